@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Channels: blocking byte streams that another thread can abort.
+ *
+ * A thin layer over GIO: sockets, pipes and subprocesses are GIO's, and any
+ * pair of GIO streams can be made a channel.  At most one thread reads and
+ * one thread writes at a time.  Errors are in G_IO_ERROR; an aborted
+ * operation fails with G_IO_ERROR_CANCELLED.
+ *
+ * A peer that is gone is an error and never a SIGPIPE, whatever the process
+ * does with that signal.  GIO, though, ignores it in the whole process when
+ * it makes the first socket.
+ */
+#ifndef FERRY_IO_CHANNEL_H
+#define FERRY_IO_CHANNEL_H
+
+#include <gio/gio.h>
+#include <glib.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "io/uri.h"
+
+G_BEGIN_DECLS
+
+typedef struct IoChannel IoChannel;
+typedef struct IoListener IoListener;
+
+/*
+ * Open a channel to send to: connect, run a command with its standard input,
+ * take over a descriptor, create a file (mode 0600; what stands before the
+ * offset is kept, what stands behind it is cut off).  cancel may be NULL.
+ */
+IoChannel *io_channel_connect(const IoUri *uri, GCancellable *cancel,
+                              GError **errp);
+
+/*
+ * The receiving side.  new binds and listens (tcp, unix), or only checks and
+ * prepares (exec, fd, file), so that its errors are seen at once; accept
+ * waits for one connection, or opens what there is to open.  A unix socket's
+ * path is replaced when new binds it and removed by free.
+ */
+IoListener *io_listener_new(const IoUri *uri, GError **errp);
+IoChannel *io_listener_accept(IoListener *listener, GCancellable *cancel,
+                              GError **errp);
+/* Where it listens, with the port that was chosen: "tcp:0.0.0.0:4444". */
+const char *io_listener_address(const IoListener *listener);
+void io_listener_free(IoListener *listener); /* NULL is fine */
+
+/* A channel over two GIO streams, either of which may be NULL.  Takes a
+ * reference to each.  name is for messages. */
+IoChannel *io_channel_new(const char *name, GInputStream *in,
+                          GOutputStream *out);
+
+/* Two channels in this process, joined: what is written to one is read from
+ * the other, with a bounded amount in between. */
+bool io_channel_pair(IoChannel *ends[2], GError **errp);
+
+const char *io_channel_name(const IoChannel *channel);
+bool io_channel_is_two_way(const IoChannel *channel);
+
+/* Read 1..size bytes into buf, and say how many; 0 means end of file. */
+bool io_channel_read(IoChannel *channel, void *buf, size_t size,
+                     size_t *nread, GError **errp);
+
+/* Write all of count vectors.  The array is used as scratch space. */
+bool io_channel_writev(IoChannel *channel, GOutputVector *vectors,
+                       size_t count, GError **errp);
+
+/*
+ * Nothing more will be written: half-close a socket, close a file, close a
+ * command's input and wait for it.  False when the file could not be
+ * completed or the command failed.
+ */
+bool io_channel_finish(IoChannel *channel, GError **errp);
+
+/* Make every operation on the channel fail, now and from now on.  From any
+ * thread. */
+void io_channel_abort(IoChannel *channel);
+
+/* Close and free.  A command that still runs is killed.  NULL is fine. */
+void io_channel_free(IoChannel *channel);
+
+G_END_DECLS
+
+#endif

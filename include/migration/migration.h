@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The migration handle.
+ *
+ * A Migration is one attempt to send a guest to, or to receive one from,
+ * another process.  A second attempt is a second handle.  Any number of
+ * handles can be at work in one process.
+ *
+ *     Migration *m = mig_new(&host, vm, &options);
+ *     if (!mig_send_to(m, uri, &err)) ...       returns at once
+ *     if (!mig_wait(m, &err)) ...               until it has ended
+ *     mig_free(m);
+ *
+ * Every function may be called from any thread but those of the library
+ * itself (see docs/threads.md), except where it says otherwise; mig_free()
+ * is called last.
+ */
+#ifndef FERRY_MIGRATION_MIGRATION_H
+#define FERRY_MIGRATION_MIGRATION_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "io/channel.h"
+#include "io/uri.h"
+#include "migration/error.h"
+#include "migration/host.h"
+#include "migration/options.h"
+
+G_BEGIN_DECLS
+
+typedef struct Migration Migration;
+
+/*
+ * A handle in state none.  host and opaque must outlive it; options is copied.
+ * Never fails.
+ */
+Migration *mig_new(const MigHost *host, void *opaque,
+                   const MigOptions *options);
+
+/*
+ * Start sending, or receiving, and return at once.  Exactly one of the four
+ * may be called on a handle, once.  The handle takes over the channel or the
+ * listener (not the URI, which is copied), also on failure.  False only when
+ * nothing could be started (no memory for a thread, a handle already used).
+ *
+ * With mig_send_to() the connection is made by the migration's thread, so
+ * that a host that does not answer can be cancelled; a failure to connect is
+ * a failure of the migration.  mig_receive_from() waits for one connection.
+ */
+bool mig_send(Migration *m, IoChannel *channel, GError **errp);
+bool mig_send_to(Migration *m, const IoUri *uri, GError **errp);
+bool mig_receive(Migration *m, IoChannel *channel, GError **errp);
+bool mig_receive_from(Migration *m, IoListener *listener, GError **errp);
+
+/*
+ * Ask a running migration to end.  Returns at once; the migration ends in
+ * cancelled, with the guest running on at the source, or in completed when
+ * the guest had already been handed over.  On a handle that was not started,
+ * or has ended, it does nothing.
+ */
+void mig_cancel(Migration *m);
+
+/*
+ * Wait until the migration has ended and all its threads are gone.
+ * True when it completed.  May be called again.
+ */
+bool mig_wait(Migration *m, GError **errp);
+
+/* Change an option of a running migration; only those marked live. */
+bool mig_set_live(Migration *m, MigOptionId id, uint64_t value,
+                  GError **errp);
+
+/* Cancel, wait, free.  NULL is fine. */
+void mig_free(Migration *m);
+
+/*
+ * Progress.  All counters belong to one moment: they were read under one lock.
+ * Bytes count what went over the channel, on either side.
+ */
+typedef struct MigRamInfo {
+    uint64_t transferred; /* bytes of stream so far, everything included */
+    uint64_t remaining;   /* bytes of dirty pages still to send */
+    uint64_t total;       /* bytes of RAM */
+    uint64_t duplicate;   /* zero pages */
+    uint64_t normal;      /* pages sent as they are */
+    uint64_t dirty_sync_count;  /* times the dirty log was collected */
+    uint64_t dirty_pages_rate;  /* pages per second written by the guest */
+    uint64_t pages_per_second;  /* pages per second handled, lately */
+    uint64_t precopy_bytes;     /* of transferred: with the guest running */
+    uint64_t downtime_bytes;    /* of transferred: with the guest stopped */
+    double mbps;                /* megabits per second, lately or overall */
+} MigRamInfo;
+
+typedef struct MigCompressionInfo {
+    uint64_t pages;           /* pages that went compressed */
+    uint64_t busy;            /* times no job was free */
+    double busy_rate;         /* busy per job, lately or overall, 0..1 */
+    uint64_t compressed_size; /* bytes of compressed pages, with headers */
+    double rate;              /* raw bytes / compressed bytes */
+} MigCompressionInfo;
+
+typedef struct MigInfo {
+    MigState state;
+    bool incoming;
+    bool compress;          /* the capability, as the migration has it */
+    int64_t total_time_ms;  /* so far, or in all */
+    int64_t setup_time_ms;
+    int64_t downtime_ms;    /* source, completed: stop to hand-over */
+    int64_t expected_downtime_ms; /* source, active; -1 when not known */
+    MigRamInfo ram;
+    MigCompressionInfo compression;
+    char *error;            /* failed: why, else NULL */
+} MigInfo;
+
+/* Fill info; free its error with mig_info_clear(). */
+void mig_query(Migration *m, MigInfo *info);
+void mig_info_clear(MigInfo *info);
+
+/* "none", "setup", "active", ... as QMP spells them. */
+const char *mig_state_name(MigState state);
+
+/* No more is going to happen: completed, failed or cancelled (or none). */
+bool mig_state_is_final(MigState state);
+
+/* The library's version, "0.1.0". */
+const char *mig_version(void);
+
+G_END_DECLS
+
+#endif

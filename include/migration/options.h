@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Capabilities and parameters: one table for every front end.
+ *
+ * Names and defaults are those of QEMU's migration capabilities and
+ * parameters where Ferry has the same thing.
+ */
+#ifndef FERRY_MIGRATION_OPTIONS_H
+#define FERRY_MIGRATION_OPTIONS_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+G_BEGIN_DECLS
+
+typedef enum {
+    /* capabilities: on or off, fixed while a migration runs */
+    MIG_OPT_COMPRESS,
+    /* parameters */
+    MIG_OPT_COMPRESS_LEVEL,
+    MIG_OPT_COMPRESS_THREADS,
+    MIG_OPT_COMPRESS_WAIT_THREAD,
+    MIG_OPT_DECOMPRESS_THREADS,
+    MIG_OPT_MAX_BANDWIDTH,
+    MIG_OPT_DOWNTIME_LIMIT,
+    MIG_OPT__COUNT
+} MigOptionId;
+
+typedef enum {
+    MIG_KIND_CAPABILITY, /* on or off, set by migrate_set_capability */
+    MIG_KIND_BOOL,       /* a parameter that is on or off */
+    MIG_KIND_UINT,       /* a number from min to max */
+    MIG_KIND_SIZE,       /* the same; on HMP K, M, G suffixes, default M */
+} MigOptionKind;
+
+typedef struct MigOption {
+    MigOptionId id;
+    const char *name; /* as QMP spells it, with '-' */
+    MigOptionKind kind;
+    uint64_t min, max, def; /* inclusive range, and the default */
+    const char *unit;       /* "ms", "bytes/second" or NULL */
+    bool live;              /* may change while a migration runs */
+    const char *help;       /* one line, no full stop */
+} MigOption;
+
+/* Every option, indexed by MigOptionId. */
+const MigOption *mig_option(MigOptionId id);
+
+/* By name, '_' and '-' being the same.  Only capabilities, or only
+ * parameters.  NULL, and MIG_ERROR_OPTION "invalid parameter value: NAME",
+ * when there is none. */
+const MigOption *mig_option_find(const char *name, bool capability,
+                                 GError **errp);
+
+/* The value of each option.  A plain value: copy it with '='. */
+typedef struct MigOptions {
+    uint64_t value[MIG_OPT__COUNT];
+} MigOptions;
+
+void mig_options_init(MigOptions *options); /* defaults */
+
+/* Set one option; false and MIG_ERROR_OPTION when value is out of range:
+ * "Parameter 'compress_threads' expects a value between 1 and 255". */
+bool mig_options_set(MigOptions *options, const MigOption *option,
+                     uint64_t value, GError **errp);
+
+/* The same from text as HMP takes it: "on"/"off", decimal or 0x numbers,
+ * sizes with a suffix B, K, M, G, T (none: M). */
+bool mig_options_set_text(MigOptions *options, const MigOption *option,
+                          const char *text, GError **errp);
+
+/* The value as "info migrate_parameters" shows it, without the name:
+ * "on", "8", "300 ms", "134217728 bytes/second".  To be freed by g_free(). */
+char *mig_options_text(const MigOptions *options, const MigOption *option);
+
+G_END_DECLS
+
+#endif

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Monitors: HMP for people and QMP for programs, two front ends over one
+ * command table.
+ *
+ * A Monitor serves any number of sessions, each over a GIO stream, from the
+ * GLib main context that is the thread's default when mon_new() is called.
+ * Every function here, and every call of the MonHost interface, is made from
+ * the thread that runs that context.
+ */
+#ifndef FERRY_MONITOR_MONITOR_H
+#define FERRY_MONITOR_MONITOR_H
+
+#include <gio/gio.h>
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "migration/migration.h"
+
+G_BEGIN_DECLS
+
+/*
+ * What a virtual machine monitor supplies.  None of these may block for
+ * longer than it takes to stop the guest's CPUs.
+ */
+typedef struct MonHost {
+    const char *name; /* the guest's (-name), or NULL */
+
+    /* The run state as QMP spells it: "running", "paused", "inmigrate",
+     * "finish-migrate", "postmigrate", "prelaunch", "shutdown".  Running says
+     * whether the guest's CPUs run. */
+    const char *(*status)(void *opaque, bool *running);
+    bool (*stop)(void *opaque, GError **errp);
+    bool (*cont)(void *opaque, GError **errp);
+    void (*quit)(void *opaque);
+
+    /* The machine's migration options.  set_option checks the value and
+     * refuses what may not change now. */
+    void (*get_options)(void *opaque, MigOptions *options);
+    bool (*set_option)(void *opaque, const MigOption *option, uint64_t value,
+                       GError **errp);
+
+    /* Start a migration and return at once. */
+    bool (*migrate)(void *opaque, const char *uri, GError **errp);
+    bool (*migrate_incoming)(void *opaque, const char *uri, GError **errp);
+    void (*migrate_cancel)(void *opaque);
+
+    /* The migration that runs or ran last; false when there was none. */
+    bool (*migrate_info)(void *opaque, MigInfo *info);
+
+    /* Write size bytes of guest-physical memory from addr on to a file, mode
+     * 0600, that is sparse where pages are zero. */
+    bool (*pmemsave)(void *opaque, uint64_t addr, uint64_t size,
+                     const char *filename, GError **errp);
+} MonHost;
+
+typedef struct Monitor Monitor;
+
+typedef enum {
+    MON_HMP,
+    MON_QMP,
+} MonKind;
+
+/* host and opaque must outlive the monitor. */
+Monitor *mon_new(const MonHost *host, void *opaque);
+
+/* Serve one more session; takes a reference to stream.  The session ends when
+ * the stream does. */
+void mon_add_session(Monitor *mon, MonKind kind, GIOStream *stream);
+
+/* Send an event without data ("STOP", "RESUME", "SHUTDOWN") to every QMP
+ * session that has negotiated. */
+void mon_emit(Monitor *mon, const char *event);
+
+/* End all sessions, as far as possible after what was written is out.  NULL
+ * is fine. */
+void mon_free(Monitor *mon);
+
+G_END_DECLS
+
+#endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One complete zlib stream per page, by zlib itself.  The state is made once
+ * per thread and reset for each page.
+ */
+#include "migration/codec.h"
+
+#include <zlib.h>
+
+#include "migration/error.h"
+#include "migration/host.h"
+
+static bool check(int err, const z_stream *z, GError **errp)
+{
+    if (err != Z_OK) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_HOST, "zlib: %s",
+                    z->msg ? z->msg : zError(err));
+    }
+    return err == Z_OK;
+}
+
+static void *zlib_encoder_new(unsigned level, GError **errp)
+{
+    z_stream *z = g_new0(z_stream, 1);
+
+    if (!check(deflateInit(z, (int)level), z, errp)) {
+        g_free(z);
+        return NULL;
+    }
+    return z;
+}
+
+static void zlib_encoder_free(void *encoder)
+{
+    deflateEnd(encoder);
+    g_free(encoder);
+}
+
+static size_t zlib_encode(void *encoder, const uint8_t *page, uint8_t *out,
+                          size_t max)
+{
+    z_stream *z = encoder;
+
+    deflateReset(z);
+    z->next_in = (uint8_t *)page;
+    z->avail_in = MIG_PAGE_SIZE;
+    z->next_out = out;
+    z->avail_out = (uInt)max;
+    return deflate(z, Z_FINISH) == Z_STREAM_END ? z->total_out : 0;
+}
+
+static void *zlib_decoder_new(GError **errp)
+{
+    z_stream *z = g_new0(z_stream, 1);
+
+    if (!check(inflateInit(z), z, errp)) {
+        g_free(z);
+        return NULL;
+    }
+    return z;
+}
+
+static void zlib_decoder_free(void *decoder)
+{
+    inflateEnd(decoder);
+    g_free(decoder);
+}
+
+static const char *zlib_decode(void *decoder, const uint8_t *in, size_t size,
+                               uint8_t *page)
+{
+    z_stream *z = decoder;
+    int err;
+
+    inflateReset(z);
+    z->next_in = (uint8_t *)in;
+    z->avail_in = (uInt)size;
+    z->next_out = page;
+    z->avail_out = MIG_PAGE_SIZE;
+    err = inflate(z, Z_FINISH);
+    if (err == Z_STREAM_END) {
+        return z->avail_out ? "it inflates to less than a page"
+               : z->avail_in ? "bytes after the end of the zlib stream"
+                             : NULL;
+    }
+    if (err == Z_BUF_ERROR) {
+        return z->avail_out ? "the zlib stream is cut off"
+                            : "it inflates to more than a page";
+    }
+    return z->msg ? z->msg : zError(err);
+}
+
+const Codec codec_zlib = {
+    .name = "zlib",
+    .encoder_new = zlib_encoder_new,
+    .encoder_free = zlib_encoder_free,
+    .encode = zlib_encode,
+    .decoder_new = zlib_decoder_new,
+    .decoder_free = zlib_decoder_free,
+    .decode = zlib_decode,
+};

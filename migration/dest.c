@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Theory of operation
+ *
+ * The destination's thread accepts, reads the preamble, and then section by
+ * section: commands at any time, the ram section's START, PARTs and END in
+ * that order, devices after RAM has ended, EOF.  Then everything is loaded,
+ * and what remains is to take the guest over:
+ *
+ * A Ferry source (one whose PING said so) is told SHUT 0 and answers GO; the
+ * guest runs only then.  Any other source with a return path is told SHUT 0,
+ * and the guest runs; one without has nothing to be told.
+ *
+ * Any error ends it before the guest runs; the source, where there is a
+ * return path, is told so, and a Ferry source why.
+ */
+#include "migration/internal.h"
+
+#include <string.h>
+
+#include "migration/device.h"
+#include "migration/ram-load.h"
+#include "migration/return-path.h"
+#include "migration/section.h"
+#include "migration/wire.h"
+
+typedef enum {
+    RAM_NOT_BEGUN,
+    RAM_BEGUN,
+    RAM_ENDED,
+} RamPhase;
+
+typedef struct Dest {
+    Migration *m;
+    IoChannel *channel; /* the migration's */
+    Stream *stream;
+    Stream *rp;         /* NULL: no return path, or none asked for */
+    bool ferry;         /* so is the source */
+    bool has_go;
+    RamBlocks *blocks;
+    RamLoad *ram;
+    Devices *devices;
+    RamPhase phase;
+    uint32_t ram_id;    /* RAM_BEGUN on: the ram section's */
+} Dest;
+
+static bool dest_accept(Dest *d, GError **errp)
+{
+    Migration *m = d->m;
+    const MigRamBlock *block;
+    const MigDevice *device;
+    size_t count;
+
+    d->channel = migration_open_channel(m, errp);
+    if (!d->channel) {
+        return false;
+    }
+    d->stream = stream_new(d->channel);
+    block = m->host->ram_blocks(m->opaque, &count);
+    d->blocks = ram_blocks_new(block, count, errp);
+    if (!d->blocks) {
+        return false;
+    }
+    device = m->host->devices(m->opaque, &count);
+    d->devices = devices_new(device, count, errp);
+    if (!d->devices) {
+        return false;
+    }
+    d->ram = ram_load_new(d->stream, d->blocks,
+                          (unsigned)m->options
+                              .value[MIG_OPT_DECOMPRESS_THREADS],
+                          m->stats);
+    migration_set_total(m, ram_blocks_bytes(d->blocks));
+    migration_set_state(m, MIG_STATE_ACTIVE);
+    return true;
+}
+
+/* Commands */
+
+static bool answer_ping(Dest *d, uint32_t value, GError **errp)
+{
+    if (value == WIRE_FERRY_GO && d->ferry) {
+        d->has_go = true;
+        return true;
+    }
+    if (!d->rp) {
+        stream_bad(d->stream, errp, "a PING without a return path");
+        return false;
+    }
+    return_path_put_pong(d->rp, value);
+    if (value == WIRE_FERRY_HELLO) {
+        d->ferry = true;
+        return_path_put_pong(d->rp, WIRE_FERRY_FEATURES |
+                                        WIRE_FERRY_HANDOVER);
+    }
+    return stream_flush(d->rp, errp);
+}
+
+static bool load_command(Dest *d, GError **errp)
+{
+    Command command;
+
+    if (!section_get_command(d->stream, &command, errp)) {
+        return false;
+    }
+    switch (command.number) {
+    case WIRE_CMD_OPEN_RETURN_PATH:
+        if (d->rp) {
+            stream_bad(d->stream, errp, "the return path is open already");
+            return false;
+        }
+        /* A source on a one-way channel may still ask, and gets no answer. */
+        if (io_channel_is_two_way(d->channel)) {
+            d->rp = stream_new(d->channel);
+        }
+        return true;
+    case WIRE_CMD_PING:
+        return answer_ping(d, command.value, errp);
+    default:
+        return true;
+    }
+}
+
+/* Sections */
+
+static bool wrong_order(Dest *d, const char *what, GError **errp)
+{
+    static const char *const where[] = {
+        [RAM_NOT_BEGUN] = "before RAM has begun",
+        [RAM_BEGUN] = "before RAM has ended",
+        [RAM_ENDED] = "after RAM has ended",
+    };
+
+    stream_bad(d->stream, errp, "%s %s", what, where[d->phase]);
+    return false;
+}
+
+static bool load_ram_start(Dest *d, const SectionHeader *section,
+                           GError **errp)
+{
+    if (strcmp(section->name, WIRE_RAM_NAME) ||
+        section->instance != WIRE_RAM_INSTANCE) {
+        g_autofree char *shown = g_strescape(section->name, NULL);
+
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_UNSUPPORTED,
+                    "iterable section '%s', instance %u, is not supported",
+                    shown, section->instance);
+        return false;
+    }
+    if (section->version != WIRE_RAM_VERSION) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_UNSUPPORTED,
+                    "the ram section has version %u, supported is %u",
+                    section->version, WIRE_RAM_VERSION);
+        return false;
+    }
+    if (d->phase != RAM_NOT_BEGUN) {
+        return wrong_order(d, "a second START of the ram section", errp);
+    }
+    d->phase = RAM_BEGUN;
+    d->ram_id = section->id;
+    return ram_load_setup(d->ram, errp);
+}
+
+static bool load_ram_pages(Dest *d, const SectionHeader *section,
+                           GError **errp)
+{
+    if (d->phase != RAM_BEGUN) {
+        return wrong_order(d, "pages", errp);
+    }
+    if (section->id != d->ram_id) {
+        stream_bad(d->stream, errp, "section %u, which has not begun",
+                   section->id);
+        return false;
+    }
+    if (!ram_load_section(d->ram, errp)) {
+        return false;
+    }
+    if (section->type == WIRE_END) {
+        d->phase = RAM_ENDED;
+        return ram_load_drain(d->ram, errp);
+    }
+    return true;
+}
+
+static bool load_section(Dest *d, uint8_t type, GError **errp)
+{
+    SectionHeader section = { .type = type };
+    bool ok;
+
+    if (!section_get_header(d->stream, &section, errp)) {
+        return false;
+    }
+    if (type == WIRE_START) {
+        ok = load_ram_start(d, &section, errp);
+    } else if (type != WIRE_FULL) {
+        ok = load_ram_pages(d, &section, errp);
+    } else if (d->phase != RAM_ENDED) {
+        ok = wrong_order(d, "a device", errp);
+    } else {
+        ok = devices_load(d->devices, d->stream, &section, errp);
+    }
+    return ok && section_get_footer(d->stream, section.id, errp);
+}
+
+/* Everything up to and including EOF. */
+static bool dest_load(Dest *d, GError **errp)
+{
+    uint8_t type;
+
+    if (!section_get_preamble(d->stream, d->m->host->machine, errp)) {
+        return false;
+    }
+    for (;;) {
+        if (!stream_get_u8(d->stream, &type, errp)) {
+            return false;
+        }
+        switch (type) {
+        case WIRE_EOF:
+            if (d->phase != RAM_ENDED) {
+                return wrong_order(d, "the end of the stream", errp);
+            }
+            return devices_check_loaded(d->devices, errp);
+        case WIRE_COMMAND:
+            if (!load_command(d, errp)) {
+                return false;
+            }
+            break;
+        case WIRE_START:
+        case WIRE_PART:
+        case WIRE_END:
+        case WIRE_FULL:
+            if (!load_section(d, type, errp)) {
+                return false;
+            }
+            break;
+        default:
+            stream_bad(d->stream, errp, "unknown section type 0x%02x", type);
+            return false;
+        }
+    }
+}
+
+/* Taking over */
+
+static bool skip_description(Dest *d, GError **errp)
+{
+    uint32_t length;
+    uint8_t type;
+
+    if (!stream_get_u8(d->stream, &type, errp)) {
+        return false;
+    }
+    if (type != WIRE_VMDESCRIPTION) {
+        stream_bad(d->stream, errp, "section type 0x%02x after the end",
+                   type);
+        return false;
+    }
+    if (!stream_get_be32(d->stream, &length, errp)) {
+        return false;
+    }
+    if (length > WIRE_VMDESC_MAX) {
+        stream_bad(d->stream, errp, "a vmdescription of %u bytes", length);
+        return false;
+    }
+    return stream_skip(d->stream, length, errp);
+}
+
+static bool wait_for_go(Dest *d, GError **errp)
+{
+    uint8_t type;
+
+    if (!stream_get_u8(d->stream, &type, errp)) {
+        return false;
+    }
+    if (type != WIRE_COMMAND) {
+        stream_bad(d->stream, errp, "section type 0x%02x instead of GO",
+                   type);
+        return false;
+    }
+    if (!load_command(d, errp)) {
+        return false;
+    }
+    if (!d->has_go) {
+        stream_bad(d->stream, errp, "another command instead of GO");
+        return false;
+    }
+    return true;
+}
+
+static bool tell_loaded(Dest *d, GError **errp)
+{
+    if (!d->rp) {
+        return true;
+    }
+    return_path_put_shut(d->rp, 0);
+    return stream_flush(d->rp, errp);
+}
+
+static bool dest_take_over(Dest *d, GError **errp)
+{
+    static const PageCounts none;
+    Migration *m = d->m;
+
+    if (d->ferry) {
+        if (!skip_description(d, errp) || !tell_loaded(d, errp)) {
+            return false;
+        }
+        if (!wait_for_go(d, errp)) {
+            g_prefix_error(errp, "the source did not hand the guest over: ");
+            return false;
+        }
+        if (!migration_commit(m, errp)) {
+            return false;
+        }
+    } else if (!migration_commit(m, errp) || !tell_loaded(d, errp)) {
+        return false;
+    }
+    stats_account(m->stats, &none, stream_position(d->stream));
+    m->host->vm_start(m->opaque);
+    return true;
+}
+
+/* The end */
+
+/* Read what a source that is not Ferry says behind the end (a vmdescription),
+ * as closing a socket with unread bytes could destroy what it was told. */
+static void drain_rest(Dest *d)
+{
+    if (!d->ferry) {
+        stream_drain(d->stream, WIRE_VMDESC_MAX, NULL);
+    }
+}
+
+static void tell_failure(Dest *d, const GError *err)
+{
+    if (!d->rp || migration_is_cancelled(d->m)) {
+        return;
+    }
+    if (d->ferry) {
+        return_path_put_reason(d->rp, err->message);
+    }
+    return_path_put_shut(d->rp, 1);
+    stream_flush(d->rp, NULL);
+}
+
+static void dest_clean_up(Dest *d)
+{
+    ram_load_free(d->ram);
+    devices_free(d->devices);
+    ram_blocks_free(d->blocks);
+    stream_free(d->rp);
+    stream_free(d->stream);
+}
+
+void *dest_main(void *arg)
+{
+    Dest d = { .m = arg };
+    GError *err = NULL;
+
+    if (dest_accept(&d, &err) && dest_load(&d, &err) &&
+        dest_take_over(&d, &err)) {
+        drain_rest(&d);
+    } else {
+        tell_failure(&d, err);
+    }
+    dest_clean_up(&d);
+    migration_finish(d.m, err);
+    return NULL;
+}

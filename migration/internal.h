@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The handle's inside, for the engine's own files. */
+#ifndef MIGRATION_INTERNAL_H
+#define MIGRATION_INTERNAL_H
+
+#include <gio/gio.h>
+#include <pthread.h>
+
+#include "migration/migration.h"
+#include "migration/ratelimit.h"
+#include "migration/stats.h"
+#include "util/clock.h"
+
+/* Where the stream comes from or goes to: one of the three is given, and
+ * belongs to the migration. */
+typedef struct Peer {
+    bool incoming;
+    IoChannel *channel;
+    IoUri *uri;           /* to connect to */
+    IoListener *listener; /* to accept from */
+} Peer;
+
+struct Migration {
+    /* Constant from mig_new() on. */
+    const MigHost *host;
+    void *opaque;
+    const Clock *clock;
+    MigOptions options; /* the snapshot; live ones are in limit and below */
+    RateLimit *limit;          /* has its own lock */
+    Stats *stats;              /* has its own lock */
+    GCancellable *connecting;  /* wakes connect and accept; any thread */
+
+    /* Set before the thread starts, then the thread's; but peer.channel is
+     * under lock, and freed last, as mig_cancel() aborts it. */
+    Peer peer;
+    pthread_t thread;
+
+    /* Held over a change of state and its event, so that events come in
+     * order.  Taken before lock. */
+    pthread_mutex_t event_lock;
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* ended was set */
+    /* all below: lock */
+    MigState state;
+    bool started;
+    bool cancelled;     /* mig_cancel() came in time */
+    bool committed;     /* too late to cancel: the guest changes hands */
+    bool ended;         /* the thread is about to return */
+    bool joined;
+    uint64_t downtime_limit_ms;
+    uint64_t total_bytes; /* of RAM */
+    GError *error;      /* failed: why */
+    /* clock readings; 0: not yet */
+    int64_t start_time;
+    int64_t active_time;
+    int64_t stop_time;
+    int64_t handover_time;
+    int64_t end_time;
+};
+
+/* For tests: mig_new() with a clock, which must outlive the handle. */
+Migration *migration_new(const MigHost *host, void *opaque,
+                         const MigOptions *options, const Clock *clock);
+
+/* The threads' main functions; arg is the Migration. */
+void *source_main(void *arg);
+void *dest_main(void *arg);
+
+/* Enter a state, unless the migration has been cancelled; tell the host. */
+void migration_set_state(Migration *m, MigState state);
+
+/* The first thing a thread does: wait for or open the channel.  The channel
+ * is the migration's until migration_finish(). */
+IoChannel *migration_open_channel(Migration *m, GError **errp);
+
+/* From here on the migration cannot be cancelled: false when it has been. */
+bool migration_commit(Migration *m, GError **errp);
+void migration_uncommit(Migration *m);
+
+/*
+ * The last thing a thread does.  err is NULL when the migration completed and
+ * is taken over.  Closes the channel.
+ */
+void migration_finish(Migration *m, GError *err);
+
+bool migration_is_cancelled(Migration *m);
+uint64_t migration_downtime_limit_ms(Migration *m);
+void migration_set_total(Migration *m, uint64_t bytes);
+
+/* The guest stops now; the destination has it now. */
+void migration_mark_stopped(Migration *m);
+void migration_mark_handed_over(Migration *m);
+
+#endif

@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Theory of operation
+ *
+ * The handle owns what several threads look at: the state, the error, the
+ * times, and the channel's address.  The work itself is done by one thread,
+ * source_main() or dest_main(), with data of its own.
+ *
+ * A cancel marks the handle and then makes everything that the thread could
+ * be blocked in fail: connect and accept, the channel, the rate limit.  The
+ * thread notices by an error, cleans up as after any failure, and the mark
+ * says that the end is called cancelled rather than failed.
+ */
+#include "migration/migration.h"
+
+#include "migration/internal.h"
+#include "migration/state.h"
+#include "util/thread.h"
+
+Migration *migration_new(const MigHost *host, void *opaque,
+                         const MigOptions *options, const Clock *clock)
+{
+    Migration *m = g_new0(Migration, 1);
+
+    m->host = host;
+    m->opaque = opaque;
+    m->clock = clock;
+    m->options = *options;
+    m->limit = ratelimit_new(clock, options->value[MIG_OPT_MAX_BANDWIDTH]);
+    m->stats = stats_new(clock);
+    m->connecting = g_cancellable_new();
+    m->downtime_limit_ms = options->value[MIG_OPT_DOWNTIME_LIMIT];
+    pthread_mutex_init(&m->event_lock, NULL);
+    pthread_mutex_init(&m->lock, NULL);
+    thread_cond_init(&m->changed);
+    return m;
+}
+
+Migration *mig_new(const MigHost *host, void *opaque,
+                   const MigOptions *options)
+{
+    return migration_new(host, opaque, options, &clock_monotonic);
+}
+
+static void peer_clear(Peer *peer)
+{
+    io_channel_free(peer->channel);
+    io_listener_free(peer->listener);
+    io_uri_free(peer->uri);
+    *peer = (Peer){ 0 };
+}
+
+void mig_free(Migration *m)
+{
+    if (!m) {
+        return;
+    }
+    mig_cancel(m);
+    mig_wait(m, NULL);
+    peer_clear(&m->peer);
+    g_clear_error(&m->error);
+    g_object_unref(m->connecting);
+    stats_free(m->stats);
+    ratelimit_free(m->limit);
+    pthread_cond_destroy(&m->changed);
+    pthread_mutex_destroy(&m->lock);
+    pthread_mutex_destroy(&m->event_lock);
+    g_free(m);
+}
+
+/* State */
+
+static void tell_state(Migration *m, MigState state)
+{
+    MigEvent event = { .type = MIG_EVENT_STATE, .state = state };
+
+    if (m->host->event) {
+        m->host->event(m->opaque, &event);
+    }
+}
+
+/* Both locks held; drops lock. */
+static void change_state_locked(Migration *m, MigState state)
+{
+    g_assert(state_may_follow(m->state, state));
+    m->state = state;
+    if (state == MIG_STATE_ACTIVE) {
+        m->active_time = clock_now(m->clock);
+    }
+    pthread_mutex_unlock(&m->lock);
+    tell_state(m, state);
+}
+
+void migration_set_state(Migration *m, MigState state)
+{
+    pthread_mutex_lock(&m->event_lock);
+    pthread_mutex_lock(&m->lock);
+    if (m->cancelled) {
+        pthread_mutex_unlock(&m->lock);
+    } else {
+        change_state_locked(m, state);
+    }
+    pthread_mutex_unlock(&m->event_lock);
+}
+
+/* Starting */
+
+static bool start_locked(Migration *m, const Peer *peer, GError **errp)
+{
+    if (m->started) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_STATE,
+                    "this migration was already started");
+        return false;
+    }
+    m->peer = *peer;
+    m->start_time = clock_now(m->clock);
+    m->started = thread_start(&m->thread, peer->incoming ? "mig/dst"
+                                                         : "mig/src",
+                              peer->incoming ? dest_main : source_main, m,
+                              errp);
+    if (!m->started) {
+        m->peer = (Peer){ 0 };
+    }
+    return m->started;
+}
+
+static bool migration_start(Migration *m, Peer peer, GError **errp)
+{
+    bool ok;
+
+    pthread_mutex_lock(&m->event_lock);
+    pthread_mutex_lock(&m->lock);
+    ok = start_locked(m, &peer, errp);
+    if (ok) {
+        change_state_locked(m, MIG_STATE_SETUP);
+    } else {
+        pthread_mutex_unlock(&m->lock);
+        peer_clear(&peer);
+    }
+    pthread_mutex_unlock(&m->event_lock);
+    return ok;
+}
+
+bool mig_send(Migration *m, IoChannel *channel, GError **errp)
+{
+    return migration_start(m, (Peer){ .channel = channel }, errp);
+}
+
+bool mig_send_to(Migration *m, const IoUri *uri, GError **errp)
+{
+    return migration_start(m, (Peer){ .uri = io_uri_copy(uri) }, errp);
+}
+
+bool mig_receive(Migration *m, IoChannel *channel, GError **errp)
+{
+    return migration_start(m, (Peer){ .incoming = true, .channel = channel },
+                           errp);
+}
+
+bool mig_receive_from(Migration *m, IoListener *listener, GError **errp)
+{
+    return migration_start(m,
+                           (Peer){ .incoming = true, .listener = listener },
+                           errp);
+}
+
+static void cancelled_error(GError **errp)
+{
+    g_set_error(errp, MIG_ERROR, MIG_ERROR_CANCELLED,
+                "the migration was cancelled");
+}
+
+IoChannel *migration_open_channel(Migration *m, GError **errp)
+{
+    IoChannel *channel = m->peer.channel;
+    GError *err = NULL;
+    bool cancelled;
+
+    if (m->peer.listener) {
+        channel = io_listener_accept(m->peer.listener, m->connecting, &err);
+    } else if (m->peer.uri) {
+        channel = io_channel_connect(m->peer.uri, m->connecting, &err);
+    }
+    pthread_mutex_lock(&m->lock);
+    m->peer.channel = channel;
+    cancelled = m->cancelled;
+    pthread_mutex_unlock(&m->lock);
+
+    if (!channel) {
+        g_set_error_literal(errp, MIG_ERROR, MIG_ERROR_IO, err->message);
+        g_error_free(err);
+    } else if (cancelled) {
+        cancelled_error(errp);
+    }
+    return cancelled ? NULL : channel;
+}
+
+/* Cancelling, and when it is too late */
+
+void mig_cancel(Migration *m)
+{
+    bool running;
+
+    pthread_mutex_lock(&m->event_lock);
+    pthread_mutex_lock(&m->lock);
+    running = m->started && !m->committed && !m->cancelled &&
+              !mig_state_is_final(m->state);
+    if (!running) {
+        pthread_mutex_unlock(&m->lock);
+        pthread_mutex_unlock(&m->event_lock);
+        return;
+    }
+    m->cancelled = true;
+    if (m->peer.channel) {
+        io_channel_abort(m->peer.channel);
+    }
+    change_state_locked(m, MIG_STATE_CANCELLING);
+    pthread_mutex_unlock(&m->event_lock);
+
+    g_cancellable_cancel(m->connecting);
+    ratelimit_cancel(m->limit);
+}
+
+bool migration_is_cancelled(Migration *m)
+{
+    bool cancelled;
+
+    pthread_mutex_lock(&m->lock);
+    cancelled = m->cancelled;
+    pthread_mutex_unlock(&m->lock);
+    return cancelled;
+}
+
+bool migration_commit(Migration *m, GError **errp)
+{
+    bool ok;
+
+    pthread_mutex_lock(&m->lock);
+    ok = !m->cancelled;
+    m->committed = ok;
+    pthread_mutex_unlock(&m->lock);
+    if (!ok) {
+        cancelled_error(errp);
+    }
+    return ok;
+}
+
+void migration_uncommit(Migration *m)
+{
+    pthread_mutex_lock(&m->lock);
+    m->committed = false;
+    pthread_mutex_unlock(&m->lock);
+}
+
+/* Ending */
+
+static MigState final_state(const Migration *m)
+{
+    return m->cancelled ? MIG_STATE_CANCELLED
+           : m->error   ? MIG_STATE_FAILED
+                        : MIG_STATE_COMPLETED;
+}
+
+void migration_finish(Migration *m, GError *err)
+{
+    IoChannel *channel;
+
+    pthread_mutex_lock(&m->event_lock);
+    pthread_mutex_lock(&m->lock);
+    g_assert(!(m->cancelled && !err));
+    if (m->cancelled) {
+        g_clear_error(&err);
+        cancelled_error(&err);
+    }
+    channel = g_steal_pointer(&m->peer.channel);
+    m->end_time = clock_now(m->clock);
+    m->error = err;
+    change_state_locked(m, final_state(m));
+    pthread_mutex_unlock(&m->event_lock);
+
+    io_channel_free(channel);
+    io_listener_free(g_steal_pointer(&m->peer.listener));
+
+    pthread_mutex_lock(&m->lock);
+    m->ended = true;
+    pthread_cond_broadcast(&m->changed);
+    pthread_mutex_unlock(&m->lock);
+}
+
+bool mig_wait(Migration *m, GError **errp)
+{
+    bool ok;
+
+    pthread_mutex_lock(&m->lock);
+    while (m->started && !m->ended) {
+        pthread_cond_wait(&m->changed, &m->lock);
+    }
+    /* The thread takes no lock after it has set ended. */
+    if (m->ended && !m->joined) {
+        thread_join(m->thread);
+        m->joined = true;
+    }
+    ok = m->state == MIG_STATE_COMPLETED;
+    if (m->error && errp) {
+        *errp = g_error_copy(m->error);
+    } else if (!ok) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_STATE,
+                    "this migration was not started");
+    }
+    pthread_mutex_unlock(&m->lock);
+    return ok;
+}
+
+/* Live options */
+
+bool mig_set_live(Migration *m, MigOptionId id, uint64_t value, GError **errp)
+{
+    const MigOption *option = mig_option(id);
+    MigOptions checked;
+
+    mig_options_init(&checked);
+    if (!mig_options_set(&checked, option, value, errp)) {
+        return false;
+    }
+    switch (id) {
+    case MIG_OPT_MAX_BANDWIDTH:
+        ratelimit_set(m->limit, value);
+        return true;
+    case MIG_OPT_DOWNTIME_LIMIT:
+        pthread_mutex_lock(&m->lock);
+        m->downtime_limit_ms = value;
+        pthread_mutex_unlock(&m->lock);
+        return true;
+    default:
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
+                    "'%s' cannot change while a migration runs",
+                    option->name);
+        return false;
+    }
+}
+
+uint64_t migration_downtime_limit_ms(Migration *m)
+{
+    uint64_t ms;
+
+    pthread_mutex_lock(&m->lock);
+    ms = m->downtime_limit_ms;
+    pthread_mutex_unlock(&m->lock);
+    return ms;
+}
+
+/* Facts for queries */
+
+void migration_set_total(Migration *m, uint64_t bytes)
+{
+    pthread_mutex_lock(&m->lock);
+    m->total_bytes = bytes;
+    pthread_mutex_unlock(&m->lock);
+}
+
+void migration_mark_stopped(Migration *m)
+{
+    pthread_mutex_lock(&m->lock);
+    m->stop_time = clock_now(m->clock);
+    pthread_mutex_unlock(&m->lock);
+}
+
+void migration_mark_handed_over(Migration *m)
+{
+    pthread_mutex_lock(&m->lock);
+    m->handover_time = clock_now(m->clock);
+    pthread_mutex_unlock(&m->lock);
+}
+
+const char *mig_version(void)
+{
+    return FERRY_VERSION;
+}

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The one option table, and the only place that parses an option's text. */
+#include "migration/options.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "migration/error.h"
+
+static const MigOption options[MIG_OPT__COUNT] = {
+    [MIG_OPT_COMPRESS] = {
+        .id = MIG_OPT_COMPRESS,
+        .name = "compress",
+        .kind = MIG_KIND_CAPABILITY,
+        .max = 1,
+        .help = "compress pages with a pool of threads",
+    },
+    [MIG_OPT_COMPRESS_LEVEL] = {
+        .id = MIG_OPT_COMPRESS_LEVEL,
+        .name = "compress-level",
+        .kind = MIG_KIND_UINT,
+        .max = 9,
+        .def = 1,
+        .help = "0 stores, 1 is the fastest compression, 9 the smallest",
+    },
+    [MIG_OPT_COMPRESS_THREADS] = {
+        .id = MIG_OPT_COMPRESS_THREADS,
+        .name = "compress-threads",
+        .kind = MIG_KIND_UINT,
+        .min = 1,
+        .max = 255,
+        .def = 8,
+        .help = "threads that compress, at the source",
+    },
+    [MIG_OPT_COMPRESS_WAIT_THREAD] = {
+        .id = MIG_OPT_COMPRESS_WAIT_THREAD,
+        .name = "compress-wait-thread",
+        .kind = MIG_KIND_BOOL,
+        .max = 1,
+        .def = 1,
+        .help = "wait for a free compression thread; off: send the page "
+                "uncompressed instead",
+    },
+    [MIG_OPT_DECOMPRESS_THREADS] = {
+        .id = MIG_OPT_DECOMPRESS_THREADS,
+        .name = "decompress-threads",
+        .kind = MIG_KIND_UINT,
+        .min = 1,
+        .max = 255,
+        .def = 2,
+        .help = "threads that decompress, at the destination",
+    },
+    [MIG_OPT_MAX_BANDWIDTH] = {
+        .id = MIG_OPT_MAX_BANDWIDTH,
+        .name = "max-bandwidth",
+        .kind = MIG_KIND_SIZE,
+        .max = INT64_MAX,
+        .def = 128 << 20,
+        .unit = "bytes/second",
+        .live = true,
+        .help = "limit of the source's rate, in every phase; 0: no limit",
+    },
+    [MIG_OPT_DOWNTIME_LIMIT] = {
+        .id = MIG_OPT_DOWNTIME_LIMIT,
+        .name = "downtime-limit",
+        .kind = MIG_KIND_UINT,
+        .max = 2000000,
+        .def = 300,
+        .unit = "ms",
+        .live = true,
+        .help = "how long the guest may stand still at the switch-over",
+    },
+};
+
+G_DEFINE_QUARK(mig-error-quark, mig_error)
+
+const MigOption *mig_option(MigOptionId id)
+{
+    g_assert(id < MIG_OPT__COUNT);
+    return &options[id];
+}
+
+static bool same_name(const char *a, const char *b)
+{
+    while (*a && (*a == *b || (*a == '-' && *b == '_'))) {
+        a++;
+        b++;
+    }
+    return *a == *b;
+}
+
+const MigOption *mig_option_find(const char *name, bool capability,
+                                 GError **errp)
+{
+    for (unsigned i = 0; i < MIG_OPT__COUNT; i++) {
+        if (same_name(options[i].name, name) &&
+            (options[i].kind == MIG_KIND_CAPABILITY) == capability) {
+            return &options[i];
+        }
+    }
+    g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
+                "invalid parameter value: %s", name);
+    return NULL;
+}
+
+void mig_options_init(MigOptions *values)
+{
+    for (unsigned i = 0; i < MIG_OPT__COUNT; i++) {
+        values->value[i] = options[i].def;
+    }
+}
+
+static bool is_switch(const MigOption *option)
+{
+    return option->kind == MIG_KIND_CAPABILITY ||
+           option->kind == MIG_KIND_BOOL;
+}
+
+static bool bad_value(const MigOption *option, GError **errp)
+{
+    g_autofree char *name = g_strdelimit(g_strdup(option->name), "-", '_');
+
+    if (is_switch(option)) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
+                    "Parameter '%s' expects 'on' or 'off'", name);
+    } else {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
+                    "Parameter '%s' expects a value between %" G_GUINT64_FORMAT
+                    " and %" G_GUINT64_FORMAT, name, option->min,
+                    option->max);
+    }
+    return false;
+}
+
+bool mig_options_set(MigOptions *values, const MigOption *option,
+                     uint64_t value, GError **errp)
+{
+    if (value < option->min || value > option->max) {
+        return bad_value(option, errp);
+    }
+    values->value[option->id] = value;
+    return true;
+}
+
+static bool parse_switch(const char *text, uint64_t *value)
+{
+    *value = !strcmp(text, "on");
+    return *value || !strcmp(text, "off");
+}
+
+/* A number with an optional factor behind it.  Decimal fractions are allowed
+ * with a factor, as in "1.5G". */
+static bool parse_size(const char *text, uint64_t *value)
+{
+    static const char factors[] = "BKMGT";
+    unsigned shift = 20;
+    double number;
+    char *end;
+
+    errno = 0;
+    number = g_ascii_strtod(text, &end);
+    if (end == text || errno || !(number >= 0)) {
+        return false;
+    }
+    if (*end) {
+        const char *factor = strchr(factors, g_ascii_toupper(*end));
+
+        if (!factor || end[1]) {
+            return false;
+        }
+        shift = 10 * (unsigned)(factor - factors);
+    }
+    number *= (double)(UINT64_C(1) << shift);
+    if (number >= (double)INT64_MAX) {
+        return false;
+    }
+    *value = (uint64_t)number;
+    return true;
+}
+
+static bool parse_uint(const char *text, uint64_t *value)
+{
+    char *end;
+
+    if (!g_ascii_isdigit(text[0])) {
+        return false;
+    }
+    errno = 0;
+    *value = g_ascii_strtoull(text, &end, 0);
+    return !errno && !*end;
+}
+
+bool mig_options_set_text(MigOptions *values, const MigOption *option,
+                          const char *text, GError **errp)
+{
+    uint64_t value = 0;
+    bool ok = is_switch(option) ? parse_switch(text, &value)
+              : option->kind == MIG_KIND_SIZE ? parse_size(text, &value)
+                                              : parse_uint(text, &value);
+
+    return ok ? mig_options_set(values, option, value, errp)
+              : bad_value(option, errp);
+}
+
+char *mig_options_text(const MigOptions *values, const MigOption *option)
+{
+    uint64_t value = values->value[option->id];
+
+    if (is_switch(option)) {
+        return g_strdup(value ? "on" : "off");
+    }
+    return g_strdup_printf("%" G_GUINT64_FORMAT "%s%s", value,
+                           option->unit ? " " : "",
+                           option->unit ? option->unit : "");
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Guest RAM as the engine sees it: the host's blocks, checked. */
+#ifndef MIGRATION_RAM_BLOCKS_H
+#define MIGRATION_RAM_BLOCKS_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "migration/host.h"
+
+typedef struct RamBlock {
+    const char *name; /* the host's */
+    uint8_t *host;
+    uint64_t pages;
+    unsigned index; /* in RamBlocks.block and in the host's array */
+} RamBlock;
+
+typedef struct RamBlocks {
+    RamBlock *block;
+    unsigned count;
+    uint64_t pages; /* of all blocks */
+} RamBlocks;
+
+/* MIG_ERROR_HOST when the host's blocks break the rules of host.h. */
+RamBlocks *ram_blocks_new(const MigRamBlock *block, size_t count,
+                          GError **errp);
+void ram_blocks_free(RamBlocks *blocks);
+
+/* NULL when there is none of that name. */
+const RamBlock *ram_blocks_find(const RamBlocks *blocks, const char *name);
+
+static inline uint64_t ram_blocks_bytes(const RamBlocks *blocks)
+{
+    return blocks->pages * MIG_PAGE_SIZE;
+}
+
+static inline uint8_t *ram_block_page(const RamBlock *block, uint64_t page)
+{
+    return block->host + page * MIG_PAGE_SIZE;
+}
+
+/* Some pages of one block: the unit of work of the save loop. */
+#define RAM_BATCH_PAGES 64u
+
+typedef struct RamBatch {
+    const RamBlock *block;
+    unsigned count;
+    uint64_t page[RAM_BATCH_PAGES]; /* page numbers, ascending */
+} RamBatch;
+
+#endif

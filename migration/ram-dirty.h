@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Which pages are still to be sent: one bitmap per block. */
+#ifndef MIGRATION_RAM_DIRTY_H
+#define MIGRATION_RAM_DIRTY_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "migration/ram-blocks.h"
+
+typedef struct RamDirty RamDirty;
+
+/* All pages dirty.  blocks must outlive it. */
+RamDirty *ram_dirty_new(const RamBlocks *blocks);
+void ram_dirty_free(RamDirty *dirty);
+
+/* How many pages are dirty. */
+uint64_t ram_dirty_pages(const RamDirty *dirty);
+
+/* Add what the host's dirty log has; tell how many pages that added. */
+bool ram_dirty_collect(RamDirty *dirty, const MigHost *host, void *opaque,
+                       uint64_t *added, GError **errp);
+
+/*
+ * Take the next dirty pages out, in address order, up to a batch of one block.
+ * False, once, when there are none left; the walk then begins again.
+ */
+bool ram_dirty_take(RamDirty *dirty, RamBatch *batch);
+
+#endif

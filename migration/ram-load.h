@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The load loop: RAM records to guest memory. */
+#ifndef MIGRATION_RAM_LOAD_H
+#define MIGRATION_RAM_LOAD_H
+
+#include <glib.h>
+#include <stdbool.h>
+
+#include "migration/ram-blocks.h"
+#include "migration/stats.h"
+#include "migration/stream.h"
+
+typedef struct RamLoad RamLoad;
+
+/*
+ * The stream, blocks and stats are borrowed and must outlive it.  The blocks'
+ * memory reads as zero.  threads is for the decompression pool, which is
+ * started by the first compressed page.
+ */
+RamLoad *ram_load_new(Stream *stream, const RamBlocks *blocks,
+                      unsigned threads, Stats *stats);
+void ram_load_free(RamLoad *load);
+
+/* The content of the START section: the source has the same blocks. */
+bool ram_load_setup(RamLoad *load, GError **errp);
+
+/* The content of a PART or END section. */
+bool ram_load_section(RamLoad *load, GError **errp);
+
+/* Wait until every page is in memory. */
+bool ram_load_drain(RamLoad *load, GError **errp);
+
+#endif

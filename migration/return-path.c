@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Theory of operation
+ *
+ * The destination says little: PONG to each PING, and at the end SHUT with 0
+ * or not 0; a Ferry also says what it can (a second PONG) and, before a SHUT
+ * that is not 0, why.  The thread reads until SHUT, the end of the channel or
+ * an error, and leaves the outcome for return_path_wait().
+ *
+ * The source may at that time be blocked in a write, or in the wait for the
+ * rate limit; an outcome that is not success aborts the channel, whose error
+ * is then less interesting than the one found here.
+ */
+#include "migration/return-path.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "migration/wire.h"
+#include "util/thread.h"
+
+struct ReturnPath {
+    IoChannel *channel;
+    RateLimit *limit;
+    Stream *stream;      /* the thread's */
+    char *reason;        /* the thread's: what the destination said */
+    pthread_t thread;
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* ended was set */
+    bool ended;      /* lock: no more will come */
+    bool wants_go;   /* lock */
+    GError *error;   /* lock: NULL when it ended in success */
+};
+
+/* Source end */
+
+static bool get_pong(ReturnPath *rp, GError **errp)
+{
+    uint32_t value;
+
+    if (!stream_get_be32(rp->stream, &value, errp)) {
+        return false;
+    }
+    if ((value & WIRE_FERRY_MASK) == WIRE_FERRY_FEATURES) {
+        pthread_mutex_lock(&rp->lock);
+        rp->wants_go = value & WIRE_FERRY_HANDOVER;
+        pthread_mutex_unlock(&rp->lock);
+    }
+    return true;
+}
+
+static bool get_reason(ReturnPath *rp, uint16_t length, GError **errp)
+{
+    g_autofree char *text = g_malloc0(length + 1u);
+
+    if (!stream_get_bytes(rp->stream, text, length, errp)) {
+        return false;
+    }
+    g_free(rp->reason);
+    rp->reason = g_utf8_make_valid(text, -1);
+    return true;
+}
+
+static bool get_shut(ReturnPath *rp, GError **errp)
+{
+    uint32_t value;
+
+    if (!stream_get_be32(rp->stream, &value, errp)) {
+        return false;
+    }
+    if (value) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_PEER,
+                    "the destination failed: %s",
+                    rp->reason ? rp->reason : "it did not say why");
+        return false;
+    }
+    return true;
+}
+
+static bool bad_message(uint16_t type, uint16_t length, GError **errp)
+{
+    g_set_error(errp, MIG_ERROR, MIG_ERROR_STREAM,
+                "return path: message %u with %u bytes is not one that a "
+                "destination may send", type, length);
+    return false;
+}
+
+/* One message; *done when it was the last. */
+static bool get_message(ReturnPath *rp, bool *done, GError **errp)
+{
+    uint16_t type, length;
+
+    if (!stream_get_be16(rp->stream, &type, errp) ||
+        !stream_get_be16(rp->stream, &length, errp)) {
+        g_prefix_error(errp, "return path: ");
+        return false;
+    }
+    if (type == WIRE_RP_PONG && length == 4) {
+        return get_pong(rp, errp);
+    }
+    if (type == WIRE_RP_SHUT && length == 4) {
+        *done = true;
+        return get_shut(rp, errp);
+    }
+    if (type == WIRE_RP_FERRY_REASON && length <= WIRE_REASON_MAX) {
+        return get_reason(rp, length, errp);
+    }
+    return bad_message(type, length, errp);
+}
+
+static void *return_path_main(void *arg)
+{
+    ReturnPath *rp = arg;
+    GError *err = NULL;
+    bool done = false;
+
+    while (!done && get_message(rp, &done, &err)) {
+        continue;
+    }
+    if (err) {
+        io_channel_abort(rp->channel);
+        ratelimit_cancel(rp->limit);
+    }
+    pthread_mutex_lock(&rp->lock);
+    rp->error = err;
+    rp->ended = true;
+    pthread_cond_broadcast(&rp->changed);
+    pthread_mutex_unlock(&rp->lock);
+    return NULL;
+}
+
+ReturnPath *return_path_new(IoChannel *channel, RateLimit *limit,
+                            GError **errp)
+{
+    ReturnPath *rp = g_new0(ReturnPath, 1);
+
+    rp->channel = channel;
+    rp->limit = limit;
+    rp->stream = stream_new(channel);
+    pthread_mutex_init(&rp->lock, NULL);
+    thread_cond_init(&rp->changed);
+    if (!thread_start(&rp->thread, "mig/src/rp", return_path_main, rp,
+                      errp)) {
+        pthread_cond_destroy(&rp->changed);
+        pthread_mutex_destroy(&rp->lock);
+        stream_free(rp->stream);
+        g_free(rp);
+        return NULL;
+    }
+    return rp;
+}
+
+bool return_path_wait(ReturnPath *rp, GError **errp)
+{
+    bool ok;
+
+    pthread_mutex_lock(&rp->lock);
+    while (!rp->ended) {
+        pthread_cond_wait(&rp->changed, &rp->lock);
+    }
+    ok = !rp->error;
+    if (!ok && errp) {
+        *errp = g_error_copy(rp->error);
+    }
+    pthread_mutex_unlock(&rp->lock);
+    return ok;
+}
+
+bool return_path_wants_go(ReturnPath *rp)
+{
+    bool wants_go;
+
+    pthread_mutex_lock(&rp->lock);
+    wants_go = rp->wants_go;
+    pthread_mutex_unlock(&rp->lock);
+    return wants_go;
+}
+
+void return_path_free(ReturnPath *rp)
+{
+    if (!rp) {
+        return;
+    }
+    io_channel_abort(rp->channel);
+    thread_join(rp->thread);
+    g_clear_error(&rp->error);
+    pthread_cond_destroy(&rp->changed);
+    pthread_mutex_destroy(&rp->lock);
+    stream_free(rp->stream);
+    g_free(rp->reason);
+    g_free(rp);
+}
+
+/* Destination end */
+
+static void put_message(Stream *s, uint16_t type, const void *data,
+                        uint16_t size)
+{
+    stream_put_be16(s, type);
+    stream_put_be16(s, size);
+    stream_put_bytes(s, data, size);
+}
+
+static void put_value(Stream *s, uint16_t type, uint32_t value)
+{
+    value = GUINT32_TO_BE(value);
+    put_message(s, type, &value, sizeof(value));
+}
+
+void return_path_put_pong(Stream *s, uint32_t value)
+{
+    put_value(s, WIRE_RP_PONG, value);
+}
+
+void return_path_put_shut(Stream *s, uint32_t value)
+{
+    put_value(s, WIRE_RP_SHUT, value);
+}
+
+void return_path_put_reason(Stream *s, const char *text)
+{
+    size_t size = MIN(strlen(text), WIRE_REASON_MAX);
+
+    put_message(s, WIRE_RP_FERRY_REASON, text, (uint16_t)size);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The return path, both ends: what the destination says to the source.
+ */
+#ifndef MIGRATION_RETURN_PATH_H
+#define MIGRATION_RETURN_PATH_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "io/channel.h"
+#include "migration/ratelimit.h"
+#include "migration/stream.h"
+
+/* Source end: a thread that listens. */
+typedef struct ReturnPath ReturnPath;
+
+/* Start listening.  When the destination fails, or goes away, the channel is
+ * aborted and the limit cancelled, so that whoever writes hears of it. */
+ReturnPath *return_path_new(IoChannel *channel, RateLimit *limit,
+                            GError **errp);
+
+/* Wait until the destination says that it has loaded everything; false when it
+ * fails, goes away, or the channel is aborted. */
+bool return_path_wait(ReturnPath *rp, GError **errp);
+
+/* Is the other end a Ferry that waits for GO?  Known at the latest when
+ * return_path_wait() has returned. */
+bool return_path_wants_go(ReturnPath *rp);
+
+/* Stop listening.  The channel is aborted.  NULL is fine. */
+void return_path_free(ReturnPath *rp);
+
+/* Destination end: messages, buffered in s. */
+void return_path_put_pong(Stream *s, uint32_t value);
+void return_path_put_shut(Stream *s, uint32_t value); /* 0: success */
+void return_path_put_reason(Stream *s, const char *text);
+
+#endif

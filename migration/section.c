@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Readers check every field here, so that nobody behind them has to. */
+#include "migration/section.h"
+
+#include <string.h>
+
+#include "migration/wire.h"
+
+void section_put_preamble(Stream *s, const char *machine)
+{
+    stream_put_be32(s, WIRE_MAGIC);
+    stream_put_be32(s, WIRE_VERSION);
+    stream_put_u8(s, WIRE_CONFIGURATION);
+    stream_put_be32(s, (uint32_t)strlen(machine));
+    stream_put_bytes(s, machine, strlen(machine));
+}
+
+static bool get_header(Stream *s, GError **errp)
+{
+    uint32_t magic, version;
+
+    if (!stream_get_be32(s, &magic, errp)) {
+        return false;
+    }
+    if (magic != WIRE_MAGIC) {
+        stream_bad(s, errp, "not a migration stream: magic 0x%08x", magic);
+        return false;
+    }
+    if (!stream_get_be32(s, &version, errp)) {
+        return false;
+    }
+    if (version != WIRE_VERSION) {
+        stream_bad(s, errp, "stream version %u, expected %u", version,
+                   WIRE_VERSION);
+        return false;
+    }
+    return true;
+}
+
+static bool get_machine(Stream *s, const char *machine, GError **errp)
+{
+    char name[WIRE_NAME_MAX + 1];
+    uint32_t length;
+    uint8_t type;
+
+    if (!stream_get_u8(s, &type, errp)) {
+        return false;
+    }
+    if (type != WIRE_CONFIGURATION) {
+        stream_bad(s, errp, "no configuration section, but type 0x%02x", type);
+        return false;
+    }
+    if (!stream_get_be32(s, &length, errp)) {
+        return false;
+    }
+    if (length == 0 || length > WIRE_NAME_MAX) {
+        stream_bad(s, errp, "a machine name of %u bytes", length);
+        return false;
+    }
+    if (!stream_get_bytes(s, name, length, errp)) {
+        return false;
+    }
+    name[length] = '\0';
+    if (length != strlen(machine) || strcmp(name, machine)) {
+        g_autofree char *shown = g_strescape(name, NULL);
+
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_PEER,
+                    "Machine type received is '%s' and local is '%s'", shown,
+                    machine);
+        return false;
+    }
+    return true;
+}
+
+/* Capabilities that both sides must have; Ferry has none of that kind. */
+static bool get_capabilities(Stream *s, GError **errp)
+{
+    char name[256];
+    uint32_t count;
+
+    if (!stream_get_be32(s, &count, errp)) {
+        return false;
+    }
+    if (count > WIRE_CAPABILITIES_MAX) {
+        stream_bad(s, errp, "%u capabilities", count);
+        return false;
+    }
+    if (count == 0) {
+        return true;
+    }
+    if (stream_get_name(s, name, errp)) {
+        g_autofree char *shown = g_strescape(name, NULL);
+
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_UNSUPPORTED,
+                    "the source uses capability '%s', which is not supported",
+                    shown);
+    }
+    return false;
+}
+
+static bool get_page_bits(Stream *s, GError **errp)
+{
+    uint32_t bits;
+
+    if (!stream_get_be32(s, &bits, errp)) {
+        return false;
+    }
+    if (bits != MIG_PAGE_BITS) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_PEER,
+                    "the source has pages of %u bits, expected %u", bits,
+                    MIG_PAGE_BITS);
+        return false;
+    }
+    return true;
+}
+
+static bool get_config_subsection(Stream *s, GError **errp)
+{
+    g_autofree char *shown = NULL;
+    char name[256];
+    uint32_t version;
+
+    if (!stream_get_name(s, name, errp) ||
+        !stream_get_be32(s, &version, errp)) {
+        return false;
+    }
+    if (!strcmp(name, WIRE_CONFIG_CAPABILITIES)) {
+        return get_capabilities(s, errp);
+    }
+    if (!strcmp(name, WIRE_CONFIG_PAGE_BITS)) {
+        return get_page_bits(s, errp);
+    }
+    if (!strcmp(name, WIRE_CONFIG_UUID)) {
+        return stream_skip(s, WIRE_UUID_SIZE, errp);
+    }
+    shown = g_strescape(name, NULL);
+    stream_bad(s, errp, "unknown configuration subsection '%s'", shown);
+    return false;
+}
+
+bool section_get_preamble(Stream *s, const char *machine, GError **errp)
+{
+    uint8_t type;
+
+    if (!get_header(s, errp) || !get_machine(s, machine, errp) ||
+        !stream_peek_u8(s, &type, errp)) {
+        return false;
+    }
+    while (type == WIRE_SUBSECTION) {
+        if (!stream_get_u8(s, &type, errp) ||
+            !get_config_subsection(s, errp) ||
+            !stream_peek_u8(s, &type, errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool has_name(uint8_t type)
+{
+    return type == WIRE_START || type == WIRE_FULL;
+}
+
+void section_put_header(Stream *s, const SectionHeader *section)
+{
+    stream_put_u8(s, section->type);
+    stream_put_be32(s, section->id);
+    if (has_name(section->type)) {
+        stream_put_name(s, section->name);
+        stream_put_be32(s, section->instance);
+        stream_put_be32(s, section->version);
+    }
+}
+
+void section_put_footer(Stream *s, uint32_t id)
+{
+    stream_put_u8(s, WIRE_FOOTER);
+    stream_put_be32(s, id);
+}
+
+bool section_get_header(Stream *s, SectionHeader *section, GError **errp)
+{
+    if (!stream_get_be32(s, &section->id, errp)) {
+        return false;
+    }
+    return !has_name(section->type) ||
+           (stream_get_name(s, section->name, errp) &&
+            stream_get_be32(s, &section->instance, errp) &&
+            stream_get_be32(s, &section->version, errp));
+}
+
+bool section_get_footer(Stream *s, uint32_t id, GError **errp)
+{
+    uint8_t type;
+    uint32_t got;
+
+    if (!stream_get_u8(s, &type, errp)) {
+        return false;
+    }
+    if (type != WIRE_FOOTER) {
+        stream_bad(s, errp, "no footer after section %u, but 0x%02x", id,
+                   type);
+        return false;
+    }
+    if (!stream_get_be32(s, &got, errp)) {
+        return false;
+    }
+    if (got != id) {
+        stream_bad(s, errp, "the footer of section %u after section %u", got,
+                   id);
+        return false;
+    }
+    return true;
+}
+
+static void put_command(Stream *s, uint16_t number, uint16_t length)
+{
+    stream_put_u8(s, WIRE_COMMAND);
+    stream_put_be16(s, number);
+    stream_put_be16(s, length);
+}
+
+void section_put_ping(Stream *s, uint32_t value)
+{
+    put_command(s, WIRE_CMD_PING, sizeof(value));
+    stream_put_be32(s, value);
+}
+
+void section_put_open_return_path(Stream *s)
+{
+    put_command(s, WIRE_CMD_OPEN_RETURN_PATH, 0);
+}
+
+bool section_get_command(Stream *s, Command *command, GError **errp)
+{
+    uint16_t length, expected;
+
+    if (!stream_get_be16(s, &command->number, errp) ||
+        !stream_get_be16(s, &length, errp)) {
+        return false;
+    }
+    switch (command->number) {
+    case WIRE_CMD_OPEN_RETURN_PATH:
+    case WIRE_CMD_SWITCHOVER_START:
+        expected = 0;
+        break;
+    case WIRE_CMD_PING:
+        expected = sizeof(command->value);
+        break;
+    default:
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_UNSUPPORTED,
+                    "command %u of the source is not supported",
+                    command->number);
+        return false;
+    }
+    if (length != expected) {
+        stream_bad(s, errp, "command %u with %u bytes, expected %u",
+                   command->number, length, expected);
+        return false;
+    }
+    return command->number != WIRE_CMD_PING ||
+           stream_get_be32(s, &command->value, errp);
+}

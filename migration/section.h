@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The frame of the stream: header, configuration, sections, commands. */
+#ifndef MIGRATION_SECTION_H
+#define MIGRATION_SECTION_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "migration/stream.h"
+
+/* What starts a START, PART, END or FULL section. */
+typedef struct SectionHeader {
+    uint8_t type; /* WIRE_START, ... */
+    uint32_t id;
+    /* START and FULL only */
+    char name[256];
+    uint32_t instance;
+    uint32_t version;
+} SectionHeader;
+
+/* The header and the configuration section. */
+void section_put_preamble(Stream *s, const char *machine);
+/* False also when the machine or what it needs is not this one. */
+bool section_get_preamble(Stream *s, const char *machine, GError **errp);
+
+void section_put_header(Stream *s, const SectionHeader *section);
+void section_put_footer(Stream *s, uint32_t id);
+
+/* The type byte has been read and is in section->type. */
+bool section_get_header(Stream *s, SectionHeader *section, GError **errp);
+bool section_get_footer(Stream *s, uint32_t id, GError **errp);
+
+void section_put_ping(Stream *s, uint32_t value);
+void section_put_open_return_path(Stream *s);
+
+typedef struct Command {
+    uint16_t number; /* WIRE_CMD_... */
+    uint32_t value;  /* of a PING */
+} Command;
+
+/* A command whose type byte has been read.  Unknown ones are refused. */
+bool section_get_command(Stream *s, Command *command, GError **errp);
+
+#endif

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Theory of operation
+ *
+ * The source's thread runs through one sequence:
+ *
+ *     connect          the channel, the streams of both directions
+ *     begin            dirty log on, preamble, the list of RAM blocks
+ *     precopy          passes over the dirty pages, guest running, until the
+ *                      rest can move within the downtime limit
+ *     switch over      guest stopped, the last pass, devices
+ *     hand over        the destination says that it has everything; from the
+ *                      answer on the guest is its
+ *
+ * Each step fails with an error, and clean_up() is the same whatever was the
+ * last that succeeded: where the guest was stopped and not handed over, it
+ * runs on.
+ *
+ * Hand-over.  A destination that has loaded everything says so on the return
+ * path, and a Ferry then waits for GO.  Until it is sent the guest can only
+ * run here; once it is sent, only there.  Other destinations start the guest
+ * when they have loaded it.  Without a return path, all that can be known is
+ * that the channel took every byte.
+ */
+#include "migration/internal.h"
+
+#include <string.h>
+
+#include "migration/converge.h"
+#include "migration/device.h"
+#include "migration/ram-save.h"
+#include "migration/return-path.h"
+#include "migration/section.h"
+#include "migration/wire.h"
+
+#define RAM_SECTION    1u
+#define FIRST_DEVICE   2u
+#define PAGE_RECORD    (MIG_PAGE_SIZE + 8) /* bytes of a plain page */
+#define SHORTEST_PASS  (10 * NS_PER_MS) /* to measure a rate by */
+
+typedef struct Source {
+    Migration *m;
+    IoChannel *channel; /* the migration's */
+    Stream *stream;
+    ReturnPath *rp;     /* NULL: one-way */
+    RamBlocks *blocks;
+    RamDirty *dirty;
+    Devices *devices;
+    RamSave *ram;
+    bool logging;       /* the dirty log is on */
+    bool stopped;       /* the guest is */
+    unsigned pass;
+    int64_t collected;  /* when the dirty log was collected last */
+    /* as measured by the passes so far */
+    double bytes_per_page;
+    double bytes_per_second;
+} Source;
+
+static bool source_connect(Source *s, GError **errp)
+{
+    Migration *m = s->m;
+
+    s->channel = migration_open_channel(m, errp);
+    if (!s->channel) {
+        return false;
+    }
+    s->stream = stream_new(s->channel);
+    stream_set_pacer(s->stream, ratelimit_wait, m->limit);
+    if (io_channel_is_two_way(s->channel)) {
+        s->rp = return_path_new(s->channel, m->limit, errp);
+        return s->rp != NULL;
+    }
+    return true;
+}
+
+static bool source_ask_host(Source *s, GError **errp)
+{
+    Migration *m = s->m;
+    const MigRamBlock *block;
+    const MigDevice *device;
+    size_t count;
+
+    block = m->host->ram_blocks(m->opaque, &count);
+    s->blocks = ram_blocks_new(block, count, errp);
+    if (!s->blocks) {
+        return false;
+    }
+    device = m->host->devices(m->opaque, &count);
+    s->devices = devices_new(device, count, errp);
+    if (!s->devices) {
+        return false;
+    }
+    s->dirty = ram_dirty_new(s->blocks);
+    s->ram = ram_save_new(s->stream, s->blocks, &m->options, m->stats, errp);
+    migration_set_total(m, ram_blocks_bytes(s->blocks));
+    return s->ram != NULL;
+}
+
+static void put_ram_header(Source *s, uint8_t type)
+{
+    SectionHeader section = {
+        .type = type,
+        .id = RAM_SECTION,
+        .name = WIRE_RAM_NAME,
+        .instance = WIRE_RAM_INSTANCE,
+        .version = WIRE_RAM_VERSION,
+    };
+
+    section_put_header(s->stream, &section);
+}
+
+static bool source_begin(Source *s, GError **errp)
+{
+    Migration *m = s->m;
+
+    if (!source_ask_host(s, errp)) {
+        return false;
+    }
+    s->logging = m->host->dirty_log_start(m->opaque, errp);
+    if (!s->logging) {
+        g_prefix_error(errp, "cannot start the dirty log: ");
+        return false;
+    }
+    s->collected = clock_now(m->clock);
+    section_put_preamble(s->stream, m->host->machine);
+    if (s->rp) {
+        section_put_open_return_path(s->stream);
+        section_put_ping(s->stream, WIRE_FERRY_HELLO);
+    }
+    put_ram_header(s, WIRE_START);
+    ram_save_setup(s->ram);
+    section_put_footer(s->stream, RAM_SECTION);
+    return stream_flush(s->stream, errp);
+}
+
+/* Precopy */
+
+/* Learn from a pass what the next one will cost. */
+static void measure_pass(Source *s, const StatsData *before, int64_t begin)
+{
+    int64_t length = MAX(clock_now(s->m->clock) - begin, 1);
+    StatsData after;
+    uint64_t bytes, zero, pages;
+
+    stats_read(s->m->stats, &after);
+    bytes = after.transferred - before->transferred;
+    zero = after.pages.zero - before->pages.zero;
+    pages = after.pages.normal - before->pages.normal +
+            after.pages.compressed - before->pages.compressed;
+    if (s->pass > 1) {
+        pages += zero;
+    }
+    /* The first pass has pages that were never used.  What gets dirty is
+     * like the others. */
+    s->bytes_per_page = pages ? (double)bytes / (double)pages : PAGE_RECORD;
+    if (length >= SHORTEST_PASS || s->bytes_per_second == 0) {
+        s->bytes_per_second = (double)bytes * NS_PER_S / (double)length;
+    }
+}
+
+/* One section with all that is dirty now. */
+static bool send_pass(Source *s, uint8_t type, GError **errp)
+{
+    static const PageCounts none;
+
+    put_ram_header(s, type);
+    if (!ram_save_pass(s->ram, s->dirty, errp)) {
+        return false;
+    }
+    section_put_footer(s->stream, RAM_SECTION);
+    if (!stream_flush(s->stream, errp)) {
+        return false;
+    }
+    stats_account(s->m->stats, &none, stream_position(s->stream));
+    return true;
+}
+
+static bool collect_dirty(Source *s, GError **errp)
+{
+    Migration *m = s->m;
+    int64_t now = clock_now(m->clock);
+    int64_t length = MAX(now - s->collected, 1);
+    uint64_t added;
+
+    if (!ram_dirty_collect(s->dirty, m->host, m->opaque, &added, errp)) {
+        g_prefix_error(errp, "cannot collect the dirty log: ");
+        return false;
+    }
+    s->collected = now;
+    stats_sync(m->stats, ram_dirty_pages(s->dirty),
+               (uint64_t)((double)added * NS_PER_S / (double)length));
+    return true;
+}
+
+static bool source_pass(Source *s, GError **errp)
+{
+    Migration *m = s->m;
+    MigEvent event = { .type = MIG_EVENT_PASS, .state = MIG_STATE_ACTIVE };
+    int64_t begin = clock_now(m->clock);
+    StatsData before;
+
+    event.pass = ++s->pass;
+    if (m->host->event) {
+        m->host->event(m->opaque, &event);
+    }
+    stats_read(m->stats, &before);
+    if (!send_pass(s, WIRE_PART, errp)) {
+        return false;
+    }
+    measure_pass(s, &before, begin);
+    return collect_dirty(s, errp);
+}
+
+static bool source_precopy(Source *s, GError **errp)
+{
+    Migration *m = s->m;
+    ConvergeDecision decision;
+
+    migration_set_state(m, MIG_STATE_ACTIVE);
+    /* The list of blocks counts as the first look at what is dirty: all. */
+    stats_sync(m->stats, ram_dirty_pages(s->dirty), 0);
+    do {
+        ConvergeInput in;
+
+        if (!source_pass(s, errp)) {
+            return false;
+        }
+        in = (ConvergeInput){
+            .dirty_pages = ram_dirty_pages(s->dirty),
+            .bytes_per_page = s->bytes_per_page,
+            .bytes_per_second = s->bytes_per_second,
+            .max_bandwidth = ratelimit_get(m->limit),
+            .downtime_limit_ms = migration_downtime_limit_ms(m),
+        };
+        decision = converge_decide(&in);
+        stats_expect(m->stats, decision.expected_downtime_ms);
+    } while (!decision.switch_over);
+    return true;
+}
+
+/* Switch-over */
+
+static bool source_switch_over(Source *s, GError **errp)
+{
+    Migration *m = s->m;
+    static const PageCounts none;
+
+    migration_mark_stopped(m);
+    s->stopped = m->host->vm_stop(m->opaque, errp);
+    if (!s->stopped) {
+        g_prefix_error(errp, "cannot stop the guest: ");
+        return false;
+    }
+    migration_set_state(m, MIG_STATE_DEVICE);
+    stats_stopped(m->stats);
+    if (!collect_dirty(s, errp) || !send_pass(s, WIRE_END, errp) ||
+        !devices_save(s->devices, s->stream, FIRST_DEVICE, errp)) {
+        return false;
+    }
+    stream_put_u8(s->stream, WIRE_EOF);
+    devices_describe(s->devices, s->stream);
+    if (!stream_flush(s->stream, errp)) {
+        return false;
+    }
+    stats_account(m->stats, &none, stream_position(s->stream));
+    return true;
+}
+
+static bool send_go(Source *s, GError **errp)
+{
+    static const PageCounts none;
+
+    section_put_ping(s->stream, WIRE_FERRY_GO);
+    if (!stream_flush(s->stream, errp)) {
+        /* The system took nothing of it: the guest is still ours. */
+        migration_uncommit(s->m);
+        return false;
+    }
+    stats_account(s->m->stats, &none, stream_position(s->stream));
+    return true;
+}
+
+static bool source_hand_over(Source *s, GError **errp)
+{
+    Migration *m = s->m;
+
+    if (!(s->rp ? return_path_wait(s->rp, errp)
+                : io_channel_finish(s->channel, errp)) ||
+        !migration_commit(m, errp)) {
+        return false;
+    }
+    if (s->rp && return_path_wants_go(s->rp) && !send_go(s, errp)) {
+        return false;
+    }
+    migration_mark_handed_over(m);
+    return true;
+}
+
+/* The end */
+
+/* What made a step fail: where the destination said why, that. */
+static void find_first_cause(Source *s, GError **err)
+{
+    GError *cause = NULL;
+
+    if (!s->rp || migration_is_cancelled(s->m)) {
+        return;
+    }
+    if (!g_error_matches(*err, MIG_ERROR, MIG_ERROR_IO) &&
+        !g_error_matches(*err, MIG_ERROR, MIG_ERROR_CANCELLED)) {
+        return;
+    }
+    if (!return_path_wait(s->rp, &cause) &&
+        !g_error_matches(cause, MIG_ERROR, MIG_ERROR_CANCELLED)) {
+        g_error_free(*err);
+        *err = cause;
+    } else {
+        g_clear_error(&cause);
+    }
+}
+
+static void source_clean_up(Source *s, bool ok)
+{
+    Migration *m = s->m;
+
+    return_path_free(s->rp);
+    if (s->logging) {
+        m->host->dirty_log_stop(m->opaque);
+    }
+    if (s->stopped && !ok) {
+        m->host->vm_resume(m->opaque);
+    }
+    ram_save_free(s->ram);
+    devices_free(s->devices);
+    ram_dirty_free(s->dirty);
+    ram_blocks_free(s->blocks);
+    stream_free(s->stream);
+}
+
+void *source_main(void *arg)
+{
+    Source s = { .m = arg };
+    GError *err = NULL;
+    bool ok = source_connect(&s, &err) && source_begin(&s, &err) &&
+              source_precopy(&s, &err) && source_switch_over(&s, &err) &&
+              source_hand_over(&s, &err);
+
+    if (!ok) {
+        find_first_cause(&s, &err);
+    }
+    source_clean_up(&s, ok);
+    migration_finish(s.m, err);
+    return NULL;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Typed, buffered reading or writing of one direction of a channel.
+ *
+ * One thread owns a Stream.  A stream either reads or writes; the two
+ * directions of a two-way channel are two streams.
+ *
+ * Errors: MIG_ERROR_EOF (with the offset), MIG_ERROR_IO, MIG_ERROR_CANCELLED.
+ */
+#ifndef MIGRATION_STREAM_H
+#define MIGRATION_STREAM_H
+
+#include <gio/gio.h>
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "io/channel.h"
+#include "migration/error.h"
+
+typedef struct Stream Stream;
+
+/* The channel is borrowed and must outlive the stream. */
+Stream *stream_new(IoChannel *channel);
+void stream_free(Stream *s);
+
+/* Bytes read, or put, since the start. */
+uint64_t stream_position(const Stream *s);
+
+/*
+ * Called before bytes go to the channel; may block to keep a rate, and may
+ * fail.
+ */
+typedef bool StreamPacer(void *opaque, size_t bytes, GError **errp);
+void stream_set_pacer(Stream *s, StreamPacer *pacer, void *opaque);
+
+/*
+ * Writing.  Puts are buffered and do not fail; the first error of the channel
+ * is kept and reported by the next stream_writev() or stream_flush().
+ */
+void stream_put_u8(Stream *s, uint8_t v);
+void stream_put_be16(Stream *s, uint16_t v);
+void stream_put_be32(Stream *s, uint32_t v);
+void stream_put_be64(Stream *s, uint64_t v);
+void stream_put_bytes(Stream *s, const void *buf, size_t size);
+void stream_put_name(Stream *s, const char *name); /* u8 length, bytes */
+
+/* Write what is buffered and then these vectors, without copying them. */
+bool stream_writev(Stream *s, const GOutputVector *vectors, unsigned count,
+                   GError **errp);
+bool stream_flush(Stream *s, GError **errp);
+
+/* Reading.  Each is all or nothing. */
+bool stream_get_u8(Stream *s, uint8_t *v, GError **errp);
+bool stream_get_be16(Stream *s, uint16_t *v, GError **errp);
+bool stream_get_be32(Stream *s, uint32_t *v, GError **errp);
+bool stream_get_be64(Stream *s, uint64_t *v, GError **errp);
+bool stream_get_bytes(Stream *s, void *buf, size_t size, GError **errp);
+bool stream_skip(Stream *s, size_t size, GError **errp);
+bool stream_peek_u8(Stream *s, uint8_t *v, GError **errp);
+
+/* u8 length, that many bytes, none of them NUL, at least one. */
+bool stream_get_name(Stream *s, char name[256], GError **errp);
+
+/* Read until the peer has closed, and drop it; false on more than max. */
+bool stream_drain(Stream *s, size_t max, GError **errp);
+
+/* Set MIG_ERROR_STREAM, with the stream's position appended. */
+void stream_bad(const Stream *s, GError **errp, const char *format, ...)
+    G_GNUC_PRINTF(3, 4);
+
+#endif

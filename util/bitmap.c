@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Bitmaps are walked by word: a clear word costs one test for 64 bits. */
+#include "util/bitmap.h"
+
+void bitmap_fill(uint64_t *map, uint64_t bits)
+{
+    uint64_t whole = bits / BITMAP_WORD_BITS;
+
+    for (uint64_t i = 0; i < whole; i++) {
+        map[i] = UINT64_MAX;
+    }
+    if (bits % BITMAP_WORD_BITS) {
+        map[whole] = (UINT64_C(1) << (bits % BITMAP_WORD_BITS)) - 1;
+    }
+}
+
+uint64_t bitmap_count(const uint64_t *map, uint64_t bits)
+{
+    uint64_t count = 0;
+
+    for (uint64_t i = 0; i < bitmap_words(bits); i++) {
+        count += (unsigned)__builtin_popcountll(map[i]);
+    }
+    return count;
+}
+
+unsigned bitmap_take(uint64_t *map, uint64_t bits, uint64_t start,
+                     uint64_t *taken, unsigned max)
+{
+    unsigned n = 0;
+
+    for (uint64_t i = start / BITMAP_WORD_BITS; i < bitmap_words(bits); i++) {
+        uint64_t keep = 0;
+
+        if (i == start / BITMAP_WORD_BITS) {
+            keep = (UINT64_C(1) << (start % BITMAP_WORD_BITS)) - 1;
+        }
+        while ((map[i] & ~keep) && n < max) {
+            uint64_t word = map[i] & ~keep;
+
+            taken[n++] = i * BITMAP_WORD_BITS +
+                         (unsigned)__builtin_ctzll(word);
+            map[i] &= ~(word & -word);
+        }
+        if (n == max) {
+            break;
+        }
+    }
+    return n;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Library threads take no signals: what a signal means is the host's business,
+ * and the host's threads are the ones to hear of it.
+ */
+#include "util/thread.h"
+
+#include <gio/gio.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+
+bool thread_start(pthread_t *thread, const char *name, void *(*run)(void *),
+                  void *arg, GError **errp)
+{
+    sigset_t all, old;
+    int err;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    err = pthread_create(thread, NULL, run, arg);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (err) {
+        g_set_error(errp, G_IO_ERROR, g_io_error_from_errno(err),
+                    "cannot start thread '%s': %s", name, g_strerror(err));
+        return false;
+    }
+    pthread_setname_np(*thread, name);
+    return true;
+}
+
+void thread_join(pthread_t thread)
+{
+    int err = pthread_join(thread, NULL);
+
+    g_assert(err == 0);
+}
+
+void thread_cond_init(pthread_cond_t *cond)
+{
+    pthread_condattr_t attr;
+
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(cond, &attr);
+    pthread_condattr_destroy(&attr);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Threads and conditions, thinly over pthreads.  pthreads rather than GLib's,
+ * so that ThreadSanitizer sees every lock.
+ */
+#ifndef UTIL_THREAD_H
+#define UTIL_THREAD_H
+
+#include <glib.h>
+#include <pthread.h>
+#include <stdbool.h>
+
+/*
+ * Start a joinable thread with a name of at most 15 bytes and all signals
+ * blocked.  False when the system has none to give.
+ */
+bool thread_start(pthread_t *thread, const char *name, void *(*run)(void *),
+                  void *arg, GError **errp);
+
+void thread_join(pthread_t thread);
+
+/* A condition whose timed waits use CLOCK_MONOTONIC. */
+void thread_cond_init(pthread_cond_t *cond);
+
+#endif
