@@ -72,7 +72,12 @@ static const MigOption options[MIG_OPT__COUNT] = {
     },
 };
 
-G_DEFINE_QUARK(mig-error-quark, mig_error)
+/* Without G_DEFINE_QUARK's function static: that one is set by whichever
+ * thread comes first, without a lock. */
+GQuark mig_error_quark(void)
+{
+    return g_quark_from_static_string("mig-error-quark");
+}
 
 const MigOption *mig_option(MigOptionId id)
 {

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# A thin front to meson.  BUILD=folder builds elsewhere.
+BUILD ?= build
+
+all: $(BUILD)/build.ninja
+	ninja -C $(BUILD)
+
+$(BUILD)/build.ninja:
+	scripts/setup
+	meson setup $(BUILD)
+
+demo: all
+	tests/demo.py $(BUILD)
+
+check:
+	scripts/setup check
+	tests/run.py $(BUILD)
+
+bench: all
+	tests/bench/run.py $(BUILD)
+
+install: all
+	meson install --no-rebuild -C $(BUILD)
+
+clean:
+	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan
+
+.PHONY: all demo check bench install clean

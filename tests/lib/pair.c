@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "tests/lib/pair.h"
+
+#include "migration/internal.h"
+
+static const uint64_t pair_pages[FAKE_BLOCKS_MAX] = { 300, 70 };
+
+Pair *pair_new(void)
+{
+    Pair *pair = g_new0(Pair, 1);
+
+    fake_clock_init(&pair->clock);
+    mig_options_init(&pair->options);
+    pair_set(pair, MIG_OPT_MAX_BANDWIDTH, 0);
+    pair_set(pair, MIG_OPT_COMPRESS_THREADS, 2);
+    pair->src_host = fake_host_new(pair_pages, FAKE_BLOCKS_MAX);
+    pair->dst_host = fake_host_new(pair_pages, FAKE_BLOCKS_MAX);
+    fake_host_fill(pair->src_host, 42);
+    pair->src_host->running = true;
+    return pair;
+}
+
+void pair_set(Pair *pair, MigOptionId id, uint64_t value)
+{
+    GError *err = NULL;
+
+    mig_options_set(&pair->options, mig_option(id), value, &err);
+    g_assert_no_error(err);
+}
+
+void pair_start(Pair *pair)
+{
+    IoChannel *ends[2];
+    GError *err = NULL;
+
+    io_channel_pair(ends, &err);
+    g_assert_no_error(err);
+    pair->src = migration_new(&fake_mig_host, pair->src_host, &pair->options,
+                              &pair->clock.clock);
+    pair->dst = migration_new(&fake_mig_host, pair->dst_host, &pair->options,
+                              &pair->clock.clock);
+    mig_receive(pair->dst, ends[1], &err);
+    g_assert_no_error(err);
+    mig_send(pair->src, ends[0], &err);
+    g_assert_no_error(err);
+}
+
+static MigState state_of(Migration *m)
+{
+    MigInfo info;
+    MigState state;
+
+    mig_query(m, &info);
+    state = info.state;
+    mig_info_clear(&info);
+    return state;
+}
+
+void pair_assert_moved(Pair *pair)
+{
+    GError *err = NULL;
+
+    mig_wait(pair->src, &err);
+    g_assert_no_error(err);
+    mig_wait(pair->dst, &err);
+    g_assert_no_error(err);
+    g_assert_cmpint(state_of(pair->src), ==, MIG_STATE_COMPLETED);
+    g_assert_cmpint(state_of(pair->dst), ==, MIG_STATE_COMPLETED);
+    g_assert_false(fake_host_running(pair->src_host));
+    g_assert_true(fake_host_running(pair->dst_host));
+    g_assert_cmpuint(fake_host_calls(pair->src_host, FAKE_LOG_STOP), ==, 1);
+    g_assert_cmpuint(fake_host_calls(pair->src_host, FAKE_VM_RESUME), ==, 0);
+    fake_host_assert_same(pair->src_host, pair->dst_host);
+}
+
+void pair_assert_stayed(Pair *pair, MigState src_state)
+{
+    g_assert_false(mig_wait(pair->src, NULL));
+    g_assert_cmpint(state_of(pair->src), ==, src_state);
+    g_assert_true(fake_host_running(pair->src_host));
+    g_assert_false(mig_wait(pair->dst, NULL));
+    g_assert_false(fake_host_running(pair->dst_host));
+    g_assert_cmpuint(fake_host_calls(pair->dst_host, FAKE_VM_START), ==, 0);
+    g_assert_false(pair->src_host->logging);
+}
+
+void pair_free(Pair *pair)
+{
+    mig_free(pair->src);
+    mig_free(pair->dst);
+    fake_host_free(pair->src_host);
+    fake_host_free(pair->dst_host);
+    g_free(pair);
+}
+
+void gate_init(Gate *gate)
+{
+    *gate = (Gate){ .reached = false };
+    pthread_mutex_init(&gate->lock, NULL);
+    pthread_cond_init(&gate->changed, NULL);
+}
+
+void gate_pass(Gate *gate)
+{
+    pthread_mutex_lock(&gate->lock);
+    gate->reached = true;
+    pthread_cond_broadcast(&gate->changed);
+    while (!gate->released) {
+        pthread_cond_wait(&gate->changed, &gate->lock);
+    }
+    pthread_mutex_unlock(&gate->lock);
+}
+
+void gate_await(Gate *gate)
+{
+    pthread_mutex_lock(&gate->lock);
+    while (!gate->reached) {
+        pthread_cond_wait(&gate->changed, &gate->lock);
+    }
+    pthread_mutex_unlock(&gate->lock);
+}
+
+void gate_release(Gate *gate)
+{
+    pthread_mutex_lock(&gate->lock);
+    gate->released = true;
+    pthread_cond_broadcast(&gate->changed);
+    pthread_mutex_unlock(&gate->lock);
+}
+
+void gate_destroy(Gate *gate)
+{
+    pthread_cond_destroy(&gate->changed);
+    pthread_mutex_destroy(&gate->lock);
+}

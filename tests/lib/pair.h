@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A source and a destination in one process, joined by a channel pair. */
+#ifndef TESTS_PAIR_H
+#define TESTS_PAIR_H
+
+#include "migration/migration.h"
+#include "tests/lib/fake-clock.h"
+#include "tests/lib/fake-host.h"
+
+typedef struct Pair {
+    FakeClock clock;
+    MigOptions options; /* of both; may be changed before pair_start() */
+    FakeHost *src_host; /* filled, running */
+    FakeHost *dst_host; /* zero, not running */
+    Migration *src;     /* NULL before pair_start() */
+    Migration *dst;
+} Pair;
+
+/* Defaults, but no bandwidth limit and two threads each: a test that is about
+ * these sets them. */
+Pair *pair_new(void);
+void pair_set(Pair *pair, MigOptionId id, uint64_t value);
+void pair_start(Pair *pair);
+
+/* Wait for both and check that the guest has moved, whole. */
+void pair_assert_moved(Pair *pair);
+
+/* Wait for both and check that the guest runs on at the source, that the
+ * source ended in this state, and the destination did not complete. */
+void pair_assert_stayed(Pair *pair, MigState src_state);
+
+void pair_free(Pair *pair);
+
+/*
+ * A gate: a thread that reaches it stays there until it is released.
+ */
+typedef struct Gate {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool reached;
+    bool released;
+} Gate;
+
+void gate_init(Gate *gate);
+void gate_pass(Gate *gate);    /* reach it, and wait for the release */
+void gate_await(Gate *gate);   /* wait until it is reached */
+void gate_release(Gate *gate);
+void gate_destroy(Gate *gate);
+
+#endif

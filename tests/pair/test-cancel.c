@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Cancelled at any moment, the guest runs on at the source. */
+#include <glib.h>
+
+#include "tests/lib/pair.h"
+
+/* Where a host stands still until the test has cancelled. */
+typedef struct Stop {
+    FakePoint point;
+    unsigned nth;
+    Gate gate;
+} Stop;
+
+static bool stop_hook(FakeHost *host, FakePoint point, unsigned nth,
+                      GError **errp)
+{
+    Stop *stop = host->hook_data;
+
+    if (point == FAKE_LOG_COLLECT) {
+        fake_host_write(host, 0, nth % 8, nth);
+    }
+    if (point == stop->point && nth == stop->nth) {
+        gate_pass(&stop->gate);
+    }
+    return true;
+}
+
+typedef struct CancelCase {
+    const char *name;
+    bool at_dst;     /* the gate is at the destination */
+    FakePoint point;
+    unsigned nth;
+    bool cancel_dst; /* the destination is cancelled, not the source */
+} CancelCase;
+
+static const CancelCase cases[] = {
+    { "setup", false, FAKE_LOG_START, 1, false },
+    { "first-pass", false, FAKE_LOG_COLLECT, 1, false },
+    { "later-pass", false, FAKE_LOG_COLLECT, 3, false },
+    { "stopping", false, FAKE_VM_STOP, 1, false },
+    { "devices", false, FAKE_PRE_SAVE, 1, false },
+    { "loading", true, FAKE_POST_LOAD, 1, false },
+    { "dst/setup", false, FAKE_LOG_START, 1, true },
+    { "dst/first-pass", false, FAKE_LOG_COLLECT, 1, true },
+    { "dst/devices", false, FAKE_PRE_SAVE, 1, true },
+    { "dst/loading", true, FAKE_POST_LOAD, 1, true },
+};
+
+static void run_case(const CancelCase *c, bool compress)
+{
+    Stop stop = { .point = c->point, .nth = c->nth };
+    Pair *pair = pair_new();
+    FakeHost *host = c->at_dst ? pair->dst_host : pair->src_host;
+    g_autofree char *states = NULL;
+    GError *err = NULL;
+
+    gate_init(&stop.gate);
+    pair_set(pair, MIG_OPT_COMPRESS, compress);
+    /* The source never converges by itself before the third collection. */
+    pair_set(pair, MIG_OPT_DOWNTIME_LIMIT, c->nth > 1 ? 0 : 300);
+    host->hook = stop_hook;
+    host->hook_data = &stop;
+    pair_start(pair);
+    gate_await(&stop.gate);
+    mig_cancel(c->cancel_dst ? pair->dst : pair->src);
+    mig_cancel(c->cancel_dst ? pair->dst : pair->src);
+    gate_release(&stop.gate);
+
+    pair_assert_stayed(pair, c->cancel_dst ? MIG_STATE_FAILED
+                                           : MIG_STATE_CANCELLED);
+    g_assert_false(mig_wait(c->cancel_dst ? pair->dst : pair->src, &err));
+    g_assert_error(err, MIG_ERROR, MIG_ERROR_CANCELLED);
+    g_clear_error(&err);
+    states = fake_host_states(c->cancel_dst ? pair->dst_host
+                                            : pair->src_host);
+    g_assert_true(g_str_has_suffix(states, ",cancelling,cancelled"));
+    gate_destroy(&stop.gate);
+    pair_free(pair);
+}
+
+static void test_case(gconstpointer data)
+{
+    run_case(data, false);
+    run_case(data, true);
+}
+
+/* Once the destination runs the guest, a cancel comes too late, on both
+ * sides. */
+static void test_too_late(void)
+{
+    Stop stop = { .point = FAKE_VM_START, .nth = 1 };
+    Pair *pair = pair_new();
+
+    gate_init(&stop.gate);
+    pair->dst_host->hook = stop_hook;
+    pair->dst_host->hook_data = &stop;
+    pair_start(pair);
+    gate_await(&stop.gate);
+    mig_cancel(pair->src);
+    mig_cancel(pair->dst);
+    gate_release(&stop.gate);
+    pair_assert_moved(pair);
+    gate_destroy(&stop.gate);
+    pair_free(pair);
+}
+
+/* A source whose peer does not read is blocked in a write. */
+static void test_blocked_write(void)
+{
+    Pair *pair = pair_new();
+    IoChannel *ends[2];
+    uint8_t byte;
+    size_t nread;
+    GError *err = NULL;
+
+    g_assert_true(io_channel_pair(ends, &err));
+    pair->src = mig_new(&fake_mig_host, pair->src_host, &pair->options);
+    g_assert_true(mig_send(pair->src, ends[0], &err));
+    /* It has begun to write, and there is more than the channel takes. */
+    g_assert_true(io_channel_read(ends[1], &byte, 1, &nread, &err));
+    mig_cancel(pair->src);
+    g_assert_false(mig_wait(pair->src, &err));
+    g_assert_error(err, MIG_ERROR, MIG_ERROR_CANCELLED);
+    g_assert_true(fake_host_running(pair->src_host));
+    g_clear_error(&err);
+    io_channel_free(ends[1]);
+    pair_free(pair);
+}
+
+/* One that has used up its bandwidth for hours waits for the limit. */
+static void test_rate_limit(void)
+{
+    Pair *pair = pair_new();
+    IoChannel *ends[2];
+    uint8_t byte;
+    size_t nread;
+    GError *err = NULL;
+
+    g_assert_true(io_channel_pair(ends, &err));
+    pair_set(pair, MIG_OPT_MAX_BANDWIDTH, 1);
+    pair->src = mig_new(&fake_mig_host, pair->src_host, &pair->options);
+    g_assert_true(mig_send(pair->src, ends[0], &err));
+    g_assert_true(io_channel_read(ends[1], &byte, 1, &nread, &err));
+    mig_cancel(pair->src);
+    g_assert_false(mig_wait(pair->src, &err));
+    g_assert_error(err, MIG_ERROR, MIG_ERROR_CANCELLED);
+    g_clear_error(&err);
+    io_channel_free(ends[1]);
+    pair_free(pair);
+}
+
+/* A destination that nobody connects to. */
+static void test_accept(void)
+{
+    Pair *pair = pair_new();
+    g_autoptr(IoUri) uri = io_uri_parse("tcp:127.0.0.1:0", NULL);
+    IoListener *listener;
+    GError *err = NULL;
+
+    listener = io_listener_new(uri, &err);
+    g_assert_no_error(err);
+    pair->dst = mig_new(&fake_mig_host, pair->dst_host, &pair->options);
+    g_assert_true(mig_receive_from(pair->dst, listener, &err));
+    mig_cancel(pair->dst);
+    g_assert_false(mig_wait(pair->dst, &err));
+    g_assert_error(err, MIG_ERROR, MIG_ERROR_CANCELLED);
+    g_clear_error(&err);
+    pair_free(pair);
+}
+
+/* Free without a word cancels too. */
+static void test_free(void)
+{
+    Stop stop = { .point = FAKE_LOG_COLLECT, .nth = 1 };
+    Pair *pair = pair_new();
+
+    gate_init(&stop.gate);
+    pair->src_host->hook = stop_hook;
+    pair->src_host->hook_data = &stop;
+    pair_start(pair);
+    gate_await(&stop.gate);
+    mig_cancel(pair->src);
+    gate_release(&stop.gate);
+    mig_free(g_steal_pointer(&pair->src));
+    g_assert_true(fake_host_running(pair->src_host));
+    gate_destroy(&stop.gate);
+    pair_free(pair);
+}
+
+static void test_handle(void)
+{
+    Pair *pair = pair_new();
+    IoChannel *ends[2];
+    MigInfo info;
+    GError *err = NULL;
+
+    pair->src = mig_new(&fake_mig_host, pair->src_host, &pair->options);
+    mig_cancel(pair->src);
+    mig_query(pair->src, &info);
+    g_assert_cmpint(info.state, ==, MIG_STATE_NONE);
+    g_assert_false(mig_wait(pair->src, &err));
+    g_assert_error(err, MIG_ERROR, MIG_ERROR_STATE);
+    g_clear_error(&err);
+    mig_free(g_steal_pointer(&pair->src));
+    mig_free(NULL);
+
+    pair_start(pair);
+    pair_assert_moved(pair);
+    g_assert_true(io_channel_pair(ends, &err));
+    g_assert_false(mig_send(pair->src, ends[0], &err));
+    g_assert_error(err, MIG_ERROR, MIG_ERROR_STATE);
+    g_clear_error(&err);
+    io_channel_free(ends[1]);
+    pair_free(pair);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *path = g_strdup_printf("/cancel/at/%s",
+                                                cases[i].name);
+
+        g_test_add_data_func(path, &cases[i], test_case);
+    }
+    g_test_add_func("/cancel/too-late", test_too_late);
+    g_test_add_func("/cancel/blocked-write", test_blocked_write);
+    g_test_add_func("/cancel/rate-limit", test_rate_limit);
+    g_test_add_func("/cancel/accept", test_accept);
+    g_test_add_func("/cancel/free", test_free);
+    g_test_add_func("/cancel/handle", test_handle);
+    return g_test_run();
+}

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The guest moves whole: with every option, and while it writes. */
+#include <glib.h>
+
+#include <string.h>
+
+#include "tests/lib/pair.h"
+
+static void test_plain(void)
+{
+    g_autofree char *states = NULL;
+    Pair *pair = pair_new();
+    MigInfo src, dst;
+
+    pair_start(pair);
+    pair_assert_moved(pair);
+    states = fake_host_states(pair->src_host);
+    g_assert_cmpstr(states, ==, "setup,active,device,completed");
+    g_clear_pointer(&states, g_free);
+    states = fake_host_states(pair->dst_host);
+    g_assert_cmpstr(states, ==, "setup,active,completed");
+
+    mig_query(pair->src, &src);
+    mig_query(pair->dst, &dst);
+    g_assert_cmpuint(src.ram.total, ==, 370 * MIG_PAGE_SIZE);
+    g_assert_cmpuint(src.ram.normal + src.ram.duplicate, ==, 370);
+    g_assert_cmpuint(src.ram.transferred, ==, dst.ram.transferred);
+    g_assert_cmpuint(src.ram.normal, ==, dst.ram.normal);
+    g_assert_cmpuint(src.ram.duplicate, ==, dst.ram.duplicate);
+    g_assert_cmpuint(src.ram.remaining, ==, 0);
+    g_assert_cmpuint(src.compression.pages, ==, 0);
+    g_assert_cmpuint(src.ram.precopy_bytes + src.ram.downtime_bytes, ==,
+                     src.ram.transferred);
+    pair_free(pair);
+}
+
+static void test_compress(void)
+{
+    Pair *pair = pair_new();
+    MigInfo src, dst;
+
+    pair_set(pair, MIG_OPT_COMPRESS, 1);
+    pair_start(pair);
+    pair_assert_moved(pair);
+    mig_query(pair->src, &src);
+    mig_query(pair->dst, &dst);
+    g_assert_cmpuint(src.compression.pages, >, 100);
+    g_assert_cmpuint(src.compression.pages, ==, dst.compression.pages);
+    g_assert_cmpuint(src.compression.compressed_size, ==,
+                     dst.compression.compressed_size);
+    g_assert_cmpfloat(src.compression.rate, >, 2);
+    g_assert_cmpuint(src.ram.normal + src.ram.duplicate +
+                     src.compression.pages, ==, 370);
+    g_assert_cmpuint(src.ram.transferred, ==, dst.ram.transferred);
+    pair_free(pair);
+}
+
+static void test_levels(void)
+{
+    for (unsigned level = 0; level <= 9; level++) {
+        Pair *pair = pair_new();
+        MigInfo info;
+
+        pair_set(pair, MIG_OPT_COMPRESS, 1);
+        pair_set(pair, MIG_OPT_COMPRESS_LEVEL, level);
+        pair_start(pair);
+        pair_assert_moved(pair);
+        mig_query(pair->src, &info);
+        /* Stored pages do not shrink, and so go plain. */
+        g_assert_cmpint(info.compression.pages > 0, ==, level > 0);
+        pair_free(pair);
+    }
+}
+
+static void test_threads(void)
+{
+    for (unsigned threads = 1; threads <= 64; threads *= 2) {
+        Pair *pair = pair_new();
+
+        pair_set(pair, MIG_OPT_COMPRESS, 1);
+        pair_set(pair, MIG_OPT_COMPRESS_THREADS, threads);
+        pair_set(pair, MIG_OPT_DECOMPRESS_THREADS, threads);
+        pair_start(pair);
+        pair_assert_moved(pair);
+        pair_free(pair);
+    }
+}
+
+static void test_no_wait_thread(void)
+{
+    Pair *pair = pair_new();
+
+    pair_set(pair, MIG_OPT_COMPRESS, 1);
+    pair_set(pair, MIG_OPT_COMPRESS_LEVEL, 9);
+    pair_set(pair, MIG_OPT_COMPRESS_THREADS, 1);
+    pair_set(pair, MIG_OPT_COMPRESS_WAIT_THREAD, 0);
+    pair_start(pair);
+    pair_assert_moved(pair);
+    pair_free(pair);
+}
+
+/* Dirty fewer pages from pass to pass, and some while the guest stops. */
+static bool dirty_less_and_less(FakeHost *host, FakePoint point, unsigned nth,
+                                GError **errp)
+{
+    static const unsigned pages[] = { 0, 200, 100, 30, 0, 5 };
+
+    if (point == FAKE_LOG_COLLECT && nth < G_N_ELEMENTS(pages)) {
+        for (unsigned i = 0; i < pages[nth]; i++) {
+            fake_host_write(host, i % 2, i / 5, nth * 1000 + i);
+        }
+    }
+    return true;
+}
+
+static void test_dirtying(bool compress)
+{
+    Pair *pair = pair_new();
+    MigInfo info;
+
+    pair_set(pair, MIG_OPT_COMPRESS, compress);
+    /* A page is 1 ms; nothing may be left when the guest stops. */
+    pair_set(pair, MIG_OPT_MAX_BANDWIDTH, 4096000);
+    pair_set(pair, MIG_OPT_DOWNTIME_LIMIT, 0);
+    pair->src_host->hook = dirty_less_and_less;
+    pair_start(pair);
+    pair_assert_moved(pair);
+    mig_query(pair->src, &info);
+    g_assert_cmpuint(pair->src_host->passes, ==, 4);
+    g_assert_cmpuint(info.ram.dirty_sync_count, ==, 6);
+    g_assert_cmpuint(info.ram.downtime_bytes, >, 0);
+    g_assert_cmpint(info.downtime_ms, >=, 0);
+    pair_free(pair);
+}
+
+static void test_dirtying_plain(void)
+{
+    test_dirtying(false);
+}
+
+static void test_dirtying_compress(void)
+{
+    test_dirtying(true);
+}
+
+/* Pages become zero and stop being zero between passes. */
+static bool zero_and_back(FakeHost *host, FakePoint point, unsigned nth,
+                          GError **errp)
+{
+    if (point == FAKE_LOG_COLLECT && nth <= 3) {
+        for (unsigned i = 0; i < 60; i++) {
+            uint8_t *page = host->block[0].host + i * MIG_PAGE_SIZE;
+
+            memset(page, 0, MIG_PAGE_SIZE);
+            fake_host_write(host, 0, i, (i + nth) % 2 ? 0 : 77);
+        }
+    }
+    return true;
+}
+
+static void test_zero_and_back(void)
+{
+    Pair *pair = pair_new();
+
+    pair_set(pair, MIG_OPT_COMPRESS, 1);
+    pair_set(pair, MIG_OPT_DOWNTIME_LIMIT, 0);
+    pair->src_host->hook = zero_and_back;
+    pair_start(pair);
+    pair_assert_moved(pair);
+    pair_free(pair);
+}
+
+/* A guest that writes all the time, also into pages that are in the hands of
+ * a worker: no record may be torn, nothing may be lost. */
+static void test_live_guest(void)
+{
+    for (unsigned round = 0; round < 20; round++) {
+        Pair *pair = pair_new();
+
+        pair_set(pair, MIG_OPT_COMPRESS, 1);
+        pair_set(pair, MIG_OPT_DOWNTIME_LIMIT, 20);
+        pair_set(pair, MIG_OPT_MAX_BANDWIDTH, 100 << 20);
+        fake_host_start_guest(pair->src_host);
+        pair_start(pair);
+        pair_assert_moved(pair);
+        pair_free(pair);
+    }
+}
+
+/* max-bandwidth is kept to, and changed while the migration runs. */
+static bool raise_limit(FakeHost *host, FakePoint point, unsigned nth,
+                        GError **errp)
+{
+    if (point == FAKE_LOG_COLLECT && nth == 1) {
+        Pair *pair = host->hook_data;
+        GError *err = NULL;
+
+        fake_host_write(host, 0, 0, 1);
+        g_assert_true(mig_set_live(pair->src, MIG_OPT_MAX_BANDWIDTH, 0, &err));
+        g_assert_no_error(err);
+        g_assert_false(mig_set_live(pair->src, MIG_OPT_COMPRESS, 0, &err));
+        g_assert_error(err, MIG_ERROR, MIG_ERROR_OPTION);
+        g_clear_error(&err);
+    }
+    return true;
+}
+
+static void test_bandwidth(void)
+{
+    Pair *pair = pair_new();
+    MigInfo info;
+
+    pair_set(pair, MIG_OPT_MAX_BANDWIDTH, 1000000);
+    pair->src_host->hook = raise_limit;
+    pair->src_host->hook_data = pair;
+    pair_start(pair);
+    pair_assert_moved(pair);
+    mig_query(pair->src, &info);
+    /* The clock moves only when the limit makes somebody wait.  The last
+     * batch is given its time, but nobody waits for it; 10 ms are credit. */
+    g_assert_cmpint(info.total_time_ms, >=,
+                    (int64_t)(info.ram.transferred - 64 * 4200) / 1000 - 20);
+    g_assert_cmpint(info.total_time_ms, <=,
+                    (int64_t)info.ram.transferred / 1000);
+    pair_free(pair);
+}
+
+/* Twenty pairs at once, in one process. */
+static void test_twenty(void)
+{
+    Pair *pair[20];
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(pair); i++) {
+        pair[i] = pair_new();
+        pair_set(pair[i], MIG_OPT_COMPRESS, i % 2);
+        pair_set(pair[i], MIG_OPT_DOWNTIME_LIMIT, 20);
+        pair_set(pair[i], MIG_OPT_MAX_BANDWIDTH, 100 << 20);
+        fake_host_start_guest(pair[i]->src_host);
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(pair); i++) {
+        pair_start(pair[i]);
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(pair); i++) {
+        pair_assert_moved(pair[i]);
+        pair_free(pair[i]);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/precopy/plain", test_plain);
+    g_test_add_func("/precopy/compress", test_compress);
+    g_test_add_func("/precopy/levels", test_levels);
+    g_test_add_func("/precopy/threads", test_threads);
+    g_test_add_func("/precopy/no-wait-thread", test_no_wait_thread);
+    g_test_add_func("/precopy/dirtying/plain", test_dirtying_plain);
+    g_test_add_func("/precopy/dirtying/compress", test_dirtying_compress);
+    g_test_add_func("/precopy/zero-and-back", test_zero_and_back);
+    g_test_add_func("/precopy/live-guest", test_live_guest);
+    g_test_add_func("/precopy/bandwidth", test_bandwidth);
+    g_test_add_func("/precopy/twenty", test_twenty);
+    return g_test_run();
+}

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Whatever fails before the destination has taken over, the guest runs on at
+ * the source, and both sides can say why.
+ */
+#include <glib.h>
+#include <string.h>
+
+#include "migration/wire.h"
+#include "tests/lib/pair.h"
+#include "util/endian.h"
+
+/* One host call fails. */
+typedef struct FailCase {
+    const char *name;
+    bool at_dst;
+    FakePoint point;
+    unsigned nth;
+} FailCase;
+
+static const FailCase fail_cases[] = {
+    { "log-start", false, FAKE_LOG_START, 1 },
+    { "first-collect", false, FAKE_LOG_COLLECT, 1 },
+    { "last-collect", false, FAKE_LOG_COLLECT, 2 },
+    { "vm-stop", false, FAKE_VM_STOP, 1 },
+    { "pre-save", false, FAKE_PRE_SAVE, 1 },
+    { "post-load", true, FAKE_POST_LOAD, 1 },
+};
+
+static bool fail_hook(FakeHost *host, FakePoint point, unsigned nth,
+                      GError **errp)
+{
+    const FailCase *c = host->hook_data;
+
+    if (point == c->point && nth == c->nth) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_HOST, "it broke on purpose");
+        return false;
+    }
+    return true;
+}
+
+static void assert_says(Migration *m, const char *what)
+{
+    MigInfo info;
+
+    mig_query(m, &info);
+    g_test_message("%s", info.error);
+    g_assert_nonnull(info.error);
+    g_assert_nonnull(strstr(info.error, what));
+    mig_info_clear(&info);
+}
+
+static void test_host_call(gconstpointer data)
+{
+    const FailCase *c = data;
+    Pair *pair = pair_new();
+    FakeHost *host = c->at_dst ? pair->dst_host : pair->src_host;
+
+    host->hook = fail_hook;
+    host->hook_data = (void *)c;
+    pair_start(pair);
+    pair_assert_stayed(pair, MIG_STATE_FAILED);
+    assert_says(pair->src, "it broke on purpose");
+    if (c->at_dst) {
+        assert_says(pair->src, "the destination failed: ");
+        assert_says(pair->dst, "it broke on purpose");
+    }
+    pair_free(pair);
+}
+
+static void test_other_ram(void)
+{
+    static const uint64_t pages[] = { 301, 70 };
+    Pair *pair = pair_new();
+
+    fake_host_free(pair->dst_host);
+    pair->dst_host = fake_host_new(pages, 2);
+    pair_start(pair);
+    pair_assert_stayed(pair, MIG_STATE_FAILED);
+    assert_says(pair->src, "bytes of RAM");
+    assert_says(pair->dst, "bytes of RAM");
+    pair_free(pair);
+}
+
+/*
+ * A proxy between the two that can end the connection at a message of the
+ * return path.
+ */
+typedef enum {
+    CUT_BEFORE_SHUT, /* the source does not hear that it was loaded */
+    CUT_BEFORE_GO,   /* the destination does not hear that it may run */
+} Cut;
+
+typedef struct Proxy {
+    Cut cut;
+    IoChannel *src;  /* the source's other end */
+    IoChannel *dst;  /* the destination's other end */
+    bool cut_now;    /* atomic */
+} Proxy;
+
+static bool forward(IoChannel *from, IoChannel *to, uint8_t *buf, size_t size,
+                    size_t *nread)
+{
+    return io_channel_read(from, buf, size, nread, NULL) && *nread > 0 &&
+           (!to || io_channel_writev(to, &(GOutputVector){ buf, *nread }, 1,
+                                     NULL));
+}
+
+static void *forward_stream(void *arg)
+{
+    g_autofree uint8_t *buf = g_malloc(1 << 16);
+    Proxy *proxy = arg;
+    size_t nread;
+
+    for (;;) {
+        /* GO is sent only after SHUT has come, so it is read alone. */
+        bool ok = io_channel_read(proxy->src, buf, 1 << 16, &nread, NULL);
+
+        if (!ok || nread == 0 ||
+            __atomic_load_n(&proxy->cut_now, __ATOMIC_SEQ_CST) ||
+            !io_channel_writev(proxy->dst, &(GOutputVector){ buf, nread }, 1,
+                               NULL)) {
+            break;
+        }
+    }
+    io_channel_finish(proxy->dst, NULL);
+    return NULL;
+}
+
+static void *forward_return_path(void *arg)
+{
+    Proxy *proxy = arg;
+    uint8_t message[8]; /* all are PONG or SHUT, of this size */
+    size_t nread;
+
+    while (forward(proxy->dst, NULL, message, sizeof(message), &nread)) {
+        g_assert_cmpuint(nread, ==, sizeof(message));
+        if (load_be16(message) == WIRE_RP_SHUT) {
+            __atomic_store_n(&proxy->cut_now, true, __ATOMIC_SEQ_CST);
+            if (proxy->cut == CUT_BEFORE_SHUT) {
+                break;
+            }
+        }
+        io_channel_writev(proxy->src, &(GOutputVector){ message, nread }, 1,
+                          NULL);
+    }
+    io_channel_finish(proxy->src, NULL);
+    return NULL;
+}
+
+static void run_proxied(Pair *pair, Cut cut)
+{
+    IoChannel *left[2], *right[2];
+    Proxy proxy = { .cut = cut };
+    pthread_t thread[2];
+
+    g_assert_true(io_channel_pair(left, NULL));
+    g_assert_true(io_channel_pair(right, NULL));
+    proxy.src = left[1];
+    proxy.dst = right[0];
+    g_assert_cmpint(pthread_create(&thread[0], NULL, forward_stream, &proxy),
+                    ==, 0);
+    g_assert_cmpint(pthread_create(&thread[1], NULL, forward_return_path,
+                                   &proxy), ==, 0);
+    pair->src = mig_new(&fake_mig_host, pair->src_host, &pair->options);
+    pair->dst = mig_new(&fake_mig_host, pair->dst_host, &pair->options);
+    g_assert_true(mig_receive(pair->dst, right[1], NULL));
+    g_assert_true(mig_send(pair->src, left[0], NULL));
+    mig_wait(pair->src, NULL);
+    mig_wait(pair->dst, NULL);
+    pthread_join(thread[0], NULL);
+    pthread_join(thread[1], NULL);
+    io_channel_free(proxy.src);
+    io_channel_free(proxy.dst);
+}
+
+/* Everything is loaded, but the source does not know: it keeps the guest. */
+static void test_cut_before_shut(void)
+{
+    Pair *pair = pair_new();
+
+    run_proxied(pair, CUT_BEFORE_SHUT);
+    pair_assert_stayed(pair, MIG_STATE_FAILED);
+    assert_says(pair->dst, "did not hand the guest over");
+    pair_free(pair);
+}
+
+/* The one message whose loss leaves the guest running nowhere: never twice. */
+static void test_cut_before_go(void)
+{
+    Pair *pair = pair_new();
+
+    run_proxied(pair, CUT_BEFORE_GO);
+    g_assert_true(mig_wait(pair->src, NULL));
+    g_assert_false(fake_host_running(pair->src_host));
+    g_assert_false(mig_wait(pair->dst, NULL));
+    g_assert_false(fake_host_running(pair->dst_host));
+    assert_says(pair->dst, "did not hand the guest over");
+    pair_free(pair);
+}
+
+/* A destination fed rubbish says what was wrong and never runs. */
+typedef struct Rubbish {
+    const char *name;
+    const char *bytes;
+    size_t size;
+    const char *says;
+} Rubbish;
+
+#define BYTES(text) text, sizeof(text) - 1
+#define PREAMBLE "QEVM\0\0\0\3\7\0\0\0\10fake-1.0"
+
+static const Rubbish rubbish[] = {
+    { "nothing", "", 0, "the channel ended at byte 0" },
+    { "http", BYTES("GET / HTTP/1.0\r\n\r\n"), "not a migration stream" },
+    { "version", BYTES("QEVM\0\0\0\2"), "stream version 2" },
+    { "cut", BYTES("QEVM\0\0\0\3\7\0\0"), "the channel ended at byte 11" },
+    { "machine", BYTES("QEVM\0\0\0\3\7\0\0\0\4q35!"),
+      "Machine type received is 'q35!' and local is 'fake-1.0'" },
+    { "section", BYTES(PREAMBLE "\x55"), "unknown section type 0x55" },
+    { "eof", BYTES(PREAMBLE "\0"), "before RAM has begun" },
+    { "part", BYTES(PREAMBLE "\2\0\0\0\1"), "before RAM has begun" },
+    { "device", BYTES(PREAMBLE "\4\0\0\0\1\4fake\0\0\0\0\0\0\0\1"),
+      "before RAM has begun" },
+    { "iterable", BYTES(PREAMBLE "\1\0\0\0\1\5block\0\0\0\0\0\0\0\1"),
+      "iterable section 'block'" },
+    { "ram-version", BYTES(PREAMBLE "\1\0\0\0\1\3ram\0\0\0\0\0\0\0\3"),
+      "version 3" },
+    { "command", BYTES(PREAMBLE "\10\0\3\0\0"), "command 3" },
+    { "ping", BYTES(PREAMBLE "\10\0\2\0\4\0\0\0\1"), "without a return path" },
+};
+
+static void test_rubbish(gconstpointer data)
+{
+    const Rubbish *r = data;
+    Pair *pair = pair_new();
+    IoChannel *ends[2];
+
+    g_assert_true(io_channel_pair(ends, NULL));
+    pair->dst = mig_new(&fake_mig_host, pair->dst_host, &pair->options);
+    g_assert_true(mig_receive(pair->dst, ends[1], NULL));
+    g_assert_true(io_channel_writev(ends[0],
+                                    &(GOutputVector){ r->bytes, r->size }, 1,
+                                    NULL));
+    g_assert_true(io_channel_finish(ends[0], NULL));
+    g_assert_false(mig_wait(pair->dst, NULL));
+    assert_says(pair->dst, r->says);
+    g_assert_cmpuint(fake_host_calls(pair->dst_host, FAKE_VM_START), ==, 0);
+    io_channel_free(ends[0]);
+    pair_free(pair);
+}
+
+/* A command that the stream goes through says by its status that it failed. */
+static void test_exec_fails(void)
+{
+    Pair *pair = pair_new();
+    g_autoptr(IoUri) uri = io_uri_parse("exec:cat >/dev/null; exit 3", NULL);
+
+    pair->src = mig_new(&fake_mig_host, pair->src_host, &pair->options);
+    g_assert_true(mig_send_to(pair->src, uri, NULL));
+    g_assert_false(mig_wait(pair->src, NULL));
+    assert_says(pair->src, "status 3");
+    g_assert_true(fake_host_running(pair->src_host));
+    pair_free(pair);
+}
+
+/* Nobody listens. */
+static void test_no_connection(void)
+{
+    Pair *pair = pair_new();
+    g_autoptr(IoUri) uri = io_uri_parse("unix:/nonexistent/socket", NULL);
+
+    pair->src = mig_new(&fake_mig_host, pair->src_host, &pair->options);
+    g_assert_true(mig_send_to(pair->src, uri, NULL));
+    g_assert_false(mig_wait(pair->src, NULL));
+    assert_says(pair->src, "/nonexistent/socket");
+    g_assert_true(fake_host_running(pair->src_host));
+    g_assert_cmpuint(fake_host_calls(pair->src_host, FAKE_LOG_START), ==, 0);
+    pair_free(pair);
+}
+
+static void add(const char *group, const char *name, const void *data,
+                GTestDataFunc test)
+{
+    g_autofree char *path = g_strdup_printf("/rollback/%s/%s", group, name);
+
+    g_test_add_data_func(path, data, test);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    for (unsigned i = 0; i < G_N_ELEMENTS(fail_cases); i++) {
+        add("host-call", fail_cases[i].name, &fail_cases[i], test_host_call);
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(rubbish); i++) {
+        add("rubbish", rubbish[i].name, &rubbish[i], test_rubbish);
+    }
+    g_test_add_func("/rollback/other-ram", test_other_ram);
+    g_test_add_func("/rollback/cut-before-shut", test_cut_before_shut);
+    g_test_add_func("/rollback/cut-before-go", test_cut_before_go);
+    g_test_add_func("/rollback/exec-fails", test_exec_fails);
+    g_test_add_func("/rollback/no-connection", test_no_connection);
+    return g_test_run();
+}

@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Build and run every test, and print "N passed, N failed" last.
+
+    tests/run.py [BUILD]
+
+The whole of it runs in BUILD (default: build); what has threads and parsers
+in it runs again in BUILD-asan (AddressSanitizer and UndefinedBehaviour-
+Sanitizer) and BUILD-tsan (ThreadSanitizer).
+"""
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+SANITIZED = ["unit", "pair", "wire"]
+BUILDS = [
+    # suffix, meson options, suites (None: all)
+    ("", [], None),
+    ("-asan", ["-Db_sanitize=address,undefined", "-Db_lundef=false"],
+     SANITIZED),
+    ("-tsan", ["-Db_sanitize=thread", "-Db_lundef=false"], SANITIZED),
+]
+
+
+def run(args):
+    print("+", " ".join(args), flush=True)
+    return subprocess.run(args, cwd=ROOT).returncode == 0
+
+
+def build(folder, options):
+    if not os.path.exists(os.path.join(ROOT, folder, "build.ninja")):
+        if not run(["meson", "setup", folder, *options]):
+            return False
+    return run(["ninja", "-C", folder])
+
+
+def outcomes(folder):
+    """Yield (name, outcome, text) of each test case of the last run."""
+    log = os.path.join(ROOT, folder, "meson-logs", "testlog.junit.xml")
+    for suite in ET.parse(log).getroot().iter("testsuite"):
+        for case in suite.iter("testcase"):
+            name = f"{suite.get('name')}: {case.get('name')}"
+            bad = [c for c in case if c.tag in ("failure", "error")]
+            skips = [c for c in case if c.tag == "skipped"]
+            if bad:
+                yield name, "failed", bad[0].get("message") or ""
+            elif skips:
+                yield name, "skipped", skips[0].get("message") or ""
+            else:
+                yield name, "passed", ""
+
+
+def test(folder, suites, found):
+    """Run a build's tests; add their outcomes to found."""
+    args = ["meson", "test", "-C", folder, "--no-rebuild",
+            "--print-errorlogs"]
+    for suite in suites or []:
+        args += ["--suite", suite]
+    ok = run(args)
+    mine = [(f"{folder}: {name}", what, text)
+            for name, what, text in outcomes(folder)]
+    if not ok and not any(what == "failed" for _, what, _ in mine):
+        mine.append((f"{folder}: meson test", "failed", "see above"))
+    found += mine
+
+
+def main():
+    base = sys.argv[1] if len(sys.argv) > 1 else "build"
+    found = []
+    for suffix, options, suites in BUILDS:
+        folder = base + suffix
+        if build(folder, options):
+            test(folder, suites, found)
+        else:
+            found.append((f"{folder}: build", "failed", "see above"))
+
+    for name, what, text in found:
+        if what != "passed":
+            print(f"{what.upper()}: {name} {text}".rstrip())
+    count = {w: sum(1 for f in found if f[1] == w)
+             for w in ("passed", "failed", "skipped")}
+    line = f"{count['passed']} passed, {count['failed']} failed"
+    if count["skipped"]:
+        line += f", {count['skipped']} skipped"
+    print(line)
+    return 1 if count["failed"] or not count["passed"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
