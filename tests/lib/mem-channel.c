@@ -23,6 +23,9 @@ static gssize chunk_input_read(GInputStream *stream, void *buf, gsize size,
     const uint8_t *data = g_bytes_get_data(input->bytes, &total);
     size_t part = MIN(MIN(size, input->chunk), total - input->position);
 
+    if (g_cancellable_set_error_if_cancelled(cancel, errp)) {
+        return -1;
+    }
     if (part) {
         memcpy(buf, data + input->position, part);
         input->position += part;
