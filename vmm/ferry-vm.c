@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * ferry-vm: arguments, machine, monitors, and the main loop that serves them.
+ */
+#include <glib-unix.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "monitor/monitor.h"
+#include "vmm/chardev.h"
+#include "vmm/machine.h"
+#include "vmm/vm-args.h"
+
+/* A listening monitor. */
+typedef struct Door {
+    Monitor *monitor;
+    MonKind kind;
+    ChardevListener *listener;
+} Door;
+
+typedef struct Monitors {
+    MonHost host;
+    Monitor *monitor;
+    Door *doors;
+    unsigned count;
+} Monitors;
+
+static void on_connected(void *opaque, GSocketConnection *connection)
+{
+    const Door *door = opaque;
+
+    mon_add_session(door->monitor, door->kind, G_IO_STREAM(connection));
+}
+
+static bool open_door(Door *door, const Chardev *chardev, GError **errp)
+{
+    if (chardev_is_socket(chardev)) {
+        door->listener = chardev_listen(chardev, on_connected, door, errp);
+        return door->listener != NULL;
+    }
+    if (chardev->kind == CHARDEV_STDIO) {
+        g_autoptr(GIOStream) stream = chardev_stdio_stream();
+
+        mon_add_session(door->monitor, door->kind, stream);
+    }
+    return true;
+}
+
+static bool open_monitors(Monitors *monitors, Machine *machine, GError **errp)
+{
+    const GArray *args = machine->args->monitors;
+    unsigned i;
+
+    machine_init_mon_host(&monitors->host, machine);
+    monitors->monitor = mon_new(&monitors->host, machine);
+    monitors->doors = g_new0(Door, args->len);
+    monitors->count = args->len;
+    machine->monitor = monitors->monitor;
+    for (i = 0; i < args->len; i++) {
+        const MonitorArg *arg = &g_array_index(args, MonitorArg, i);
+        Door *door = &monitors->doors[i];
+
+        door->monitor = monitors->monitor;
+        door->kind = arg->kind;
+        if (!open_door(door, &arg->chardev, errp)) {
+            g_prefix_error(errp, "-%s: ",
+                           arg->kind == MON_QMP ? "qmp" : "monitor");
+            return false;
+        }
+    }
+    return true;
+}
+
+static void close_monitors(Monitors *monitors, Machine *machine)
+{
+    unsigned i;
+
+    for (i = 0; i < monitors->count; i++) {
+        chardev_listener_free(monitors->doors[i].listener);
+    }
+    machine->monitor = NULL;
+    mon_free(monitors->monitor);
+    g_free(monitors->doors);
+}
+
+static gboolean on_signal(void *opaque)
+{
+    machine_quit(opaque, EXIT_SUCCESS);
+    return G_SOURCE_CONTINUE;
+}
+
+static bool run_machine(Machine *machine, GError **errp)
+{
+    unsigned interrupted = g_unix_signal_add(SIGINT, on_signal, machine);
+    unsigned terminated = g_unix_signal_add(SIGTERM, on_signal, machine);
+    Monitors monitors = { .monitor = NULL };
+    bool ok = open_monitors(&monitors, machine, errp) &&
+              machine_launch(machine, errp);
+
+    if (ok) {
+        machine_run(machine);
+    }
+    close_monitors(&monitors, machine);
+    g_source_remove(interrupted);
+    g_source_remove(terminated);
+    return ok;
+}
+
+/* What the process exits with; on -1, errp says why it could not run. */
+static int run(const VmArgs *args, GError **errp)
+{
+    Machine *machine = machine_new(args, errp);
+    int status = -1;
+
+    if (machine && run_machine(machine, errp)) {
+        status = machine->status;
+    }
+    machine_free(machine);
+    return status;
+}
+
+static int run_or_help(const VmArgs *args, GError **errp)
+{
+    if (args->help) {
+        g_autofree char *help = vm_args_help();
+
+        fputs(help, stdout);
+        return EXIT_SUCCESS;
+    }
+    if (args->version) {
+        printf("ferry-vm %s\n", mig_version());
+        return EXIT_SUCCESS;
+    }
+    return run(args, errp);
+}
+
+int main(int argc, char **argv)
+{
+    g_autoptr(GError) err = NULL;
+    VmArgs args;
+    int status = -1;
+
+    signal(SIGPIPE, SIG_IGN);
+    if (vm_args_parse(&args, argc, argv, &err)) {
+        status = run_or_help(&args, &err);
+    }
+    vm_args_clear(&args);
+    if (status < 0) {
+        fprintf(stderr, "ferry-vm: %s\n", err->message);
+        status = EXIT_FAILURE;
+    }
+    return status;
+}

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the migration library asks of the machine: migration/host.h.
+ *
+ * All of it comes from the library's threads, and takes the machine's lock.
+ * A source's guest is stopped into finish-migrate and goes from there to
+ * postmigrate, when the destination has it, or back to what it was.
+ */
+#include "vmm/machine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "migration/error.h"
+
+/* The devices of the machine itself */
+
+static bool global_is_needed(const void *data)
+{
+    const GlobalState *global = data;
+
+    return strcmp((const char *)global->name,
+                  run_state_name(RUN_STATE_RUNNING)) != 0;
+}
+
+static bool global_post_load(void *data, uint32_t version, GError **errp)
+{
+    GlobalState *global = data;
+
+    if (!memchr(global->name, '\0', sizeof(global->name)) ||
+        run_state_find((const char *)global->name) == RUN_STATE__COUNT) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_STREAM,
+                    "it is in an unknown run state");
+        return false;
+    }
+    return true;
+}
+
+static const MigVMStateField global_fields[] = {
+    MIG_VMSTATE_BUFFER(GlobalState, name),
+    MIG_VMSTATE_END
+};
+
+const MigVMState machine_global_vmstate = {
+    .name = "globalstate", .version = 1, .minimum_version = 1,
+    .fields = global_fields, .needed = global_is_needed,
+    .post_load = global_post_load,
+};
+
+static bool shape_post_load(void *data, uint32_t version, GError **errp)
+{
+    const MachineShape *shape = data;
+
+    if (shape->cpus != shape->cpus_here) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_PEER,
+                    "the guest has %u CPUs, this machine has %u: give the "
+                    "same -smp", shape->cpus, shape->cpus_here);
+        return false;
+    }
+    return true;
+}
+
+static const MigVMStateField shape_fields[] = {
+    MIG_VMSTATE_U32(MachineShape, cpus),
+    MIG_VMSTATE_END
+};
+
+const MigVMState machine_shape_vmstate = {
+    .name = "machine", .version = 1, .minimum_version = 1,
+    .fields = shape_fields, .post_load = shape_post_load,
+};
+
+/* The calls */
+
+static const MigRamBlock *host_ram_blocks(void *opaque, size_t *count)
+{
+    Machine *machine = opaque;
+
+    *count = 1;
+    return &machine->block;
+}
+
+static const MigDevice *host_devices(void *opaque, size_t *count)
+{
+    Machine *machine = opaque;
+
+    *count = machine->device_count;
+    return machine->devices;
+}
+
+static bool host_dirty_log_start(void *opaque, GError **errp)
+{
+    Machine *machine = opaque;
+    bool ok;
+
+    pthread_mutex_lock(&machine->lock);
+    ok = accel_dirty_start(machine->accel, errp);
+    pthread_mutex_unlock(&machine->lock);
+    return ok;
+}
+
+static bool host_dirty_log_collect(void *opaque, size_t block,
+                                   uint64_t *bitmap, GError **errp)
+{
+    Machine *machine = opaque;
+    bool ok;
+
+    g_assert(block == 0);
+    pthread_mutex_lock(&machine->lock);
+    ok = accel_dirty_collect(machine->accel, bitmap, errp);
+    pthread_mutex_unlock(&machine->lock);
+    return ok;
+}
+
+static void host_dirty_log_stop(void *opaque)
+{
+    Machine *machine = opaque;
+
+    pthread_mutex_lock(&machine->lock);
+    accel_dirty_stop(machine->accel);
+    pthread_mutex_unlock(&machine->lock);
+}
+
+static bool host_vm_stop(void *opaque, GError **errp)
+{
+    Machine *machine = opaque;
+
+    pthread_mutex_lock(&machine->lock);
+    machine->before = machine->state;
+    machine_enter_locked(machine, RUN_STATE_FINISH_MIGRATE);
+    memset(&machine->global, 0, sizeof(machine->global));
+    g_strlcpy((char *)machine->global.name, run_state_name(machine->before),
+              sizeof(machine->global.name));
+    pthread_mutex_unlock(&machine->lock);
+    return true;
+}
+
+static void host_vm_resume(void *opaque)
+{
+    Machine *machine = opaque;
+
+    pthread_mutex_lock(&machine->lock);
+    machine_enter_locked(machine, machine->before);
+    pthread_mutex_unlock(&machine->lock);
+}
+
+/* What a guest that has come does, with the state in which it left. */
+static RunState arrival_state(const Machine *machine)
+{
+    const char *name = (const char *)machine->global.name;
+    RunState left = name[0] ? run_state_find(name) : RUN_STATE_RUNNING;
+
+    switch (left) {
+    case RUN_STATE_RUNNING:
+        return machine->autostart ? RUN_STATE_RUNNING : RUN_STATE_PAUSED;
+    case RUN_STATE_PRELAUNCH:
+    case RUN_STATE_SHUTDOWN:
+    case RUN_STATE_INTERNAL_ERROR:
+        return left;
+    default:
+        return RUN_STATE_PAUSED;
+    }
+}
+
+static void host_vm_start(void *opaque)
+{
+    Machine *machine = opaque;
+
+    pthread_mutex_lock(&machine->lock);
+    machine_enter_locked(machine, arrival_state(machine));
+    pthread_mutex_unlock(&machine->lock);
+}
+
+/* Print why the migration failed. */
+static void report_failure(Machine *machine, const char *what)
+{
+    MigInfo info;
+
+    mig_query(machine->migration, &info);
+    if (info.error) { /* else the next one was quick */
+        fprintf(stderr, "ferry-vm: %s: %s\n", what, info.error);
+    }
+    mig_info_clear(&info);
+}
+
+static void source_event(void *opaque, const MigEvent *event)
+{
+    Machine *machine = opaque;
+
+    if (event->type != MIG_EVENT_STATE) {
+        return;
+    }
+    if (event->state == MIG_STATE_FAILED) {
+        machine_post(machine, report_failure, "migration failed");
+    } else if (event->state == MIG_STATE_COMPLETED) {
+        pthread_mutex_lock(&machine->lock);
+        machine_enter_locked(machine, RUN_STATE_POSTMIGRATE);
+        pthread_mutex_unlock(&machine->lock);
+    }
+}
+
+static void end_incoming(Machine *machine, const char *what)
+{
+    report_failure(machine, what);
+    machine_quit(machine, EXIT_FAILURE);
+}
+
+static void incoming_event(void *opaque, const MigEvent *event)
+{
+    if (event->type == MIG_EVENT_STATE && event->state == MIG_STATE_FAILED) {
+        machine_post(opaque, end_incoming, "load of migration failed");
+    }
+}
+
+#define MACHINE_HOST(event_)                                                \
+    {                                                                       \
+        .machine = "ferry", .ram_blocks = host_ram_blocks,                  \
+        .devices = host_devices, .dirty_log_start = host_dirty_log_start,   \
+        .dirty_log_collect = host_dirty_log_collect,                        \
+        .dirty_log_stop = host_dirty_log_stop, .vm_stop = host_vm_stop,     \
+        .vm_resume = host_vm_resume, .vm_start = host_vm_start,             \
+        .event = (event_),                                                  \
+    }
+
+const MigHost machine_source_host = MACHINE_HOST(source_event);
+const MigHost machine_incoming_host = MACHINE_HOST(incoming_event);

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the monitors ask of the machine: monitor/monitor.h.  All of it comes
+ * from the main thread.  Where QEMU refuses something, so do we, in the same
+ * words.
+ */
+#include "vmm/machine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/uri.h"
+#include "migration/error.h"
+
+static bool refuse(const char *why, GError **errp)
+{
+    g_set_error(errp, MIG_ERROR, MIG_ERROR_STATE, "%s", why);
+    return false;
+}
+
+static RunState get_state(Machine *machine)
+{
+    RunState state;
+
+    pthread_mutex_lock(&machine->lock);
+    state = machine->state;
+    pthread_mutex_unlock(&machine->lock);
+    return state;
+}
+
+static const char *monitor_status(void *opaque, bool *running)
+{
+    RunState state = get_state(opaque);
+
+    *running = state == RUN_STATE_RUNNING;
+    return run_state_name(state);
+}
+
+static bool monitor_stop(void *opaque, GError **errp)
+{
+    Machine *machine = opaque;
+
+    pthread_mutex_lock(&machine->lock);
+    if (machine->state == RUN_STATE_RUNNING) {
+        machine_enter_locked(machine, RUN_STATE_PAUSED);
+    } else if (machine->state == RUN_STATE_INMIGRATE) {
+        machine->autostart = false;
+    } else if (machine->state == RUN_STATE_FINISH_MIGRATE &&
+               machine->before == RUN_STATE_RUNNING) {
+        machine->before = RUN_STATE_PAUSED; /* should the migration fail */
+    }
+    pthread_mutex_unlock(&machine->lock);
+    return true;
+}
+
+static bool cont_locked(Machine *machine, GError **errp)
+{
+    switch (machine->state) {
+    case RUN_STATE_SHUTDOWN:
+    case RUN_STATE_INTERNAL_ERROR:
+        return refuse("Resetting the Virtual Machine is required", errp);
+    case RUN_STATE_FINISH_MIGRATE:
+        return refuse("Migration is not finalized yet", errp);
+    case RUN_STATE_INMIGRATE:
+        machine->autostart = true;
+        return true;
+    default:
+        machine_enter_locked(machine, RUN_STATE_RUNNING);
+        return true;
+    }
+}
+
+static bool monitor_cont(void *opaque, GError **errp)
+{
+    Machine *machine = opaque;
+    bool ok;
+
+    pthread_mutex_lock(&machine->lock);
+    ok = cont_locked(machine, errp);
+    pthread_mutex_unlock(&machine->lock);
+    return ok;
+}
+
+static void monitor_quit(void *opaque)
+{
+    machine_quit(opaque, EXIT_SUCCESS);
+}
+
+static void monitor_get_options(void *opaque, MigOptions *options)
+{
+    const Machine *machine = opaque;
+
+    *options = machine->options;
+}
+
+static bool is_migrating(const Machine *machine)
+{
+    MigInfo info;
+    bool final;
+
+    if (!machine->migration) {
+        return false;
+    }
+    mig_query(machine->migration, &info);
+    final = mig_state_is_final(info.state);
+    mig_info_clear(&info);
+    return !final;
+}
+
+static bool monitor_set_option(void *opaque, const MigOption *option,
+                               uint64_t value, GError **errp)
+{
+    Machine *machine = opaque;
+    MigOptions changed = machine->options;
+    bool migrating = is_migrating(machine);
+
+    if (migrating && option->kind == MIG_KIND_CAPABILITY) {
+        return refuse("There's a migration process in progress", errp);
+    }
+    if (!mig_options_set(&changed, option, value, errp)) {
+        return false;
+    }
+    if (migrating && option->live &&
+        !mig_set_live(machine->migration, option->id, value, errp)) {
+        return false;
+    }
+    machine->options = changed;
+    return true;
+}
+
+static bool may_migrate(Machine *machine, GError **errp)
+{
+    if (is_migrating(machine)) {
+        return refuse("There's a migration process in progress", errp);
+    }
+    switch (get_state(machine)) {
+    case RUN_STATE_INMIGRATE:
+        return refuse("Guest is waiting for an incoming migration", errp);
+    case RUN_STATE_POSTMIGRATE:
+        return refuse("Can't migrate the vm that was paused due to previous "
+                      "migration", errp);
+    default:
+        return true;
+    }
+}
+
+static bool monitor_migrate(void *opaque, const char *uri, GError **errp)
+{
+    Machine *machine = opaque;
+    g_autoptr(IoUri) parsed = NULL;
+
+    if (!may_migrate(machine, errp)) {
+        return false;
+    }
+    parsed = io_uri_parse(uri, errp);
+    if (!parsed) {
+        return false;
+    }
+    mig_free(machine->migration);
+    machine->migration =
+        mig_new(&machine_source_host, machine, &machine->options);
+    return mig_send_to(machine->migration, parsed, errp);
+}
+
+static bool monitor_migrate_incoming(void *opaque, const char *uri,
+                                     GError **errp)
+{
+    Machine *machine = opaque;
+
+    if (!machine->args->incoming) {
+        return refuse("'-incoming' was not specified on the command line",
+                      errp);
+    }
+    if (machine->incoming_used) {
+        return refuse("The incoming migration has already been started", errp);
+    }
+    return machine_incoming_start(machine, uri, errp);
+}
+
+static void monitor_migrate_cancel(void *opaque)
+{
+    Machine *machine = opaque;
+    MigInfo info;
+
+    if (!machine->migration) {
+        return;
+    }
+    mig_query(machine->migration, &info);
+    if (!info.incoming) {
+        mig_cancel(machine->migration);
+    }
+    mig_info_clear(&info);
+}
+
+static bool monitor_migrate_info(void *opaque, MigInfo *info)
+{
+    Machine *machine = opaque;
+
+    if (!machine->migration) {
+        return false;
+    }
+    mig_query(machine->migration, info);
+    return true;
+}
+
+static bool monitor_pmemsave(void *opaque, uint64_t addr, uint64_t size,
+                             const char *filename, GError **errp)
+{
+    Machine *machine = opaque;
+
+    return guest_ram_save(&machine->ram, addr, size, filename, errp);
+}
+
+void machine_init_mon_host(MonHost *host, const Machine *machine)
+{
+    *host = (MonHost) {
+        .name = machine->args->name,
+        .status = monitor_status,
+        .stop = monitor_stop,
+        .cont = monitor_cont,
+        .quit = monitor_quit,
+        .get_options = monitor_get_options,
+        .set_option = monitor_set_option,
+        .migrate = monitor_migrate,
+        .migrate_incoming = monitor_migrate_incoming,
+        .migrate_cancel = monitor_migrate_cancel,
+        .migrate_info = monitor_migrate_info,
+        .pmemsave = monitor_pmemsave,
+    };
+}

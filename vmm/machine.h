@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The machine: it owns RAM, CPUs and devices, its run state, and what
+ * migrates it.
+ *
+ * machine.c is the machine itself, machine-host.c what the migration library
+ * calls, machine-incoming.c waits for a migration, machine-monitor.c is what
+ * the monitors call.
+ *
+ * The lock makes changes of the run state, and with them all uses of the
+ * accelerator, one at a time.  Lock order: the machine, then the port bus.
+ * "Main thread" is the one that runs the default main context.
+ */
+#ifndef VMM_MACHINE_H
+#define VMM_MACHINE_H
+
+#include <gio/gio.h>
+#include <glib.h>
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "migration/migration.h"
+#include "monitor/monitor.h"
+#include "vmm/accel.h"
+#include "vmm/char-line.h"
+#include "vmm/guest-clock.h"
+#include "vmm/guest-ram.h"
+#include "vmm/port-bus.h"
+#include "vmm/serial.h"
+#include "vmm/vm-args.h"
+
+typedef enum {
+    RUN_STATE_PRELAUNCH, /* not started yet: -S */
+    RUN_STATE_RUNNING,   /* the only one in which the CPUs run */
+    RUN_STATE_PAUSED,
+    RUN_STATE_INMIGRATE,
+    RUN_STATE_FINISH_MIGRATE, /* stopped for the end of a migration */
+    RUN_STATE_POSTMIGRATE,    /* somebody else has the guest now */
+    RUN_STATE_SHUTDOWN,
+    RUN_STATE_INTERNAL_ERROR,
+    RUN_STATE__COUNT
+} RunState;
+
+/* What travels as the device "globalstate". */
+typedef struct GlobalState {
+    uint8_t name[32]; /* a run state, NUL-terminated; "": none has come */
+} GlobalState;
+
+/* What travels as the device "machine": what must be the same. */
+typedef struct MachineShape {
+    unsigned cpus_here;
+    uint32_t cpus;
+} MachineShape;
+
+typedef struct Incoming Incoming;
+
+typedef struct Machine {
+    /* Set once, by machine_new(). */
+    const VmArgs *args;
+    GuestRam ram;
+    MigRamBlock block;
+    GuestClock clock; /* protected by the port bus's lock */
+    Serial serial;    /* the same */
+    PortBus ports;
+    CharLine *line;
+    Accel *accel;
+    CpuState *cpus;
+    MigDevice *devices;
+    size_t device_count;
+    MachineShape shape;
+    GMainLoop *loop;
+
+    pthread_mutex_t lock; /* protects all of this block */
+    RunState state;
+    RunState before; /* in finish-migrate: what to go back to */
+    bool autostart;  /* in inmigrate: run the guest when it has come */
+    GlobalState global;
+
+    /* Main thread only. */
+    MigOptions options;
+    Migration *migration; /* the one that runs or ran last */
+    Incoming *incoming;   /* NULL when nobody is waiting */
+    bool incoming_used;   /* -incoming was made use of */
+    Monitor *monitor;     /* NULL when there is none */
+    int status;           /* what the process will exit with */
+} Machine;
+
+/* args must outlive it.  The guest does not run yet. */
+Machine *machine_new(const VmArgs *args, GError **errp);
+void machine_free(Machine *machine); /* NULL is fine */
+
+/* Start the guest, or wait for it, as the arguments say. */
+bool machine_launch(Machine *machine, GError **errp);
+
+/* Leave machine_run() with this status. */
+void machine_run(Machine *machine);
+void machine_quit(Machine *machine, int status);
+
+/* Call fn(machine, arg) later in the main thread.  From any thread. */
+typedef void MachineCall(Machine *machine, const char *arg);
+void machine_post(Machine *machine, MachineCall *fn, const char *arg);
+
+/* The run state's name, as QMP spells it, and back (RUN_STATE__COUNT when
+ * there is none such). */
+const char *run_state_name(RunState state);
+RunState run_state_find(const char *name);
+
+/* Change the run state, starting and stopping the CPUs as it needs. */
+void machine_enter_locked(Machine *machine, RunState next);
+
+/* machine-host.c */
+extern const MigHost machine_source_host;
+extern const MigHost machine_incoming_host;
+extern const MigVMState machine_global_vmstate;
+extern const MigVMState machine_shape_vmstate;
+
+/* machine-incoming.c: wait in a thread of its own, so that options can still
+ * be set, and then receive.  A failure ends the process. */
+bool machine_incoming_start(Machine *machine, const char *uri, GError **errp);
+void machine_incoming_stop(Machine *machine);
+
+/* machine-monitor.c; opaque is the Machine */
+void machine_init_mon_host(MonHost *host, const Machine *machine);
+
+#endif
