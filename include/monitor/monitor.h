@@ -73,7 +73,8 @@ void mon_add_session(Monitor *mon, MonKind kind, GIOStream *stream);
  * session that has negotiated. */
 void mon_emit(Monitor *mon, const char *event);
 
-/* End all sessions, as far as possible after what was written is out.  NULL
+/* End all sessions, as far as possible after what was written is out.  Not
+ * from within a call of the MonHost interface, such as quit().  NULL
  * is fine. */
 void mon_free(Monitor *mon);
 
