@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A channel is two GIO streams, a GCancellable that aborts whatever waits on
+ * them, and whatever has to be kept, closed or waited for along with them: a
+ * socket connection or a command.
+ *
+ * Every operation passes the cancellable.  GIO makes an eventfd for it where
+ * a thread must wait, and drops it afterwards, unless somebody holds it: the
+ * channel does, from its first day to its last.
+ *
+ * GIO tries a socket's system call first and polls only when that would
+ * block, so a write that fits is one sendmsg() of all vectors (at most 1024,
+ * the kernel's limit), a read one recv().  io_fd_writev does the same for
+ * pipes and files, and stands in for GUnixOutputStream's writev, which polls
+ * before every call and logs a warning whenever it fails or is cancelled.
+ */
+#include "io/channel.h"
+
+#include <gio/gunixoutputstream.h>
+#include <glib-unix.h>
+
+#include "io/io-internal.h"
+
+struct IoChannel {
+    char *name;
+    GInputStream *in;              /* or NULL */
+    GOutputStream *out;            /* or NULL */
+    int out_fd;                    /* out's, while it is open, or -1 */
+    GCancellable *aborted;
+    GSocketConnection *connection; /* that in and out belong to, or NULL */
+    GSubprocess *command;          /* that in or out is a pipe to, or NULL */
+};
+
+IoChannel *io_channel_new(const char *name, GInputStream *in,
+                          GOutputStream *out)
+{
+    IoChannel *channel = g_new0(IoChannel, 1);
+
+    channel->name = g_strdup(name);
+    channel->in = in ? g_object_ref(in) : NULL;
+    channel->out = out ? g_object_ref(out) : NULL;
+    channel->out_fd = -1;
+    if (out && G_IS_UNIX_OUTPUT_STREAM(out)) {
+        channel->out_fd =
+            g_unix_output_stream_get_fd(G_UNIX_OUTPUT_STREAM(out));
+        g_unix_set_fd_nonblocking(channel->out_fd, TRUE, NULL);
+    }
+    channel->aborted = g_cancellable_new();
+    g_cancellable_get_fd(channel->aborted);
+    return channel;
+}
+
+IoChannel *io_channel_new_socket(const char *name,
+                                 GSocketConnection *connection)
+{
+    GIOStream *stream = G_IO_STREAM(connection);
+    IoChannel *channel = io_channel_new(name,
+                                        g_io_stream_get_input_stream(stream),
+                                        g_io_stream_get_output_stream(stream));
+
+    channel->connection = g_object_ref(connection);
+    return channel;
+}
+
+IoChannel *io_channel_new_command(const char *name, GSubprocess *command)
+{
+    IoChannel *channel = io_channel_new(name,
+                                        g_subprocess_get_stdout_pipe(command),
+                                        g_subprocess_get_stdin_pipe(command));
+
+    channel->command = g_object_ref(command);
+    return channel;
+}
+
+const char *io_channel_name(const IoChannel *channel)
+{
+    return channel->name;
+}
+
+bool io_channel_is_two_way(const IoChannel *channel)
+{
+    return channel->in && channel->out;
+}
+
+bool io_channel_read(IoChannel *channel, void *buf, size_t size,
+                     size_t *nread, GError **errp)
+{
+    gssize got;
+
+    g_assert(size > 0);
+    if (!channel->in) {
+        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+                    "%s: can only be written to", channel->name);
+        return false;
+    }
+    got = g_input_stream_read(channel->in, buf, MIN(size, G_MAXSSIZE),
+                              channel->aborted, errp);
+    if (got < 0) {
+        g_prefix_error(errp, "%s: ", channel->name);
+        return false;
+    }
+    *nread = got;
+    return true;
+}
+
+static bool write_vectors(IoChannel *channel, GOutputVector *vectors,
+                          size_t count, GError **errp)
+{
+    /* GIO looks at the cancellable only where there are bytes to write. */
+    if (g_cancellable_set_error_if_cancelled(channel->aborted, errp)) {
+        return false;
+    }
+    if (channel->out_fd >= 0) {
+        return io_fd_writev(channel->out_fd, vectors, count, channel->aborted,
+                            errp);
+    }
+    return g_output_stream_writev_all(channel->out, vectors, count, NULL,
+                                      channel->aborted, errp);
+}
+
+static bool close_output(IoChannel *channel, GError **errp)
+{
+    if (g_cancellable_set_error_if_cancelled(channel->aborted, errp)) {
+        return false;
+    }
+    if (channel->connection) {
+        return g_socket_shutdown(
+            g_socket_connection_get_socket(channel->connection), FALSE, TRUE,
+            errp);
+    }
+    channel->out_fd = -1;
+    return g_output_stream_close(channel->out, channel->aborted, errp);
+}
+
+bool io_channel_writev(IoChannel *channel, GOutputVector *vectors,
+                       size_t count, GError **errp)
+{
+    SigpipeHold hold;
+    bool ok;
+
+    if (!channel->out) {
+        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+                    "%s: can only be read from", channel->name);
+        return false;
+    }
+    if (channel->connection) {
+        ok = write_vectors(channel, vectors, count, errp);
+    } else {
+        sigpipe_hold(&hold);
+        ok = write_vectors(channel, vectors, count, errp);
+        sigpipe_release(&hold);
+    }
+    if (!ok) {
+        g_prefix_error(errp, "%s: ", channel->name);
+    }
+    return ok;
+}
+
+bool io_channel_finish(IoChannel *channel, GError **errp)
+{
+    SigpipeHold hold;
+    bool ok;
+
+    if (!channel->out) {
+        return true;
+    }
+    /* The stream may be one that writes something as it closes. */
+    sigpipe_hold(&hold);
+    ok = close_output(channel, errp);
+    sigpipe_release(&hold);
+    if (!ok) {
+        g_prefix_error(errp, "%s: ", channel->name);
+        return false;
+    }
+    return !channel->command || io_exec_wait(channel->command, channel->name,
+                                             channel->aborted, errp);
+}
+
+void io_channel_abort(IoChannel *channel)
+{
+    g_cancellable_cancel(channel->aborted);
+}
+
+/* Errors are dropped: who cares for them has called io_channel_finish. */
+static void close_streams(IoChannel *channel)
+{
+    if (channel->connection) {
+        g_io_stream_close(G_IO_STREAM(channel->connection), channel->aborted,
+                          NULL);
+        return;
+    }
+    if (channel->out) {
+        g_output_stream_close(channel->out, channel->aborted, NULL);
+    }
+    if (channel->in) {
+        g_input_stream_close(channel->in, channel->aborted, NULL);
+    }
+}
+
+void io_channel_free(IoChannel *channel)
+{
+    if (!channel) {
+        return;
+    }
+    /* What is cancelled is closed without waiting. */
+    io_channel_abort(channel);
+    close_streams(channel);
+    if (channel->command) {
+        g_subprocess_force_exit(channel->command);
+        g_subprocess_wait(channel->command, NULL, NULL);
+    }
+    g_cancellable_release_fd(channel->aborted);
+    g_clear_object(&channel->in);
+    g_clear_object(&channel->out);
+    g_clear_object(&channel->connection);
+    g_clear_object(&channel->command);
+    g_object_unref(channel->aborted);
+    g_free(channel->name);
+    g_free(channel);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Commands: /bin/sh -c, with a pipe to the standard input or from the standard
+ * output.  What is left of the three is /dev/null for the input and our own
+ * for the outputs.  GSubprocess watches the child with a pidfd in GLib's
+ * worker thread (with a SIGCHLD handler on kernels before 5.3), and reaps it.
+ *
+ * The command stays in our process group, so that ssh may ask for a password
+ * and Ctrl-C reaches it.  Killing it therefore kills the shell, not what it
+ * started: that sees the end of its pipe.
+ */
+#include <signal.h>
+#include <string.h>
+
+#include "io/io-internal.h"
+
+/* Runs in the child: our threads block signals that a command needs. */
+static void unblock_signals(gpointer unused)
+{
+    sigset_t none;
+
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static GSubprocess *spawn(const char *text, IoDirection direction,
+                          GError **errp)
+{
+    GSubprocessFlags flags = direction == IO_TO_READ
+                                 ? G_SUBPROCESS_FLAGS_STDOUT_PIPE
+                                 : G_SUBPROCESS_FLAGS_STDIN_PIPE;
+    g_autoptr(GSubprocessLauncher) launcher = g_subprocess_launcher_new(flags);
+
+    g_subprocess_launcher_set_child_setup(launcher, unblock_signals, NULL,
+                                          NULL);
+    return g_subprocess_launcher_spawn(launcher, errp, "/bin/sh", "-c", text,
+                                       NULL);
+}
+
+IoChannel *io_exec_open(const IoUri *uri, IoDirection direction, GError **errp)
+{
+    g_autofree char *name = g_strdup_printf("command '%s'", uri->command);
+    g_autoptr(GSubprocess) command = spawn(uri->command, direction, errp);
+
+    if (!command) {
+        return NULL;
+    }
+    return io_channel_new_command(name, command);
+}
+
+bool io_exec_wait(GSubprocess *command, const char *name, GCancellable *cancel,
+                  GError **errp)
+{
+    int signum;
+
+    if (!g_subprocess_wait(command, cancel, errp)) {
+        g_prefix_error(errp, "%s: ", name);
+        return false;
+    }
+    if (g_subprocess_get_successful(command)) {
+        return true;
+    }
+    if (g_subprocess_get_if_exited(command)) {
+        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_FAILED,
+                    "%s exited with status %d", name,
+                    g_subprocess_get_exit_status(command));
+        return false;
+    }
+    signum = g_subprocess_get_term_sig(command);
+    g_set_error(errp, G_IO_ERROR, G_IO_ERROR_FAILED,
+                "%s was killed by signal %d (%s)", name, signum,
+                strsignal(signum));
+    return false;
+}

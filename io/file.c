@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Files, from an offset on.  What is not a regular file (a FIFO, /dev/null, a
+ * block device) works as far as it can: only regular files are cut off, and
+ * the offset must be one that the thing can seek to.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "io/io-internal.h"
+
+static bool fail_errno(GError **errp, const char *what)
+{
+    int err = errno;
+
+    g_set_error(errp, G_IO_ERROR, g_io_error_from_errno(err),
+                "cannot %s the file: %s", what, g_strerror(err));
+    return false;
+}
+
+static bool check_readable(int fd, uint64_t offset, GError **errp)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0) {
+        return fail_errno(errp, "examine");
+    }
+    if (S_ISDIR(st.st_mode)) {
+        errno = EISDIR;
+        return fail_errno(errp, "read");
+    }
+    if (S_ISREG(st.st_mode) && (uint64_t)st.st_size < offset) {
+        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                    "the file has %" PRIu64 " bytes, less than the offset",
+                    (uint64_t)st.st_size);
+        return false;
+    }
+    return true;
+}
+
+static bool cut_off(int fd, uint64_t offset, GError **errp)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0) {
+        return fail_errno(errp, "examine");
+    }
+    if (S_ISREG(st.st_mode) && ftruncate(fd, offset) < 0) {
+        return fail_errno(errp, "truncate");
+    }
+    return true;
+}
+
+static bool set_up(int fd, uint64_t offset, IoDirection direction,
+                   GError **errp)
+{
+    if (direction == IO_TO_READ ? !check_readable(fd, offset, errp)
+                                : !cut_off(fd, offset, errp)) {
+        return false;
+    }
+    /* Also for offset 0 this would fail on a FIFO. */
+    if (offset != 0 && lseek(fd, offset, SEEK_SET) < 0) {
+        return fail_errno(errp, "seek in");
+    }
+    return true;
+}
+
+int io_file_open(const IoUri *uri, IoDirection direction, GError **errp)
+{
+    int flags = direction == IO_TO_READ ? O_RDONLY : O_WRONLY | O_CREAT;
+    /* Non-blocking, or opening a FIFO would wait where nothing wakes it. */
+    int fd = open(uri->path, flags | O_CLOEXEC | O_NONBLOCK, 0600);
+
+    if (fd < 0) {
+        fail_errno(errp, "open");
+        return -1;
+    }
+    if (!set_up(fd, uri->offset, direction, errp)) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the files of io/ offer each other: channels over particular things,
+ * and one pair of functions for each kind of URI.
+ */
+#ifndef IO_IO_INTERNAL_H
+#define IO_IO_INTERNAL_H
+
+#include <gio/gio.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "io/channel.h"
+#include "io/uri.h"
+
+G_BEGIN_DECLS
+
+typedef enum {
+    IO_TO_READ,
+    IO_TO_WRITE,
+} IoDirection;
+
+/* Two-way, over a connected socket; takes a reference. */
+IoChannel *io_channel_new_socket(const char *name,
+                                 GSocketConnection *connection);
+/* The same, after TCP's options have been set. */
+IoChannel *io_socket_channel(const char *name, GSocketConnection *connection);
+
+/* Over the pipe to a command's input or from its output, whichever there is;
+ * takes a reference. */
+IoChannel *io_channel_new_command(const char *name, GSubprocess *command);
+
+/* One-way, over a descriptor that is no socket; owns it. */
+IoChannel *io_channel_new_fd(const char *name, int fd, IoDirection direction);
+
+/* Two-way, over a descriptor that is a socket; owns it, but not when it
+ * fails. */
+IoChannel *io_socket_take(const char *name, int fd, GError **errp);
+
+IoChannel *io_socket_connect(const IoUri *uri, const char *name,
+                             GCancellable *cancel, GError **errp);
+
+/* Bind, listen, and add the sockets to listener.  Returns the address that
+ * was bound, the first one if there are several. */
+GSocketAddress *io_socket_listen(GSocketListener *listener, const IoUri *uri,
+                                 GError **errp);
+
+/* That fd is open and can be used in this direction; makes it close-on-exec. */
+bool io_fd_prepare(int fd, IoDirection direction, GError **errp);
+/* Takes over the descriptor, but not when it fails. */
+IoChannel *io_fd_open(int fd, const char *name, IoDirection direction,
+                      GError **errp);
+
+/* Write all of count vectors to a non-blocking descriptor. */
+bool io_fd_writev(int fd, GOutputVector *vectors, size_t count,
+                  GCancellable *cancel, GError **errp);
+
+IoChannel *io_exec_open(const IoUri *uri, IoDirection direction,
+                        GError **errp);
+/* Wait for the command to end; false unless it ended with status 0. */
+bool io_exec_wait(GSubprocess *command, const char *name, GCancellable *cancel,
+                  GError **errp);
+
+/* A descriptor of uri's file, at its offset, or -1. */
+int io_file_open(const IoUri *uri, IoDirection direction, GError **errp);
+
+/* A stretch of code in which SIGPIPE stays away from this thread. */
+typedef struct SigpipeHold {
+    sigset_t old_mask;
+    bool was_pending;
+} SigpipeHold;
+
+void sigpipe_hold(SigpipeHold *hold);
+void sigpipe_release(const SigpipeHold *hold);
+
+G_END_DECLS
+
+#endif

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * tcp and unix: GIO's sockets, name look-ups and waiting; here is what GIO
+ * leaves open.  A host name may have several addresses: connecting tries one
+ * after the other, listening takes them all, so that a peer reaches us
+ * whichever it tries first.  The empty host is one IPv6 socket that takes
+ * IPv4 too, or an IPv4 socket where there is no IPv6.
+ *
+ * A migration is many large writes and a few short messages that somebody
+ * waits for, so Nagle's algorithm is off.  Keep-alive is on, since a side that
+ * only reads would never learn that its peer is gone.
+ */
+#include <errno.h>
+#include <gio/gunixsocketaddress.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "io/io-internal.h"
+
+static GSocketAddress *unix_address(const char *path, GError **errp)
+{
+    size_t limit = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
+
+    if (strlen(path) > limit) {
+        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_FILENAME_TOO_LONG,
+                    "the path has %zu bytes, a socket's at most %zu",
+                    strlen(path), limit);
+        return NULL;
+    }
+    return g_unix_socket_address_new(path);
+}
+
+IoChannel *io_socket_channel(const char *name, GSocketConnection *connection)
+{
+    GSocket *socket = g_socket_connection_get_socket(connection);
+
+    if (g_socket_get_family(socket) != G_SOCKET_FAMILY_UNIX) {
+        g_socket_set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1, NULL);
+        g_socket_set_keepalive(socket, TRUE);
+    }
+    return io_channel_new_socket(name, connection);
+}
+
+IoChannel *io_socket_take(const char *name, int fd, GError **errp)
+{
+    g_autoptr(GSocketConnection) connection = NULL;
+    g_autoptr(GSocket) socket = NULL;
+    int listening = 0;
+    socklen_t length = sizeof(listening);
+
+    /* It would only fail at the first read, and with a riddle. */
+    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length);
+    if (listening) {
+        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_NOT_CONNECTED,
+                    "descriptor %d is a listening socket", fd);
+        return NULL;
+    }
+    socket = g_socket_new_from_fd(fd, errp);
+    if (!socket) {
+        return NULL;
+    }
+    connection = g_socket_connection_factory_create_connection(socket);
+    return io_socket_channel(name, connection);
+}
+
+static GSocketConnectable *connect_target(const IoUri *uri, GError **errp)
+{
+    if (uri->kind == IO_URI_UNIX) {
+        return G_SOCKET_CONNECTABLE(unix_address(uri->path, errp));
+    }
+    if (uri->port == 0) {
+        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                    "cannot connect to port 0");
+        return NULL;
+    }
+    return uri->host[0] ? g_network_address_new(uri->host, uri->port)
+                        : g_network_address_new_loopback(uri->port);
+}
+
+IoChannel *io_socket_connect(const IoUri *uri, const char *name,
+                             GCancellable *cancel, GError **errp)
+{
+    g_autoptr(GSocketConnectable) target = connect_target(uri, errp);
+    g_autoptr(GSocketClient) client = NULL;
+    g_autoptr(GSocketConnection) connection = NULL;
+
+    if (!target) {
+        return NULL;
+    }
+    client = g_socket_client_new();
+    /* Proxies are for web browsers. */
+    g_socket_client_set_enable_proxy(client, FALSE);
+    connection = g_socket_client_connect(client, target, cancel, errp);
+    return connection ? io_socket_channel(name, connection) : NULL;
+}
+
+/* Bind, listen, and tell the address with the port that was chosen. */
+static GSocketAddress *listen_on(GSocketListener *listener,
+                                 GSocketAddress *address, GError **errp)
+{
+    GSocketFamily family = g_socket_address_get_family(address);
+    g_autoptr(GSocket) socket = g_socket_new(family, G_SOCKET_TYPE_STREAM,
+                                             G_SOCKET_PROTOCOL_DEFAULT, errp);
+
+    if (!socket) {
+        return NULL;
+    }
+    if (family == G_SOCKET_FAMILY_IPV6) {
+        g_socket_set_option(socket, IPPROTO_IPV6, IPV6_V6ONLY, 0, NULL);
+    }
+    if (family == G_SOCKET_FAMILY_UNIX) {
+        /* Linux gives the file this mode, less the umask, as it makes it. */
+        fchmod(g_socket_get_fd(socket), 0600);
+    }
+    if (!g_socket_bind(socket, address, TRUE, errp) ||
+        !g_socket_listen(socket, errp) ||
+        !g_socket_listener_add_socket(listener, socket, NULL, errp)) {
+        return NULL;
+    }
+    return g_socket_get_local_address(socket, errp);
+}
+
+static GSocketAddress *listen_on_any(GSocketListener *listener, uint16_t port,
+                                     GError **errp)
+{
+    g_autoptr(GSocketAddress) ipv4 = NULL;
+    g_autoptr(GSocketAddress) ipv6 = NULL;
+    GSocketAddress *bound;
+
+    ipv6 = g_inet_socket_address_new_from_string("::", port);
+    bound = listen_on(listener, ipv6, NULL);
+    if (!bound) {
+        ipv4 = g_inet_socket_address_new_from_string("0.0.0.0", port);
+        bound = listen_on(listener, ipv4, errp);
+    }
+    return bound;
+}
+
+/*
+ * An address that this machine does not have is no error while another one
+ * works.  A port of our own choice is chosen on the first address and is the
+ * only one that anybody is told.
+ */
+static GSocketAddress *listen_on_host(GSocketListener *listener,
+                                      const IoUri *uri, GError **errp)
+{
+    g_autoptr(GSocketConnectable) host = NULL;
+    g_autoptr(GSocketAddressEnumerator) addresses = NULL;
+    g_autoptr(GSocketAddress) first = NULL;
+    GError *err = NULL;
+
+    host = g_network_address_new(uri->host, uri->port);
+    addresses = g_socket_connectable_enumerate(host);
+    while (!first || uri->port != 0) {
+        g_autoptr(GSocketAddress) bound = NULL;
+        g_autoptr(GSocketAddress) address = g_socket_address_enumerator_next(
+            addresses, NULL, err ? NULL : &err);
+
+        if (!address) {
+            break;
+        }
+        bound = listen_on(listener, address, err ? NULL : &err);
+        if (!first) {
+            first = g_steal_pointer(&bound);
+        }
+    }
+    if (!first) {
+        g_propagate_error(errp, err);
+        return NULL;
+    }
+    g_clear_error(&err);
+    return g_steal_pointer(&first);
+}
+
+/* A file that is not a socket is somebody's data. */
+static bool remove_old_socket(const char *path, GError **errp)
+{
+    struct stat st;
+
+    if (lstat(path, &st) < 0) {
+        return true;
+    }
+    if (!S_ISSOCK(st.st_mode)) {
+        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_EXISTS,
+                    "the path exists and is not a socket");
+        return false;
+    }
+    unlink(path);
+    return true;
+}
+
+static GSocketAddress *listen_on_unix(GSocketListener *listener,
+                                      const char *path, GError **errp)
+{
+    g_autoptr(GSocketAddress) address = unix_address(path, errp);
+
+    if (!address || !remove_old_socket(path, errp)) {
+        return NULL;
+    }
+    return listen_on(listener, address, errp);
+}
+
+GSocketAddress *io_socket_listen(GSocketListener *listener, const IoUri *uri,
+                                 GError **errp)
+{
+    if (uri->kind == IO_URI_UNIX) {
+        return listen_on_unix(listener, uri->path, errp);
+    }
+    if (uri->host[0] == '\0') {
+        return listen_on_any(listener, uri->port, errp);
+    }
+    return listen_on_host(listener, uri, errp);
+}
+
+bool io_channel_pair(IoChannel *ends[2], GError **errp)
+{
+    int fds[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0) {
+        g_set_error(errp, G_IO_ERROR, g_io_error_from_errno(errno),
+                    "cannot make a socket pair: %s", g_strerror(errno));
+        return false;
+    }
+    for (int i = 0; i < 2; i++) {
+        ends[i] = io_socket_take(i ? "pair:1" : "pair:0", fds[i], NULL);
+        g_assert(ends[i]);
+    }
+    return true;
+}
