@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* migration/ram-dirty.h: the walk, the count, and what a collection adds. */
+#include "migration/ram-dirty.h"
+
+#include "tests/lib/expect-error.h"
+#include "tests/lib/test-ram.h"
+#include "util/bitmap.h"
+
+/* A dirty log: bits to give out at the next collection. */
+typedef struct Log {
+    uint64_t map[2][8];
+    int fail_at; /* block; -1: never */
+    unsigned collected[2];
+} Log;
+
+static bool collect(void *opaque, size_t block, uint64_t *bitmap,
+                    GError **errp)
+{
+    Log *log = opaque;
+
+    if ((int)block == log->fail_at) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_HOST, "no log");
+        return false;
+    }
+    log->collected[block]++;
+    for (unsigned i = 0; i < 8; i++) {
+        if (log->map[block][i]) {
+            bitmap[i] |= log->map[block][i];
+        }
+        log->map[block][i] = 0;
+    }
+    return true;
+}
+
+static const MigHost log_host = { .dirty_log_collect = collect };
+
+/* Take all; check that batches ascend and keep to a block. */
+static uint64_t take_all(RamDirty *dirty, const TestRam *ram)
+{
+    uint64_t expected = ram_dirty_pages(dirty), taken = 0, next = 0;
+    const RamBlock *block = ram->a;
+    RamBatch batch;
+
+    while (ram_dirty_take(dirty, &batch)) {
+        g_assert_cmpuint(batch.count, >, 0);
+        g_assert_cmpuint(batch.count, <=, RAM_BATCH_PAGES);
+        if (batch.block != block) {
+            g_assert_true(block == ram->a && batch.block == ram->b);
+            block = batch.block;
+            next = 0;
+        }
+        for (unsigned i = 0; i < batch.count; i++) {
+            g_assert_cmpuint(batch.page[i], >=, next);
+            g_assert_cmpuint(batch.page[i], <, block->pages);
+            next = batch.page[i] + 1;
+        }
+        taken += batch.count;
+        g_assert_cmpuint(ram_dirty_pages(dirty), ==, expected - taken);
+    }
+    g_assert_cmpuint(taken, ==, expected);
+    return taken;
+}
+
+static void test_all_at_first(void)
+{
+    static const uint64_t sizes[] = { 1, 63, 64, 65, 128, 200 };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(sizes); i++) {
+        for (unsigned k = 0; k < G_N_ELEMENTS(sizes); k++) {
+            g_autoptr(TestRam) ram = test_ram_new(sizes[i], sizes[k]);
+            RamDirty *dirty = ram_dirty_new(ram->blocks);
+
+            g_assert_cmpuint(ram_dirty_pages(dirty), ==,
+                             sizes[i] + sizes[k]);
+            g_assert_cmpuint(take_all(dirty, ram), ==, sizes[i] + sizes[k]);
+            ram_dirty_free(dirty);
+        }
+    }
+    ram_dirty_free(NULL);
+}
+
+/* A batch ends where its block does. */
+static void test_batches(void)
+{
+    g_autoptr(TestRam) ram = test_ram_new(100, 3);
+    RamDirty *dirty = ram_dirty_new(ram->blocks);
+    RamBatch batch;
+
+    g_assert_true(ram_dirty_take(dirty, &batch));
+    g_assert_true(batch.block == ram->a);
+    g_assert_cmpuint(batch.count, ==, 64);
+    g_assert_true(ram_dirty_take(dirty, &batch));
+    g_assert_true(batch.block == ram->a);
+    g_assert_cmpuint(batch.count, ==, 36);
+    g_assert_cmpuint(batch.page[0], ==, 64);
+    g_assert_true(ram_dirty_take(dirty, &batch));
+    g_assert_true(batch.block == ram->b);
+    g_assert_cmpuint(batch.count, ==, 3);
+    g_assert_false(ram_dirty_take(dirty, &batch));
+    ram_dirty_free(dirty);
+}
+
+static void test_collect_adds(void)
+{
+    g_autoptr(TestRam) ram = test_ram_new(100, 300);
+    RamDirty *dirty = ram_dirty_new(ram->blocks);
+    Log log = { .fail_at = -1 };
+    uint64_t added;
+    RamBatch batch;
+
+    /* Everything is dirty already: nothing can be added. */
+    bitmap_set(log.map[0], 7);
+    g_assert_true(ram_dirty_collect(dirty, &log_host, &log, &added, NULL));
+    g_assert_cmpuint(added, ==, 0);
+    g_assert_cmpuint(take_all(dirty, ram), ==, 400);
+
+    bitmap_set(log.map[0], 7);
+    bitmap_set(log.map[0], 99);
+    bitmap_set(log.map[1], 0);
+    g_assert_true(ram_dirty_collect(dirty, &log_host, &log, &added, NULL));
+    g_assert_cmpuint(added, ==, 3);
+    /* One of them is there already: it is not added again. */
+    bitmap_set(log.map[0], 99);
+    bitmap_set(log.map[1], 299);
+    g_assert_true(ram_dirty_collect(dirty, &log_host, &log, &added, NULL));
+    g_assert_cmpuint(added, ==, 1);
+    g_assert_cmpuint(ram_dirty_pages(dirty), ==, 4);
+    g_assert_cmpuint(log.collected[0], ==, 3);
+    g_assert_cmpuint(log.collected[1], ==, 3);
+
+    g_assert_true(ram_dirty_take(dirty, &batch));
+    g_assert_cmpuint(batch.count, ==, 2);
+    g_assert_cmpuint(batch.page[0], ==, 7);
+    g_assert_cmpuint(batch.page[1], ==, 99);
+    g_assert_true(ram_dirty_take(dirty, &batch));
+    g_assert_true(batch.block == ram->b);
+    g_assert_cmpuint(batch.count, ==, 2);
+    g_assert_cmpuint(batch.page[1], ==, 299);
+    g_assert_false(ram_dirty_take(dirty, &batch));
+    ram_dirty_free(dirty);
+}
+
+/* After the false the walk is at the first block again. */
+static void test_walk_restarts(void)
+{
+    g_autoptr(TestRam) ram = test_ram_new(64, 64);
+    RamDirty *dirty = ram_dirty_new(ram->blocks);
+    Log log = { .fail_at = -1 };
+
+    take_all(dirty, ram);
+    for (unsigned page = 0; page < 64; page++) {
+        uint64_t added;
+        RamBatch batch;
+
+        bitmap_set(log.map[page % 2], page);
+        g_assert_true(ram_dirty_collect(dirty, &log_host, &log, &added,
+                                        NULL));
+        g_assert_true(ram_dirty_take(dirty, &batch));
+        g_assert_true(batch.block == (page % 2 ? ram->b : ram->a));
+        g_assert_cmpuint(batch.count, ==, 1);
+        g_assert_cmpuint(batch.page[0], ==, page);
+        g_assert_false(ram_dirty_take(dirty, &batch));
+    }
+    /* With nothing dirty at all, too. */
+    g_assert_cmpuint(take_all(dirty, ram), ==, 0);
+    ram_dirty_free(dirty);
+}
+
+static void test_collect_fails(void)
+{
+    g_autoptr(TestRam) ram = test_ram_new(10, 10);
+
+    for (int block = 0; block < 2; block++) {
+        RamDirty *dirty = ram_dirty_new(ram->blocks);
+        Log log = { .fail_at = block };
+        g_autoptr(GError) err = NULL;
+        uint64_t added;
+
+        g_assert_false(ram_dirty_collect(dirty, &log_host, &log, &added,
+                                         &err));
+        expect_error(&err, MIG_ERROR_HOST, "no log");
+        ram_dirty_free(dirty);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/ram-dirty/all-at-first", test_all_at_first);
+    g_test_add_func("/ram-dirty/batches", test_batches);
+    g_test_add_func("/ram-dirty/collect-adds", test_collect_adds);
+    g_test_add_func("/ram-dirty/walk-restarts", test_walk_restarts);
+    g_test_add_func("/ram-dirty/collect-fails", test_collect_fails);
+    return g_test_run();
+}

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* migration/section.h: what is written, what is read, what is refused. */
+#include "migration/section.h"
+
+#include <string.h>
+
+#include "migration/wire.h"
+#include "tests/lib/expect-error.h"
+#include "tests/lib/mem-channel.h"
+
+#define MACHINE "pc-test"
+
+/* The preamble */
+
+static const uint8_t good_preamble[] = {
+    'Q', 'E', 'V', 'M', 0, 0, 0,   3,   7,   0,   0,
+    0,   7,   'p', 'c', '-', 't', 'e', 's', 't',
+};
+
+static void test_put_preamble(void)
+{
+    MemWriter *w = mem_writer_new();
+    g_autoptr(GBytes) bytes = NULL;
+
+    section_put_preamble(w->stream, MACHINE);
+    bytes = mem_writer_finish(w);
+    g_assert_cmpmem(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes),
+                    good_preamble, sizeof(good_preamble));
+}
+
+/* A preamble, the bytes given, and one byte of something else. */
+static MemReader *after_preamble(const void *bytes, size_t size)
+{
+    g_autoptr(GByteArray) all = g_byte_array_new();
+    g_autoptr(GBytes) taken = NULL;
+    const uint8_t next = WIRE_COMMAND;
+
+    g_byte_array_append(all, good_preamble, sizeof(good_preamble));
+    g_byte_array_append(all, bytes, (guint)size);
+    g_byte_array_append(all, &next, 1);
+    taken = g_byte_array_free_to_bytes(g_steal_pointer(&all));
+    return mem_reader_new(taken);
+}
+
+/* A configuration with these subsections is taken, up to its last byte. */
+static void accept(const void *bytes, size_t size)
+{
+    g_autoptr(MemReader) r = after_preamble(bytes, size);
+    g_autoptr(GError) err = NULL;
+
+    section_get_preamble(r->stream, MACHINE, &err);
+    g_assert_no_error(err);
+    g_assert_cmpuint(stream_position(r->stream), ==,
+                     sizeof(good_preamble) + size);
+}
+
+static void refuse(const void *bytes, size_t size, MigErrorCode code,
+                   const char *text)
+{
+    g_autoptr(MemReader) r = after_preamble(bytes, size);
+    g_autoptr(GError) err = NULL;
+
+    g_assert_false(section_get_preamble(r->stream, MACHINE, &err));
+    expect_error(&err, code, text);
+}
+
+#define ACCEPT(text) accept(text, sizeof(text) - 1)
+#define REFUSE(text, code, error) refuse(text, sizeof(text) - 1, code, error)
+
+/* Lengths are octal in these: name's length, name, version. */
+#define CAPABILITIES "\5\032configuration/capabilities\0\0\0\1"
+#define PAGE_BITS "\5\036configuration/target-page-bits\0\0\0\1"
+#define UUID "\5\022configuration/uuid\0\0\0\1"
+#define SOME_UUID "0123456789abcdef"
+
+static void test_subsections_accepted(void)
+{
+    ACCEPT("");
+    ACCEPT(CAPABILITIES "\0\0\0\0");
+    ACCEPT(PAGE_BITS "\0\0\0\14");
+    ACCEPT(UUID SOME_UUID);
+    ACCEPT(CAPABILITIES "\0\0\0\0" PAGE_BITS "\0\0\0\14" UUID SOME_UUID);
+}
+
+static void test_subsections_refused(void)
+{
+    REFUSE(CAPABILITIES "\0\0\0\1\017x-ignore-shared", MIG_ERROR_UNSUPPORTED,
+           "capability 'x-ignore-shared'");
+    REFUSE(CAPABILITIES "\0\0\0\1\3a\1b", MIG_ERROR_UNSUPPORTED,
+           "capability 'a\\001b'");
+    REFUSE(CAPABILITIES "\0\0\0\101", MIG_ERROR_STREAM, "65 capabilities");
+    REFUSE(CAPABILITIES "\0\0\0\1\0", MIG_ERROR_STREAM, "an empty name");
+    REFUSE(PAGE_BITS "\0\0\0\15", MIG_ERROR_PEER,
+           "pages of 13 bits, expected 12");
+    REFUSE("\5\007unknown\0\0\0\1", MIG_ERROR_STREAM,
+           "unknown configuration subsection 'unknown'");
+    REFUSE("\5\0", MIG_ERROR_STREAM, "an empty name");
+    /* The second is read like the first. */
+    REFUSE(UUID SOME_UUID PAGE_BITS "\0\0\0\13", MIG_ERROR_PEER, "11 bits");
+}
+
+static void read_preamble(const void *bytes, size_t size, GError **err)
+{
+    g_autoptr(MemReader) r = mem_reader_new_static(bytes, size);
+
+    g_assert_false(section_get_preamble(r->stream, MACHINE, err));
+}
+
+static void refuse_changed(size_t at, uint8_t to, MigErrorCode code,
+                           const char *text)
+{
+    uint8_t bytes[sizeof(good_preamble) + 1];
+    g_autoptr(GError) err = NULL;
+
+    memcpy(bytes, good_preamble, sizeof(good_preamble));
+    bytes[sizeof(good_preamble)] = 0;
+    bytes[at] = to;
+    read_preamble(bytes, sizeof(bytes), &err);
+    expect_error(&err, code, text);
+}
+
+static void test_bad_header(void)
+{
+    refuse_changed(0, 'q', MIG_ERROR_STREAM,
+                   "not a migration stream: magic 0x7145564d, before byte 4");
+    refuse_changed(3, 'N', MIG_ERROR_STREAM, "magic 0x5145564e");
+    refuse_changed(7, 2, MIG_ERROR_STREAM, "stream version 2, expected 3");
+    refuse_changed(7, 4, MIG_ERROR_STREAM, "stream version 4");
+    refuse_changed(4, 1, MIG_ERROR_STREAM, "stream version 16777219");
+    refuse_changed(8, 1, MIG_ERROR_STREAM,
+                   "no configuration section, but type 0x01");
+}
+
+static void test_bad_machine(void)
+{
+    refuse_changed(12, 0, MIG_ERROR_STREAM, "a machine name of 0 bytes");
+    refuse_changed(11, 1, MIG_ERROR_STREAM, "a machine name of 263 bytes");
+    refuse_changed(9, 0xff, MIG_ERROR_STREAM, "a machine name of");
+    refuse_changed(12, 6, MIG_ERROR_PEER,
+                   "Machine type received is 'pc-tes' and local is 'pc-test'");
+    refuse_changed(12, 8, MIG_ERROR_PEER, "Machine type received");
+    refuse_changed(19, 'T', MIG_ERROR_PEER, "'pc-tesT'");
+    refuse_changed(19, 0, MIG_ERROR_PEER, "'pc-tes'");
+    refuse_changed(19, '\n', MIG_ERROR_PEER, "'pc-tes\\n'");
+}
+
+static void test_longest_machine(void)
+{
+    g_autofree char *machine = g_strnfill(255, 'm');
+    MemWriter *w = mem_writer_new();
+    g_autoptr(GBytes) bytes = NULL;
+    g_autoptr(MemReader) r = NULL;
+    g_autoptr(GError) err = NULL;
+
+    section_put_preamble(w->stream, machine);
+    stream_put_u8(w->stream, WIRE_START);
+    bytes = mem_writer_finish(w);
+    r = mem_reader_new(bytes);
+    section_get_preamble(r->stream, machine, &err);
+    g_assert_no_error(err);
+}
+
+/* Wherever it ends, subsections included, it is the end that is told. */
+static void test_preamble_eof(void)
+{
+    static const char subsections[] = CAPABILITIES "\0\0\0\0" PAGE_BITS
+                                                   "\0\0\0\14" UUID SOME_UUID;
+    g_autoptr(MemReader) all =
+        after_preamble(subsections, sizeof(subsections) - 1);
+    const uint8_t *data = g_bytes_get_data(all->bytes, NULL);
+
+    for (size_t size = 0; size < g_bytes_get_size(all->bytes); size++) {
+        g_autofree char *text = g_strdup_printf("at byte %zu of", size);
+        g_autoptr(GError) err = NULL;
+
+        read_preamble(data, size, &err);
+        expect_error(&err, MIG_ERROR_EOF, text);
+    }
+}
+
+/* Headers and footers */
+
+static MemReader *written_header(const SectionHeader *section)
+{
+    MemWriter *w = mem_writer_new();
+    g_autoptr(GBytes) bytes = NULL;
+
+    section_put_header(w->stream, section);
+    bytes = mem_writer_finish(w);
+    return mem_reader_new(bytes);
+}
+
+static void test_header(void)
+{
+    static const uint8_t types[] = {
+        WIRE_START, WIRE_PART, WIRE_END, WIRE_FULL,
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(types); i++) {
+        bool has_name = types[i] == WIRE_START || types[i] == WIRE_FULL;
+        SectionHeader put = {
+            .type = types[i], .id = 0x12345678, .name = "device",
+            .instance = 0x9abcdef0, .version = 4,
+        };
+        SectionHeader got = { 0 };
+        g_autoptr(MemReader) r = written_header(&put);
+        g_autoptr(GError) err = NULL;
+
+        g_assert_true(stream_get_u8(r->stream, &got.type, NULL));
+        g_assert_cmpuint(got.type, ==, types[i]);
+        section_get_header(r->stream, &got, &err);
+        g_assert_no_error(err);
+        g_assert_cmpuint(got.id, ==, put.id);
+        g_assert_cmpuint(stream_position(r->stream), ==,
+                         g_bytes_get_size(r->bytes));
+        g_assert_cmpuint(g_bytes_get_size(r->bytes), ==,
+                         has_name ? 5 + 7 + 8 : 5);
+        if (has_name) {
+            g_assert_cmpstr(got.name, ==, "device");
+            g_assert_cmpuint(got.instance, ==, put.instance);
+            g_assert_cmpuint(got.version, ==, 4);
+        }
+    }
+}
+
+static void test_header_eof(void)
+{
+    SectionHeader put = { .type = WIRE_FULL, .id = 1, .name = "device" };
+    g_autoptr(MemReader) all = written_header(&put);
+    const uint8_t *data = g_bytes_get_data(all->bytes, NULL);
+
+    for (size_t size = 1; size < g_bytes_get_size(all->bytes); size++) {
+        g_autoptr(MemReader) r = mem_reader_new_static(data, size);
+        SectionHeader got = { 0 };
+        g_autoptr(GError) err = NULL;
+
+        g_assert_true(stream_get_u8(r->stream, &got.type, NULL));
+        g_assert_false(section_get_header(r->stream, &got, &err));
+        expect_error(&err, MIG_ERROR_EOF, "");
+    }
+}
+
+static void read_footer(const char *bytes, size_t size, GError **err)
+{
+    g_autoptr(MemReader) r = mem_reader_new_static(bytes, size);
+
+    section_get_footer(r->stream, 0x01020304, err);
+}
+
+static void test_footer(void)
+{
+    MemWriter *w = mem_writer_new();
+    g_autoptr(GBytes) bytes = NULL;
+    g_autoptr(GError) err = NULL;
+
+    section_put_footer(w->stream, 0x01020304);
+    bytes = mem_writer_finish(w);
+    g_assert_cmpmem(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes),
+                    "\x7e\1\2\3\4", 5);
+    read_footer("\x7e\1\2\3\4", 5, &err);
+    g_assert_no_error(err);
+    read_footer("\x7d\1\2\3\4", 5, &err);
+    expect_error(&err, MIG_ERROR_STREAM,
+                 "no footer after section 16909060, but 0x7d");
+    read_footer("\x7e\1\2\3\5", 5, &err);
+    expect_error(&err, MIG_ERROR_STREAM,
+                 "the footer of section 16909061 after section 16909060");
+    read_footer("", 0, &err);
+    expect_error(&err, MIG_ERROR_EOF, "at byte 0");
+    read_footer("\x7e\1\2\3", 4, &err);
+    expect_error(&err, MIG_ERROR_EOF, "at byte 4");
+}
+
+/* Commands */
+
+static void read_command(const char *bytes, size_t size, Command *command,
+                         GError **err)
+{
+    g_autoptr(MemReader) r = mem_reader_new_static(bytes, size);
+    bool ok = section_get_command(r->stream, command, err);
+
+    g_assert_true(ok == !*err);
+    g_assert_true(!ok || stream_position(r->stream) == size);
+}
+
+static void test_put_commands(void)
+{
+    static const char expected[] = "\x8\0\1\0\0"
+                                   "\x8\0\2\0\4\x12\x34\x56\x78";
+    MemWriter *w = mem_writer_new();
+    g_autoptr(GBytes) bytes = NULL;
+
+    section_put_open_return_path(w->stream);
+    section_put_ping(w->stream, 0x12345678);
+    bytes = mem_writer_finish(w);
+    g_assert_cmpmem(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes),
+                    expected, sizeof(expected) - 1);
+}
+
+static void test_commands(void)
+{
+    g_autoptr(GError) err = NULL;
+    Command command;
+
+    read_command("\0\1\0\0", 4, &command, &err);
+    g_assert_no_error(err);
+    g_assert_cmpuint(command.number, ==, WIRE_CMD_OPEN_RETURN_PATH);
+    read_command("\0\2\0\4\1\2\3\4", 8, &command, &err);
+    g_assert_no_error(err);
+    g_assert_cmpuint(command.number, ==, WIRE_CMD_PING);
+    g_assert_cmphex(command.value, ==, 0x01020304);
+    read_command("\0\13\0\0", 4, &command, &err);
+    g_assert_no_error(err);
+    g_assert_cmpuint(command.number, ==, WIRE_CMD_SWITCHOVER_START);
+}
+
+static void test_command_lengths(void)
+{
+    static const struct {
+        char number;
+        unsigned length;
+    } known[] = { { 1, 0 }, { 2, 4 }, { 11, 0 } };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(known); i++) {
+        for (unsigned length = 0; length < 600; length++) {
+            char bytes[8] = { 0, known[i].number, (char)(length >> 8),
+                              (char)length };
+            g_autofree char *text = g_strdup_printf(
+                "command %d with %u bytes, expected %u", known[i].number,
+                length, known[i].length);
+            g_autoptr(GError) err = NULL;
+            Command command;
+
+            if (length != known[i].length) {
+                read_command(bytes, sizeof(bytes), &command, &err);
+                expect_error(&err, MIG_ERROR_STREAM, text);
+            }
+        }
+    }
+}
+
+static void test_unknown_commands(void)
+{
+    for (unsigned number = 0; number < 65536; number++) {
+        char bytes[8] = { (char)(number >> 8), (char)number };
+        g_autofree char *text = g_strdup_printf(
+            "command %u of the source is not supported", number);
+        g_autoptr(GError) err = NULL;
+        Command command;
+
+        if (number != 1 && number != 2 && number != 11 &&
+            (number < 300 || number % 251 == 0)) {
+            read_command(bytes, sizeof(bytes), &command, &err);
+            expect_error(&err, MIG_ERROR_UNSUPPORTED, text);
+        }
+    }
+}
+
+static void test_command_eof(void)
+{
+    for (size_t size = 0; size < 8; size++) {
+        g_autoptr(GError) err = NULL;
+        Command command;
+
+        read_command("\0\2\0\4\1\2\3\4", size, &command, &err);
+        expect_error(&err, MIG_ERROR_EOF, "");
+    }
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/section/preamble/put", test_put_preamble);
+    g_test_add_func("/section/preamble/accepted", test_subsections_accepted);
+    g_test_add_func("/section/preamble/refused", test_subsections_refused);
+    g_test_add_func("/section/preamble/header", test_bad_header);
+    g_test_add_func("/section/preamble/machine", test_bad_machine);
+    g_test_add_func("/section/preamble/longest", test_longest_machine);
+    g_test_add_func("/section/preamble/eof", test_preamble_eof);
+    g_test_add_func("/section/header", test_header);
+    g_test_add_func("/section/header/eof", test_header_eof);
+    g_test_add_func("/section/footer", test_footer);
+    g_test_add_func("/section/command/put", test_put_commands);
+    g_test_add_func("/section/command/get", test_commands);
+    g_test_add_func("/section/command/lengths", test_command_lengths);
+    g_test_add_func("/section/command/unknown", test_unknown_commands);
+    g_test_add_func("/section/command/eof", test_command_eof);
+    return g_test_run();
+}
