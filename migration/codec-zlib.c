@@ -84,8 +84,9 @@ static const char *zlib_decode(void *decoder, const uint8_t *in, size_t size,
                              : NULL;
     }
     if (err == Z_BUF_ERROR) {
-        return z->avail_out ? "the zlib stream is cut off"
-                            : "it inflates to more than a page";
+        /* A page may be full and only the checksum be missing. */
+        return z->avail_in ? "it inflates to more than a page"
+                           : "the zlib stream is cut off";
     }
     return z->msg ? z->msg : zError(err);
 }
