@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""make demo: the experiment by which multi-thread compression was introduced.
+
+Two guests are moved from one ferry-vm process to another over TCP, limited to
+1 Gbit/s, each once as they are and once with compress on:
+
+  idle     its RAM is an image built from this machine's own files
+  stress   the same, and it writes random numbers all over a part of it
+
+and two tables are printed, as measured.  After each run the RAM of both
+processes is compared page by page, and the guest has to go on running.
+"""
+import os
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
+import ram_image  # noqa: E402
+from ferry_vm import Machine, differing_pages, free_port  # noqa: E402
+
+RAM_MIB = 1024
+LINK = 125_000_000  # bytes/s: 1 Gbit/s
+BEAT_MS = 20
+GUESTS = {
+    "idle": f"beat={BEAT_MS}",
+    "stress": f"beat={BEAT_MS} ws=192 rate=16000 words=8 fill=text",
+}
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def show_progress(label, info):
+    """One line that is written over, on a terminal."""
+    if not sys.stdout.isatty() or "ram" not in info:
+        return
+    ram = info["ram"]
+    print(f"\r  {label}: {info['status']:10} pass "
+          f"{ram['dirty-sync-count']:2}  {ram['transferred'] >> 20:5} MiB "
+          f"sent, {ram['remaining'] >> 20:5} MiB left, "
+          f"{ram['mbps']:7.1f} mbps  ", end="", flush=True)
+
+
+def machine(build, image, guest, *more):
+    kernel = os.path.join(build, "tests", "guest", "stress.elf")
+    args = ["-kernel", kernel, "-append", GUESTS[guest], "-ram-image", image]
+    return Machine(build, *(more or args), mem=f"{RAM_MIB}M", accel=None)
+
+
+def limit_link(vm, compress):
+    vm.set_parameters(max_bandwidth=LINK)
+    vm.set_capability("compress", compress)
+
+
+def check_moved(src, dst, label):
+    """Compare RAM, let the guest run on; the failures found."""
+    size = RAM_MIB << 20
+    bad = differing_pages(src.save_ram(size), dst.save_ram(size))
+    if bad:
+        return [f"{label}: {len(bad)} pages differ, the first is {bad[0]}"]
+    dst.qmp("cont")
+    try:
+        dst.serial.wait_for(lambda text: text.count(b".") >= 10, timeout=20)
+    except TimeoutError:
+        return [f"{label}: the guest does not run on"]
+    return []
+
+
+def migrate(build, image, guest, compress, failures):
+    """Move one guest once; returns query-migrate's answer of the source."""
+    label = f"{guest}, {'compress' if compress else 'original way'}"
+    uri = f"tcp:127.0.0.1:{free_port()}"
+    with machine(build, image, guest) as src, \
+            machine(build, image, guest, "-incoming", uri, "-S") as dst:
+        for vm in src, dst:
+            limit_link(vm, compress)
+        src.serial.wait_for(lambda text: text.count(b".") >= 10)
+        src.qmp("migrate", uri=uri)
+        info = src.wait_migration(
+            "completed", "failed",
+            progress=lambda now: show_progress(label, now))
+        if sys.stdout.isatty():
+            print("\r" + " " * 78 + "\r", end="")
+        if info["status"] != "completed":
+            failures.append(f"{label}: {info.get('error-desc')}")
+        else:
+            dst.wait_migration("completed")
+            failures += check_moved(src, dst, label)
+    say(f"  {label}: {info['status']} in {info['total-time']} ms")
+    return info
+
+
+ROWS = [
+    ("total time(msec)", lambda i: i["total-time"]),
+    ("downtime(msec)", lambda i: i["downtime"]),
+    ("transferred ram(kB)", lambda i: i["ram"]["transferred"] // 1024),
+    ("throughput(mbps)", lambda i: round(i["ram"]["mbps"], 1)),
+    ("total ram(kB)", lambda i: i["ram"]["total"] // 1024),
+]
+
+
+def ratio(plain, compressed):
+    return f"{compressed / plain:.2f}" if plain else "-"
+
+
+def show_table(title, plain, compressed):
+    rule = "-" * 68
+    say(f"\n{title}\n{rule}")
+    say(f"{'':22}|{'original way':>14} |{'compress':>14} |{'ratio':>8}")
+    say(rule)
+    for name, value in ROWS:
+        a, b = value(plain), value(compressed)
+        say(f"{name:22}|{a:14} |{b:14} |{ratio(a, b):>8}")
+    say(rule)
+
+
+TITLES = {
+    "idle": f"Idle guest, {RAM_MIB} MiB of RAM, 1 Gbit/s",
+    "stress": f"Guest that writes random numbers, {RAM_MIB} MiB of RAM, "
+              "1 Gbit/s",
+}
+
+
+def main():
+    build = sys.argv[1] if len(sys.argv) > 1 else "build"
+    begin = time.monotonic()
+    failures, results = [], {}
+    with tempfile.TemporaryDirectory() as folder:
+        image = os.path.join(folder, "image")
+        say(f"Building a RAM image of {RAM_MIB} MiB from this machine's "
+            "files ...")
+        data = ram_image.build(image, RAM_MIB << 20)
+        say(f"  {data >> 20} MiB of it are data, the rest zero pages")
+        for guest in GUESTS:
+            say(f"Moving the guest '{guest}' ...")
+            results[guest] = [migrate(build, image, guest, compress, failures)
+                              for compress in (False, True)]
+    if failures:
+        say("\nFAILED:\n  " + "\n  ".join(failures))
+        return 1
+    for guest, (plain, compressed) in results.items():
+        show_table(TITLES[guest], plain, compressed)
+    say(f"""
+Checked after each of the {2 * len(results)} runs: RAM of source and destination is equal,
+page by page, and the guest runs on at the destination.
+compress-threads 8, decompress-threads 2, compress-level 1, on \
+{os.cpu_count()} cores.
+{time.monotonic() - begin:.0f} seconds in all.""")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
