@@ -34,21 +34,34 @@ void test_ram_free(TestRam *ram)
     g_free(ram);
 }
 
+/* splitmix64 */
+static uint64_t next_random(uint64_t *state)
+{
+    uint64_t x = *state += UINT64_C(0x9e3779b97f4a7c15);
+
+    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+    return x ^ x >> 31;
+}
+
 void test_page_fill(uint8_t *page, PageKind kind, uint32_t seed)
 {
-    GRand *rand = g_rand_new_with_seed(seed);
+    uint64_t state = seed;
 
-    memset(page, 0, MIG_PAGE_SIZE);
-    for (unsigned i = 0; kind != PAGE_ZERO && i < MIG_PAGE_SIZE; i++) {
-        uint32_t byte = g_rand_int(rand);
+    if (kind == PAGE_ZERO) {
+        memset(page, 0, MIG_PAGE_SIZE);
+        return;
+    }
+    for (unsigned i = 0; i < MIG_PAGE_SIZE; i += 8) {
+        uint64_t random = next_random(&state);
 
-        page[i] = kind == PAGE_NOISE ? (uint8_t)byte
-                                     : (uint8_t)"ferry"[byte % 5];
+        for (unsigned k = 0; k < 8; k++) {
+            uint8_t byte = (uint8_t)(random >> 8 * k);
+
+            page[i + k] = kind == PAGE_NOISE ? byte
+                                             : (uint8_t)"ferry"[byte % 5];
+        }
     }
-    if (kind == PAGE_TEXT) {
-        memcpy(page, &seed, sizeof(seed));
-    }
-    g_rand_free(rand);
 }
 
 void test_ram_fill(TestRam *ram, uint32_t seed)

@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * migration/ram-save.h, with migration/ram-load.h behind it: what one saves
+ * the other loads, whatever the options.
+ */
+#include "migration/ram-save.h"
+
+#include <string.h>
+
+#include "migration/ram-load.h"
+#include "migration/ram-record.h"
+#include "migration/wire.h"
+#include "tests/lib/expect-error.h"
+#include "tests/lib/fake-clock.h"
+#include "tests/lib/mem-channel.h"
+#include "tests/lib/test-ram.h"
+#include "util/bitmap.h"
+
+static MigOptions options_with(bool compress, bool wait, unsigned threads,
+                               unsigned level)
+{
+    MigOptions options;
+
+    mig_options_init(&options);
+    options.value[MIG_OPT_COMPRESS] = compress;
+    options.value[MIG_OPT_COMPRESS_WAIT_THREAD] = wait;
+    options.value[MIG_OPT_COMPRESS_THREADS] = threads;
+    options.value[MIG_OPT_COMPRESS_LEVEL] = level;
+    return options;
+}
+
+/* A source without a migration around it. */
+typedef struct Sender {
+    TestRam *ram;
+    MemWriter *writer;
+    FakeClock clock;
+    Stats *stats;
+    RamDirty *dirty;
+    RamSave *save;
+} Sender;
+
+static void sender_init(Sender *s, TestRam *ram, const MigOptions *options,
+                        MemWriter *writer)
+{
+    g_autoptr(GError) err = NULL;
+
+    s->ram = ram;
+    s->writer = writer;
+    fake_clock_init(&s->clock);
+    s->stats = stats_new(&s->clock.clock);
+    s->dirty = ram_dirty_new(ram->blocks);
+    s->save = ram_save_new(writer->stream, ram->blocks, options, s->stats,
+                           &err);
+    g_assert_no_error(err);
+}
+
+static void sender_destroy(Sender *s)
+{
+    ram_save_free(s->save);
+    ram_dirty_free(s->dirty);
+    stats_free(s->stats);
+}
+
+static void send_pass(Sender *s)
+{
+    g_autoptr(GError) err = NULL;
+
+    ram_save_pass(s->save, s->dirty, &err);
+    g_assert_no_error(err);
+    g_assert_cmpuint(ram_dirty_pages(s->dirty), ==, 0);
+}
+
+/* A log that has every third page of each block. */
+static bool third_collect(void *opaque, size_t block, uint64_t *bitmap,
+                          GError **errp)
+{
+    const TestRam *ram = opaque;
+
+    for (uint64_t n = block; n < ram->blocks->block[block].pages; n += 3) {
+        bitmap_set(bitmap, n);
+    }
+    return true;
+}
+
+static const MigHost third_host = { .dirty_log_collect = third_collect };
+
+/* Change these pages, and make them dirty. */
+static void dirty_thirds(Sender *s, uint32_t seed)
+{
+    uint64_t added;
+
+    for (unsigned i = 0; i < s->ram->blocks->count; i++) {
+        const RamBlock *block = &s->ram->blocks->block[i];
+
+        for (uint64_t n = i; n < block->pages; n += 3) {
+            test_page_fill(ram_block_page(block, n), (n + seed) % PAGE_KINDS,
+                           seed + (uint32_t)n);
+        }
+    }
+    g_assert_true(ram_dirty_collect(s->dirty, &third_host, s->ram, &added,
+                                    NULL));
+}
+
+/* Set-up and three sections. */
+static GBytes *send_all(TestRam *ram, const MigOptions *options)
+{
+    MemWriter *writer = mem_writer_new();
+    Sender s;
+
+    sender_init(&s, ram, options, writer);
+    test_ram_fill(ram, 17);
+    ram_save_setup(s.save);
+    send_pass(&s);
+    dirty_thirds(&s, 100);
+    send_pass(&s);
+    dirty_thirds(&s, 200);
+    send_pass(&s);
+    sender_destroy(&s);
+    return mem_writer_finish(writer);
+}
+
+static void load_all(TestRam *ram, GBytes *bytes, size_t chunk,
+                     unsigned threads)
+{
+    g_autoptr(MemReader) r = mem_reader_new_chunked(bytes, chunk);
+    Stats *stats = stats_new(&clock_monotonic);
+    RamLoad *load = ram_load_new(r->stream, ram->blocks, threads, stats);
+    g_autoptr(GError) err = NULL;
+    StatsData data;
+
+    g_assert_true(ram_load_setup(load, &err) &&
+                  ram_load_section(load, &err) &&
+                  ram_load_section(load, &err) &&
+                  ram_load_section(load, &err) && ram_load_drain(load, &err));
+    g_assert_cmpuint(stream_position(r->stream), ==, g_bytes_get_size(bytes));
+    stats_read(stats, &data);
+    g_assert_cmpuint(data.transferred, ==, g_bytes_get_size(bytes));
+    ram_load_free(load);
+    stats_free(stats);
+}
+
+static void round_trip(uint64_t pages_a, uint64_t pages_b,
+                       const MigOptions *options)
+{
+    g_autoptr(TestRam) from = test_ram_new(pages_a, pages_b);
+    g_autoptr(TestRam) to = test_ram_new(pages_a, pages_b);
+    g_autoptr(GBytes) bytes = send_all(from, options);
+
+    load_all(to, bytes, 5000, 2);
+    test_ram_assert_same(from, to);
+}
+
+static void test_plain(void)
+{
+    MigOptions options = options_with(false, true, 1, 1);
+
+    round_trip(1, 0, &options);
+    round_trip(64, 1, &options);
+    round_trip(300, 129, &options);
+}
+
+static void test_compressed(void)
+{
+    for (unsigned threads = 1; threads <= 8; threads *= 2) {
+        for (unsigned wait = 0; wait <= 1; wait++) {
+            MigOptions options = options_with(true, wait, threads, 1);
+
+            round_trip(1, 0, &options);
+            round_trip(64, 1, &options);
+            round_trip(1000, 129, &options);
+        }
+    }
+}
+
+static void test_levels(void)
+{
+    for (unsigned level = 0; level <= 9; level++) {
+        MigOptions options = options_with(true, true, 2, level);
+
+        round_trip(70, 5, &options);
+    }
+}
+
+static void test_many_decompress_threads(void)
+{
+    MigOptions options = options_with(true, true, 4, 1);
+    g_autoptr(TestRam) from = test_ram_new(500, 500);
+    g_autoptr(GBytes) bytes = send_all(from, &options);
+
+    for (unsigned threads = 1; threads <= 64; threads *= 4) {
+        g_autoptr(TestRam) to = test_ram_new(500, 500);
+
+        load_all(to, bytes, G_MAXSSIZE, threads);
+        test_ram_assert_same(from, to);
+    }
+}
+
+/* The bytes of the set-up, as QEMU writes them. */
+static void test_setup(void)
+{
+    static const uint8_t expected[] = {
+        0, 0, 0, 0, 0, 0, 0x50, 0x04, /* five pages */
+        1, 'a', 0, 0, 0, 0, 0, 0, 0x30, 0,
+        1, 'b', 0, 0, 0, 0, 0, 0, 0x20, 0,
+        0, 0, 0, 0, 0, 0, 0, 0x10, /* EOS */
+    };
+    MigOptions options = options_with(false, true, 1, 1);
+    g_autoptr(TestRam) ram = test_ram_new(3, 2);
+    MemWriter *writer = mem_writer_new();
+    g_autoptr(GBytes) bytes = NULL;
+    Sender s;
+
+    sender_init(&s, ram, &options, writer);
+    ram_save_setup(s.save);
+    sender_destroy(&s);
+    bytes = mem_writer_finish(writer);
+    g_assert_cmpmem(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes),
+                    expected, sizeof(expected));
+}
+
+/* One pass's content: each page that was dirty, once; then EOS. */
+static PageCounts check_pass(GBytes *bytes, const TestRam *ram)
+{
+    g_autoptr(MemReader) reader = mem_reader_new(bytes);
+    g_autofree uint64_t *seen = bitmap_new(ram->blocks->pages);
+    const RamBlock *block = NULL;
+    PageCounts counts = { 0 };
+    RamRecord r;
+
+    while (ram_record_get(reader->stream, &r, NULL) &&
+           r.type != WIRE_RAM_EOS) {
+        uint64_t n;
+
+        if (r.has_name) {
+            block = ram_blocks_find(ram->blocks, r.name);
+        }
+        g_assert_nonnull(block);
+        n = r.offset / MIG_PAGE_SIZE + (block == ram->b ? ram->a->pages : 0);
+        g_assert_false(bitmap_test(seen, n));
+        bitmap_set(seen, n);
+        counts.zero += r.type == WIRE_RAM_ZERO;
+        counts.normal += r.type == WIRE_RAM_PLAIN;
+        counts.compressed += r.type == WIRE_RAM_COMPRESSED;
+        g_assert_true(stream_skip(reader->stream,
+                                  r.type == WIRE_RAM_PLAIN ? MIG_PAGE_SIZE
+                                                           : r.length,
+                                  NULL));
+        if (r.type == WIRE_RAM_COMPRESSED) {
+            counts.compressed_bytes += stream_position(reader->stream) -
+                                       r.position;
+        }
+    }
+    g_assert_cmpuint(r.type, ==, WIRE_RAM_EOS);
+    g_assert_cmpuint(bitmap_count(seen, ram->blocks->pages), ==,
+                     ram->blocks->pages);
+    return counts;
+}
+
+static void check_first_pass(const MigOptions *options)
+{
+    g_autoptr(TestRam) ram = test_ram_new(1000, 77);
+    MemWriter *writer = mem_writer_new();
+    g_autoptr(GBytes) bytes = NULL;
+    PageCounts counts;
+    StatsData data;
+    Sender s;
+
+    sender_init(&s, ram, options, writer);
+    test_ram_fill(ram, 3);
+    send_pass(&s);
+    stats_read(s.stats, &data);
+    /* The EOS is still to be accounted, with what follows it. */
+    g_assert_cmpuint(data.transferred + 8, ==,
+                     stream_position(writer->stream));
+    sender_destroy(&s);
+    bytes = mem_writer_finish(writer);
+    counts = check_pass(bytes, ram);
+    g_assert_cmpmem(&counts, sizeof(counts), &data.pages,
+                    sizeof(data.pages));
+    g_assert_cmpuint(counts.zero, ==, 359);
+    if (!options->value[MIG_OPT_COMPRESS]) {
+        g_assert_cmpuint(counts.normal, ==, 718);
+        g_assert_cmpuint(data.jobs, ==, 0);
+    } else {
+        /* 16 batches of one block, 2 of the other. */
+        g_assert_cmpuint(data.jobs, ==, 18);
+        g_assert_cmpuint(data.busy, <=, data.jobs);
+    }
+    /* What waits for a thread is never sent as it is. */
+    if (options->value[MIG_OPT_COMPRESS] &&
+        options->value[MIG_OPT_COMPRESS_WAIT_THREAD]) {
+        g_assert_cmpuint(counts.compressed, ==, 359);
+    }
+}
+
+static void test_each_page_once(void)
+{
+    for (unsigned i = 0; i < 9; i++) {
+        MigOptions options = options_with(i > 0, i % 2, 1 + i / 4, 9);
+
+        check_first_pass(&options);
+    }
+}
+
+/* A pass over nothing is an EOS. */
+static void test_empty_pass(void)
+{
+    for (unsigned compress = 0; compress <= 1; compress++) {
+        MigOptions options = options_with(compress, true, 2, 1);
+        g_autoptr(TestRam) ram = test_ram_new(10, 0);
+        g_autoptr(MemWriter) writer = mem_writer_new();
+        uint64_t before;
+        Sender s;
+
+        sender_init(&s, ram, &options, writer);
+        send_pass(&s);
+        before = stream_position(writer->stream);
+        send_pass(&s);
+        g_assert_cmpuint(stream_position(writer->stream), ==, before + 8);
+        sender_destroy(&s);
+    }
+}
+
+/* Wherever the channel fails the pass ends, with the channel's error, and
+ * everything can be freed, jobs in any phase included. */
+static void test_write_fails(void)
+{
+    for (unsigned i = 0; i < 30; i++) {
+        MigOptions options = options_with(i % 3, i % 3 == 1, 2, 1);
+        g_autoptr(TestRam) ram = test_ram_new(1500, 0);
+        g_autoptr(MemWriter) writer = mem_writer_new_bounded(100 + 60000 * i);
+        g_autoptr(GError) err = NULL;
+        Sender s;
+
+        sender_init(&s, ram, &options, writer);
+        test_ram_fill(ram, 3);
+        if (ram_save_pass(s.save, s.dirty, &err)) {
+            /* What is left in the stream's buffer is an EOS. */
+            stream_flush(writer->stream, NULL);
+            g_assert_cmpuint(ram_dirty_pages(s.dirty), ==, 0);
+        } else {
+            expect_error(&err, MIG_ERROR_IO, "memory: ");
+        }
+        g_assert_true(i > 10 || ram_dirty_pages(s.dirty) > 0);
+        sender_destroy(&s);
+    }
+    ram_save_free(NULL);
+}
+
+static void test_no_pool(void)
+{
+    MigOptions options = options_with(true, true, 2, 10);
+    g_autoptr(TestRam) ram = test_ram_new(1, 0);
+    g_autoptr(MemWriter) writer = mem_writer_new();
+    Stats *stats = stats_new(&clock_monotonic);
+    g_autoptr(GError) err = NULL;
+
+    g_assert_null(ram_save_new(writer->stream, ram->blocks, &options, stats,
+                               &err));
+    expect_error(&err, MIG_ERROR_HOST, "zlib");
+    stats_free(stats);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/ram-save/round-trip/plain", test_plain);
+    g_test_add_func("/ram-save/round-trip/compressed", test_compressed);
+    g_test_add_func("/ram-save/round-trip/levels", test_levels);
+    g_test_add_func("/ram-save/round-trip/decompress-threads",
+                    test_many_decompress_threads);
+    g_test_add_func("/ram-save/setup", test_setup);
+    g_test_add_func("/ram-save/each-page-once", test_each_page_once);
+    g_test_add_func("/ram-save/empty-pass", test_empty_pass);
+    g_test_add_func("/ram-save/write-fails", test_write_fails);
+    g_test_add_func("/ram-save/no-pool", test_no_pool);
+    return g_test_run();
+}
