@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The command table that HMP and QMP share.
+ *
+ * A front end finds a command by its name, brings the arguments into a JSON
+ * object, calls command_run(), and shows the JSON that comes back in its own
+ * way.  A command that only one of the two has, has no name in the other.
+ */
+#ifndef FERRY_MONITOR_COMMAND_H
+#define FERRY_MONITOR_COMMAND_H
+
+#include <glib.h>
+#include <json-glib/json-glib.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "monitor/monitor.h"
+
+/* What commands act upon. */
+typedef struct MonMachine {
+    const MonHost *host;
+    void *opaque;
+} MonMachine;
+
+typedef enum {
+    ARG_STRING,
+    ARG_REST,  /* a string; on HMP the rest of the line */
+    ARG_BOOL,  /* on HMP "on" or "off" */
+    ARG_FLAG,  /* a boolean; on HMP "-" and the name's first letter */
+    ARG_UINT,  /* 0..INT64_MAX; not on HMP */
+    ARG_ARRAY, /* not on HMP */
+} ArgType;
+
+typedef struct CommandArg {
+    const char *name;
+    ArgType type;
+    bool optional;
+} CommandArg;
+
+#define COMMAND_MAX_ARGS 3
+
+/* How an HMP session goes on after a command that succeeded. */
+typedef enum {
+    HMP_PROMPT,
+    HMP_WAIT,   /* for the end of the migration, unless "detach" was given */
+    HMP_SILENT, /* no prompt: the process is about to end */
+} HmpNext;
+
+typedef struct Command {
+    const char *qmp; /* name, or NULL */
+    const char *hmp; /* name, "info NAME" for an item of info, or NULL */
+    const char *hmp_alias;
+    CommandArg args[COMMAND_MAX_ARGS + 1]; /* ends with a NULL name */
+    bool own_args;   /* the names are not in args: run checks them */
+    bool negotiates; /* QMP: ends the capabilities negotiation */
+    HmpNext next;
+    const char *help; /* HMP only */
+
+    /* Never returns NULL without an error.  The arguments have the right
+     * types. */
+    JsonNode *(*run)(const MonMachine *machine, JsonObject *args,
+                     GError **errp);
+
+    /* Appends the result as HMP shows it, lines ending in '\n'.  NULL: shows
+     * nothing. */
+    void (*print)(const MonMachine *machine, JsonNode *result, GString *out);
+
+    /* Appends lines to the help of this command alone, or is NULL. */
+    void (*help_more)(GString *out);
+} Command;
+
+const Command *command_table(size_t *count);
+
+/* NULL when there is no such command.  HMP takes '-' and '_' for the same. */
+const Command *command_find_qmp(const char *name);
+const Command *command_find_hmp(const char *name);
+
+/* Check the arguments and run.  NULL on failure. */
+JsonNode *command_run(const Command *command, const MonMachine *machine,
+                      JsonObject *args, GError **errp);
+
+/* Check the members of object against specs.  where stands before their names
+ * in messages: "", or "capabilities[0]." for a nested object. */
+bool command_check_args(const CommandArg *specs, JsonObject *object,
+                        const char *where, GError **errp);
+
+/* Report a bad argument. */
+void command_error(GError **errp, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+/* The result of a command that has nothing to say: {}. */
+JsonNode *command_no_result(void);
+JsonNode *command_object_result(JsonObject *object); /* takes it over */
+
+/* Set a string member.  Names and messages may come from file names, which
+ * need not be UTF-8; JSON must be. */
+void command_set_text(JsonObject *object, const char *name, const char *text);
+
+#endif

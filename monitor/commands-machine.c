@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Commands about the machine itself: run state, name, memory, the end. */
+#include "monitor/commands.h"
+
+JsonNode *cmd_query_status(const MonMachine *machine, JsonObject *args,
+                           GError **errp)
+{
+    JsonObject *status = json_object_new();
+    bool running = false;
+
+    json_object_set_string_member(
+        status, "status", machine->host->status(machine->opaque, &running));
+    json_object_set_boolean_member(status, "singlestep", false);
+    json_object_set_boolean_member(status, "running", running);
+    return command_object_result(status);
+}
+
+JsonNode *cmd_query_name(const MonMachine *machine, JsonObject *args,
+                         GError **errp)
+{
+    JsonObject *name = json_object_new();
+
+    if (machine->host->name) {
+        command_set_text(name, "name", machine->host->name);
+    }
+    return command_object_result(name);
+}
+
+JsonNode *cmd_stop(const MonMachine *machine, JsonObject *args, GError **errp)
+{
+    return machine->host->stop(machine->opaque, errp) ? command_no_result()
+                                                      : NULL;
+}
+
+JsonNode *cmd_cont(const MonMachine *machine, JsonObject *args, GError **errp)
+{
+    return machine->host->cont(machine->opaque, errp) ? command_no_result()
+                                                      : NULL;
+}
+
+JsonNode *cmd_quit(const MonMachine *machine, JsonObject *args, GError **errp)
+{
+    machine->host->quit(machine->opaque);
+    return command_no_result();
+}
+
+JsonNode *cmd_pmemsave(const MonMachine *machine, JsonObject *args,
+                       GError **errp)
+{
+    uint64_t addr = (uint64_t)json_object_get_int_member(args, "val");
+    uint64_t size = (uint64_t)json_object_get_int_member(args, "size");
+    const char *filename = json_object_get_string_member(args, "filename");
+
+    return machine->host->pmemsave(machine->opaque, addr, size, filename, errp)
+               ? command_no_result()
+               : NULL;
+}

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * How HMP shows the results of commands.
+ *
+ * Labels, units and the order of lines are QEMU's, as scripts read them.  The
+ * line "capabilities:" is from its older format.
+ */
+#include "monitor/commands.h"
+
+void print_text(const MonMachine *machine, JsonNode *result, GString *out)
+{
+    g_string_append(out, json_node_get_string(result));
+}
+
+void print_status(const MonMachine *machine, JsonNode *result, GString *out)
+{
+    JsonObject *object = json_node_get_object(result);
+    const char *status = json_object_get_string_member(object, "status");
+    bool running = json_object_get_boolean_member(object, "running");
+
+    g_string_append_printf(out, "VM status: %s",
+                           running ? "running" : "paused");
+    if (!running && !g_str_equal(status, "paused")) {
+        g_string_append_printf(out, " (%s)", status);
+    }
+    g_string_append_c(out, '\n');
+}
+
+void print_name(const MonMachine *machine, JsonNode *result, GString *out)
+{
+    const char *name = json_object_get_string_member_with_default(
+        json_node_get_object(result), "name", NULL);
+
+    if (name) {
+        g_string_append_printf(out, "%s\n", name);
+    }
+}
+
+void print_version(const MonMachine *machine, JsonNode *result, GString *out)
+{
+    JsonObject *triple =
+        json_object_get_object_member(json_node_get_object(result), "qemu");
+
+    g_string_append_printf(out, "%d.%d.%d\n",
+                           (int)json_object_get_int_member(triple, "major"),
+                           (int)json_object_get_int_member(triple, "minor"),
+                           (int)json_object_get_int_member(triple, "micro"));
+}
+
+void print_migrate_capabilities(const MonMachine *machine, JsonNode *result,
+                                GString *out)
+{
+    JsonArray *list = json_node_get_array(result);
+
+    for (unsigned i = 0; i < json_array_get_length(list); i++) {
+        JsonObject *entry = json_array_get_object_element(list, i);
+
+        g_string_append_printf(
+            out, "%s: %s\n", json_object_get_string_member(entry, "capability"),
+            json_object_get_boolean_member(entry, "state") ? "on" : "off");
+    }
+}
+
+void print_migrate_parameters(const MonMachine *machine, JsonNode *result,
+                              GString *out)
+{
+    JsonObject *values = json_node_get_object(result);
+
+    for (MigOptionId id = 0; id < MIG_OPT__COUNT; id++) {
+        const MigOption *option = mig_option(id);
+        JsonNode *value = json_object_get_member(values, option->name);
+        g_autofree char *text = NULL;
+        MigOptions options;
+
+        if (!value) {
+            continue; /* a capability */
+        }
+        options.value[id] = option->kind == MIG_KIND_BOOL
+                                ? (uint64_t)json_node_get_boolean(value)
+                                : (uint64_t)json_node_get_int(value);
+        text = mig_options_text(&options, option);
+        g_string_append_printf(out, "%s: %s\n", option->name, text);
+    }
+}
+
+typedef enum {
+    UNIT_NONE,
+    UNIT_MS,
+    UNIT_KBYTES, /* the member is in bytes */
+    UNIT_PAGES,
+    UNIT_MBPS, /* a floating-point number, as is the next */
+    UNIT_RATIO,
+} Unit;
+
+typedef struct Line {
+    const char *label;
+    const char *member;
+    Unit unit;
+} Line;
+
+static const Line time_lines[] = {
+    { "total time", "total-time", UNIT_MS },
+    { "expected downtime", "expected-downtime", UNIT_MS },
+    { "downtime", "downtime", UNIT_MS },
+    { "setup", "setup-time", UNIT_MS },
+    { NULL },
+};
+
+static const Line ram_lines[] = {
+    { "transferred ram", "transferred", UNIT_KBYTES },
+    { "throughput", "mbps", UNIT_MBPS },
+    { "remaining ram", "remaining", UNIT_KBYTES },
+    { "total ram", "total", UNIT_KBYTES },
+    { "duplicate", "duplicate", UNIT_PAGES },
+    { "skipped", "skipped", UNIT_PAGES },
+    { "normal", "normal", UNIT_PAGES },
+    { "normal bytes", "normal-bytes", UNIT_KBYTES },
+    { "dirty sync count", "dirty-sync-count", UNIT_NONE },
+    { "page size", "page-size", UNIT_KBYTES },
+    { "multifd bytes", "multifd-bytes", UNIT_KBYTES },
+    { "pages-per-second", "pages-per-second", UNIT_NONE },
+    { NULL },
+};
+
+static const Line dirty_lines[] = {
+    { "dirty pages rate", "dirty-pages-rate", UNIT_PAGES },
+    { NULL },
+};
+
+static const Line phase_lines[] = {
+    { "precopy ram", "precopy-bytes", UNIT_KBYTES },
+    { "downtime ram", "downtime-bytes", UNIT_KBYTES },
+    { NULL },
+};
+
+static const Line compression_lines[] = {
+    { "compression pages", "pages", UNIT_PAGES },
+    { "compression busy", "busy", UNIT_NONE },
+    { "compression busy rate", "busy-rate", UNIT_RATIO },
+    { "compressed size", "compressed-size", UNIT_KBYTES },
+    { "compression rate", "compression-rate", UNIT_RATIO },
+    { NULL },
+};
+
+static void print_value(JsonNode *value, Unit unit, GString *out)
+{
+    switch (unit) {
+    case UNIT_NONE:
+        g_string_append_printf(out, "%" G_GINT64_FORMAT,
+                               json_node_get_int(value));
+        return;
+    case UNIT_MS:
+        g_string_append_printf(out, "%" G_GINT64_FORMAT " ms",
+                               json_node_get_int(value));
+        return;
+    case UNIT_KBYTES:
+        g_string_append_printf(out, "%" G_GINT64_FORMAT " kbytes",
+                               json_node_get_int(value) / 1024);
+        return;
+    case UNIT_PAGES:
+        g_string_append_printf(out, "%" G_GINT64_FORMAT " pages",
+                               json_node_get_int(value));
+        return;
+    case UNIT_MBPS:
+        g_string_append_printf(out, "%.2f mbps", json_node_get_double(value));
+        return;
+    case UNIT_RATIO:
+        g_string_append_printf(out, "%.2f", json_node_get_double(value));
+        return;
+    }
+    g_assert_not_reached();
+}
+
+/* Those lines for which object has a member. */
+static void print_lines(const Line *lines, JsonObject *object, GString *out)
+{
+    for (; lines->label; lines++) {
+        JsonNode *value = json_object_get_member(object, lines->member);
+
+        if (value) {
+            g_string_append_printf(out, "%s: ", lines->label);
+            print_value(value, lines->unit, out);
+            g_string_append_c(out, '\n');
+        }
+    }
+}
+
+static void print_capabilities_line(const MonMachine *machine, GString *out)
+{
+    MigOptions options;
+
+    machine->host->get_options(machine->opaque, &options);
+    g_string_append(out, "capabilities:");
+    for (MigOptionId id = 0; id < MIG_OPT__COUNT; id++) {
+        const MigOption *option = mig_option(id);
+
+        if (option->kind == MIG_KIND_CAPABILITY) {
+            g_autofree char *text = mig_options_text(&options, option);
+
+            g_string_append_printf(out, " %s: %s", option->name, text);
+        }
+    }
+    g_string_append_c(out, '\n');
+}
+
+static void print_migration_status(JsonObject *object, GString *out)
+{
+    const char *reason =
+        json_object_get_string_member_with_default(object, "error-desc", NULL);
+
+    g_string_append_printf(out, "Migration status: %s",
+                           json_object_get_string_member(object, "status"));
+    if (reason) {
+        g_string_append_printf(out, " (%s)", reason);
+    }
+    g_string_append_c(out, '\n');
+}
+
+static void print_ram(JsonObject *ram, bool active, GString *out)
+{
+    print_lines(ram_lines, ram, out);
+    if (active) {
+        print_lines(dirty_lines, ram, out);
+    }
+    print_lines(phase_lines, ram, out);
+}
+
+void print_migrate(const MonMachine *machine, JsonNode *result, GString *out)
+{
+    JsonObject *object = json_node_get_object(result);
+    const char *status =
+        json_object_get_string_member_with_default(object, "status", NULL);
+
+    print_capabilities_line(machine, out);
+    if (!status) {
+        return; /* there never was a migration */
+    }
+    print_migration_status(object, out);
+    print_lines(time_lines, object, out);
+    if (json_object_has_member(object, "ram")) {
+        print_ram(json_object_get_object_member(object, "ram"),
+                  g_str_equal(status, "active"), out);
+    }
+    if (json_object_has_member(object, "compression")) {
+        print_lines(compression_lines,
+                    json_object_get_object_member(object, "compression"), out);
+    }
+}

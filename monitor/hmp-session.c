@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * HMP sessions.
+ *
+ * A session collects a line, runs it, and prints a prompt.  After "migrate"
+ * without -d it reads no more input until the migration has ended, and
+ * meanwhile rewrites one line of progress; the process and other sessions go
+ * on.  There is no echo and no editing: that is the terminal's business.
+ */
+#include <string.h>
+
+#include "monitor/hmp.h"
+
+#define LINE_LENGTH_MAX      4095
+#define PROGRESS_INTERVAL_MS 100
+
+typedef struct HmpSession {
+    Session *session;
+    const MonMachine *machine;
+    GString *line;
+    bool too_long;  /* drop the rest of this line */
+    GSource *timer; /* while waiting for a migration */
+    size_t shown;   /* length of the progress line on the screen */
+} HmpSession;
+
+static void write_text(HmpSession *hmp, const char *text)
+{
+    session_write(hmp->session, text, strlen(text));
+}
+
+static void prompt(HmpSession *hmp)
+{
+    write_text(hmp, "(ferry) ");
+}
+
+static unsigned percent_done(const MigInfo *info)
+{
+    uint64_t left = MIN(info->ram.remaining, info->ram.total);
+
+    if (info->state == MIG_STATE_COMPLETED) {
+        return 100;
+    }
+    if (!info->ram.total) {
+        return 0;
+    }
+    return (unsigned)(100.0 * (double)(info->ram.total - left) /
+                      (double)info->ram.total);
+}
+
+static void show_progress(HmpSession *hmp, const MigInfo *info)
+{
+    g_autofree char *text = g_strdup_printf(
+        "%u%%, transferred %" G_GUINT64_FORMAT " kbytes, %.2f mbps, "
+        "remaining %" G_GUINT64_FORMAT " kbytes, pass %" G_GUINT64_FORMAT,
+        percent_done(info), info->ram.transferred / 1024, info->ram.mbps,
+        info->ram.remaining / 1024, info->ram.dirty_sync_count);
+    size_t length = strlen(text);
+    int width = (int)MAX(length, hmp->shown); /* blanks over the last one */
+    g_autofree char *line = g_strdup_printf("\r%-*s", width, text);
+
+    write_text(hmp, line);
+    hmp->shown = length;
+}
+
+static void show_end(HmpSession *hmp, const MigInfo *info)
+{
+    g_autofree char *text = NULL;
+
+    if (info->state == MIG_STATE_FAILED) {
+        text =
+            g_strdup_printf("\r\nError: %s\r\n",
+                            info->error ? info->error : "the migration failed");
+    } else {
+        text = g_strdup_printf("\r\nMigration status: %s\r\n",
+                               mig_state_name(info->state));
+    }
+    write_text(hmp, text);
+    hmp->shown = 0;
+}
+
+/* Show how the migration gets on; false when it has ended. */
+static bool watch(HmpSession *hmp)
+{
+    const MonMachine *machine = hmp->machine;
+    MigInfo info = { 0 };
+    bool goes_on;
+
+    if (!machine->host->migrate_info(machine->opaque, &info)) {
+        return false;
+    }
+    goes_on = !mig_state_is_final(info.state);
+    /* Not for a client that has not even taken the last one. */
+    if (!goes_on || !session_is_behind(hmp->session)) {
+        show_progress(hmp, &info);
+    }
+    if (!goes_on) {
+        show_end(hmp, &info);
+    }
+    mig_info_clear(&info);
+    return goes_on;
+}
+
+static void stop_timer(HmpSession *hmp)
+{
+    if (hmp->timer) {
+        g_source_destroy(hmp->timer);
+        g_source_unref(hmp->timer);
+        hmp->timer = NULL;
+    }
+}
+
+static gboolean on_timer(gpointer opaque)
+{
+    HmpSession *hmp = opaque;
+
+    if (watch(hmp)) {
+        return G_SOURCE_CONTINUE;
+    }
+    stop_timer(hmp);
+    prompt(hmp);
+    session_resume(hmp->session);
+    return G_SOURCE_REMOVE;
+}
+
+static void wait_for_migration(HmpSession *hmp)
+{
+    if (!watch(hmp)) {
+        prompt(hmp);
+        return;
+    }
+    session_pause(hmp->session);
+    hmp->timer = g_timeout_source_new(PROGRESS_INTERVAL_MS);
+    g_source_set_callback(hmp->timer, on_timer, hmp, NULL);
+    g_source_attach(hmp->timer, session_context(hmp->session));
+}
+
+static void run_line(HmpSession *hmp)
+{
+    g_autoptr(GString) out = g_string_new(NULL);
+    HmpNext next = HMP_PROMPT;
+
+    if (hmp->too_long) {
+        g_string_printf(out, "Error: a line has %d characters at most\r\n",
+                        LINE_LENGTH_MAX);
+    } else {
+        next = hmp_run(hmp->machine, hmp->line->str, out);
+    }
+    session_write(hmp->session, out->str, out->len);
+    g_string_truncate(hmp->line, 0);
+    hmp->too_long = false;
+    if (next == HMP_WAIT) {
+        wait_for_migration(hmp);
+    } else if (next == HMP_PROMPT) {
+        prompt(hmp);
+    }
+}
+
+static void hmp_byte(void *front, char c)
+{
+    HmpSession *hmp = front;
+
+    if (c == '\n') {
+        run_line(hmp);
+    } else if (g_ascii_iscntrl(c) && c != '\t') {
+        return; /* such as '\r' */
+    } else if (hmp->line->len < LINE_LENGTH_MAX) {
+        g_string_append_c(hmp->line, c);
+    } else {
+        hmp->too_long = true;
+    }
+}
+
+static void *hmp_open(Session *session, const MonMachine *machine)
+{
+    HmpSession *hmp = g_new0(HmpSession, 1);
+    g_autofree char *banner = g_strdup_printf(
+        "Ferry %s monitor - type 'help' for more information\r\n",
+        mig_version());
+
+    hmp->session = session;
+    hmp->machine = machine;
+    hmp->line = g_string_new(NULL);
+    write_text(hmp, banner);
+    prompt(hmp);
+    return hmp;
+}
+
+static void hmp_close(void *front)
+{
+    HmpSession *hmp = front;
+
+    stop_timer(hmp);
+    g_string_free(hmp->line, TRUE);
+    g_free(hmp);
+}
+
+const SessionFront hmp_front = {
+    .open = hmp_open,
+    .byte = hmp_byte,
+    .close = hmp_close,
+};

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* QMP: where objects begin and end, and what becomes of broken ones. */
+#include <string.h>
+
+#include "tests/unit/test-monitor-fixture.h"
+
+#define ASK       "{\"execute\": \"query-name\"}"
+#define ANSWER    "{\"return\": {\"name\": \"bob\"}}"
+#define TOO_DEEP  "JSON parse error, more than 64 levels of nesting"
+#define TOO_LONG  "JSON parse error, more than 1 MiB"
+#define NO_MATCH  "JSON parse error, brackets do not match"
+#define NO_OBJECT "JSON parse error, expecting an object"
+
+typedef struct Fixture {
+    FakeMachine *machine;
+    Client *client;
+} Fixture;
+
+static void set_up(Fixture *f, gconstpointer data)
+{
+    f->machine = fake_machine_new();
+    f->client = client_new_qmp(f->machine);
+}
+
+static void tear_down(Fixture *f, gconstpointer data)
+{
+    /* Whatever came before, nothing is left over, and the session lives. */
+    client_expect_answer(f->client, "\n" ASK, ANSWER);
+    g_assert_cmpstr(f->client->got->str, ==, "");
+    client_free(f->client);
+    fake_machine_free(f->machine);
+}
+
+static const char escapes[] =
+    "{\"execute\": \"query-name\", \"id\": [\"}{\\\"]\\\\\", {\"[\": "
+    "\"\\u00e9\"}]}";
+static const char escapes_answer[] =
+    "{\"return\": {\"name\": \"bob\"}, \"id\": [\"}{\\\"]\\\\\", {\"[\": "
+    "\"\\u00e9\"}]}";
+
+static void run_all_pending(void)
+{
+    while (g_main_context_iteration(NULL, FALSE)) {
+        /* until nothing is left to do */
+    }
+}
+
+static void test_split(Fixture *f, gconstpointer data)
+{
+    for (size_t at = 1; at < strlen(escapes); at++) {
+        client_send_bytes(f->client, escapes, at);
+        run_all_pending();
+        g_assert_cmpstr(f->client->got->str, ==, "");
+        client_expect_answer(f->client, escapes + at, escapes_answer);
+    }
+}
+
+static void test_bytewise(Fixture *f, gconstpointer data)
+{
+    for (const char *p = escapes; *p; p++) {
+        client_send_bytes(f->client, p, 1);
+        run_all_pending();
+    }
+    client_expect_json(f->client, escapes_answer);
+}
+
+static void test_joined(Fixture *f, gconstpointer data)
+{
+    client_send(f->client, ASK ASK "\n" ASK "\r\n\t " ASK);
+    for (int i = 0; i < 4; i++) {
+        client_expect_json(f->client, ANSWER);
+    }
+}
+
+static void test_pretty_printed(Fixture *f, gconstpointer data)
+{
+    client_expect_answer(f->client, "{\n  \"execute\":\r\n\t\"query-name\"\n}",
+                         ANSWER);
+}
+
+static void test_broken(Fixture *f, gconstpointer data)
+{
+    static const struct {
+        const char *text, *desc;
+    } rows[] = {
+        { "{\"a\":]", NO_MATCH },
+        { "{\"a\":] } trailing\n", NO_MATCH },
+        { "[{]}\n", NO_MATCH },
+        { "}", NO_OBJECT },
+        { "abc }]\n", NO_OBJECT },
+        { "\"str{\"", NO_OBJECT },
+        { "5\n", NO_OBJECT },
+        { "\xff\n", NO_OBJECT },
+        { "{\"execute\": \"query-name}\n",
+          "JSON parse error, a string does not end on its line" },
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        client_expect_error(f->client, rows[i].text, rows[i].desc);
+        client_expect_answer(f->client, ASK, ANSWER);
+    }
+}
+
+/* Framed well, but not JSON; the words are the parser's. */
+static void test_not_json(Fixture *f, gconstpointer data)
+{
+    static const char *const texts[] = {
+        "{\"execute\": }",
+        "{\"execute\" \"query-name\"}",
+        "{execute}",
+        "{\"execute\": \"query-name\",}",
+        "{\"execute\": \"query-\xffname\"}",
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
+        g_autofree char *line = NULL;
+
+        client_send(f->client, texts[i]);
+        line = client_take(f->client, "\r\n");
+        g_assert_nonnull(strstr(line, "\"class\":\"GenericError\""));
+        g_assert_nonnull(strstr(line, "\"desc\":\"JSON parse error, "));
+        client_expect_answer(f->client, ASK, ANSWER);
+    }
+}
+
+/* ASK with an "id" that is nested to make the whole depth levels deep. */
+static char *nested(unsigned depth)
+{
+    g_autofree char *open = g_strnfill(depth - 1, '[');
+    g_autofree char *close = g_strnfill(depth - 1, ']');
+
+    return g_strdup_printf("{\"execute\": \"query-name\", \"id\": %s%s}", open,
+                           close);
+}
+
+static void test_depth(Fixture *f, gconstpointer data)
+{
+    g_autofree char *good = nested(64);
+    g_autofree char *bad = nested(65);
+    g_autofree char *worse = nested(5000);
+    g_autofree char *line = NULL;
+
+    client_send(f->client, good);
+    line = client_take(f->client, "\r\n");
+    g_assert_nonnull(strstr(line, "{\"return\":{\"name\":\"bob\"}"));
+    client_expect_error(f->client, bad, TOO_DEEP);
+    client_expect_answer(f->client, ASK, ANSWER);
+    client_expect_error(f->client, worse, TOO_DEEP);
+    client_expect_answer(f->client, ASK, ANSWER);
+}
+
+static void test_open_brackets(Fixture *f, gconstpointer data)
+{
+    g_autofree char *open = g_strnfill(100000, '[');
+
+    client_expect_error(f->client, open, TOO_DEEP);
+    client_expect_answer(f->client, "\n" ASK, ANSWER);
+}
+
+/* A request for a command with a name, of that many bytes altogether. */
+static char *sized(size_t size)
+{
+    g_autofree char *filler =
+        g_strnfill(size - strlen("{\"execute\": \"\"}"), 'x');
+
+    return g_strdup_printf("{\"execute\": \"%s\"}", filler);
+}
+
+static void test_size(Fixture *f, gconstpointer data)
+{
+    g_autofree char *good = sized(1 << 20);
+    g_autofree char *bad = sized((1 << 20) + 1);
+    g_autofree char *worse = sized(3 << 20);
+    g_autofree char *line = NULL;
+
+    client_send(f->client, good);
+    line = client_take(f->client, "\r\n");
+    g_assert_nonnull(strstr(line, "CommandNotFound"));
+    client_expect_error(f->client, bad, TOO_LONG);
+    client_expect_answer(f->client, ASK, ANSWER);
+    client_expect_error(f->client, worse, TOO_LONG);
+    client_expect_answer(f->client, ASK, ANSWER);
+}
+
+/* What is inside of something too large is not taken for a command. */
+static void test_nothing_inside(Fixture *f, gconstpointer data)
+{
+    g_autofree char *filler = g_strnfill(1 << 20, ' ');
+    g_autofree char *text =
+        g_strdup_printf("[%s, {\"execute\": \"quit\"}, \"]{\\\"\"]", filler);
+
+    client_expect_error(f->client, text, TOO_LONG);
+    client_expect_answer(f->client, ASK, ANSWER);
+    g_assert_cmpstr(f->machine->calls->str, ==, "");
+}
+
+static void add(const char *path, void (*test)(Fixture *f, gconstpointer data))
+{
+    g_test_add(path, Fixture, NULL, set_up, test, tear_down);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    add("/qmp-framing/split", test_split);
+    add("/qmp-framing/bytewise", test_bytewise);
+    add("/qmp-framing/joined", test_joined);
+    add("/qmp-framing/pretty-printed", test_pretty_printed);
+    add("/qmp-framing/broken", test_broken);
+    add("/qmp-framing/not-json", test_not_json);
+    add("/qmp-framing/depth", test_depth);
+    add("/qmp-framing/open-brackets", test_open_brackets);
+    add("/qmp-framing/size", test_size);
+    add("/qmp-framing/nothing-inside", test_nothing_inside);
+    return g_test_run();
+}

@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* QMP: negotiation, commands, arguments, events. */
+#include <math.h>
+
+#include "tests/unit/test-monitor-fixture.h"
+
+#define DONE "{\"return\": {}}"
+
+typedef struct Fixture {
+    FakeMachine *machine;
+    Client *client;
+} Fixture;
+
+static void set_up(Fixture *f, gconstpointer data)
+{
+    f->machine = fake_machine_new();
+    f->client = client_new_qmp(f->machine);
+}
+
+static void tear_down(Fixture *f, gconstpointer data)
+{
+    client_free(f->client);
+    fake_machine_free(f->machine);
+}
+
+/* {"execute": command, "arguments": args}; args may be NULL. */
+static char *request(const char *command, const char *args)
+{
+    return args ? g_strdup_printf("{\"execute\": \"%s\", \"arguments\": %s}",
+                                  command, args)
+                : g_strdup_printf("{\"execute\": \"%s\"}", command);
+}
+
+static void answers(Fixture *f, const char *command, const char *args,
+                    const char *expected)
+{
+    g_autofree char *text = request(command, args);
+
+    client_expect_answer(f->client, text, expected);
+}
+
+static void fails(Fixture *f, const char *command, const char *args,
+                  const char *desc)
+{
+    g_autofree char *text = request(command, args);
+
+    client_expect_error(f->client, text, desc);
+}
+
+static void expect_calls(Fixture *f, const char *expected)
+{
+    g_assert_cmpstr(f->machine->calls->str, ==, expected);
+}
+
+static char *version_json(void)
+{
+    g_auto(GStrv) parts = g_strsplit(mig_version(), ".", 3);
+
+    return g_strdup_printf("{\"qemu\": {\"micro\": %s, \"minor\": %s, "
+                           "\"major\": %s}, \"package\": \"ferry\"}",
+                           parts[2], parts[1], parts[0]);
+}
+
+static void test_greeting(void)
+{
+    FakeMachine *machine = fake_machine_new();
+    Client *client = client_new(machine, MON_QMP);
+    g_autofree char *version = version_json();
+    g_autofree char *expected = g_strdup_printf(
+        "{\"QMP\": {\"version\": %s, \"capabilities\": []}}", version);
+
+    client_expect_json(client, expected);
+    client_free(client);
+    fake_machine_free(machine);
+}
+
+static void test_negotiation(void)
+{
+    static const char first[] =
+        "{\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"Expecting "
+        "capabilities negotiation with 'qmp_capabilities'\"}}";
+    static const char again[] =
+        "{\"error\": {\"class\": \"CommandNotFound\", \"desc\": "
+        "\"Capabilities negotiation is already complete, command "
+        "ignored\"}}";
+    FakeMachine *machine = fake_machine_new();
+    Client *client = client_new(machine, MON_QMP);
+    g_autofree char *greeting = client_take(client, "\r\n");
+
+    client_expect_answer(client, "{\"execute\": \"stop\"}", first);
+    client_expect_answer(client, "{\"execute\": \"foo\"}", first);
+    g_assert_true(machine->running);
+    client_expect_error(client,
+                        "{\"execute\": \"qmp_capabilities\", "
+                        "\"arguments\": {\"enable\": [\"oob\"]}}",
+                        "Parameter 'enable' expects an empty array: there "
+                        "are no capabilities");
+    client_expect_answer(client, "{\"execute\": \"query-name\"}", first);
+    client_expect_answer(client,
+                         "{\"execute\": \"qmp_capabilities\", "
+                         "\"arguments\": {\"enable\": []}}",
+                         DONE);
+    client_expect_answer(client, "{\"execute\": \"query-name\"}",
+                         "{\"return\": {\"name\": \"bob\"}}");
+    client_expect_answer(client, "{\"execute\": \"qmp_capabilities\"}", again);
+    client_free(client);
+    fake_machine_free(machine);
+}
+
+static void test_requests(Fixture *f, gconstpointer data)
+{
+    static const struct {
+        const char *request, *desc;
+    } rows[] = {
+        { "[1, 2]", "QMP input must be a JSON object" },
+        { "{}", "QMP input lacks member 'execute'" },
+        { "{\"foo\": 1}", "QMP input member 'foo' is unexpected" },
+        { "{\"execute\": 5}", "QMP input member 'execute' must be a string" },
+        { "{\"execute\": null}",
+          "QMP input member 'execute' must be a string" },
+        { "{\"execute\": \"stop\", \"arguments\": 5}",
+          "QMP input member 'arguments' must be an object" },
+        { "{\"execute\": \"stop\", \"bar\": {}}",
+          "QMP input member 'bar' is unexpected" },
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        client_expect_error(f->client, rows[i].request, rows[i].desc);
+    }
+    client_expect_answer(f->client, "{\"execute\": \"foo\"}",
+                         "{\"error\": {\"class\": \"CommandNotFound\", "
+                         "\"desc\": \"The command foo has not been "
+                         "found\"}}");
+    g_assert_true(f->machine->running);
+}
+
+static void test_id(Fixture *f, gconstpointer data)
+{
+    static const char *const ids[] = {
+        "7", "-1.5", "\"x\"", "null", "true", "[1, [2]]", "{\"a\": {\"b\": 1}}",
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(ids); i++) {
+        g_autofree char *good = g_strdup_printf(
+            "{\"execute\": \"query-name\", \"id\": %s}", ids[i]);
+        g_autofree char *answer = g_strdup_printf(
+            "{\"return\": {\"name\": \"bob\"}, \"id\": %s}", ids[i]);
+        g_autofree char *bad =
+            g_strdup_printf("{\"id\": %s, \"execute\": \"foo\"}", ids[i]);
+        g_autofree char *error = g_strdup_printf(
+            "{\"id\": %s, \"error\": {\"class\": \"CommandNotFound\", "
+            "\"desc\": \"The command foo has not been found\"}}",
+            ids[i]);
+
+        client_expect_answer(f->client, good, answer);
+        client_expect_answer(f->client, bad, error);
+    }
+}
+
+static void test_arguments(Fixture *f, gconstpointer data)
+{
+    fails(f, "query-status", "{\"x\": 1}", "Parameter 'x' is unexpected");
+    fails(f, "migrate", NULL, "Parameter 'uri' is missing");
+    fails(f, "migrate", "{\"uri\": 5}",
+          "Invalid parameter type for 'uri', expected: string");
+    fails(f, "migrate", "{\"uri\": null}",
+          "Invalid parameter type for 'uri', expected: string");
+    fails(f, "migrate", "{\"uri\": \"tcp:a:1\", \"foo\": 1}",
+          "Parameter 'foo' is unexpected");
+    fails(f, "migrate", "{\"uri\": \"tcp:a:1\", \"detach\": \"x\"}",
+          "Invalid parameter type for 'detach', expected: boolean");
+    fails(f, "pmemsave", "{\"val\": 0.5}",
+          "Invalid parameter type for 'val', expected: integer");
+    fails(f, "pmemsave", "{\"val\": 0, \"size\": -1}",
+          "Parameter 'size' expects a value between 0 and "
+          "9223372036854775807");
+    expect_calls(f, "");
+}
+
+static void test_run_state(Fixture *f, gconstpointer data)
+{
+    answers(f, "query-status", NULL,
+            "{\"return\": {\"status\": \"running\", \"singlestep\": false, "
+            "\"running\": true}}");
+    f->machine->running = false;
+    f->machine->status = "inmigrate";
+    answers(f, "query-status", NULL,
+            "{\"return\": {\"status\": \"inmigrate\", \"singlestep\": false, "
+            "\"running\": false}}");
+}
+
+static void test_name_and_version(Fixture *f, gconstpointer data)
+{
+    g_autofree char *version = version_json();
+    g_autofree char *expected = g_strdup_printf("{\"return\": %s}", version);
+
+    answers(f, "query-version", NULL, expected);
+    f->machine->host.name = "b\xff"; /* JSON takes UTF-8 only */
+    answers(f, "query-name", NULL,
+            "{\"return\": {\"name\": \"b\xef\xbf\xbd\"}}");
+    f->machine->host.name = NULL;
+    answers(f, "query-name", NULL, DONE);
+}
+
+static void test_query_commands(Fixture *f, gconstpointer data)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+    g_autofree char *list = NULL;
+    g_autoptr(JsonNode) answer = NULL;
+    JsonArray *array;
+
+    client_send(f->client, "{\"execute\": \"query-commands\"}");
+    answer = client_take_json(f->client);
+    array =
+        json_object_get_array_member(json_node_get_object(answer), "return");
+    for (unsigned i = 0; i < json_array_get_length(array); i++) {
+        JsonObject *entry = json_array_get_object_element(array, i);
+
+        g_ptr_array_add(names,
+                        g_strdup(json_object_get_string_member(entry, "name")));
+    }
+    g_ptr_array_add(names, NULL);
+    list = g_strjoinv(" ", (char **)names->pdata);
+    g_assert_cmpstr(
+        list, ==,
+        "cont human-monitor-command query-migrate query-migrate-capabilities "
+        "query-migrate-parameters query-name query-status query-version "
+        "migrate migrate_cancel migrate-incoming migrate-set-capabilities "
+        "migrate-set-parameters pmemsave qmp_capabilities query-commands "
+        "quit stop");
+}
+
+static void test_migrate(Fixture *f, gconstpointer data)
+{
+    answers(f, "migrate", "{\"uri\": \"tcp:a:1\"}", DONE);
+    answers(f, "migrate", "{\"uri\": \"tcp:b:1\", \"detach\": true}", DONE);
+    answers(f, "migrate-incoming", "{\"uri\": \"tcp::4444\"}", DONE);
+    answers(f, "migrate_cancel", NULL, DONE);
+    answers(f, "pmemsave",
+            "{\"val\": 4096, \"size\": 8192, \"filename\": \"/x\"}", DONE);
+    expect_calls(f, "migrate tcp:a:1; migrate tcp:b:1; incoming tcp::4444; "
+                    "cancel; pmemsave 4096 8192 /x; ");
+}
+
+static void test_host_errors(Fixture *f, gconstpointer data)
+{
+    f->machine->refusal = "No, thank you";
+    fails(f, "migrate", "{\"uri\": \"foo:bar\"}", "No, thank you");
+    fails(f, "migrate-incoming", "{\"uri\": \"foo:bar\"}", "No, thank you");
+    fails(f, "stop", NULL, "No, thank you");
+    fails(f, "cont", NULL, "No, thank you");
+    fails(f, "pmemsave", "{\"val\": 0, \"size\": 1, \"filename\": \"/x\"}",
+          "No, thank you");
+    fails(f, "migrate-set-parameters", "{\"compress-level\": 2}",
+          "No, thank you");
+}
+
+static void test_capabilities(Fixture *f, gconstpointer data)
+{
+    static const char name[] = "migrate-set-capabilities";
+
+    answers(f, "query-migrate-capabilities", NULL,
+            "{\"return\": [{\"capability\": \"compress\", "
+            "\"state\": false}]}");
+    answers(f, name,
+            "{\"capabilities\": [{\"capability\": \"compress\", "
+            "\"state\": true}]}",
+            DONE);
+    answers(f, "query-migrate-capabilities", NULL,
+            "{\"return\": [{\"capability\": \"compress\", "
+            "\"state\": true}]}");
+    answers(f, name, "{\"capabilities\": []}", DONE);
+    expect_calls(f, "compress=1; ");
+}
+
+static void test_capability_errors(Fixture *f, gconstpointer data)
+{
+    static const struct {
+        const char *entries, *desc;
+    } rows[] = {
+        { "5", "Invalid parameter type for 'capabilities', expected: array" },
+        { "[{\"capability\": \"compress\", \"state\": true}, 5]",
+          "Invalid parameter type for 'capabilities[1]', expected: object" },
+        { "[{\"capability\": \"compress\"}]",
+          "Parameter 'capabilities[0].state' is missing" },
+        { "[{\"state\": true}]",
+          "Parameter 'capabilities[0].capability' is missing" },
+        { "[{\"capability\": \"compress\", \"state\": 1}]",
+          "Invalid parameter type for 'capabilities[0].state', expected: "
+          "boolean" },
+        { "[{\"capability\": \"compress\", \"state\": true, \"x\": 1}]",
+          "Parameter 'capabilities[0].x' is unexpected" },
+        { "[{\"capability\": \"compress\", \"state\": true}, "
+          "{\"capability\": \"foo\", \"state\": true}]",
+          "Parameter 'capability' does not accept value 'foo'" },
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autofree char *args =
+            g_strdup_printf("{\"capabilities\": %s}", rows[i].entries);
+
+        fails(f, "migrate-set-capabilities", args, rows[i].desc);
+    }
+    expect_calls(f, ""); /* the good entries neither */
+}
+
+static void test_parameters(Fixture *f, gconstpointer data)
+{
+    answers(f, "migrate-set-parameters",
+            "{\"compress-level\": 9, \"compress_threads\": 12, "
+            "\"compress-wait-thread\": false, \"max-bandwidth\": 0}",
+            DONE);
+    answers(f, "migrate-set-parameters", NULL, DONE);
+    answers(f, "query-migrate-parameters", NULL,
+            "{\"return\": {\"compress-level\": 9, \"compress-threads\": 12, "
+            "\"compress-wait-thread\": false, \"decompress-threads\": 2, "
+            "\"max-bandwidth\": 0, \"downtime-limit\": 300}}");
+}
+
+static void test_parameter_errors(Fixture *f, gconstpointer data)
+{
+    static const char threads[] =
+        "Parameter 'compress_threads' expects a value between 1 and 255";
+    static const struct {
+        const char *args, *desc;
+    } rows[] = {
+        { "{\"compress-level\": 2, \"compress-threads\": 0}", threads },
+        { "{\"compress-level\": 2, \"compress-threads\": 256}", threads },
+        { "{\"compress-level\": 2, \"compress-threads\": -1}", threads },
+        { "{\"compress-level\": 2, \"compress-threads\": \"8\"}", threads },
+        { "{\"compress-level\": 2, \"compress-threads\": 8.0}", threads },
+        { "{\"compress-level\": 2, \"compress-threads\": "
+          "18446744073709551617}",
+          threads },
+        { "{\"compress-level\": 2, \"compress-threads\": {}}", threads },
+        { "{\"compress-level\": 2, \"compress-threads\": null}", threads },
+        { "{\"compress-level\": 2, \"compress-wait-thread\": 1}",
+          "Invalid parameter type for 'compress-wait-thread', expected: "
+          "boolean" },
+        { "{\"compress-level\": 2, \"foo\": 1}",
+          "Parameter 'foo' is unexpected" },
+        { "{\"compress-level\": 2, \"compress\": true}",
+          "Parameter 'compress' is unexpected" },
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        fails(f, "migrate-set-parameters", rows[i].args, rows[i].desc);
+    }
+    expect_calls(f, ""); /* the good ones neither */
+}
+
+/* The machine refuses the second: the first is taken back. */
+static void test_parameters_all_or_none(Fixture *f, gconstpointer data)
+{
+    f->machine->fixed = "compress-threads";
+    fails(f, "migrate-set-parameters",
+          "{\"compress-level\": 2, \"compress-threads\": 3}",
+          "compress-threads is fixed");
+    expect_calls(f, "compress-level=2; compress-level=1; ");
+}
+
+static void test_query_migrate_none(Fixture *f, gconstpointer data)
+{
+    answers(f, "query-migrate", NULL, DONE);
+}
+
+#define RAM_JSON                                                               \
+    "\"ram\": {\"total\": 268967936, \"transferred\": 862208, "                \
+    "\"remaining\": 0, \"duplicate\": 65602, \"skipped\": 0, "                 \
+    "\"normal\": 5, \"normal-bytes\": 20480, \"dirty-pages-rate\": 17, "       \
+    "\"mbps\": 6.43, \"dirty-sync-count\": 3, \"postcopy-requests\": 0, "      \
+    "\"page-size\": 4096, \"multifd-bytes\": 0, "                              \
+    "\"pages-per-second\": 44326, \"precopy-bytes\": 857088, "                 \
+    "\"downtime-bytes\": 5120, \"postcopy-bytes\": 0}"
+
+#define COMPRESSION_JSON                                                       \
+    "\"compression\": {\"pages\": 151, \"busy\": 0, \"busy-rate\": 0.0, "      \
+    "\"compressed-size\": 250880, \"compression-rate\": 2.37}"
+
+static void test_query_migrate_active(Fixture *f, gconstpointer data)
+{
+    fake_machine_set_info(f->machine, MIG_STATE_ACTIVE);
+    answers(f, "query-migrate", NULL,
+            "{\"return\": {\"status\": \"active\", \"total-time\": 1217, "
+            "\"expected-downtime\": 300, \"setup-time\": 3, " RAM_JSON
+            ", " COMPRESSION_JSON "}}");
+    f->machine->info.expected_downtime_ms = -1;
+    f->machine->info.compress = false;
+    answers(f, "query-migrate", NULL,
+            "{\"return\": {\"status\": \"active\", \"total-time\": 1217, "
+            "\"setup-time\": 3, " RAM_JSON "}}");
+}
+
+static void test_query_migrate_completed(Fixture *f, gconstpointer data)
+{
+    fake_machine_set_info(f->machine, MIG_STATE_COMPLETED);
+    answers(f, "query-migrate", NULL,
+            "{\"return\": {\"status\": \"completed\", \"total-time\": 1217, "
+            "\"downtime\": 2, \"setup-time\": 3, " RAM_JSON
+            ", " COMPRESSION_JSON "}}");
+}
+
+static void test_query_migrate_failed(Fixture *f, gconstpointer data)
+{
+    fake_machine_set_info(f->machine, MIG_STATE_FAILED);
+    f->machine->info.error = (char *)"no \"route\"";
+    answers(f, "query-migrate", NULL,
+            "{\"return\": {\"status\": \"failed\", \"total-time\": 1217, "
+            "\"error-desc\": \"no \\\"route\\\"\"}}");
+}
+
+/* JSON has no infinity. */
+static void test_query_migrate_odd_numbers(Fixture *f, gconstpointer data)
+{
+    g_autoptr(JsonNode) answer = NULL;
+    JsonObject *ram;
+
+    fake_machine_set_info(f->machine, MIG_STATE_ACTIVE);
+    f->machine->info.ram.mbps = INFINITY;
+    f->machine->info.ram.remaining = UINT64_MAX;
+    client_send(f->client, "{\"execute\": \"query-migrate\"}");
+    answer = client_take_json(f->client);
+    ram = json_object_get_object_member(
+        json_object_get_object_member(json_node_get_object(answer), "return"),
+        "ram");
+    g_assert_cmpfloat(json_object_get_double_member(ram, "mbps"), ==, 0);
+    g_assert_cmpint(json_object_get_int_member(ram, "remaining"), ==,
+                    INT64_MAX);
+}
+
+static void hmp_answers(Fixture *f, const char *line, const char *text)
+{
+    g_autofree char *args = g_strdup_printf("{\"command-line\": \"%s\"}", line);
+    g_autofree char *expected = g_strdup_printf("{\"return\": \"%s\"}", text);
+
+    answers(f, "human-monitor-command", args, expected);
+}
+
+static void test_human_monitor_command(Fixture *f, gconstpointer data)
+{
+    hmp_answers(f, "info status", "VM status: running\\r\\n");
+    hmp_answers(f, "migrate_set_parameter compress_level 3", "");
+    expect_calls(f, "compress-level=3; ");
+}
+
+static void test_human_monitor_errors(Fixture *f, gconstpointer data)
+{
+    hmp_answers(f, "", "");
+    hmp_answers(f, "foo", "unknown command: 'foo'\\r\\n");
+    hmp_answers(f, "migrate_set_parameter compress-level 10",
+                "Error: Parameter 'compress_level' expects a value between 0 "
+                "and 9\\r\\n");
+    hmp_answers(f, "migrate tcp:a:1",
+                "terminal does not allow synchronous migration, continuing "
+                "detached\\r\\n");
+    expect_calls(f, "migrate tcp:a:1; ");
+}
+
+static void expect_event(Fixture *f, const char *name, int64_t since_us)
+{
+    g_autoptr(JsonNode) event = client_take_json(f->client);
+    JsonObject *object = json_node_get_object(event);
+    JsonObject *timestamp = json_object_get_object_member(object, "timestamp");
+    int64_t micro = json_object_get_int_member(timestamp, "microseconds");
+    int64_t us =
+        json_object_get_int_member(timestamp, "seconds") * G_USEC_PER_SEC +
+        micro;
+
+    g_assert_cmpstr(json_object_get_string_member(object, "event"), ==, name);
+    g_assert_cmpint(json_object_get_size(object), ==, 2);
+    g_assert_cmpint(micro, <, G_USEC_PER_SEC);
+    g_assert_cmpint(us, >=, since_us);
+    g_assert_cmpint(us, <=, g_get_real_time());
+}
+
+static void test_events(Fixture *f, gconstpointer data)
+{
+    int64_t since = g_get_real_time();
+
+    client_send(f->client, "{\"execute\": \"stop\"}{\"execute\": \"cont\"}"
+                           "{\"execute\": \"quit\"}");
+    expect_event(f, "STOP", since);
+    client_expect_json(f->client, DONE);
+    expect_event(f, "RESUME", since);
+    client_expect_json(f->client, DONE);
+    expect_event(f, "SHUTDOWN", since);
+    client_expect_json(f->client, DONE);
+    expect_calls(f, "quit; ");
+}
+
+static void add(const char *path, void (*test)(Fixture *f, gconstpointer data))
+{
+    g_test_add(path, Fixture, NULL, set_up, test, tear_down);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/qmp/greeting", test_greeting);
+    g_test_add_func("/qmp/negotiation", test_negotiation);
+    add("/qmp/requests", test_requests);
+    add("/qmp/id", test_id);
+    add("/qmp/arguments", test_arguments);
+    add("/qmp/run-state", test_run_state);
+    add("/qmp/name-and-version", test_name_and_version);
+    add("/qmp/query-commands", test_query_commands);
+    add("/qmp/migrate", test_migrate);
+    add("/qmp/host-errors", test_host_errors);
+    add("/qmp/capabilities", test_capabilities);
+    add("/qmp/capability-errors", test_capability_errors);
+    add("/qmp/parameters", test_parameters);
+    add("/qmp/parameter-errors", test_parameter_errors);
+    add("/qmp/parameters-all-or-none", test_parameters_all_or_none);
+    add("/qmp/query-migrate/none", test_query_migrate_none);
+    add("/qmp/query-migrate/active", test_query_migrate_active);
+    add("/qmp/query-migrate/completed", test_query_migrate_completed);
+    add("/qmp/query-migrate/failed", test_query_migrate_failed);
+    add("/qmp/query-migrate/odd-numbers", test_query_migrate_odd_numbers);
+    add("/qmp/human-monitor-command", test_human_monitor_command);
+    add("/qmp/human-monitor-errors", test_human_monitor_errors);
+    add("/qmp/events", test_events);
+    return g_test_run();
+}
