@@ -64,14 +64,14 @@ static void show_progress(HmpSession *hmp, const MigInfo *info)
 
 static void show_end(HmpSession *hmp, const MigInfo *info)
 {
+    const char *reason = info->error ? info->error : "the migration failed";
+    const char *start = hmp->shown ? "\r\n" : "";
     g_autofree char *text = NULL;
 
     if (info->state == MIG_STATE_FAILED) {
-        text =
-            g_strdup_printf("\r\nError: %s\r\n",
-                            info->error ? info->error : "the migration failed");
+        text = g_strdup_printf("%sError: %s\r\n", start, reason);
     } else {
-        text = g_strdup_printf("\r\nMigration status: %s\r\n",
+        text = g_strdup_printf("%sMigration status: %s\r\n", start,
                                mig_state_name(info->state));
     }
     write_text(hmp, text);
@@ -90,7 +90,8 @@ static bool watch(HmpSession *hmp)
     }
     goes_on = !mig_state_is_final(info.state);
     /* Not for a client that has not even taken the last one. */
-    if (!goes_on || !session_is_behind(hmp->session)) {
+    if (info.state == MIG_STATE_COMPLETED ||
+        (goes_on && !session_is_behind(hmp->session))) {
         show_progress(hmp, &info);
     }
     if (!goes_on) {

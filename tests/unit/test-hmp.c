@@ -423,12 +423,28 @@ static void test_progress_is_rewritten(Fixture *f, gconstpointer data)
 /* No waiting where there is nothing to wait for. */
 static void test_migrate_fails_at_once(Fixture *f, gconstpointer data)
 {
-    g_autofree char *answer = NULL;
-
     fake_machine_set_info(f->machine, MIG_STATE_FAILED);
     f->machine->info.error = (char *)"Connection refused";
-    answer = client_ask(f->client, "migrate tcp:a:1");
-    g_assert_true(g_str_has_suffix(answer, "\nError: Connection refused\n"));
+    expect(f, "migrate tcp:a:1", "Error: Connection refused\n");
+}
+
+/* Two sessions wait and one client goes away: the other does not notice. */
+static void test_client_dies_while_waiting(Fixture *f, gconstpointer data)
+{
+    Client *dying = client_new_hmp(f->machine);
+    g_autofree char *seen = NULL, *end = NULL;
+
+    fake_machine_set_info(f->machine, MIG_STATE_ACTIVE);
+    client_send(dying, "migrate tcp:a:1\n");
+    seen = client_take(dying, "pass 3");
+    client_free(dying);
+    client_send(f->client, "migrate tcp:a:1\n");
+    for (int i = 0; i < 3; i++) {
+        g_free(client_take(f->client, "pass 3"));
+    }
+    f->machine->info.state = MIG_STATE_COMPLETED;
+    end = client_take(f->client, PROMPT);
+    g_assert_nonnull(strstr(end, "Migration status: completed"));
 }
 
 static void test_end_while_waiting(Fixture *f, gconstpointer data)
@@ -476,6 +492,7 @@ int main(int argc, char **argv)
     add("/hmp/migrate/waits", test_migrate_waits);
     add("/hmp/migrate/progress", test_progress_is_rewritten);
     add("/hmp/migrate/fails-at-once", test_migrate_fails_at_once);
+    add("/hmp/migrate/client-dies", test_client_dies_while_waiting);
     add("/hmp/migrate/end-while-waiting", test_end_while_waiting);
     return g_test_run();
 }
