@@ -1,0 +1,593 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The independent reader over the golden streams, whole and damaged.
+
+Whole: it finds in them what golden-cases.c says, RAM to the last byte, so
+that reader, specification and source agree.  Damaged: it refuses each kind of
+damage, and says where it is.
+"""
+import json
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+import zlib
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, "..", "lib")]
+import read_stream  # noqa: E402
+import tap  # noqa: E402
+from read_stream import PAGE, StreamError, parse  # noqa: E402
+
+NAMES = ["boards", "compressed", "ferry-peer", "other-peer", "plain",
+         "three-passes", "two-blocks"]
+
+
+def golden(name):
+    with open(os.path.join(HERE, "golden", name + ".bin"), "rb") as f:
+        return f.read()
+
+
+def u32(value):
+    return struct.pack(">I", value)
+
+
+def u64(value):
+    return struct.pack(">Q", value)
+
+
+# What golden-cases.c puts into RAM.
+
+def text(seed):
+    return b"".join(f"page {seed}, line {i % 7}".encode().ljust(32, b"\0")
+                    for i in range(PAGE // 32))
+
+
+def noise(seed):
+    out = bytearray()
+    for _ in range(PAGE):
+        seed = (seed * 1664525 + 1013904223) & 0xFFFFFFFF
+        out.append(seed >> 24)
+    return bytes(out)
+
+
+def memory(pages, content):
+    ram = bytearray(pages * PAGE)
+    for page, data in content.items():
+        ram[page * PAGE:(page + 1) * PAGE] = data
+    return ram
+
+
+def many():
+    return memory(150, {p: text(p) for p in range(0, 150, 5)} |
+                  {33: noise(33)})
+
+
+def three_passes():
+    ram = many()
+    ram[5 * PAGE:6 * PAGE] = bytes(PAGE)
+    for page, value in ((0, 0x11111111), (1, 0x22222222), (0, 0x33333333),
+                        (0, 0x44444444), (149, 0x55555555)):
+        at = page * PAGE + value % (PAGE // 4) * 4
+        ram[at:at + 4] = struct.pack("<I", value)
+    return ram
+
+
+EXPECTED_RAM = {
+    "boards": {"ram0": memory(1, {})},
+    "compressed": {"ram0": many()},
+    "ferry-peer": {"ram0": memory(2, {0: text(7)})},
+    "other-peer": {"ram0": memory(2, {0: text(7)})},
+    "plain": {"ram0": memory(5, {1: text(1), 3: bytes(PAGE - 1) + b"\1"})},
+    "three-passes": {"ram0": three_passes()},
+    "two-blocks": {"ram0": memory(70, {69: text(69)}),
+                   "ram1": memory(3, {0: text(70)})},
+}
+
+# Per section: zero, plain and compressed pages.
+EXPECTED_PAGES = {
+    "boards": [(1, 0, 0), (0, 0, 0)],
+    "compressed": [(119, 1, 30), (0, 0, 0)],
+    "ferry-peer": [(1, 0, 1), (0, 0, 0)],
+    "other-peer": [(1, 0, 1), (0, 0, 0)],
+    "plain": [(3, 2, 0), (0, 0, 0)],
+    "three-passes": [(119, 1, 30), (1, 0, 2), (0, 0, 1), (0, 0, 2)],
+    "two-blocks": [(71, 2, 0), (0, 0, 0)],
+}
+
+
+class Whole(unittest.TestCase):
+    """What the reader finds is what the source was told to send."""
+
+    def each(self):
+        for name in NAMES:
+            data = golden(name)
+            yield name, data, parse(data, ram=True)
+
+    def test_ram(self):
+        for name, _, s in self.each():
+            self.assertEqual(s.ram, EXPECTED_RAM[name], name)
+
+    def test_counts(self):
+        for name, _, s in self.each():
+            report = read_stream.report(s)["sections"]
+            self.assertEqual([(x["zero"], x["plain"], x["compressed"])
+                              for x in report[1:]], EXPECTED_PAGES[name],
+                             name)
+
+    def test_frame(self):
+        for name, data, s in self.each():
+            self.assertEqual(s.machine, "fake-1.0")
+            self.assertEqual(s.size, len(data))
+            self.assertEqual([x.type for x in s.sections],
+                             ["START"] + ["PART"] *
+                             (len(EXPECTED_PAGES[name]) - 1) + ["END"],
+                             name)
+            self.assertIsNone(s.opaque)
+
+    def test_what_ferry_never_sends(self):
+        for _, _, s in self.each():
+            self.assertEqual((s.capabilities, s.page_bits, s.uuid),
+                             ([], None, None))
+            for r in s.records():
+                if r.kind == "compressed":
+                    self.assertLessEqual(r.data_size, 4091)
+
+    def test_grouping(self):
+        """Ascending pages, and a name at least every 64."""
+        for _, data, s in self.each():
+            for section in s.sections:
+                keys = [(r.block, r.page_offset) for r in section.records]
+                self.assertEqual(keys, sorted(keys))
+                run = 0
+                for i, r in enumerate(section.records):
+                    flags = int.from_bytes(data[r.offset:r.offset + 8],
+                                           "big") % PAGE
+                    run = run + 1 if flags & read_stream.CONTINUE else 1
+                    self.assertLessEqual(run, 64)
+                    self.assertTrue(i or run == 1)
+
+    def test_commands(self):
+        hello = [(1, None), (2, read_stream.HELLO)]
+        go = [(2, read_stream.GO)]
+        numbers = {v[0]: k for k, v in read_stream.COMMANDS.items()}
+        for name, _, s in self.each():
+            expected = {"ferry-peer": hello + go,
+                        "other-peer": hello}.get(name, [])
+            self.assertEqual([(numbers[c["command"]], c.get("value"))
+                              for c in s.commands], expected, name)
+            self.assertEqual(s.handed_over, name == "ferry-peer", name)
+
+    def test_fake_device(self):
+        for name, _, s in self.each():
+            if name != "boards":
+                device, = s.devices
+                self.assertEqual(device["fields"], {
+                    "counter": 0x0123456789ABCDEF, "reg": [1, 0xFFFFFFFE],
+                    "flag": True, "fifo": b"0123456789abcdef".hex()})
+                self.assertEqual(device["subsections"], [])
+
+    def test_boards(self):
+        devices = parse(golden("boards")).devices
+        fields = {
+            "irq": 0xFE, "port": 0x1234, "status": 0xDEADBEEF, "added": 3,
+            "count": [1, (1 << 64) - 1, 1 << 63],
+            "timer": [{"deadline": 1000, "armed": True},
+                      {"deadline": 2000, "armed": False}],
+            "fifo": "000102feff"}
+        self.assertEqual([(d["name"], d["instance"], d["version"], d["id"])
+                          for d in devices],
+                         [("board", 0, 3, 2), ("board", 1, 3, 4),
+                          ("plain-board", 7, 1, 5)])
+        self.assertEqual(devices[0]["fields"], fields)
+        self.assertEqual(devices[1]["fields"], fields)
+        self.assertEqual(devices[0]["subsections"], [
+            {"name": "board/lost", "version": 2, "fields": {"lost": 99}},
+            {"name": "board/debug", "version": 1,
+             "fields": {"debug": True, "watch": "5a5a"}}])
+        self.assertEqual(devices[1]["subsections"], [])
+        self.assertEqual(devices[2]["fields"], {
+            "timer[0]": {"deadline": 77, "armed": True},
+            "status": 0x01020304})
+
+
+class Foreign(unittest.TestCase):
+    """What QEMU may write and Ferry does not."""
+
+    def setUp(self):
+        self.data = golden("two-blocks")
+        self.ram = EXPECTED_RAM["two-blocks"]
+
+    def with_block_extras(self, extra):
+        """The list of blocks with something after each length."""
+        first = 21 + 17 + 8 + 13
+        return (self.data[21:first] + extra + self.data[first:first + 13] +
+                extra + self.data[first + 13:])
+
+    def test_page_sizes_after_postcopy_advise(self):
+        advise = b"\x08\0\3\0\0"
+        for extra in (b"", u64(2 << 20)):
+            data = self.data[:21] + advise + self.with_block_extras(extra)
+            self.assertEqual(parse(data, ram=True).ram, self.ram)
+        with self.assertRaises(StreamError):
+            parse(self.data[:21] + self.with_block_extras(u64(2 << 20)))
+
+    def test_guest_addresses(self):
+        shared = (b"\5\x1aconfiguration/capabilities" + u32(1) + u32(1) +
+                  b"\x0fx-ignore-shared")
+        data = self.data[:21] + shared + self.with_block_extras(u64(0))
+        self.assertEqual(parse(data, ram=True).ram, self.ram)
+
+    def test_unknown_field_types(self):
+        data = self.data.replace(b'"bool"', b'"tmp2"')
+        device, = parse(data).devices
+        self.assertEqual(device["fields"]["flag"], "01")
+
+    def test_opaque_devices(self):
+        """A description that the specification does not cover may be wrong,
+        one that it covers may not."""
+        device, = parse(self.data).devices
+        wrong = self.data.replace(b'"size":16', b'"size":17')
+        self.assertNotEqual(wrong, self.data)
+        with self.assertRaises(StreamError):
+            parse(wrong)
+        s = parse(wrong.replace(b'"bool"', b'"tmp2"'))
+        self.assertEqual(s.devices, [])
+        self.assertEqual(s.opaque, (device["offset"], device["size"]))
+
+
+class Program(unittest.TestCase):
+    """read_stream.py as people run it."""
+
+    def run_it(self, *args, stdin=None):
+        return subprocess.run(
+            [sys.executable, os.path.join(HERE, "read_stream.py"), *args],
+            input=stdin, capture_output=True)
+
+    def path(self, name):
+        return os.path.join(HERE, "golden", name + ".bin")
+
+    def test_json(self):
+        for args, stdin in (((self.path("boards"),), None),
+                            (("-",), golden("boards"))):
+            done = self.run_it(*args, stdin=stdin)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            out = json.loads(done.stdout)
+            self.assertEqual(out["blocks"],
+                             [{"name": "ram0", "length": PAGE}])
+            self.assertEqual(out["devices"][2]["fields"]["status"],
+                             0x01020304)
+
+    def test_ram_files(self):
+        with tempfile.TemporaryDirectory() as folder:
+            done = self.run_it(self.path("two-blocks"), "--ram", folder)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            for name, expected in EXPECTED_RAM["two-blocks"].items():
+                with open(os.path.join(folder, name + ".ram"), "rb") as f:
+                    self.assertEqual(f.read(), expected)
+
+    def test_bad_stream(self):
+        for data, text in ((golden("plain")[:-1], b"byte 8709: the stream"),
+                           (b"", b"byte 0: the stream ends")):
+            done = self.run_it("-", stdin=data)
+            self.assertEqual(done.returncode, 1)
+            self.assertEqual(done.stdout, b"")
+            self.assertIn(text, done.stderr)
+
+
+class Damage(unittest.TestCase):
+    """Each test puts one fault into a good stream."""
+
+    def refuse(self, data, offset, cause):
+        with self.assertRaises(StreamError) as caught:
+            parse(data)
+        self.assertIn(cause, caught.exception.cause)
+        self.assertEqual(caught.exception.offset, offset,
+                         caught.exception.cause)
+
+    def change(self, data, at, new, cause, offset=None, old=None):
+        """Replace old (as many bytes as new) at an offset."""
+        size = len(new) if old is None else old
+        self.refuse(data[:at] + new + data[at + size:],
+                    at if offset is None else offset, cause)
+
+    def insert(self, data, at, new, cause, offset=None):
+        self.change(data, at, new, cause, offset, old=0)
+
+    def setUp(self):
+        self.plain = golden("plain")
+        self.packed = golden("compressed")
+        self.boards = golden("boards")
+        self.ferry = golden("ferry-peer")
+
+    # The frame
+
+    def test_header(self):
+        self.change(self.plain, 0, b"QEMU", "magic 0x51454d55")
+        self.change(self.plain, 4, u32(2), "stream version 2")
+
+    def test_configuration(self):
+        self.change(self.plain, 8, b"\1", "instead of the configuration")
+        self.change(self.plain, 9, u32(0), "a machine type of 0 bytes")
+        self.change(self.plain, 9, u32(256), "a machine type of 256 bytes")
+        self.change(self.plain, 14, b"\0", "a NUL byte", offset=13)
+
+    def test_configuration_subsections(self):
+        def subsection(name, content):
+            return (b"\5" + bytes([len(name)]) + name.encode() + u32(1) +
+                    content)
+
+        self.insert(self.plain, 21, subsection("configuration/x", b""),
+                    "configuration subsection 'configuration/x'", 22)
+        bits = subsection("configuration/target-page-bits", u32(13))
+        self.insert(self.plain, 21, bits, "pages of 13 bits",
+                    21 + len(bits) - 4)
+        many = subsection("configuration/capabilities", u32(65))
+        self.insert(self.plain, 21, many, "65 capabilities",
+                    21 + len(many) - 4)
+
+    def test_good_configuration_subsections(self):
+        """These are read, so that the refusals above are for their reason."""
+        extra = (b"\5\x1aconfiguration/capabilities" + u32(1) + u32(1) +
+                 b"\3foo" +
+                 b"\5\x1econfiguration/target-page-bits" + u32(1) + u32(12) +
+                 b"\5\x12configuration/uuid" + u32(1) + bytes(range(16)))
+        s = parse(self.plain[:21] + extra + self.plain[21:])
+        self.assertEqual((s.capabilities, s.page_bits, s.uuid),
+                         (["foo"], 12, bytes(range(16)).hex()))
+
+    def test_section_types(self):
+        self.change(self.plain, 21, b"\x09", "section type 0x09")
+        self.change(self.plain, 21, b"\x04", "a device before RAM")
+        self.change(self.plain, 21, b"\x00", "EOF before RAM")
+
+    def test_commands(self):
+        data, at = self.ferry, 21
+        self.change(data, at + 1, b"\0\7", "command 7", offset=at)
+        self.change(data, at + 3, b"\0\1", "OPEN_RETURN_PATH with 1 bytes")
+        ping = data[at + 5:at + 14]
+        self.assertEqual(ping[:5], b"\x08\0\2\0\4")
+        self.change(data, at + 8, b"\0\5", "PING with 5 bytes")
+        self.insert(self.plain, at, ping, "PING without a return path")
+        self.insert(data, at, data[at:at + 5], "open already", at + 5)
+        go = data[-9:]
+        self.insert(data, at + 14, go, "GO before the vmdescription")
+
+    def test_a_command_is_fine_between_sections(self):
+        s = parse(self.plain)
+        for section in s.sections + [None]:
+            at = section.offset if section else s.devices[0]["offset"]
+            parse(self.plain[:at] + b"\x08\0\x0b\0\0" + self.plain[at:])
+
+    def test_footers(self):
+        s = parse(self.boards)
+        ends = [x.offset + x.size for x in s.sections] + \
+            [d["offset"] + d["size"] for d in s.devices]
+        for end in ends:
+            self.change(self.boards, end - 5, b"\x7d",
+                        "0x7d instead of a footer")
+            self.change(self.boards, end - 4, u32(77),
+                        "the footer of section 77")
+
+    # The ram section
+
+    def test_start(self):
+        at = 21
+        self.change(self.plain, at + 6, b"rom", "iterable section 'rom'",
+                    at + 5)
+        self.change(self.plain, at + 5, b"\0", "name is empty")
+        self.change(self.plain, at + 9, u32(1), "ram with instance 1")
+        self.change(self.plain, at + 13, u32(3), "ram with version 3")
+        start = parse(self.plain).sections[0]
+        whole = self.plain[at:at + start.size]
+        self.insert(self.plain, at, whole, "a second START", at + start.size)
+
+    def test_block_list(self):
+        data, at = golden("two-blocks"), 21 + 17
+        total, first, second = 73 * PAGE, at + 8, at + 8 + 13
+        self.change(data, at, u64(total | 8), "ram starts with flags 0x008")
+        self.change(data, at, u64(total - PAGE | 4),
+                    "block 'ram1' with 12288 bytes", second + 5)
+        self.change(data, at, u64(total + PAGE | 4), "is empty",
+                    second + 13)
+        self.change(data, first + 5, u64(0), "with 0 bytes")
+        self.change(data, first + 5, u64(PAGE + 1), "with 4097 bytes")
+        self.change(data, second + 4, b"0", "block 'ram0' twice", second)
+        self.change(data, second + 13, u64(8), "0x8 instead of EOS")
+
+    def test_section_order(self):
+        s = parse(self.plain)
+        part, end = s.sections[1], s.sections[2]
+        whole = self.plain[part.offset:part.offset + part.size]
+        self.insert(self.plain, 21, whole, "pages before RAM has begun")
+        self.change(self.plain, part.offset + 1, u32(9), "section 9, which")
+        behind = end.offset + end.size
+        self.insert(self.plain, behind, whole,
+                    "section type 0x02 instead of a device")
+        self.change(self.plain, end.offset, b"", "a device before RAM",
+                    old=end.size)
+
+    # Records
+
+    def record(self, data, kind, nth=0):
+        return [r for r in parse(data).records() if r.kind == kind][nth]
+
+    def test_flags(self):
+        r = self.record(self.plain, "zero")
+        at = r.offset
+        for flags, cause in ((0, "flags 0x000"), (0x20, "flags 0x020"),
+                             (0x0A, "flags 0x00a"), (0x30, "flags 0x030"),
+                             (0x04, "flags 0x004"), (0x102, "flags 0x102"),
+                             (0x40, "XBZRLE"), (0x80, "RDMA"),
+                             (0x200, "multifd"), (0x400, "flags 0x400"),
+                             (0x800, "flags 0x800")):
+            self.change(self.plain, at, u64(flags), cause)
+        self.change(self.plain, at, u64(PAGE | 0x10), "flags 0x010")
+
+    def test_where_a_page_belongs(self):
+        r = self.record(self.plain, "zero")
+        self.change(self.plain, r.offset, u64(0x22), "without a block")
+        self.change(self.plain, r.offset + 9, b"rom0", "unknown block 'rom0'",
+                    r.offset + 8)
+        self.change(self.plain, r.offset, u64(5 * PAGE | 2),
+                    "offset 0x5000 is outside block 'ram0'")
+
+    def test_fill_byte(self):
+        r = self.record(self.plain, "zero")
+        self.change(self.plain, r.data_offset, b"\1", "filled with 0x01")
+
+    def test_twice_in_a_section(self):
+        r = self.record(self.plain, "zero", 1)
+        copy = self.plain[r.offset:r.data_offset + 1]
+        self.insert(self.plain, r.data_offset + 1, copy,
+                    "twice in one section")
+        # In another section it is what sections are for.
+        at = parse(self.plain).sections[2].offset + 5
+        parse(self.plain[:at] + copy + self.plain[at:])
+
+    def test_current_block_survives_sections(self):
+        data = golden("three-passes")
+        r = parse(data).sections[2].records[0]
+        word = int.from_bytes(data[r.offset:r.offset + 8], "big")
+        bare = data[:r.offset] + u64(word | 0x20) + data[r.offset + 13:]
+        self.assertEqual(parse(bare, ram=True).ram, parse(data, ram=True).ram)
+
+    # Compressed pages
+
+    def replace_page(self, raw, cause, size=None):
+        r = self.record(self.packed, "compressed", 1)
+        head = u32(len(raw) if size is None else size)
+        self.change(self.packed, r.data_offset - 4, head + raw, cause,
+                    r.offset, old=4 + r.data_size)
+
+    def test_good_compressed_pages(self):
+        """Any level and window, also those that grow."""
+        r = self.record(self.packed, "compressed", 1)
+        for level, bits, page in ((0, 15, text(9)), (9, 15, noise(1)),
+                                  (1, 9, text(9)), (6, 12, text(9))):
+            z = zlib.compressobj(level, wbits=bits)
+            raw = z.compress(page) + z.flush()
+            data = (self.packed[:r.data_offset - 4] + u32(len(raw)) + raw +
+                    self.packed[r.data_offset + r.data_size:])
+            ram = parse(data, ram=True).ram["ram0"]
+            self.assertEqual(ram[r.page_offset:r.page_offset + PAGE], page)
+
+    def test_compressed_length(self):
+        r = self.record(self.packed, "compressed")
+        at = r.data_offset - 4
+        self.change(self.packed, at, u32(0), "a compressed page of 0 bytes")
+        self.change(self.packed, at, u32(4111), "of 4111 bytes")
+
+    def test_bad_zlib(self):
+        page = text(5)
+        good = zlib.compress(page)
+        self.replace_page(good[:-1] + bytes([good[-1] ^ 1]), "data check")
+        self.replace_page(good[:-4], "cut off")
+        self.replace_page(b"\0" + good[1:], "incorrect header")
+        self.replace_page(zlib.compress(page[:-1]), "less than a page")
+        self.replace_page(zlib.compress(page + b"\0"), "more than a page")
+        self.replace_page(zlib.compress(b""), "less than a page")
+        self.replace_page(good + b"\0", "after the end of the zlib stream")
+        self.replace_page(good + good, "after the end of the zlib stream")
+        self.replace_page(zlib.compress(page, wbits=-15), "incorrect header")
+        self.replace_page(zlib.compress(page, wbits=31), "incorrect header")
+        z = zlib.compressobj(zdict=page)
+        self.replace_page(z.compress(page) + z.flush(), "Error 2")
+
+    # Devices and the end
+
+    def test_device_head(self):
+        for d in parse(self.boards).devices:
+            at = d["offset"]
+            name = len(d["name"])
+            self.change(self.boards, at, b"\3", "0x03 instead of a device")
+            self.change(self.boards, at + 6, b"X", "but the vmdescription",
+                        at + 5)
+            self.change(self.boards, at + 6 + name, u32(3), "has instance 3")
+            self.change(self.boards, at + 10 + name, u32(9), "has version 9")
+
+    def test_device_missing(self):
+        d = parse(self.boards).devices[2]
+        self.change(self.boards, d["offset"], b"",
+                    "section type 0x00 instead of a device", old=d["size"])
+
+    def test_device_added(self):
+        d = parse(self.boards).devices[2]
+        end = d["offset"] + d["size"]
+        self.insert(self.boards, end, self.boards[d["offset"]:end],
+                    "section type 0x04 instead of EOF")
+
+    def test_truth_value(self):
+        at = self.boards.index(struct.pack(">QB", 1000, 1)) + 8
+        self.change(self.boards, at, b"\2", "a truth value of 2")
+
+    def test_subsections(self):
+        at = self.boards.index(b"\5\x0aboard/lost")
+        self.change(self.boards, at, b"\6",
+                    "0x06 instead of subsection 'board/lost'")
+        self.change(self.boards, at + 2, b"B", "subsection 'Board/lost'",
+                    at + 1)
+        self.change(self.boards, at + 12, u32(3), "has version 3")
+
+    def test_eof(self):
+        at, size = parse(self.plain).vmdescription
+        self.change(self.plain, at - 1, b"\1",
+                    "section type 0x01 instead of EOF")
+        self.change(self.plain, at - 1, b"", "the stream ends in EOF",
+                    old=1)
+        self.insert(self.plain, at, b"\0", "bytes between EOF and")
+
+    def test_vmdescription(self):
+        at, size = parse(self.plain).vmdescription
+        length = at + 1
+        self.change(self.plain, length, u32(size - 5 - 1),
+                    "bytes after the end", len(self.plain) - 1)
+        self.change(self.plain, length, u32(size - 5 + 1),
+                    "the stream ends in the vmdescription", len(self.plain))
+        self.change(self.plain, length, u32((16 << 20) + 1),
+                    "a vmdescription of 16777217 bytes")
+        self.change(self.plain, len(self.plain) - 1, b"]",
+                    "the vmdescription is not JSON", at + 5)
+        self.change(self.plain, self.plain.index(b"4096"), b"8192",
+                    "another page size", at + 5)
+
+    def test_bytes_behind_the_end(self):
+        for data in (self.plain, self.boards, self.ferry):
+            self.insert(data, len(data), b"\0", "bytes after the end",
+                        len(data) - (9 if data is self.ferry else 0))
+        go = self.ferry[-9:]
+        self.insert(self.plain, len(self.plain), go, "bytes after the end")
+        self.insert(self.ferry, len(self.ferry) - 9, go,
+                    "bytes after the end")
+
+    # Damage of any kind
+
+    def test_every_prefix(self):
+        for data in (self.boards, self.ferry, b""):
+            for size in range(len(data)):
+                if data is self.ferry and size == len(data) - 9:
+                    self.assertFalse(parse(data[:size]).handed_over)
+                    continue
+                with self.assertRaises(StreamError) as caught:
+                    parse(data[:size])
+                in_go = data is self.ferry and size > len(data) - 9
+                self.assertEqual(caught.exception.offset,
+                                 len(data) - 9 if in_go else size)
+
+    def test_every_byte(self):
+        """Whatever byte is wrong, the reader says so or reads on; it never
+        trips over it."""
+        for data in (self.boards, self.ferry):
+            for at in range(len(data)):
+                for flip in (0x01, 0x20, 0x80):
+                    try:
+                        parse(data[:at] + bytes([data[at] ^ flip]) +
+                              data[at + 1:])
+                    except StreamError as e:
+                        self.assertLessEqual(e.offset, len(data))
+
+
+if __name__ == "__main__":
+    tap.main()
