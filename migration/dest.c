@@ -34,8 +34,10 @@ typedef struct Dest {
     Migration *m;
     IoChannel *channel; /* the migration's */
     Stream *stream;
-    Stream *rp;         /* NULL: no return path, or none asked for */
+    Stream *rp;         /* NULL: no return path, or SHUT was its last word */
+    bool rp_asked;      /* the source would like one */
     bool ferry;         /* so is the source */
+    bool loaded;        /* everything, and the source was told so */
     bool has_go;
     RamBlocks *blocks;
     RamLoad *ram;
@@ -80,12 +82,19 @@ static bool dest_accept(Dest *d, GError **errp)
 static bool answer_ping(Dest *d, uint32_t value, GError **errp)
 {
     if (value == WIRE_FERRY_GO && d->ferry) {
+        if (!d->loaded) {
+            stream_bad(d->stream, errp, "GO before the end");
+            return false;
+        }
         d->has_go = true;
         return true;
     }
-    if (!d->rp) {
+    if (!d->rp_asked) {
         stream_bad(d->stream, errp, "a PING without a return path");
         return false;
+    }
+    if (!d->rp) {
+        return true;
     }
     return_path_put_pong(d->rp, value);
     if (value == WIRE_FERRY_HELLO) {
@@ -105,10 +114,11 @@ static bool load_command(Dest *d, GError **errp)
     }
     switch (command.number) {
     case WIRE_CMD_OPEN_RETURN_PATH:
-        if (d->rp) {
+        if (d->rp_asked) {
             stream_bad(d->stream, errp, "the return path is open already");
             return false;
         }
+        d->rp_asked = true;
         /* A source on a one-way channel may still ask, and gets no answer. */
         if (io_channel_is_two_way(d->channel)) {
             d->rp = stream_new(d->channel);
@@ -287,13 +297,23 @@ static bool wait_for_go(Dest *d, GError **errp)
     return true;
 }
 
+/* SHUT is the last that is said on it. */
+static bool end_return_path(Dest *d, GError **errp)
+{
+    bool ok = stream_flush(d->rp, errp);
+
+    stream_free(g_steal_pointer(&d->rp));
+    return ok;
+}
+
 static bool tell_loaded(Dest *d, GError **errp)
 {
+    d->loaded = true;
     if (!d->rp) {
         return true;
     }
     return_path_put_shut(d->rp, 0);
-    return stream_flush(d->rp, errp);
+    return end_return_path(d, errp);
 }
 
 static bool dest_take_over(Dest *d, GError **errp)
@@ -340,7 +360,7 @@ static void tell_failure(Dest *d, const GError *err)
         return_path_put_reason(d->rp, err->message);
     }
     return_path_put_shut(d->rp, 1);
-    stream_flush(d->rp, NULL);
+    end_return_path(d, NULL);
 }
 
 static void dest_clean_up(Dest *d)

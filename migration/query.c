@@ -22,10 +22,13 @@ static void fill_times_locked(Migration *m, MigInfo *info)
 static void fill_ram_locked(Migration *m, MigInfo *info, const StatsData *d)
 {
     double seconds = (double)info->total_time_ms / 1000;
+    uint64_t pages = d->pages.zero + d->pages.normal + d->pages.compressed;
     double rate = d->bytes_per_second;
+    double page_rate = d->pages_per_second;
 
     if (m->end_time) {
         rate = seconds > 0 ? (double)d->transferred / seconds : 0;
+        page_rate = seconds > 0 ? (double)pages / seconds : 0;
     }
     info->ram = (MigRamInfo){
         .transferred = d->transferred,
@@ -35,7 +38,7 @@ static void fill_ram_locked(Migration *m, MigInfo *info, const StatsData *d)
         .normal = d->pages.normal,
         .dirty_sync_count = d->sync_count,
         .dirty_pages_rate = d->dirty_rate,
-        .pages_per_second = (uint64_t)d->pages_per_second,
+        .pages_per_second = (uint64_t)page_rate,
         .precopy_bytes = d->precopy_bytes,
         .downtime_bytes = d->transferred - d->precopy_bytes,
         .mbps = rate * 8 / 1e6,

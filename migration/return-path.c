@@ -30,6 +30,7 @@ struct ReturnPath {
     pthread_cond_t changed; /* ended was set */
     bool ended;      /* lock: no more will come */
     bool wants_go;   /* lock */
+    bool all_sent;   /* lock: SHUT 0 can be true */
     GError *error;   /* lock: NULL when it ended in success */
 };
 
@@ -62,6 +63,21 @@ static bool get_reason(ReturnPath *rp, uint16_t length, GError **errp)
     return true;
 }
 
+static bool check_all_sent(ReturnPath *rp, GError **errp)
+{
+    bool all_sent;
+
+    pthread_mutex_lock(&rp->lock);
+    all_sent = rp->all_sent;
+    pthread_mutex_unlock(&rp->lock);
+    if (!all_sent) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_PEER,
+                    "the destination says that it has loaded everything, "
+                    "before it was sent");
+    }
+    return all_sent;
+}
+
 static bool get_shut(ReturnPath *rp, GError **errp)
 {
     uint32_t value;
@@ -75,7 +91,7 @@ static bool get_shut(ReturnPath *rp, GError **errp)
                     rp->reason ? rp->reason : "it did not say why");
         return false;
     }
-    return true;
+    return check_all_sent(rp, errp);
 }
 
 static bool bad_message(uint16_t type, uint16_t length, GError **errp)
@@ -149,6 +165,13 @@ ReturnPath *return_path_new(IoChannel *channel, RateLimit *limit,
         return NULL;
     }
     return rp;
+}
+
+void return_path_expect_shut(ReturnPath *rp)
+{
+    pthread_mutex_lock(&rp->lock);
+    rp->all_sent = true;
+    pthread_mutex_unlock(&rp->lock);
 }
 
 bool return_path_wait(ReturnPath *rp, GError **errp)

@@ -21,8 +21,12 @@ typedef struct ReturnPath ReturnPath;
 ReturnPath *return_path_new(IoChannel *channel, RateLimit *limit,
                             GError **errp);
 
-/* Wait until the destination says that it has loaded everything; false when it
- * fails, goes away, or the channel is aborted. */
+/* The end of the stream is about to be sent: from now on, and not before, the
+ * destination may say that it has loaded everything. */
+void return_path_expect_shut(ReturnPath *rp);
+
+/* Wait until it says so; false when it fails, goes away, or the channel is
+ * aborted. */
 bool return_path_wait(ReturnPath *rp, GError **errp);
 
 /* Is the other end a Ferry that waits for GO?  Known at the latest when

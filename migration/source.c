@@ -257,6 +257,9 @@ static bool source_switch_over(Source *s, GError **errp)
         !devices_save(s->devices, s->stream, FIRST_DEVICE, errp)) {
         return false;
     }
+    if (s->rp) {
+        return_path_expect_shut(s->rp);
+    }
     stream_put_u8(s->stream, WIRE_EOF);
     devices_describe(s->devices, s->stream);
     if (!stream_flush(s->stream, errp)) {

@@ -208,6 +208,7 @@ typedef struct Rubbish {
 } Rubbish;
 
 #define BYTES(text) text, sizeof(text) - 1
+#define OPEN     "\10\0\1\0\0" /* the command OPEN_RETURN_PATH */
 #define PREAMBLE "QEVM\0\0\0\3\7\0\0\0\10fake-1.0"
 
 static const Rubbish rubbish[] = {
@@ -228,6 +229,9 @@ static const Rubbish rubbish[] = {
       "version 3" },
     { "command", BYTES(PREAMBLE "\10\0\3\0\0"), "command 3" },
     { "ping", BYTES(PREAMBLE "\10\0\2\0\4\0\0\0\1"), "without a return path" },
+    { "open-twice", BYTES(PREAMBLE OPEN OPEN), "is open already" },
+    { "early-go", BYTES(PREAMBLE OPEN "\10\0\2\0\4FRY1\10\0\2\0\4FRGO"),
+      "GO before the end" },
 };
 
 static void test_rubbish(gconstpointer data)
@@ -247,6 +251,48 @@ static void test_rubbish(gconstpointer data)
     assert_says(pair->dst, r->says);
     g_assert_cmpuint(fake_host_calls(pair->dst_host, FAKE_VM_START), ==, 0);
     io_channel_free(ends[0]);
+    pair_free(pair);
+}
+
+/* A source that was recorded, or sends through a pipe, may have asked for a
+ * return path: it gets no answer, and its stream is loaded all the same. */
+static void test_ping_one_way(void)
+{
+    static const char bytes[] = PREAMBLE OPEN "\10\0\2\0\4\0\0\0\1\x55";
+    g_autoptr(GInputStream) in =
+        g_memory_input_stream_new_from_data(bytes, sizeof(bytes) - 1, NULL);
+    Pair *pair = pair_new();
+
+    pair->dst = mig_new(&fake_mig_host, pair->dst_host, &pair->options);
+    g_assert_true(mig_receive(pair->dst, io_channel_new("memory", in, NULL),
+                              NULL));
+    g_assert_false(mig_wait(pair->dst, NULL));
+    assert_says(pair->dst, "unknown section type 0x55");
+    pair_free(pair);
+}
+
+/* A destination that says it has loaded everything, before it can have. */
+static void test_early_shut(void)
+{
+    static const char shut[] = { 0, 1, 0, 4, 0, 0, 0, 0 };
+    Pair *pair = pair_new();
+    IoChannel *ends[2];
+    uint8_t buf[4096];
+    size_t nread;
+
+    g_assert_true(io_channel_pair(ends, NULL));
+    g_assert_true(io_channel_writev(ends[1],
+                                    &(GOutputVector){ shut, sizeof(shut) }, 1,
+                                    NULL));
+    pair->src = mig_new(&fake_mig_host, pair->src_host, &pair->options);
+    g_assert_true(mig_send(pair->src, ends[0], NULL));
+    while (io_channel_read(ends[1], buf, sizeof(buf), &nread, NULL) && nread) {
+        continue;
+    }
+    g_assert_false(mig_wait(pair->src, NULL));
+    assert_says(pair->src, "before it was sent");
+    g_assert_true(fake_host_running(pair->src_host));
+    io_channel_free(ends[1]);
     pair_free(pair);
 }
 
@@ -299,6 +345,8 @@ int main(int argc, char **argv)
     g_test_add_func("/rollback/other-ram", test_other_ram);
     g_test_add_func("/rollback/cut-before-shut", test_cut_before_shut);
     g_test_add_func("/rollback/cut-before-go", test_cut_before_go);
+    g_test_add_func("/rollback/ping-one-way", test_ping_one_way);
+    g_test_add_func("/rollback/early-shut", test_early_shut);
     g_test_add_func("/rollback/exec-fails", test_exec_fails);
     g_test_add_func("/rollback/no-connection", test_no_connection);
     return g_test_run();
