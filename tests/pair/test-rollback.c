@@ -277,8 +277,6 @@ static void test_early_shut(void)
     static const char shut[] = { 0, 1, 0, 4, 0, 0, 0, 0 };
     Pair *pair = pair_new();
     IoChannel *ends[2];
-    uint8_t buf[4096];
-    size_t nread;
 
     g_assert_true(io_channel_pair(ends, NULL));
     g_assert_true(io_channel_writev(ends[1],
@@ -286,9 +284,7 @@ static void test_early_shut(void)
                                     NULL));
     pair->src = mig_new(&fake_mig_host, pair->src_host, &pair->options);
     g_assert_true(mig_send(pair->src, ends[0], NULL));
-    while (io_channel_read(ends[1], buf, sizeof(buf), &nread, NULL) && nread) {
-        continue;
-    }
+    /* Nobody reads, and there is more than the channel takes. */
     g_assert_false(mig_wait(pair->src, NULL));
     assert_says(pair->src, "before it was sent");
     g_assert_true(fake_host_running(pair->src_host));
