@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* migration/converge.h: the decision, as a table. */
+#include "migration/converge.h"
+
+#include <glib.h>
+
+typedef struct Row {
+    ConvergeInput in;
+    bool switch_over;
+    int64_t expected_ms;
+} Row;
+
+/* Bytes per page and per second that make arithmetic easy: at 1000 bytes a
+ * page and 1 MB/s, a page takes a millisecond. */
+static const Row rows[] = {
+    /* nothing dirty: at once, whatever the rest says */
+    { { 0, 1000, 1e6, 0, 300 }, true, 0 },
+    { { 0, 1000, 1e6, 0, 0 }, true, 0 },
+    { { 0, 1000, 0, 0, 300 }, true, 0 },
+    { { 0, 0, 0, 0, 0 }, true, 0 },
+    { { 0, 4104, 1e9, 1, 0 }, true, 0 },
+    { { 0, 4104, -1, 1, 0 }, true, 0 },
+
+    /* the rate is not known: never */
+    { { 1, 1000, 0, 0, 300 }, false, -1 },
+    { { 1, 1000, 0, 1000000, 300 }, false, -1 },
+    { { 1, 1000, 0, 0, 2000000 }, false, -1 },
+    { { 1, 1000, -1, 0, 300 }, false, -1 },
+    { { UINT64_MAX, 1000, 0, 0, 300 }, false, -1 },
+
+    /* around the limit */
+    { { 1, 1000, 1e6, 0, 300 }, true, 1 },
+    { { 299, 1000, 1e6, 0, 300 }, true, 299 },
+    { { 300, 1000, 1e6, 0, 300 }, true, 300 },
+    { { 301, 1000, 1e6, 0, 300 }, false, 301 },
+    { { 3000, 1000, 1e6, 0, 300 }, false, 3000 },
+    { { 3000, 1000, 1e7, 0, 300 }, true, 300 },
+    { { 3001, 1000, 1e7, 0, 300 }, false, 300 },
+    { { 2000000, 1000, 1e6, 0, 2000000 }, true, 2000000 },
+    { { 2000001, 1000, 1e6, 0, 2000000 }, false, 2000001 },
+
+    /* a limit of nothing: only when nothing is dirty */
+    { { 1, 1000, 1e6, 0, 0 }, false, 1 },
+    { { 1, 1000, 1e9, 0, 0 }, false, 0 },
+    { { 1, 1, 1e12, 0, 0 }, false, 0 },
+
+    /* parts of a millisecond count, and are not shown */
+    { { 1, 1000, 1e7, 0, 1 }, true, 0 },
+    { { 15, 1000, 1e7, 0, 1 }, false, 1 },
+    { { 19, 1000, 1e7, 0, 2 }, true, 1 },
+    { { 20, 1000, 1e7, 0, 2 }, true, 2 },
+    { { 21, 1000, 1e7, 0, 2 }, false, 2 },
+
+    /* compressed pages take less of it */
+    { { 1000, 4104, 4.104e6, 0, 300 }, false, 1000 },
+    { { 1000, 1026, 4.104e6, 0, 300 }, true, 250 },
+    { { 1000, 513, 4.104e6, 0, 124 }, false, 125 },
+    { { 1000, 513, 4.104e6, 0, 125 }, true, 125 },
+    { { 1000000, 9, 1e8, 0, 300 }, true, 90 },
+    { { 1000000, 9, 1e7, 0, 300 }, false, 900 },
+    { { 1000000, 0, 1e7, 0, 0 }, true, 0 },
+
+    /* max-bandwidth above the measured rate changes nothing */
+    { { 300, 1000, 1e6, 1000000, 300 }, true, 300 },
+    { { 300, 1000, 1e6, 2000000, 300 }, true, 300 },
+    { { 301, 1000, 1e6, 2000000, 300 }, false, 301 },
+    { { 300, 1000, 1e6, INT64_MAX, 300 }, true, 300 },
+    { { 300, 1000, 1e6, UINT64_MAX, 300 }, true, 300 },
+
+    /* below it, it is the rate */
+    { { 300, 1000, 1e6, 999999, 300 }, false, 300 },
+    { { 300, 1000, 1e6, 500000, 300 }, false, 600 },
+    { { 150, 1000, 1e6, 500000, 300 }, true, 300 },
+    { { 151, 1000, 1e6, 500000, 300 }, false, 302 },
+    { { 300, 1000, 1e9, 1000000, 300 }, true, 300 },
+    { { 301, 1000, 1e9, 1000000, 300 }, false, 301 },
+    { { 1, 1000, 1e6, 1, 300 }, false, 1000000 },
+    { { 1, 1, 1e6, 1, 1000 }, true, 1000 },
+
+    /* numbers that only a broken host makes */
+    { { UINT64_MAX, 4104, 1, 0, 2000000 }, false, INT64_MAX },
+    { { UINT64_MAX, 1e300, 1e-300, 0, 2000000 }, false, INT64_MAX },
+    { { UINT64_MAX, 4104, 1e30, 0, 300 }, true, 0 },
+    { { 1, 1000, 1e6, 0, UINT64_MAX }, true, 1 },
+};
+
+static void test_rows(void)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        ConvergeDecision got = converge_decide(&rows[i].in);
+
+        if (got.switch_over != rows[i].switch_over ||
+            got.expected_downtime_ms != rows[i].expected_ms) {
+            g_error("row %u: %d, %" G_GINT64_FORMAT " ms", i,
+                    got.switch_over, got.expected_downtime_ms);
+        }
+    }
+}
+
+/* More dirty pages never make it switch over earlier, nor look shorter. */
+static void test_monotonic(void)
+{
+    ConvergeInput in = {
+        .bytes_per_page = 1234.5, .bytes_per_second = 3e6,
+        .max_bandwidth = 2500000, .downtime_limit_ms = 300,
+    };
+    ConvergeDecision before = converge_decide(&in);
+
+    for (in.dirty_pages = 1; in.dirty_pages < 5000; in.dirty_pages++) {
+        ConvergeDecision now = converge_decide(&in);
+
+        g_assert_true(before.switch_over || !now.switch_over);
+        g_assert_cmpint(now.expected_downtime_ms, >=,
+                        before.expected_downtime_ms);
+        before = now;
+    }
+    g_assert_false(before.switch_over);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/converge/rows", test_rows);
+    g_test_add_func("/converge/monotonic", test_monotonic);
+    return g_test_run();
+}

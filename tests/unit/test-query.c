@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * mig_query() and what else can be asked of a handle that has not started, and
+ * the arithmetic from counters and clock readings to MigInfo.
+ */
+#include "migration/internal.h"
+#include "tests/lib/expect-error.h"
+#include "tests/lib/fake-clock.h"
+
+/* Asked nothing, as nothing starts. */
+static const MigHost host = { .machine = "none" };
+
+typedef struct World {
+    FakeClock clock;
+    Migration *m;
+} World;
+
+static void world_init(World *world, bool compress)
+{
+    MigOptions options;
+
+    mig_options_init(&options);
+    options.value[MIG_OPT_COMPRESS] = compress;
+    fake_clock_init(&world->clock);
+    world->m = migration_new(&host, NULL, &options, &world->clock.clock);
+}
+
+static void test_fresh(void)
+{
+    for (unsigned compress = 0; compress <= 1; compress++) {
+        MigInfo expected = {
+            .state = MIG_STATE_NONE,
+            .compress = compress,
+            .expected_downtime_ms = -1,
+        };
+        MigInfo info;
+        World world;
+
+        world_init(&world, compress);
+        fake_clock_advance(&world.clock, NS_PER_S);
+        mig_query(world.m, &info);
+        g_assert_cmpmem(&info, sizeof(info), &expected, sizeof(expected));
+        mig_info_clear(&info);
+        mig_free(world.m);
+    }
+    mig_free(NULL);
+}
+
+/* The same of one that has the system's clock. */
+static void test_public(void)
+{
+    MigOptions options;
+    Migration *m;
+    MigInfo info;
+
+    mig_options_init(&options);
+    m = mig_new(&host, NULL, &options);
+    mig_query(m, &info);
+    g_assert_cmpint(info.state, ==, MIG_STATE_NONE);
+    g_assert_cmpint(info.total_time_ms, ==, 0);
+    g_assert_null(info.error);
+    mig_free(m);
+    g_assert_cmpstr(mig_version(), ==, FERRY_VERSION);
+}
+
+/* Nothing to wait for, nothing to cancel. */
+static void test_wait_and_cancel(void)
+{
+    g_autoptr(GError) err = NULL;
+    MigInfo info;
+    World world;
+
+    world_init(&world, false);
+    mig_cancel(world.m);
+    for (unsigned i = 0; i < 2; i++) {
+        g_assert_false(mig_wait(world.m, &err));
+        expect_error(&err, MIG_ERROR_STATE, "was not started");
+    }
+    mig_query(world.m, &info);
+    g_assert_cmpint(info.state, ==, MIG_STATE_NONE);
+    mig_free(world.m);
+}
+
+static void test_set_live(void)
+{
+    g_autoptr(GError) err = NULL;
+    World world;
+
+    world_init(&world, false);
+    for (unsigned i = 0; i < MIG_OPT__COUNT; i++) {
+        const MigOption *o = mig_option(i);
+        bool ok = mig_set_live(world.m, i, o->max, &err);
+
+        g_assert_cmpint(ok, ==, o->live);
+        if (!ok) {
+            expect_error(&err, MIG_ERROR_OPTION,
+                         "cannot change while a migration runs");
+        }
+    }
+    g_assert_cmpuint(migration_downtime_limit_ms(world.m), ==, 2000000);
+    g_assert_cmpuint(ratelimit_get(world.m->limit), ==, INT64_MAX);
+    g_assert_false(mig_set_live(world.m, MIG_OPT_DOWNTIME_LIMIT, 2000001,
+                                &err));
+    expect_error(&err, MIG_ERROR_OPTION, "between 0 and 2000000");
+    g_assert_cmpuint(migration_downtime_limit_ms(world.m), ==, 2000000);
+    mig_free(world.m);
+}
+
+/* Before the first reading there is no time, and after the last no more. */
+static void test_times(void)
+{
+    MigInfo info;
+    World world;
+    Migration *m;
+
+    world_init(&world, false);
+    m = world.m;
+    m->start_time = clock_now(m->clock);
+    fake_clock_advance(&world.clock, 30 * NS_PER_MS);
+    mig_query(m, &info);
+    g_assert_cmpint(info.total_time_ms, ==, 30);
+    g_assert_cmpint(info.setup_time_ms, ==, 0);
+    m->active_time = clock_now(m->clock);
+    fake_clock_advance(&world.clock, 1000 * NS_PER_MS);
+    migration_mark_stopped(m);
+    fake_clock_advance(&world.clock, 250 * NS_PER_MS);
+    mig_query(m, &info);
+    g_assert_cmpint(info.downtime_ms, ==, 0);
+    migration_mark_handed_over(m);
+    fake_clock_advance(&world.clock, 5 * NS_PER_MS);
+    m->end_time = clock_now(m->clock);
+    fake_clock_advance(&world.clock, 999 * NS_PER_MS);
+    mig_query(m, &info);
+    g_assert_cmpint(info.setup_time_ms, ==, 30);
+    g_assert_cmpint(info.downtime_ms, ==, 250);
+    g_assert_cmpint(info.total_time_ms, ==, 1285);
+    mig_free(m);
+}
+
+static void fill_stats(World *world)
+{
+    static const PageCounts pages = { 10, 20, 30, 30 * 1024 };
+    static const PageCounts more = { 1, 2, 0, 0 };
+    Stats *stats = world->m->stats;
+
+    stats_sync(stats, 100, 55);
+    stats_expect(stats, 123);
+    for (unsigned i = 0; i < 8; i++) {
+        stats_job(stats, i < 2);
+    }
+    fake_clock_advance(&world->clock, 500 * NS_PER_MS);
+    stats_account(stats, &pages, 1000000);
+    stats_stopped(stats);
+    stats_account(stats, &more, 1200000);
+    migration_set_total(world->m, 777 * MIG_PAGE_SIZE);
+}
+
+static void test_counters(void)
+{
+    MigInfo info;
+    World world;
+
+    world_init(&world, true);
+    world.m->start_time = clock_now(world.m->clock);
+    fill_stats(&world);
+    mig_query(world.m, &info);
+    g_assert_cmpint(info.expected_downtime_ms, ==, 123);
+    g_assert_cmpuint(info.ram.transferred, ==, 1200000);
+    g_assert_cmpuint(info.ram.precopy_bytes, ==, 1000000);
+    g_assert_cmpuint(info.ram.downtime_bytes, ==, 200000);
+    g_assert_cmpuint(info.ram.remaining, ==, 37 * MIG_PAGE_SIZE);
+    g_assert_cmpuint(info.ram.total, ==, 777 * MIG_PAGE_SIZE);
+    g_assert_cmpuint(info.ram.duplicate, ==, 11);
+    g_assert_cmpuint(info.ram.normal, ==, 22);
+    g_assert_cmpuint(info.ram.dirty_sync_count, ==, 1);
+    g_assert_cmpuint(info.ram.dirty_pages_rate, ==, 55);
+    g_assert_cmpuint(info.ram.pages_per_second, ==, 120);
+    g_assert_cmpfloat_with_epsilon(info.ram.mbps, 16, 1e-9);
+    g_assert_cmpuint(info.compression.pages, ==, 30);
+    g_assert_cmpuint(info.compression.busy, ==, 2);
+    g_assert_cmpfloat_with_epsilon(info.compression.busy_rate, 0.25, 1e-9);
+    g_assert_cmpuint(info.compression.compressed_size, ==, 30 * 1024);
+    g_assert_cmpfloat_with_epsilon(info.compression.rate, 4, 1e-9);
+    mig_free(world.m);
+}
+
+/* When it has ended the rate is that of all of it. */
+static void test_rate_at_the_end(void)
+{
+    MigInfo info;
+    World world;
+
+    world_init(&world, true);
+    world.m->start_time = clock_now(world.m->clock);
+    fill_stats(&world);
+    fake_clock_advance(&world.clock, 1500 * NS_PER_MS);
+    world.m->end_time = clock_now(world.m->clock);
+    mig_query(world.m, &info);
+    g_assert_cmpfloat_with_epsilon(info.ram.mbps, 4.8, 1e-9);
+    /* Ended at once: no rate, and no division by zero. */
+    world.m->end_time = world.m->start_time;
+    mig_query(world.m, &info);
+    g_assert_cmpfloat_with_epsilon(info.ram.mbps, 0, 1e-9);
+    mig_free(world.m);
+}
+
+static void test_error(void)
+{
+    MigInfo info;
+    World world;
+
+    world_init(&world, false);
+    world.m->state = MIG_STATE_FAILED;
+    world.m->error = g_error_new(MIG_ERROR, MIG_ERROR_PEER, "no luck");
+    mig_query(world.m, &info);
+    g_assert_cmpint(info.state, ==, MIG_STATE_FAILED);
+    g_assert_cmpstr(info.error, ==, "no luck");
+    mig_info_clear(&info);
+    g_assert_null(info.error);
+    mig_info_clear(&info);
+    /* That of a cancelled one says nothing new. */
+    world.m->state = MIG_STATE_CANCELLED;
+    mig_query(world.m, &info);
+    g_assert_null(info.error);
+    mig_free(world.m);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/query/fresh", test_fresh);
+    g_test_add_func("/query/public", test_public);
+    g_test_add_func("/query/wait-and-cancel", test_wait_and_cancel);
+    g_test_add_func("/query/set-live", test_set_live);
+    g_test_add_func("/query/times", test_times);
+    g_test_add_func("/query/counters", test_counters);
+    g_test_add_func("/query/rate-at-the-end", test_rate_at_the_end);
+    g_test_add_func("/query/error", test_error);
+    return g_test_run();
+}
