@@ -183,15 +183,17 @@ static bool parse_size(const char *text, uint64_t *value)
     return true;
 }
 
+/* A leading zero does not make it octal: nobody means that. */
 static bool parse_uint(const char *text, uint64_t *value)
 {
+    bool hex = text[0] == '0' && g_ascii_tolower(text[1]) == 'x';
     char *end;
 
     if (!g_ascii_isdigit(text[0])) {
         return false;
     }
     errno = 0;
-    *value = g_ascii_strtoull(text, &end, 0);
+    *value = g_ascii_strtoull(text, &end, hex ? 16 : 10);
     return !errno && !*end;
 }
 

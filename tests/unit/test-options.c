@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * migration/options.h: that the table is sound, what text means, and the words
+ * in which a value is refused.
+ */
+#include "migration/options.h"
+
+#include <string.h>
+
+#include "tests/lib/expect-error.h"
+
+static void test_table(void)
+{
+    for (unsigned i = 0; i < MIG_OPT__COUNT; i++) {
+        const MigOption *o = mig_option(i);
+        bool is_switch = o->kind == MIG_KIND_CAPABILITY ||
+                         o->kind == MIG_KIND_BOOL;
+
+        g_assert_cmpuint(o->id, ==, i);
+        g_assert_cmpuint(o->min, <=, o->def);
+        g_assert_cmpuint(o->def, <=, o->max);
+        g_assert_true(!is_switch || (o->min == 0 && o->max == 1 && !o->unit));
+        /* Capabilities do not change while a migration runs. */
+        g_assert_false(o->kind == MIG_KIND_CAPABILITY && o->live);
+        g_assert_cmpuint(strspn(o->name, "abcdefghijklmnopqrstuvwxyz-"), ==,
+                         strlen(o->name));
+        g_assert_true(o->help[0] && !g_str_has_suffix(o->help, "."));
+        g_assert_null(strchr(o->help, '\n'));
+        for (unsigned k = 0; k < i; k++) {
+            g_assert_cmpstr(o->name, !=, mig_option(k)->name);
+        }
+    }
+}
+
+static void test_promised(void)
+{
+    static const struct {
+        const char *name;
+        uint64_t min, max, def;
+        bool capability, live;
+    } rows[] = {
+        { "compress", 0, 1, 0, true, false },
+        { "compress-level", 0, 9, 1, false, false },
+        { "compress-threads", 1, 255, 8, false, false },
+        { "compress-wait-thread", 0, 1, 1, false, false },
+        { "decompress-threads", 1, 255, 2, false, false },
+        { "max-bandwidth", 0, INT64_MAX, 134217728, false, true },
+        { "downtime-limit", 0, 2000000, 300, false, true },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        const MigOption *o = mig_option_find(rows[i].name, rows[i].capability,
+                                             NULL);
+
+        g_assert_nonnull(o);
+        g_assert_cmpuint(o->min, ==, rows[i].min);
+        g_assert_cmpuint(o->max, ==, rows[i].max);
+        g_assert_cmpuint(o->def, ==, rows[i].def);
+        g_assert_cmpint(o->live, ==, rows[i].live);
+    }
+}
+
+static void test_defaults(void)
+{
+    MigOptions options;
+
+    mig_options_init(&options);
+    for (unsigned i = 0; i < MIG_OPT__COUNT; i++) {
+        g_assert_cmpuint(options.value[i], ==, mig_option(i)->def);
+    }
+}
+
+/* Names */
+
+static void test_find(void)
+{
+    static const char *const spellings[] = {
+        "compress-wait-thread", "compress_wait_thread",
+        "compress-wait_thread", "compress_wait-thread",
+    };
+
+    for (unsigned i = 0; i < MIG_OPT__COUNT; i++) {
+        const MigOption *o = mig_option(i);
+        bool capability = o->kind == MIG_KIND_CAPABILITY;
+
+        g_assert_true(mig_option_find(o->name, capability, NULL) == o);
+        /* Only among its own. */
+        g_assert_null(mig_option_find(o->name, !capability, NULL));
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(spellings); i++) {
+        g_assert_true(mig_option_find(spellings[i], false, NULL) ==
+                      mig_option(MIG_OPT_COMPRESS_WAIT_THREAD));
+    }
+}
+
+static void test_find_nothing(void)
+{
+    static const char *const names[] = {
+        "foo", "", "compress-", "compress-thread", "compress-threadsx",
+        "Compress-threads", "compress threads", "compress--threads",
+        "-compress-threads", "compress_threads ",
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
+        for (unsigned capability = 0; capability <= 1; capability++) {
+            g_autofree char *text = g_strdup_printf(
+                "invalid parameter value: %s", names[i]);
+            g_autoptr(GError) err = NULL;
+
+            g_assert_null(mig_option_find(names[i], capability, &err));
+            expect_error(&err, MIG_ERROR_OPTION, text);
+        }
+    }
+}
+
+/* Values */
+
+static void test_ranges(void)
+{
+    for (unsigned i = 0; i < MIG_OPT__COUNT; i++) {
+        const MigOption *o = mig_option(i);
+        const uint64_t good[] = { o->min, o->def, o->max };
+        const uint64_t bad[] = { o->min - 1, o->max + 1, UINT64_MAX };
+        MigOptions options;
+
+        mig_options_init(&options);
+        for (unsigned k = 0; k < 3; k++) {
+            g_autoptr(GError) err = NULL;
+
+            mig_options_set(&options, o, good[k], &err);
+            g_assert_no_error(err);
+            g_assert_cmpuint(options.value[i], ==, good[k]);
+        }
+        for (unsigned k = 0; k < 3; k++) {
+            g_autoptr(GError) err = NULL;
+
+            g_assert_false(mig_options_set(&options, o, bad[k], &err));
+            expect_error(&err, MIG_ERROR_OPTION, "expects ");
+            g_assert_cmpuint(options.value[i], ==, o->max);
+        }
+    }
+}
+
+/* Setting one leaves the others. */
+static void test_set_one(void)
+{
+    for (unsigned i = 0; i < MIG_OPT__COUNT; i++) {
+        MigOptions options, before;
+
+        mig_options_init(&options);
+        before = options;
+        before.value[i] = mig_option(i)->max;
+        g_assert_true(mig_options_set(&options, mig_option(i),
+                                      mig_option(i)->max, NULL));
+        g_assert_cmpmem(&options, sizeof(options), &before, sizeof(before));
+    }
+}
+
+typedef struct TextRow {
+    MigOptionId id;
+    const char *text;
+    uint64_t value;
+} TextRow;
+
+static const TextRow good_texts[] = {
+    { MIG_OPT_COMPRESS, "on", 1 },
+    { MIG_OPT_COMPRESS, "off", 0 },
+    { MIG_OPT_COMPRESS_WAIT_THREAD, "on", 1 },
+    { MIG_OPT_COMPRESS_WAIT_THREAD, "off", 0 },
+    { MIG_OPT_COMPRESS_LEVEL, "0", 0 },
+    { MIG_OPT_COMPRESS_LEVEL, "9", 9 },
+    { MIG_OPT_COMPRESS_LEVEL, "0x9", 9 },
+    { MIG_OPT_COMPRESS_LEVEL, "0X9", 9 },
+    { MIG_OPT_COMPRESS_THREADS, "255", 255 },
+    { MIG_OPT_COMPRESS_THREADS, "0xff", 255 },
+    { MIG_OPT_COMPRESS_THREADS, "0xFF", 255 },
+    { MIG_OPT_COMPRESS_THREADS, "010", 10 }, /* there is no octal */
+    { MIG_OPT_DOWNTIME_LIMIT, "2000000", 2000000 },
+    { MIG_OPT_MAX_BANDWIDTH, "0", 0 },
+    { MIG_OPT_MAX_BANDWIDTH, "1", 1 << 20 },
+    { MIG_OPT_MAX_BANDWIDTH, "1B", 1 },
+    { MIG_OPT_MAX_BANDWIDTH, "1b", 1 },
+    { MIG_OPT_MAX_BANDWIDTH, "3K", 3 << 10 },
+    { MIG_OPT_MAX_BANDWIDTH, "3k", 3 << 10 },
+    { MIG_OPT_MAX_BANDWIDTH, "3M", 3 << 20 },
+    { MIG_OPT_MAX_BANDWIDTH, "3g", UINT64_C(3) << 30 },
+    { MIG_OPT_MAX_BANDWIDTH, "3T", UINT64_C(3) << 40 },
+    { MIG_OPT_MAX_BANDWIDTH, "1.5G", UINT64_C(3) << 29 },
+    { MIG_OPT_MAX_BANDWIDTH, "0.5", 1 << 19 },
+    { MIG_OPT_MAX_BANDWIDTH, "134217728B", 134217728 },
+    { MIG_OPT_MAX_BANDWIDTH, "0x10", 16 << 20 },
+};
+
+static void test_texts(void)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(good_texts); i++) {
+        const TextRow *row = &good_texts[i];
+        g_autoptr(GError) err = NULL;
+        MigOptions options;
+
+        mig_options_init(&options);
+        mig_options_set_text(&options, mig_option(row->id), row->text, &err);
+        g_assert_no_error(err);
+        g_assert_cmpuint(options.value[row->id], ==, row->value);
+    }
+}
+
+#define THREADS "Parameter 'compress_threads' expects a value between 1 and 255"
+#define LEVEL "Parameter 'compress_level' expects a value between 0 and 9"
+#define LIMIT \
+    "Parameter 'downtime_limit' expects a value between 0 and 2000000"
+#define BANDWIDTH \
+    "Parameter 'max_bandwidth' expects a value between 0 and " \
+    "9223372036854775807"
+#define SWITCH "Parameter 'compress' expects 'on' or 'off'"
+#define WAIT "Parameter 'compress_wait_thread' expects 'on' or 'off'"
+
+/* Whatever is wrong with a value, the range is told. */
+static const struct {
+    MigOptionId id;
+    const char *text, *error;
+} bad_texts[] = {
+    { MIG_OPT_COMPRESS_THREADS, "0", THREADS },
+    { MIG_OPT_COMPRESS_THREADS, "256", THREADS },
+    { MIG_OPT_COMPRESS_THREADS, "-1", THREADS },
+    { MIG_OPT_COMPRESS_THREADS, "+1", THREADS },
+    { MIG_OPT_COMPRESS_THREADS, "", THREADS },
+    { MIG_OPT_COMPRESS_THREADS, " 1", THREADS },
+    { MIG_OPT_COMPRESS_THREADS, "1 ", THREADS },
+    { MIG_OPT_COMPRESS_THREADS, "1.5", THREADS },
+    { MIG_OPT_COMPRESS_THREADS, "1e1", THREADS },
+    { MIG_OPT_COMPRESS_THREADS, "8K", THREADS },
+    { MIG_OPT_COMPRESS_THREADS, "0x", THREADS },
+    { MIG_OPT_COMPRESS_THREADS, "0x-1", THREADS },
+    { MIG_OPT_COMPRESS_THREADS, "0x 1", THREADS },
+    { MIG_OPT_COMPRESS_THREADS, "0x0x1", THREADS },
+    { MIG_OPT_COMPRESS_THREADS, "18446744073709551617", THREADS },
+    { MIG_OPT_COMPRESS_LEVEL, "10", LEVEL },
+    { MIG_OPT_COMPRESS_LEVEL, "x", LEVEL },
+    { MIG_OPT_DOWNTIME_LIMIT, "2000001", LIMIT },
+    { MIG_OPT_DOWNTIME_LIMIT, "300 ms", LIMIT },
+    { MIG_OPT_MAX_BANDWIDTH, "", BANDWIDTH },
+    { MIG_OPT_MAX_BANDWIDTH, "x", BANDWIDTH },
+    { MIG_OPT_MAX_BANDWIDTH, "M", BANDWIDTH },
+    { MIG_OPT_MAX_BANDWIDTH, "-1", BANDWIDTH },
+    { MIG_OPT_MAX_BANDWIDTH, "1X", BANDWIDTH },
+    { MIG_OPT_MAX_BANDWIDTH, "1KB", BANDWIDTH },
+    { MIG_OPT_MAX_BANDWIDTH, "1 K", BANDWIDTH },
+    { MIG_OPT_MAX_BANDWIDTH, "nan", BANDWIDTH },
+    { MIG_OPT_MAX_BANDWIDTH, "inf", BANDWIDTH },
+    { MIG_OPT_MAX_BANDWIDTH, "8388608T", BANDWIDTH },
+    { MIG_OPT_MAX_BANDWIDTH, "1e999", BANDWIDTH },
+    { MIG_OPT_COMPRESS, "maybe", SWITCH },
+    { MIG_OPT_COMPRESS, "", SWITCH },
+    { MIG_OPT_COMPRESS, "1", SWITCH },
+    { MIG_OPT_COMPRESS, "ON", SWITCH },
+    { MIG_OPT_COMPRESS, "on ", SWITCH },
+    { MIG_OPT_COMPRESS_WAIT_THREAD, "true", WAIT },
+};
+
+static void test_bad_texts(void)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(bad_texts); i++) {
+        g_autoptr(GError) err = NULL;
+        MigOptions options, before;
+
+        mig_options_init(&options);
+        before = options;
+        g_assert_false(mig_options_set_text(&options,
+                                            mig_option(bad_texts[i].id),
+                                            bad_texts[i].text, &err));
+        g_assert_error(err, MIG_ERROR, MIG_ERROR_OPTION);
+        g_assert_cmpstr(err->message, ==, bad_texts[i].error);
+        g_assert_cmpmem(&options, sizeof(options), &before, sizeof(before));
+    }
+}
+
+/* As "info migrate_parameters" and "info migrate_capabilities" show them. */
+static void test_text_of_values(void)
+{
+    static const struct {
+        MigOptionId id;
+        uint64_t value;
+        const char *text;
+    } rows[] = {
+        { MIG_OPT_COMPRESS, 0, "off" },
+        { MIG_OPT_COMPRESS, 1, "on" },
+        { MIG_OPT_COMPRESS_LEVEL, 1, "1" },
+        { MIG_OPT_COMPRESS_THREADS, 8, "8" },
+        { MIG_OPT_COMPRESS_WAIT_THREAD, 1, "on" },
+        { MIG_OPT_DECOMPRESS_THREADS, 2, "2" },
+        { MIG_OPT_MAX_BANDWIDTH, 134217728, "134217728 bytes/second" },
+        { MIG_OPT_MAX_BANDWIDTH, INT64_MAX,
+          "9223372036854775807 bytes/second" },
+        { MIG_OPT_DOWNTIME_LIMIT, 300, "300 ms" },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autofree char *text = NULL;
+        MigOptions options;
+
+        mig_options_init(&options);
+        options.value[rows[i].id] = rows[i].value;
+        text = mig_options_text(&options, mig_option(rows[i].id));
+        g_assert_cmpstr(text, ==, rows[i].text);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/options/table", test_table);
+    g_test_add_func("/options/promised", test_promised);
+    g_test_add_func("/options/defaults", test_defaults);
+    g_test_add_func("/options/find", test_find);
+    g_test_add_func("/options/find/nothing", test_find_nothing);
+    g_test_add_func("/options/ranges", test_ranges);
+    g_test_add_func("/options/set-one", test_set_one);
+    g_test_add_func("/options/texts", test_texts);
+    g_test_add_func("/options/texts/bad", test_bad_texts);
+    g_test_add_func("/options/text-of-values", test_text_of_values);
+    return g_test_run();
+}
