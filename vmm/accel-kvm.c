@@ -138,6 +138,10 @@ static void handle_exit(KvmCpu *cpu)
         why = g_strdup_printf("access to 0x%llx, where there is nothing",
                               cpu->run->mmio.phys_addr);
         break;
+    case KVM_EXIT_INTERNAL_ERROR: /* mostly: an instruction it cannot emulate */
+        why = g_strdup_printf("KVM internal error %u",
+                              cpu->run->internal.suberror);
+        break;
     default:
         why = g_strdup_printf("KVM exit reason %u", cpu->run->exit_reason);
     }

@@ -121,30 +121,53 @@ static void from_kvm_sregs(CpuState *s, const struct kvm_sregs *k)
     s->efer = k->efer;
 }
 
-static void to_kvm_fpu(struct kvm_fpu *k, const CpuFpu *f)
+/*
+ * KVM_SET_FPU forgets MXCSR, so it is done by KVM_SET_XSAVE: an FXSAVE image
+ * (Intel SDM volume 1, 10.5.1), padded, and the header of the XSAVE area.
+ */
+typedef struct KvmXsave {
+    uint16_t control, status;
+    uint8_t tags, reserved;
+    uint16_t opcode;
+    uint64_t ip, dp;
+    uint32_t mxcsr, mxcsr_mask;
+    uint8_t st[8][16];
+    uint8_t xmm[16][16];
+    uint8_t unused[96];
+    uint64_t present; /* XSTATE_BV */
+    uint8_t rest[sizeof(struct kvm_xsave) - 520];
+} KvmXsave;
+
+G_STATIC_ASSERT(sizeof(KvmXsave) == sizeof(struct kvm_xsave));
+G_STATIC_ASSERT(offsetof(KvmXsave, present) == 512);
+
+#define XSTATE_X87_SSE 3
+
+static void to_kvm_xsave(KvmXsave *k, const CpuFpu *f)
 {
     memset(k, 0, sizeof(*k));
-    memcpy(k->fpr, f->st, sizeof(k->fpr));
+    memcpy(k->st, f->st, sizeof(k->st));
     memcpy(k->xmm, f->xmm, sizeof(k->xmm));
-    k->fcw = f->control;
-    k->fsw = f->status;
-    k->ftwx = f->tags;
-    k->last_opcode = f->opcode;
-    k->last_ip = f->ip;
-    k->last_dp = f->dp;
+    k->control = f->control;
+    k->status = f->status;
+    k->tags = f->tags;
+    k->opcode = f->opcode;
+    k->ip = f->ip;
+    k->dp = f->dp;
     k->mxcsr = f->mxcsr;
+    k->present = XSTATE_X87_SSE;
 }
 
-static void from_kvm_fpu(CpuFpu *f, const struct kvm_fpu *k)
+static void from_kvm_xsave(CpuFpu *f, const KvmXsave *k)
 {
-    memcpy(f->st, k->fpr, sizeof(f->st));
+    memcpy(f->st, k->st, sizeof(f->st));
     memcpy(f->xmm, k->xmm, sizeof(f->xmm));
-    f->control = k->fcw;
-    f->status = k->fsw;
-    f->tags = k->ftwx;
-    f->opcode = k->last_opcode;
-    f->ip = k->last_ip;
-    f->dp = k->last_dp;
+    f->control = k->control;
+    f->status = k->status;
+    f->tags = k->tags;
+    f->opcode = k->opcode;
+    f->ip = k->ip;
+    f->dp = k->dp;
     f->mxcsr = k->mxcsr;
 }
 
@@ -247,10 +270,10 @@ bool kvm_state_load(int fd, const CpuState *s, GError **errp)
 {
     struct kvm_regs regs;
     struct kvm_sregs sregs;
-    struct kvm_fpu fpu;
+    KvmXsave xsave;
 
     to_kvm_regs(&regs, s);
-    to_kvm_fpu(&fpu, &s->fpu);
+    to_kvm_xsave(&xsave, &s->fpu);
     /* What is not in our state (the APIC's base) stays as it is. */
     if (ioctl(fd, KVM_GET_SREGS, &sregs) < 0) {
         return fail_errno("KVM_GET_SREGS", errp);
@@ -263,7 +286,7 @@ bool kvm_state_load(int fd, const CpuState *s, GError **errp)
     if (ioctl(fd, KVM_SET_REGS, &regs) < 0) {
         return fail_errno("KVM_SET_REGS", errp);
     }
-    if (ioctl(fd, KVM_SET_FPU, &fpu) < 0) {
+    if (ioctl(fd, KVM_SET_XSAVE, &xsave) < 0) {
         return fail_errno("the x87/SSE registers are refused", errp);
     }
     return set_msrs(fd, s, errp) && set_event(fd, &s->event, errp);
@@ -273,16 +296,16 @@ bool kvm_state_save(int fd, CpuState *s, GError **errp)
 {
     struct kvm_regs regs;
     struct kvm_sregs sregs;
-    struct kvm_fpu fpu;
+    KvmXsave xsave;
 
     if (ioctl(fd, KVM_GET_REGS, &regs) < 0 ||
         ioctl(fd, KVM_GET_SREGS, &sregs) < 0 ||
-        ioctl(fd, KVM_GET_FPU, &fpu) < 0) {
+        ioctl(fd, KVM_GET_XSAVE, &xsave) < 0) {
         return fail_errno("cannot read the CPU's registers", errp);
     }
     from_kvm_regs(s, &regs);
     from_kvm_sregs(s, &sregs);
-    from_kvm_fpu(&s->fpu, &fpu);
+    from_kvm_xsave(&s->fpu, &xsave);
     get_msrs(fd, s);
     return get_event(fd, &s->event, errp);
 }
