@@ -9,10 +9,8 @@
  */
 #include "vmm/machine.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "io/channel.h"
 #include "io/uri.h"
