@@ -342,11 +342,15 @@ static bool dest_take_over(Dest *d, GError **errp)
 
 /* The end */
 
-/* Read what a source that is not Ferry says behind the end (a vmdescription),
- * as closing a socket with unread bytes could destroy what it was told. */
+/*
+ * Read what a source that is not Ferry says behind the end (a vmdescription),
+ * as closing a socket with unread bytes could destroy what it was told, and
+ * closing a pipe would fail its last write.  Not up to the end of the channel,
+ * which may never come: others can have inherited the other end of a pipe.
+ */
 static void drain_rest(Dest *d)
 {
-    if (!d->ferry) {
+    if (!d->ferry && !skip_description(d, NULL)) {
         stream_drain(d->stream, WIRE_VMDESC_MAX, NULL);
     }
 }

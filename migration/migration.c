@@ -50,12 +50,24 @@ static void peer_clear(Peer *peer)
     *peer = (Peer){ 0 };
 }
 
+/* A destination may have the guest and still be listening to a source that
+ * does not get to the end. */
+static void stop_listening(Migration *m)
+{
+    pthread_mutex_lock(&m->lock);
+    if (m->peer.incoming && m->peer.channel) {
+        io_channel_abort(m->peer.channel);
+    }
+    pthread_mutex_unlock(&m->lock);
+}
+
 void mig_free(Migration *m)
 {
     if (!m) {
         return;
     }
     mig_cancel(m);
+    stop_listening(m);
     mig_wait(m, NULL);
     peer_clear(&m->peer);
     g_clear_error(&m->error);
