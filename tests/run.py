@@ -8,6 +8,7 @@ The whole of it runs in BUILD (default: build); what has threads and parsers
 in it runs again in BUILD-asan (AddressSanitizer and UndefinedBehaviour-
 Sanitizer) and BUILD-tsan (ThreadSanitizer).
 """
+import json
 import os
 import subprocess
 import sys
@@ -52,6 +53,18 @@ def outcomes(folder):
                 yield name, "passed", ""
 
 
+def broken_programs(folder):
+    """Yield (name, outcome, text) of test programs that ended badly: also when
+    each of their cases had passed (a leak, a race, a crash at the end)."""
+    log = os.path.join(ROOT, folder, "meson-logs", "testlog.json")
+    with open(log, encoding="utf-8") as f:
+        for line in f:
+            result = json.loads(line)
+            if result["result"] not in ("OK", "SKIP"):
+                yield (f"{result['name']} (program)", "failed",
+                       f"{result['result']} {result['returncode']}")
+
+
 def test(folder, suites, found):
     """Run a build's tests; add their outcomes to found."""
     args = ["meson", "test", "-C", folder, "--no-rebuild",
@@ -60,7 +73,8 @@ def test(folder, suites, found):
         args += ["--suite", suite]
     ok = run(args)
     mine = [(f"{folder}: {name}", what, text)
-            for name, what, text in outcomes(folder)]
+            for name, what, text in [*outcomes(folder),
+                                     *broken_programs(folder)]]
     if not ok and not any(what == "failed" for _, what, _ in mine):
         mine.append((f"{folder}: meson test", "failed", "see above"))
     found += mine
