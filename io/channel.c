@@ -50,7 +50,7 @@ IoChannel *io_channel_new(const char *name, GInputStream *in,
     return channel;
 }
 
-IoChannel *io_channel_new_socket(const char *name,
+IoChannel *io_connection_channel(const char *name,
                                  GSocketConnection *connection)
 {
     GIOStream *stream = G_IO_STREAM(connection);
@@ -62,7 +62,7 @@ IoChannel *io_channel_new_socket(const char *name,
     return channel;
 }
 
-IoChannel *io_channel_new_command(const char *name, GSubprocess *command)
+IoChannel *io_exec_channel(const char *name, GSubprocess *command)
 {
     IoChannel *channel = io_channel_new(name,
                                         g_subprocess_get_stdout_pipe(command),

@@ -45,7 +45,7 @@ IoChannel *io_exec_open(const IoUri *uri, IoDirection direction, GError **errp)
     if (!command) {
         return NULL;
     }
-    return io_channel_new_command(name, command);
+    return io_exec_channel(name, command);
 }
 
 bool io_exec_wait(GSubprocess *command, const char *name, GCancellable *cancel,

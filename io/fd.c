@@ -39,7 +39,7 @@ bool io_fd_prepare(int fd, IoDirection direction, GError **errp)
     return true;
 }
 
-IoChannel *io_channel_new_fd(const char *name, int fd, IoDirection direction)
+IoChannel *io_fd_channel(const char *name, int fd, IoDirection direction)
 {
     g_autoptr(GInputStream) in = NULL;
     g_autoptr(GOutputStream) out = NULL;
@@ -60,7 +60,7 @@ IoChannel *io_fd_open(int fd, const char *name, IoDirection direction,
     if (fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode)) {
         return io_socket_take(name, fd, errp);
     }
-    return io_channel_new_fd(name, fd, direction);
+    return io_fd_channel(name, fd, direction);
 }
 
 static void wait_writable(int fd, GCancellable *cancel)

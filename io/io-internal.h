@@ -22,17 +22,17 @@ typedef enum {
 } IoDirection;
 
 /* Two-way, over a connected socket; takes a reference. */
-IoChannel *io_channel_new_socket(const char *name,
+IoChannel *io_connection_channel(const char *name,
                                  GSocketConnection *connection);
 /* The same, after TCP's options have been set. */
 IoChannel *io_socket_channel(const char *name, GSocketConnection *connection);
 
 /* Over the pipe to a command's input or from its output, whichever there is;
  * takes a reference. */
-IoChannel *io_channel_new_command(const char *name, GSubprocess *command);
+IoChannel *io_exec_channel(const char *name, GSubprocess *command);
 
 /* One-way, over a descriptor that is no socket; owns it. */
-IoChannel *io_channel_new_fd(const char *name, int fd, IoDirection direction);
+IoChannel *io_fd_channel(const char *name, int fd, IoDirection direction);
 
 /* Two-way, over a descriptor that is a socket; owns it, but not when it
  * fails. */

@@ -127,7 +127,7 @@ static IoChannel *open_file(IoListener *listener, GError **errp)
 {
     int fd = io_file_open(listener->uri, IO_TO_READ, errp);
 
-    return fd >= 0 ? io_channel_new_fd(listener->address, fd, IO_TO_READ)
+    return fd >= 0 ? io_fd_channel(listener->address, fd, IO_TO_READ)
                    : NULL;
 }
 

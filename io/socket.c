@@ -43,7 +43,7 @@ IoChannel *io_socket_channel(const char *name, GSocketConnection *connection)
         g_socket_set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1, NULL);
         g_socket_set_keepalive(socket, TRUE);
     }
-    return io_channel_new_socket(name, connection);
+    return io_connection_channel(name, connection);
 }
 
 IoChannel *io_socket_take(const char *name, int fd, GError **errp)
