@@ -10,6 +10,7 @@ runs, when the block ends.
 import json
 import mmap
 import os
+import select
 import shutil
 import signal
 import socket
@@ -70,6 +71,13 @@ class Qmp:
         self.greeting = json.loads(self.file.readline())
         self.command("qmp_capabilities")
 
+    def wait_event(self, name):
+        """Wait for an event of that name, unless it has come already."""
+        def look():
+            self.command("query-status")
+            return [e for e in self.events if e["event"] == name]
+        return wait_until(look, f"event {name}")[0]
+
     def command(self, name, **arguments):
         """Run a command; '_' in argument names stands for '-'."""
         request = {"execute": name}
@@ -101,23 +109,60 @@ class Hmp:
 
     def __init__(self, path, process=None):
         self.sock = connect_unix(path, process)
-        self.banner = self._read()
+        self.text = ""
+        self.banner = self.receive()
+
+    def _write(self, data):
+        self.sock.sendall(data)
 
     def _read(self):
-        text = ""
-        while not text.endswith(self.PROMPT):
-            data = self.sock.recv(65536).decode()
+        return self.sock.recv(65536)
+
+    def wait_for(self, wanted):
+        """Read until that was printed; receive() returns it all the same."""
+        while wanted not in self.text:
+            data = self._read().decode()
             if not data:
-                raise ConnectionError(f"the HMP session ended: {text}")
-            text += data
-        return text[:-len(self.PROMPT)].replace("\r\n", "\n")
+                raise ConnectionError(f"the HMP session ended: {self.text}")
+            self.text += data
+
+    def receive(self):
+        """What is printed until the prompt."""
+        self.wait_for(self.PROMPT)
+        text, self.text = self.text.split(self.PROMPT, 1)
+        return text.replace("\r\n", "\n")
+
+    def send(self, line):
+        self._write(line.encode() + b"\n")
 
     def command(self, line):
-        self.sock.sendall(line.encode() + b"\n")
-        return self._read()
+        self.send(line)
+        return self.receive()
 
     def close(self):
         self.sock.close()
+
+
+class HmpPipe(Hmp):
+    """The same over a process's standard input and output."""
+
+    def __init__(self, process):
+        self.stdin, self.stdout = process.stdin, process.stdout
+        self.text = ""
+        self.banner = self.receive()
+
+    def _write(self, data):
+        self.stdin.write(data)
+        self.stdin.flush()
+
+    def _read(self):
+        if not select.select([self.stdout], [], [], TIMEOUT)[0]:
+            raise TimeoutError(f"no HMP output in {TIMEOUT} seconds")
+        return os.read(self.stdout.fileno(), 65536)
+
+    def close(self):
+        self.stdin.close()
+        self.stdout.close()
 
 
 class Serial:
@@ -164,30 +209,40 @@ class Serial:
 
 
 class Machine:
-    """A ferry-vm process with a QMP and an HMP monitor and a serial port."""
+    """A ferry-vm process with a QMP and an HMP monitor and a serial port.
 
-    def __init__(self, build, *args, mem="64M", accel="soft", **popen):
+    The HMP monitor is on a Unix socket or, with stdio=True, on pipes.
+    """
+
+    def __init__(self, build, *args, mem="64M", accel="soft", stdio=False,
+                 **popen):
+        self.mem = mem
         self.folder = tempfile.mkdtemp(prefix="ferry-")
         self.build = build
         self.errors = open(self.path("stderr"), "w+", encoding="utf-8")
         self.command_line = [
             os.path.join(build, "vmm", "ferry-vm"), "-m", mem,
             "-qmp", f"unix:{self.path('qmp')},server=on,wait=off",
-            "-monitor", f"unix:{self.path('hmp')},server=on,wait=off",
+            "-monitor", "stdio" if stdio
+            else f"unix:{self.path('hmp')},server=on,wait=off",
             "-serial", f"unix:{self.path('serial')},server=on,wait=off",
             *(["-accel", accel] if accel else []), *args]
         self.process = subprocess.Popen(
-            self.command_line, stdin=subprocess.DEVNULL, stdout=self.errors,
+            self.command_line,
+            stdin=subprocess.PIPE if stdio else subprocess.DEVNULL,
+            stdout=subprocess.PIPE if stdio else self.errors,
             stderr=self.errors, **popen)
         try:
             self.serial = Serial(self.path("serial"), self.process)
             self.session = Qmp(self.path("qmp"), self.process)
-            self.monitor = Hmp(self.path("hmp"), self.process)
-        except Exception:
+            self.monitor = HmpPipe(self.process) if stdio \
+                else Hmp(self.path("hmp"), self.process)
+        except Exception as err:
             self.process.kill()
             self.process.wait()
-            print(self.stderr())
-            raise
+            said = self.stderr()
+            shutil.rmtree(self.folder)
+            raise RuntimeError(f"{err}; it said: {said}") from err
 
     def __enter__(self):
         return self
@@ -230,9 +285,10 @@ class Machine:
             return info.get("status") in states and info
         return wait_until(look, f"migration {states}", poll=0.05)
 
-    def save_ram(self, size):
+    def save_ram(self, size=None):
         """RAM as a file; its path."""
         path = self.path("ram")
+        size = size or int(self.mem.removesuffix("M")) << 20
         self.qmp("pmemsave", val=0, size=size, filename=path)
         return path
 
@@ -242,13 +298,17 @@ class Machine:
             self.qmp("quit")
         except ConnectionError:
             pass
+        return self.wait()
+
+    def wait(self):
+        """Wait for its end; its exit status."""
         return self.process.wait(TIMEOUT)
 
     def close(self):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(10)
+                self.process.wait(TIMEOUT / 2)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()

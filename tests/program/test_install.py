@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What `meson install` leaves: a program, and a library for others."""
+import glob
+import os
+import re
+import shlex
+import shutil
+import subprocess
+
+import program_kit
+import tap
+from program_kit import BUILD
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+CC = os.environ.get("CC", "cc")
+EXPORTED = re.compile(r"\A(mig|io_uri|io_channel|io_listener)_\w+\Z")
+
+
+class Install(program_kit.ProgramTest):
+    def setUp(self):
+        super().setUp()
+        for tool in "meson", "pkg-config", "nm", shlex.split(CC)[0]:
+            if not shutil.which(tool):
+                self.skipTest(f"no {tool} here")
+        self.output("meson", "install", "-C", BUILD, "--no-rebuild",
+                    "--destdir", self.folder)
+
+    def output(self, *args, **env):
+        done = subprocess.run(args, capture_output=True, text=True,
+                              env={**os.environ, **env},
+                              timeout=program_kit.TIMEOUT)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        return done.stdout
+
+    def find(self, name):
+        """The one installed file of that name."""
+        found = glob.glob(f"{self.folder}/**/{name}", recursive=True)
+        self.assertEqual(len(found), 1, found)
+        return found[0]
+
+    def flags(self):
+        """What pkg-config says a compiler must be told."""
+        path = self.find("ferry.pc")
+        with open(path, encoding="utf-8") as f:
+            text = f.read()
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text.replace("prefix=/", f"prefix={self.folder}/", 1))
+        return shlex.split(self.output(
+            "pkg-config", "--cflags", "--libs", "ferry",
+            PKG_CONFIG_PATH=os.path.dirname(path)))
+
+    def test_program(self):
+        self.assertRegex(self.output(self.find("ferry-vm"), "-version"),
+                         r"\Aferry-vm \d+\.\d+\.\d+\n\Z")
+
+    def test_embedding(self):
+        program = os.path.join(self.folder, "embed")
+        self.output(*shlex.split(CC), "-std=gnu11", "-Wall", "-Werror",
+                    os.path.join(HERE, "embed.c"), "-o", program,
+                    *self.flags())
+        library = self.find("libferry.so")
+        libraries = self.output("ldd", program,
+                                LD_LIBRARY_PATH=os.path.dirname(library))
+        self.assertIn(os.path.dirname(library), libraries)
+        self.assertRegex(
+            self.output(program, os.path.join(self.folder, "stream"),
+                        LD_LIBRARY_PATH=os.path.dirname(library)),
+            r"\Amoved by libferry \d+\.\d+\.\d+\n\Z")
+
+    def test_each_header_stands_alone(self):
+        include = os.path.join(os.path.dirname(self.find("migration.h")), "..")
+        headers = glob.glob(f"{include}/**/*.h", recursive=True)
+        self.assertGreaterEqual(len(headers), 7)
+        flags = self.flags()
+        for header in headers:
+            self.output(*shlex.split(CC), "-std=gnu11", "-Wall", "-Werror",
+                        "-fsyntax-only", header, *flags)
+
+    def test_exports(self):
+        """Nothing but what the installed headers declare."""
+        declared = ""
+        for path in glob.glob(f"{self.folder}/**/*.h", recursive=True):
+            with open(path, encoding="utf-8") as f:
+                declared += f.read()
+        symbols = [line.split()[2] for line in self.output(
+            "nm", "-D", "--defined-only",
+            self.find("libferry.so")).splitlines()]
+        self.assertIn("mig_new", symbols)
+        for symbol in symbols:
+            with self.subTest(symbol):
+                self.assertRegex(symbol, EXPORTED)
+                self.assertRegex(declared, rf"\b{symbol}\(")
+
+
+if __name__ == "__main__":
+    tap.main()
