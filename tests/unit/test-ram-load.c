@@ -382,7 +382,6 @@ static void test_zero_leaves_untouched(void)
     test_ram_free(world.ram);
 }
 
-/* Nor is it written again, once it has been cleared. */
 static void test_zero_clears_written(void)
 {
     uint8_t bytes[MIG_PAGE_SIZE], zero[MIG_PAGE_SIZE] = { 0 };
@@ -402,6 +401,34 @@ static void test_zero_clears_written(void)
         g_assert_cmpmem(ram_block_page(world.ram->a, page), MIG_PAGE_SIZE,
                         zero, MIG_PAGE_SIZE);
     }
+    test_ram_free(world.ram);
+}
+
+/* What has been cleared is as if never written. */
+static void test_zero_clears_once(void)
+{
+    g_autoptr(GBytes) bytes = NULL;
+    g_autoptr(MemReader) r = NULL;
+    uint8_t page[MIG_PAGE_SIZE];
+    Stats *stats = stats_new(&clock_monotonic);
+    World world;
+    RamLoad *ram_load;
+
+    test_page_fill(page, PAGE_NOISE, 1);
+    world_init(&world);
+    put_plain(&world, "a", 0, page);
+    put_zero(&world, NULL, 0);
+    ram_record_put_eos(world.s);
+    put_zero(&world, NULL, 0);
+    ram_record_put_eos(world.s);
+    bytes = mem_writer_finish(world.writer);
+    r = mem_reader_new(bytes);
+    ram_load = ram_load_new(r->stream, world.ram->blocks, 1, stats);
+    g_assert_true(ram_load_section(ram_load, NULL));
+    mprotect(world.ram->a->host, MIG_PAGE_SIZE, PROT_NONE);
+    g_assert_true(ram_load_section(ram_load, NULL));
+    ram_load_free(ram_load);
+    stats_free(stats);
     test_ram_free(world.ram);
 }
 
@@ -481,6 +508,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ram-load/order-of-one-page", test_order_of_one_page);
     g_test_add_func("/ram-load/zero/untouched", test_zero_leaves_untouched);
     g_test_add_func("/ram-load/zero/clears", test_zero_clears_written);
+    g_test_add_func("/ram-load/zero/clears-once", test_zero_clears_once);
     g_test_add_func("/ram-load/counts", test_counts);
     g_test_add_func("/ram-load/eof", test_eof);
     return g_test_run();
