@@ -85,7 +85,7 @@ bool io_channel_is_two_way(const IoChannel *channel)
 bool io_channel_read(IoChannel *channel, void *buf, size_t size,
                      size_t *nread, GError **errp)
 {
-    gssize got;
+    gssize got = -1;
 
     g_assert(size > 0);
     if (!channel->in) {
@@ -93,8 +93,11 @@ bool io_channel_read(IoChannel *channel, void *buf, size_t size,
                     "%s: can only be written to", channel->name);
         return false;
     }
-    got = g_input_stream_read(channel->in, buf, MIN(size, G_MAXSSIZE),
-                              channel->aborted, errp);
+    /* Some streams, GIO's memory stream for one, do not look at it. */
+    if (!g_cancellable_set_error_if_cancelled(channel->aborted, errp)) {
+        got = g_input_stream_read(channel->in, buf, MIN(size, G_MAXSSIZE),
+                                  channel->aborted, errp);
+    }
     if (got < 0) {
         g_prefix_error(errp, "%s: ", channel->name);
         return false;

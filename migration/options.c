@@ -153,37 +153,6 @@ static bool parse_switch(const char *text, uint64_t *value)
     return *value || !strcmp(text, "off");
 }
 
-/* A number with an optional factor behind it.  Decimal fractions are allowed
- * with a factor, as in "1.5G". */
-static bool parse_size(const char *text, uint64_t *value)
-{
-    static const char factors[] = "BKMGT";
-    unsigned shift = 20;
-    double number;
-    char *end;
-
-    errno = 0;
-    number = g_ascii_strtod(text, &end);
-    if (end == text || errno || !(number >= 0)) {
-        return false;
-    }
-    if (*end) {
-        const char *factor = strchr(factors, g_ascii_toupper(*end));
-
-        if (!factor || end[1]) {
-            return false;
-        }
-        shift = 10 * (unsigned)(factor - factors);
-    }
-    number *= (double)(UINT64_C(1) << shift);
-    if (number >= (double)INT64_MAX) {
-        return false;
-    }
-    *value = (uint64_t)number;
-    return true;
-}
-
-/* A leading zero does not make it octal: nobody means that. */
 static bool parse_uint(const char *text, uint64_t *value)
 {
     bool hex = text[0] == '0' && g_ascii_tolower(text[1]) == 'x';
@@ -195,6 +164,59 @@ static bool parse_uint(const char *text, uint64_t *value)
     errno = 0;
     *value = g_ascii_strtoull(text, &end, hex ? 16 : 10);
     return !errno && !*end;
+}
+
+/* The power of two that a size's suffix stands for; none: M. */
+static bool parse_suffix(const char *suffix, unsigned *shift)
+{
+    static const char factors[] = "BKMGT";
+    const char *factor = strchr(factors, g_ascii_toupper(suffix[0]));
+
+    if (!suffix[0]) {
+        *shift = 20;
+        return true;
+    }
+    if (!factor || suffix[1]) {
+        return false;
+    }
+    *shift = 10 * (unsigned)(factor - factors);
+    return true;
+}
+
+static bool scale(uint64_t whole, double fraction, unsigned shift,
+                  uint64_t *value)
+{
+    if (whole > (uint64_t)INT64_MAX >> shift) {
+        return false;
+    }
+    *value = (whole << shift) +
+             (uint64_t)(fraction * (double)(UINT64_C(1) << shift));
+    return true;
+}
+
+/*
+ * A decimal number, which may have a fraction as in "1.5G", and a suffix; or a
+ * hexadecimal number without.  Whole numbers are exact.
+ */
+static bool parse_size(const char *text, uint64_t *value)
+{
+    size_t digits = strspn(text, "0123456789");
+    const char *suffix = text + digits;
+    double fraction = 0;
+    uint64_t whole;
+    unsigned shift;
+
+    if (g_str_has_prefix(text, "0x")) {
+        return parse_uint(text, &whole) && scale(whole, 0, 20, value);
+    }
+    if (suffix[0] == '.') {
+        suffix += 1 + strspn(suffix + 1, "0123456789");
+        fraction = g_ascii_strtod(text + digits, NULL);
+    }
+    errno = 0;
+    whole = g_ascii_strtoull(text, NULL, 10);
+    return digits > 0 && !errno && parse_suffix(suffix, &shift) &&
+           scale(whole, fraction, shift, value);
 }
 
 bool mig_options_set_text(MigOptions *values, const MigOption *option,

@@ -178,13 +178,14 @@ static bool load_subsection(Stream *s, const MigVMState *state, void *data,
         return false;
     }
     i = find_subsection(state, name);
-    if (i < 0 || (*seen & UINT64_C(1) << i)) {
+    if (i < 0 || (*seen >> i & 1)) {
         g_autofree char *shown = g_strescape(name, NULL);
 
         stream_bad(s, errp, "%s subsection '%s' of '%s'",
                    i < 0 ? "unknown" : "second", shown, state->name);
         return false;
     }
+    g_assert(i < 64);
     *seen |= UINT64_C(1) << i;
     return vmstate_load(s, state->subsections[i], data, version, errp);
 }

@@ -204,6 +204,22 @@ static void test_abort_early(void)
     io_channel_free(ends[1]);
 }
 
+/* A stream that takes no notice of its cancellable. */
+static void test_abort_memory(void)
+{
+    g_autoptr(GInputStream) in =
+        g_memory_input_stream_new_from_data("x", 1, NULL);
+    IoChannel *channel = io_channel_new("memory", in, NULL);
+    g_autoptr(GError) err = NULL;
+    size_t nread;
+    char buf[1];
+
+    io_channel_abort(channel);
+    g_assert_false(io_channel_read(channel, buf, 1, &nread, &err));
+    g_assert_error(err, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+    io_channel_free(channel);
+}
+
 static void check_accept_cancel(const char *uri)
 {
     g_autoptr(GCancellable) cancel = g_cancellable_new();
@@ -383,6 +399,7 @@ static const ChannelTest tests[] = {
     { "abort/fifo", test_abort_fifo },
     { "abort/both", test_abort_both },
     { "abort/early", test_abort_early },
+    { "abort/memory", test_abort_memory },
     { "abort/accept", test_cancel_accept },
     { "abort/connect", test_cancel_connect },
     { "abort/cancelled-before", test_cancelled_before },
