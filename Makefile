@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# A thin front to meson.  BUILD=folder builds elsewhere.
+# A thin front to meson.  BUILD=folder builds elsewhere; PREFIX=folder, at the
+# first make, and DESTDIR=folder say where to install.
 BUILD ?= build
 
 all: $(BUILD)/build.ninja
@@ -7,7 +8,7 @@ all: $(BUILD)/build.ninja
 
 $(BUILD)/build.ninja:
 	scripts/setup
-	meson setup $(BUILD)
+	meson setup $(if $(PREFIX),--prefix=$(PREFIX)) $(BUILD)
 
 demo: all
 	tests/demo.py $(BUILD)

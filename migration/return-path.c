@@ -27,8 +27,9 @@ struct ReturnPath {
     pthread_t thread;
 
     pthread_mutex_t lock;
-    pthread_cond_t changed; /* ended was set */
+    pthread_cond_t changed; /* answered or ended was set */
     bool ended;      /* lock: no more will come */
+    bool answered;   /* lock: a PONG has come */
     bool wants_go;   /* lock */
     bool all_sent;   /* lock: SHUT 0 can be true */
     GError *error;   /* lock: NULL when it ended in success */
@@ -43,11 +44,13 @@ static bool get_pong(ReturnPath *rp, GError **errp)
     if (!stream_get_be32(rp->stream, &value, errp)) {
         return false;
     }
+    pthread_mutex_lock(&rp->lock);
+    rp->answered = true;
     if ((value & WIRE_FERRY_MASK) == WIRE_FERRY_FEATURES) {
-        pthread_mutex_lock(&rp->lock);
         rp->wants_go = value & WIRE_FERRY_HANDOVER;
-        pthread_mutex_unlock(&rp->lock);
     }
+    pthread_cond_broadcast(&rp->changed);
+    pthread_mutex_unlock(&rp->lock);
     return true;
 }
 
@@ -165,6 +168,22 @@ ReturnPath *return_path_new(IoChannel *channel, RateLimit *limit,
         return NULL;
     }
     return rp;
+}
+
+bool return_path_wait_answer(ReturnPath *rp, GError **errp)
+{
+    bool answered;
+
+    pthread_mutex_lock(&rp->lock);
+    while (!rp->answered && !rp->ended) {
+        pthread_cond_wait(&rp->changed, &rp->lock);
+    }
+    answered = rp->answered;
+    if (!answered && errp) {
+        *errp = g_error_copy(rp->error);
+    }
+    pthread_mutex_unlock(&rp->lock);
+    return answered;
 }
 
 void return_path_expect_shut(ReturnPath *rp)

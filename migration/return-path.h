@@ -21,6 +21,10 @@ typedef struct ReturnPath ReturnPath;
 ReturnPath *return_path_new(IoChannel *channel, RateLimit *limit,
                             GError **errp);
 
+/* Wait until the destination has answered a PING; false when it fails, goes
+ * away, or the channel is aborted. */
+bool return_path_wait_answer(ReturnPath *rp, GError **errp);
+
 /* The end of the stream is about to be sent: from now on, and not before, the
  * destination may say that it has loaded everything. */
 void return_path_expect_shut(ReturnPath *rp);

@@ -130,7 +130,10 @@ static bool source_begin(Source *s, GError **errp)
     put_ram_header(s, WIRE_START);
     ram_save_setup(s->ram);
     section_put_footer(s->stream, RAM_SECTION);
-    return stream_flush(s->stream, errp);
+    /* A destination that does not answer must not cost the guest a stop: the
+     * channel may take everything without anybody reading it. */
+    return stream_flush(s->stream, errp) &&
+           (!s->rp || return_path_wait_answer(s->rp, errp));
 }
 
 /* Precopy */

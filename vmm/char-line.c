@@ -31,6 +31,7 @@ struct CharLine {
     ChardevListener *listener;
     GSocketConnection *client; /* main thread */
     int file;                  /* to be closed, or -1 */
+    bool input_wanted;         /* the guest runs; the bus's lock */
     pthread_mutex_t lock;      /* protects all that follows */
     int in_fd, out_fd;         /* -1: nobody there */
     GSource *in_source, *out_source;
@@ -92,15 +93,16 @@ static void line_has_room(void *opaque)
     CharLine *line = opaque;
 
     pthread_mutex_lock(&line->lock);
-    if (line->in_fd >= 0 && !line->in_source) {
+    if (line->input_wanted && line->in_fd >= 0 && !line->in_source) {
         line->in_source = watch_fd(line, line->in_fd, G_IO_IN, on_readable);
     }
     pthread_mutex_unlock(&line->lock);
 }
 
-void char_line_start_input(CharLine *line)
+void char_line_want_input(CharLine *line, bool wanted)
 {
     pthread_mutex_lock(&line->bus->lock);
+    line->input_wanted = wanted;
     line_has_room(line);
     pthread_mutex_unlock(&line->bus->lock);
 }
@@ -135,53 +137,47 @@ static void end_input(CharLine *line)
     pthread_mutex_unlock(&line->lock);
 }
 
-/* How much the guest can take; 0: and stopped reading. */
-static unsigned room_or_stop(CharLine *line)
+/*
+ * Read as much as the guest can take and give it that, all under the bus's
+ * lock: a guest that has been stopped gets nothing more, and nothing that was
+ * read is lost.  False when nothing is to be read now.
+ */
+static bool read_for_guest_locked(CharLine *line, int fd, ssize_t *n)
 {
-    unsigned room;
+    uint8_t data[SERIAL_FIFO_SIZE];
+    unsigned room = serial_room(line->bus->serial);
 
-    pthread_mutex_lock(&line->bus->lock);
-    room = serial_room(line->bus->serial);
-    if (room == 0) {
-        pthread_mutex_lock(&line->lock);
-        drop_source(&line->in_source);
-        pthread_mutex_unlock(&line->lock);
+    if (!line->input_wanted || room == 0) {
+        return false;
     }
-    pthread_mutex_unlock(&line->bus->lock);
-    return room;
-}
-
-static void give_to_guest(CharLine *line, const uint8_t *data, size_t size)
-{
-    size_t i;
-
-    pthread_mutex_lock(&line->bus->lock);
-    for (i = 0; i < size && serial_room(line->bus->serial) > 0; i++) {
+    do {
+        *n = read(fd, data, MIN(room, sizeof(data)));
+    } while (*n < 0 && errno == EINTR);
+    for (ssize_t i = 0; i < *n; i++) {
         serial_receive(line->bus->serial, data[i]);
     }
-    pthread_mutex_unlock(&line->bus->lock);
+    return true;
 }
 
 static gboolean on_readable(int fd, GIOCondition condition, void *opaque)
 {
     CharLine *line = opaque;
-    uint8_t data[SERIAL_FIFO_SIZE];
-    unsigned room = room_or_stop(line);
-    ssize_t n;
+    bool more, ended;
+    ssize_t n = 0;
 
-    if (room == 0) {
-        return G_SOURCE_REMOVE;
+    pthread_mutex_lock(&line->bus->lock);
+    more = read_for_guest_locked(line, fd, &n);
+    ended = more && (n == 0 || (n < 0 && errno != EAGAIN));
+    if (!more) {
+        pthread_mutex_lock(&line->lock);
+        drop_source(&line->in_source);
+        pthread_mutex_unlock(&line->lock);
     }
-    n = read(fd, data, room);
-    if (n < 0 && (errno == EINTR || errno == EAGAIN)) {
-        return G_SOURCE_CONTINUE;
-    }
-    if (n <= 0) {
+    pthread_mutex_unlock(&line->bus->lock);
+    if (ended) {
         end_input(line);
-        return G_SOURCE_REMOVE;
     }
-    give_to_guest(line, data, n);
-    return G_SOURCE_CONTINUE;
+    return more && !ended ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
 }
 
 static bool can_write(int fd)
@@ -249,7 +245,9 @@ static void on_connected(void *opaque, GSocketConnection *connection)
     chardev_listener_set_open(line->listener, false);
     line->client = g_object_ref(connection);
     set_fds(line, fd, fd);
-    char_line_start_input(line);
+    pthread_mutex_lock(&line->bus->lock);
+    line_has_room(line);
+    pthread_mutex_unlock(&line->bus->lock);
 }
 
 static bool open_chardev(CharLine *line, const Chardev *chardev, GError **errp)

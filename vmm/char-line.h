@@ -20,8 +20,9 @@ typedef struct CharLine CharLine;
 /* bus, whose serial port it initializes, must outlive it. */
 CharLine *char_line_new(const Chardev *chardev, PortBus *bus, GError **errp);
 
-/* The guest runs: read what there is for it. */
-void char_line_start_input(CharLine *line);
+/* The guest runs, or does not any more: read what there is for it, or leave it
+ * where it is.  After a "no" the serial port is not touched from here. */
+void char_line_want_input(CharLine *line, bool wanted);
 
 /* Write out what is buffered, as far as that is possible at once.  From any
  * thread. */

@@ -6,10 +6,13 @@
 #include <gio/gunixsocketaddress.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "io/uri.h"
 #include "migration/error.h"
+
+#define SOCKET_PATH_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
 
 struct ChardevListener {
     GSocketService *service;
@@ -78,6 +81,10 @@ static bool parse_parts(Chardev *chardev, char **parts, GError **errp)
     if (is_unix || g_str_has_prefix(what, "file:")) {
         if (what[5] == '\0') {
             return bad_chardev("no path in", what, errp);
+        }
+        if (is_unix && strlen(what + 5) > SOCKET_PATH_MAX) {
+            return bad_chardev("a socket's path has at most 107 bytes, not",
+                               what + 5, errp);
         }
         chardev->kind = is_unix ? CHARDEV_UNIX : CHARDEV_FILE;
         chardev->path = g_strdup(what + 5);

@@ -46,6 +46,7 @@ typedef struct ScanArg {
 #define SCAN_CHECK_WPASYNC 2u
 #define PAGE_WRITTEN       2u
 
+#define PROTECT_SLICE (UINT64_C(1) << 30)
 #define REGIONS_PER_SCAN 1024
 
 static bool fail_errno(const char *what, GError **errp)
@@ -146,19 +147,38 @@ static struct uffdio_range range_of(const GuestRam *ram)
     };
 }
 
+/* In slices, between which the process can be killed: the kernel does not look
+ * while it is at one, and a page never used takes it time too. */
+static bool protect(const DirtyPagemap *log, const GuestRam *ram)
+{
+    uint64_t at;
+
+    for (at = 0; at < ram->size; at += PROTECT_SLICE) {
+        struct uffdio_writeprotect slice = {
+            .range = {
+                .start = (uintptr_t)ram->host + at,
+                .len = MIN(PROTECT_SLICE, ram->size - at),
+            },
+            .mode = UFFDIO_WRITEPROTECT_MODE_WP,
+        };
+
+        if (ioctl(log->uffd, UFFDIO_WRITEPROTECT, &slice) < 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool dirty_pagemap_start(DirtyPagemap *log, const GuestRam *ram, GError **errp)
 {
     struct uffdio_register reg = {
         .range = range_of(ram), .mode = UFFDIO_REGISTER_MODE_WP,
     };
-    struct uffdio_writeprotect protect = {
-        .range = range_of(ram), .mode = UFFDIO_WRITEPROTECT_MODE_WP,
-    };
 
     if (ioctl(log->uffd, UFFDIO_REGISTER, &reg) < 0) {
         return fail_errno("register", errp);
     }
-    if (ioctl(log->uffd, UFFDIO_WRITEPROTECT, &protect) < 0) {
+    if (!protect(log, ram)) {
         fail_errno("write-protect", errp);
         dirty_pagemap_stop(log, ram);
         return false;

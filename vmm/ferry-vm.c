@@ -2,10 +2,12 @@
 /*
  * ferry-vm: arguments, machine, monitors, and the main loop that serves them.
  */
+#include <fcntl.h>
 #include <glib-unix.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "monitor/monitor.h"
 #include "vmm/chardev.h"
@@ -135,12 +137,27 @@ static int run_or_help(const VmArgs *args, GError **errp)
     return run(args, errp);
 }
 
+/* A standard descriptor that was closed would be the next one to be opened,
+ * and then be read or written by who means standard input or output. */
+static void fill_standard_fds(void)
+{
+    int fd;
+
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd > STDERR_FILENO) {
+        close(fd);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_autoptr(GError) err = NULL;
     VmArgs args;
     int status = -1;
 
+    fill_standard_fds();
     signal(SIGPIPE, SIG_IGN);
     if (vm_args_parse(&args, argc, argv, &err)) {
         status = run_or_help(&args, &err);

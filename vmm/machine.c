@@ -88,7 +88,7 @@ static void start_guest(Machine *machine)
 {
     set_clock(machine, true);
     accel_start(machine->accel);
-    char_line_start_input(machine->line);
+    char_line_want_input(machine->line, true);
     machine_post(machine, emit, "RESUME");
 }
 
@@ -96,6 +96,7 @@ static void stop_guest(Machine *machine)
 {
     accel_stop(machine->accel);
     set_clock(machine, false);
+    char_line_want_input(machine->line, false);
     char_line_flush(machine->line);
     machine_post(machine, emit, "STOP");
 }
@@ -145,6 +146,11 @@ static bool load_kernel(Machine *machine, uint64_t *entry, GError **errp)
     g_autoptr(GError) err = NULL;
     size_t size;
 
+    if (!g_file_test(path, G_FILE_TEST_IS_REGULAR)) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_HOST,
+                    "-kernel: '%s' is not a file", path);
+        return false;
+    }
     if (!g_file_get_contents(path, &image, &size, &err)) {
         g_set_error(errp, MIG_ERROR, MIG_ERROR_HOST, "-kernel: %s",
                     err->message);
@@ -293,8 +299,14 @@ bool machine_launch(Machine *machine, GError **errp)
     const char *incoming = machine->args->incoming;
 
     if (incoming) {
-        return strcmp(incoming, "defer") == 0 ||
-               machine_incoming_start(machine, incoming, errp);
+        if (strcmp(incoming, "defer") == 0) {
+            return true;
+        }
+        if (!machine_incoming_start(machine, incoming, errp)) {
+            g_prefix_error(errp, "-incoming %s: ", incoming);
+            return false;
+        }
+        return true;
     }
     if (!machine->args->paused) {
         pthread_mutex_lock(&machine->lock);

@@ -13,7 +13,7 @@
 
 #define MIB             (UINT64_C(1) << 20)
 #define RAM_SIZE_MIN    (2 * MIB)
-#define RAM_SIZE_MAX    (UINT64_C(1) << 46)
+#define RAM_SIZE_MAX    (UINT64_C(1) << 40)
 #define RAM_DEFAULT_MIB 128
 #define CPUS_MAX        64
 
@@ -58,7 +58,7 @@ static bool set_memory(VmArgs *args, const char *value, GError **errp)
     if (!g_ascii_isdigit(value[0]) || shift < 0 ||
         n > RAM_SIZE_MAX >> shift || n << shift < RAM_SIZE_MIN ||
         (n << shift) % MIG_PAGE_SIZE) {
-        return bad_value("a size of 2M to 64T in whole pages (4K), with a "
+        return bad_value("a size of 2M to 1T in whole pages (4K), with a "
                          "suffix K, M, G or T (none: M)", errp);
     }
     args->ram_size = n << shift;

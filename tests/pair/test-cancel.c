@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Cancelled at any moment, the guest runs on at the source. */
 #include <glib.h>
+#include <sched.h>
 
 #include "tests/lib/pair.h"
 
@@ -104,6 +105,47 @@ static void test_too_late(void)
     pair_free(pair);
 }
 
+/* The answer to the source's first PING. */
+static void answer(IoChannel *channel)
+{
+    static const uint8_t pong[] = { 0, 2, 0, 4, 'F', 'R', 'Y', '1' };
+
+    g_assert_true(io_channel_writev(channel,
+                                    &(GOutputVector){ pong, sizeof(pong) }, 1,
+                                    NULL));
+}
+
+/* A destination that takes everything and never answers costs the guest
+ * nothing: no page is sent, and it is not stopped. */
+static void test_no_answer(void)
+{
+    for (unsigned i = 0; i < 50; i++) {
+        static const uint64_t pages[] = { 8 };
+        FakeHost *host = fake_host_new(pages, 1);
+        IoChannel *ends[2];
+        MigOptions options;
+        Migration *m;
+        uint8_t buf[4096];
+        size_t nread;
+
+        mig_options_init(&options);
+        host->running = true;
+        g_assert_true(io_channel_pair(ends, NULL));
+        m = mig_new(&fake_mig_host, host, &options);
+        g_assert_true(mig_send(m, ends[0], NULL));
+        g_assert_true(io_channel_read(ends[1], buf, sizeof(buf), &nread,
+                                      NULL));
+        sched_yield();
+        mig_cancel(m);
+        g_assert_false(mig_wait(m, NULL));
+        g_assert_cmpuint(host->passes, ==, 0);
+        g_assert_cmpuint(fake_host_calls(host, FAKE_VM_STOP), ==, 0);
+        mig_free(m);
+        io_channel_free(ends[1]);
+        fake_host_free(host);
+    }
+}
+
 /* A source whose peer does not read is blocked in a write. */
 static void test_blocked_write(void)
 {
@@ -114,6 +156,7 @@ static void test_blocked_write(void)
     GError *err = NULL;
 
     g_assert_true(io_channel_pair(ends, &err));
+    answer(ends[1]);
     pair->src = mig_new(&fake_mig_host, pair->src_host, &pair->options);
     g_assert_true(mig_send(pair->src, ends[0], &err));
     /* It has begun to write, and there is more than the channel takes. */
@@ -137,6 +180,7 @@ static void test_rate_limit(void)
     GError *err = NULL;
 
     g_assert_true(io_channel_pair(ends, &err));
+    answer(ends[1]);
     pair_set(pair, MIG_OPT_MAX_BANDWIDTH, 1);
     pair->src = mig_new(&fake_mig_host, pair->src_host, &pair->options);
     g_assert_true(mig_send(pair->src, ends[0], &err));
@@ -224,6 +268,7 @@ int main(int argc, char **argv)
         g_test_add_data_func(path, &cases[i], test_case);
     }
     g_test_add_func("/cancel/too-late", test_too_late);
+    g_test_add_func("/cancel/no-answer", test_no_answer);
     g_test_add_func("/cancel/blocked-write", test_blocked_write);
     g_test_add_func("/cancel/rate-limit", test_rate_limit);
     g_test_add_func("/cancel/accept", test_accept);

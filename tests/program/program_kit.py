@@ -6,6 +6,7 @@ guest from one to the other, and checks what tests/guest/ab.c promises: every
 letter arrives exactly once and in order, on whichever serial port, and RAM of
 the stopped guest is that of a guest which has said just these letters.
 """
+import contextlib
 import functools
 import mmap
 import os
@@ -19,7 +20,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
 from ferry_vm import (TIMEOUT, Machine, differing_pages,  # noqa: E402
-                      free_port, wait_until)
+                      wait_until)
 
 BUILD = os.environ.get("FERRY_BUILD", os.path.join(ROOT, "build"))
 FERRY_VM = os.path.join(BUILD, "vmm", "ferry-vm")
@@ -75,6 +76,14 @@ def letters_said(firsts):
     if ahead.strip(bytes([(last + 1) % 256])):
         return set()
     return {last} if ahead else {last, (last - 1) % 256}
+
+
+@contextlib.contextmanager
+def ram_of(vm):
+    """RAM as it is now, or as it becomes while it is being saved."""
+    with open(vm.save_ram(), "rb") as f, \
+            mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ) as ram:
+        yield ram
 
 
 class ProgramTest(unittest.TestCase):
@@ -157,16 +166,18 @@ class ProgramTest(unittest.TestCase):
         expected = (ALPHABET * (len(letters) // 26 + 1))[:len(letters)]
         self.assertEqual(letters, expected)
 
-    def check_stopped(self, *homes):
-        """The guest, stopped in the last of its homes, is as it must be."""
-        path = homes[-1].save_ram()
-
+    def parts(self, *homes):
+        """Each CPU's part: its start and its number of pages."""
         parts = [(int(start, 16), int(pages)) for start, pages
                  in PART.findall(said_by(*homes))]
         self.assertEqual(len(parts), self.cpus)
-        with open(path, "rb") as f, \
-                mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ) as ram:
-            counts = [letters_said(first_bytes(ram, part)) for part in parts]
+        return parts
+
+    def check_stopped(self, *homes):
+        """The guest, stopped in the last of its homes, is as it must be."""
+        with ram_of(homes[-1]) as ram:
+            counts = [letters_said(first_bytes(ram, part))
+                      for part in self.parts(*homes)]
         self.assertTrue(all(counts), counts)
         # The last letters may still be on their way to us.
         wait_until(
@@ -179,9 +190,21 @@ class ProgramTest(unittest.TestCase):
         vm = homes[-1]
         self.assertEqual(vm.status(), "running")
         self.run_on(vm)
+        self.check_all_cpus_run(*homes)
         vm.qmp("stop")
         self.check_stopped(*homes)
         vm.qmp("cont")
+
+    def check_all_cpus_run(self, *homes):
+        """The first page of each part changes; only one CPU has a voice."""
+        def look():
+            with ram_of(homes[-1]) as ram:
+                return [ram[start] for start, _ in self.parts(*homes)]
+
+        before = look()
+        wait_until(lambda: all(then != now for then, now
+                               in zip(before, look())),
+                   "progress of every CPU")
 
     def check_moved(self, src, dst):
         """dst, started with -S, has got what src had; it runs on there."""
