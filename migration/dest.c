@@ -321,18 +321,16 @@ static bool dest_take_over(Dest *d, GError **errp)
     static const PageCounts none;
     Migration *m = d->m;
 
-    if (d->ferry) {
-        if (!skip_description(d, errp) || !tell_loaded(d, errp)) {
-            return false;
-        }
-        if (!wait_for_go(d, errp)) {
-            g_prefix_error(errp, "the source did not hand the guest over: ");
-            return false;
-        }
-        if (!migration_commit(m, errp)) {
-            return false;
-        }
-    } else if (!migration_commit(m, errp) || !tell_loaded(d, errp)) {
+    if (d->ferry && !skip_description(d, errp)) {
+        return false;
+    }
+    /* Who has said that it has the guest cannot be cancelled: the source may
+     * give it up at once. */
+    if (!migration_commit(m, errp) || !tell_loaded(d, errp)) {
+        return false;
+    }
+    if (d->ferry && !wait_for_go(d, errp)) {
+        g_prefix_error(errp, "the source did not hand the guest over: ");
         return false;
     }
     stats_account(m->stats, &none, stream_position(d->stream));
@@ -383,11 +381,13 @@ void *dest_main(void *arg)
 
     if (dest_accept(&d, &err) && dest_load(&d, &err) &&
         dest_take_over(&d, &err)) {
+        migration_conclude(d.m, NULL);
         drain_rest(&d);
     } else {
         tell_failure(&d, err);
+        migration_conclude(d.m, err);
     }
     dest_clean_up(&d);
-    migration_finish(d.m, err);
+    migration_finish(d.m);
     return NULL;
 }

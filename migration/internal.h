@@ -45,7 +45,7 @@ struct Migration {
     MigState state;
     bool started;
     bool cancelled;     /* mig_cancel() came in time */
-    bool committed;     /* too late to cancel: the guest changes hands */
+    bool committed;     /* cannot be cancelled any more */
     bool ended;         /* the thread is about to return */
     bool joined;
     uint64_t downtime_limit_ms;
@@ -76,19 +76,20 @@ IoChannel *migration_open_channel(Migration *m, GError **errp);
 
 /* From here on the migration cannot be cancelled: false when it has been. */
 bool migration_commit(Migration *m, GError **errp);
-void migration_uncommit(Migration *m);
 
 /*
- * The last thing a thread does.  err is NULL when the migration completed and
- * is taken over.  Closes the channel.
+ * The outcome: err is NULL when the migration completed, and is taken over.
+ * Then the last thing that a thread does: close the channel.
  */
-void migration_finish(Migration *m, GError *err);
+void migration_conclude(Migration *m, GError *err);
+void migration_finish(Migration *m);
 
 bool migration_is_cancelled(Migration *m);
 uint64_t migration_downtime_limit_ms(Migration *m);
 void migration_set_total(Migration *m, uint64_t bytes);
 
-/* The guest stops now; the destination has it now. */
+/* The guest stops now; the destination has it now, also when somebody has
+ * just cancelled: that came too late. */
 void migration_mark_stopped(Migration *m);
 void migration_mark_handed_over(Migration *m);
 

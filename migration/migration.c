@@ -50,12 +50,12 @@ static void peer_clear(Peer *peer)
     *peer = (Peer){ 0 };
 }
 
-/* A destination may have the guest and still be listening to a source that
- * does not get to the end. */
-static void stop_listening(Migration *m)
+/* Whoever cannot be cancelled any more may still wait: a source for a command
+ * to end, a destination for GO or for the end of the channel. */
+static void stop_waiting(Migration *m)
 {
     pthread_mutex_lock(&m->lock);
-    if (m->peer.incoming && m->peer.channel) {
+    if (m->committed && m->peer.channel) {
         io_channel_abort(m->peer.channel);
     }
     pthread_mutex_unlock(&m->lock);
@@ -67,7 +67,7 @@ void mig_free(Migration *m)
         return;
     }
     mig_cancel(m);
-    stop_listening(m);
+    stop_waiting(m);
     mig_wait(m, NULL);
     peer_clear(&m->peer);
     g_clear_error(&m->error);
@@ -117,8 +117,23 @@ void migration_set_state(Migration *m, MigState state)
 
 /* Starting */
 
+/* What GIO and the threads report, in the library's own domain. */
+static GError *own_error(GError *err)
+{
+    GError *own;
+
+    if (!err || err->domain == MIG_ERROR) {
+        return err;
+    }
+    own = g_error_new_literal(MIG_ERROR, MIG_ERROR_IO, err->message);
+    g_error_free(err);
+    return own;
+}
+
 static bool start_locked(Migration *m, const Peer *peer, GError **errp)
 {
+    GError *err = NULL;
+
     if (m->started) {
         g_set_error(errp, MIG_ERROR, MIG_ERROR_STATE,
                     "this migration was already started");
@@ -129,9 +144,10 @@ static bool start_locked(Migration *m, const Peer *peer, GError **errp)
     m->started = thread_start(&m->thread, peer->incoming ? "mig/dst"
                                                          : "mig/src",
                               peer->incoming ? dest_main : source_main, m,
-                              errp);
+                              &err);
     if (!m->started) {
         m->peer = (Peer){ 0 };
+        g_propagate_error(errp, own_error(err));
     }
     return m->started;
 }
@@ -190,6 +206,8 @@ IoChannel *migration_open_channel(Migration *m, GError **errp)
 
     if (m->peer.listener) {
         channel = io_listener_accept(m->peer.listener, m->connecting, &err);
+        /* One connection: the next one must not be left waiting for us. */
+        io_listener_free(g_steal_pointer(&m->peer.listener));
     } else if (m->peer.uri) {
         channel = io_channel_connect(m->peer.uri, m->connecting, &err);
     }
@@ -257,13 +275,6 @@ bool migration_commit(Migration *m, GError **errp)
     return ok;
 }
 
-void migration_uncommit(Migration *m)
-{
-    pthread_mutex_lock(&m->lock);
-    m->committed = false;
-    pthread_mutex_unlock(&m->lock);
-}
-
 /* Ending */
 
 static MigState final_state(const Migration *m)
@@ -273,10 +284,8 @@ static MigState final_state(const Migration *m)
                         : MIG_STATE_COMPLETED;
 }
 
-void migration_finish(Migration *m, GError *err)
+void migration_conclude(Migration *m, GError *err)
 {
-    IoChannel *channel;
-
     pthread_mutex_lock(&m->event_lock);
     pthread_mutex_lock(&m->lock);
     g_assert(!(m->cancelled && !err));
@@ -284,14 +293,20 @@ void migration_finish(Migration *m, GError *err)
         g_clear_error(&err);
         cancelled_error(&err);
     }
-    channel = g_steal_pointer(&m->peer.channel);
     m->end_time = clock_now(m->clock);
-    m->error = err;
+    m->error = own_error(err);
     change_state_locked(m, final_state(m));
     pthread_mutex_unlock(&m->event_lock);
+}
 
+void migration_finish(Migration *m)
+{
+    IoChannel *channel;
+
+    pthread_mutex_lock(&m->lock);
+    channel = g_steal_pointer(&m->peer.channel);
+    pthread_mutex_unlock(&m->lock);
     io_channel_free(channel);
-    io_listener_free(g_steal_pointer(&m->peer.listener));
 
     pthread_mutex_lock(&m->lock);
     m->ended = true;
@@ -381,6 +396,8 @@ void migration_mark_handed_over(Migration *m)
 {
     pthread_mutex_lock(&m->lock);
     m->handover_time = clock_now(m->clock);
+    m->committed = true;
+    m->cancelled = false;
     pthread_mutex_unlock(&m->lock);
 }
 

@@ -17,7 +17,11 @@
 #include <string.h>
 
 #include "migration/wire.h"
+#include "util/clock.h"
 #include "util/thread.h"
+
+/* A destination that failed has said so before it closed the channel. */
+#define CAUSE_WAIT NS_PER_S
 
 struct ReturnPath {
     IoChannel *channel;
@@ -63,6 +67,12 @@ static bool get_reason(ReturnPath *rp, uint16_t length, GError **errp)
     }
     g_free(rp->reason);
     rp->reason = g_utf8_make_valid(text, -1);
+    /* It is going to be shown on terminals. */
+    for (char *c = rp->reason; *c; c++) {
+        if (g_ascii_iscntrl(*c)) {
+            *c = ' ';
+        }
+    }
     return true;
 }
 
@@ -207,6 +217,25 @@ bool return_path_wait(ReturnPath *rp, GError **errp)
     }
     pthread_mutex_unlock(&rp->lock);
     return ok;
+}
+
+bool return_path_find_cause(ReturnPath *rp, GError **errp)
+{
+    int64_t deadline = clock_now(&clock_monotonic) + CAUSE_WAIT;
+    bool found;
+
+    pthread_mutex_lock(&rp->lock);
+    while (!rp->ended && clock_now(&clock_monotonic) < deadline) {
+        clock_monotonic.wait(&clock_monotonic, &rp->changed, &rp->lock,
+                             deadline);
+    }
+    found = rp->error && !g_error_matches(rp->error, MIG_ERROR,
+                                          MIG_ERROR_CANCELLED);
+    if (found) {
+        *errp = g_error_copy(rp->error);
+    }
+    pthread_mutex_unlock(&rp->lock);
+    return found;
 }
 
 bool return_path_wants_go(ReturnPath *rp)

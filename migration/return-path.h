@@ -37,6 +37,10 @@ bool return_path_wait(ReturnPath *rp, GError **errp);
  * return_path_wait() has returned. */
 bool return_path_wants_go(ReturnPath *rp);
 
+/* When something else has failed: has the destination said why?  Waits for it
+ * a moment only.  True, and an error, when it has. */
+bool return_path_find_cause(ReturnPath *rp, GError **errp);
+
 /* Stop listening.  The channel is aborted.  NULL is fine. */
 void return_path_free(ReturnPath *rp);
 

@@ -12,15 +12,15 @@
  *     hand over        the destination says that it has everything; from the
  *                      answer on the guest is its
  *
- * Each step fails with an error, and clean_up() is the same whatever was the
- * last that succeeded: where the guest was stopped and not handed over, it
- * runs on.
+ * Each step fails with an error.  Then the guest, where it was stopped, runs on
+ * at once, and clean-up is the same whatever was the last that succeeded.
  *
  * Hand-over.  A destination that has loaded everything says so on the return
  * path, and a Ferry then waits for GO.  Until it is sent the guest can only
  * run here; once it is sent, only there.  Other destinations start the guest
- * when they have loaded it.  Without a return path, all that can be known is
- * that the channel took every byte.
+ * when they have loaded it, so that their answer is the hand-over.  Without a
+ * return path, all that can be known is that the channel took every byte; it
+ * cannot be cancelled while it does.
  */
 #include "migration/internal.h"
 
@@ -36,6 +36,7 @@
 #define RAM_SECTION    1u
 #define FIRST_DEVICE   2u
 #define PAGE_RECORD    (MIG_PAGE_SIZE + 8) /* bytes of a plain page */
+#define ZERO_RECORD    9u                  /* and of a zero page */
 #define SHORTEST_PASS  (10 * NS_PER_MS) /* to measure a rate by */
 
 typedef struct Source {
@@ -152,12 +153,15 @@ static void measure_pass(Source *s, const StatsData *before, int64_t begin)
             after.pages.compressed - before->pages.compressed;
     if (s->pass > 1) {
         pages += zero;
+    } else {
+        /* Pages that were never used.  What gets dirty is like the others. */
+        bytes -= MIN(zero * ZERO_RECORD, bytes);
     }
-    /* The first pass has pages that were never used.  What gets dirty is
-     * like the others. */
     s->bytes_per_page = pages ? (double)bytes / (double)pages : PAGE_RECORD;
     if (length >= SHORTEST_PASS || s->bytes_per_second == 0) {
-        s->bytes_per_second = (double)bytes * NS_PER_S / (double)length;
+        s->bytes_per_second = (double)(after.transferred -
+                                       before->transferred) *
+                              NS_PER_S / (double)length;
     }
 }
 
@@ -272,37 +276,53 @@ static bool source_switch_over(Source *s, GError **errp)
     return true;
 }
 
+/*
+ * Nobody paces these few bytes, and a cancel may still abort them: as long as
+ * the system has not taken all of them, the destination cannot have GO.
+ */
 static bool send_go(Source *s, GError **errp)
 {
     static const PageCounts none;
 
+    stream_set_pacer(s->stream, NULL, NULL);
     section_put_ping(s->stream, WIRE_FERRY_GO);
     if (!stream_flush(s->stream, errp)) {
-        /* The system took nothing of it: the guest is still ours. */
-        migration_uncommit(s->m);
         return false;
     }
     stats_account(s->m->stats, &none, stream_position(s->stream));
     return true;
 }
 
+/* On a one-way channel the destination runs the guest when it has read all. */
+static bool finish_one_way(Source *s, GError **errp)
+{
+    return migration_commit(s->m, errp) &&
+           io_channel_finish(s->channel, errp);
+}
+
 static bool source_hand_over(Source *s, GError **errp)
 {
-    Migration *m = s->m;
-
-    if (!(s->rp ? return_path_wait(s->rp, errp)
-                : io_channel_finish(s->channel, errp)) ||
-        !migration_commit(m, errp)) {
+    if (!(s->rp ? return_path_wait(s->rp, errp) : finish_one_way(s, errp))) {
         return false;
     }
     if (s->rp && return_path_wants_go(s->rp) && !send_go(s, errp)) {
         return false;
     }
-    migration_mark_handed_over(m);
+    migration_mark_handed_over(s->m);
     return true;
 }
 
 /* The end */
+
+/* The guest runs on here; nothing is asked or told before it does. */
+static void source_roll_back(Source *s)
+{
+    Migration *m = s->m;
+
+    if (s->stopped) {
+        m->host->vm_resume(m->opaque);
+    }
+}
 
 /* What made a step fail: where the destination said why, that. */
 static void find_first_cause(Source *s, GError **err)
@@ -316,25 +336,19 @@ static void find_first_cause(Source *s, GError **err)
         !g_error_matches(*err, MIG_ERROR, MIG_ERROR_CANCELLED)) {
         return;
     }
-    if (!return_path_wait(s->rp, &cause) &&
-        !g_error_matches(cause, MIG_ERROR, MIG_ERROR_CANCELLED)) {
+    if (return_path_find_cause(s->rp, &cause)) {
         g_error_free(*err);
         *err = cause;
-    } else {
-        g_clear_error(&cause);
     }
 }
 
-static void source_clean_up(Source *s, bool ok)
+static void source_clean_up(Source *s)
 {
     Migration *m = s->m;
 
     return_path_free(s->rp);
     if (s->logging) {
         m->host->dirty_log_stop(m->opaque);
-    }
-    if (s->stopped && !ok) {
-        m->host->vm_resume(m->opaque);
     }
     ram_save_free(s->ram);
     devices_free(s->devices);
@@ -352,9 +366,11 @@ void *source_main(void *arg)
               source_hand_over(&s, &err);
 
     if (!ok) {
+        source_roll_back(&s);
         find_first_cause(&s, &err);
     }
-    source_clean_up(&s, ok);
-    migration_finish(s.m, err);
+    source_clean_up(&s);
+    migration_conclude(s.m, err);
+    migration_finish(s.m);
     return NULL;
 }

@@ -11,7 +11,8 @@
 
 /*
  * A destination goes from active to completed.  A cancelled migration passes
- * through cancelling, until its threads have noticed and the guest runs on.
+ * through cancelling, until its threads have noticed and the guest runs on; or
+ * until they find that the destination had it already.
  */
 static const unsigned followers[] = {
     [MIG_STATE_NONE] = BIT(MIG_STATE_SETUP),
@@ -22,7 +23,8 @@ static const unsigned followers[] = {
     [MIG_STATE_DEVICE] = BIT(MIG_STATE_COMPLETED) | ENDINGS,
     [MIG_STATE_COMPLETED] = 0,
     [MIG_STATE_FAILED] = 0,
-    [MIG_STATE_CANCELLING] = BIT(MIG_STATE_CANCELLED),
+    [MIG_STATE_CANCELLING] = BIT(MIG_STATE_CANCELLED) |
+                             BIT(MIG_STATE_COMPLETED),
     [MIG_STATE_CANCELLED] = 0,
 };
 

@@ -57,8 +57,9 @@ void pool_release(Pool *pool);
 /* How many jobs are submitted and not yet released. */
 unsigned pool_pending(const Pool *pool);
 
-/* Jobs that no worker has begun are dropped, running ones waited for. NULL is
- * fine. */
+/* Jobs that no worker has begun are dropped, running ones waited for, and those
+ * not collected forgotten: a migration that fails does not empty its pools
+ * first.  NULL is fine. */
 void pool_free(Pool *pool);
 
 #endif

@@ -66,7 +66,8 @@ typedef struct MigHost {
 
     /*
      * RAM blocks and devices.  Called once, at the start; what is returned
-     * stays valid and unchanged until mig_free().  At least one block.
+     * stays valid and unchanged until mig_free().  At least one block.  At a
+     * destination RAM reads as zero, also when it is the second attempt.
      * Devices are saved and loaded while the guest is stopped.
      */
     const MigRamBlock *(*ram_blocks)(void *opaque, size_t *count);
@@ -112,8 +113,10 @@ typedef struct MigHost {
      */
     void (*vm_start)(void *opaque);
 
-    /* Optional.  Any thread of the library; must not block, and must not
-     * call into the same Migration except mig_query(). */
+    /* Optional.  From the library's threads and from inside mig_send*(),
+     * mig_receive*(), mig_cancel() and mig_free(): so it must not take a lock
+     * that the host holds around those.  Must not block, and must not call
+     * into the same Migration except mig_query(). */
     void (*event)(void *opaque, const MigEvent *event);
 } MigHost;
 

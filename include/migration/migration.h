@@ -48,6 +48,7 @@ Migration *mig_new(const MigHost *host, void *opaque,
  * With mig_send_to() the connection is made by the migration's thread, so
  * that a host that does not answer can be cancelled; a failure to connect is
  * a failure of the migration.  mig_receive_from() waits for one connection.
+ * RAM at the destination must read as zero.
  */
 bool mig_send(Migration *m, IoChannel *channel, GError **errp);
 bool mig_send_to(Migration *m, const IoUri *uri, GError **errp);
@@ -57,8 +58,10 @@ bool mig_receive_from(Migration *m, IoListener *listener, GError **errp);
 /*
  * Ask a running migration to end.  Returns at once; the migration ends in
  * cancelled, with the guest running on at the source, or in completed when
- * the guest had already been handed over.  On a handle that was not started,
- * or has ended, it does nothing.
+ * the guest had already been handed over.  It comes too late for a destination
+ * that has said that it has everything, and for a source that has sent
+ * everything over a one-way channel: they do nothing then, as on a handle that
+ * was not started or has ended.
  */
 void mig_cancel(Migration *m);
 
@@ -85,7 +88,7 @@ typedef struct MigRamInfo {
     uint64_t total;       /* bytes of RAM */
     uint64_t duplicate;   /* zero pages */
     uint64_t normal;      /* pages sent as they are */
-    uint64_t dirty_sync_count;  /* times the dirty log was collected */
+    uint64_t dirty_sync_count;  /* looks at what is dirty, the first (all) too */
     uint64_t dirty_pages_rate;  /* pages per second written by the guest */
     uint64_t pages_per_second;  /* pages per second handled, lately */
     uint64_t precopy_bytes;     /* of transferred: with the guest running */

@@ -226,9 +226,7 @@ FakeHost *fake_host_new(const uint64_t *pages, size_t blocks)
 void fake_host_free(FakeHost *host)
 {
     if (host->has_guest) {
-        pthread_mutex_lock(&host->lock);
-        host->guest_ends = true;
-        pthread_mutex_unlock(&host->lock);
+        fake_host_quiet_guest(host);
         pthread_join(host->guest, NULL);
     }
     g_assert_false(host->logging);
@@ -310,9 +308,10 @@ static bool guest_step(FakeHost *host, GRand *rand)
     /* Under the lock, so that a stopped guest does not write. */
     pthread_mutex_lock(&host->lock);
     ends = host->guest_ends;
-    if (host->running) {
+    if (host->running && !ends) {
+        /* Small numbers, so that the page goes on to be compressible. */
         store_word(host->block[block].host + page * MIG_PAGE_SIZE,
-                   g_rand_int(rand));
+                   (uint32_t)g_rand_int_range(rand, 0, 4096));
         if (host->logging) {
             bitmap_set(host->dirty[block], page);
         }
@@ -337,6 +336,13 @@ void fake_host_start_guest(FakeHost *host)
     host->has_guest = true;
     g_assert_cmpint(pthread_create(&host->guest, NULL, guest_main, host), ==,
                     0);
+}
+
+void fake_host_quiet_guest(FakeHost *host)
+{
+    pthread_mutex_lock(&host->lock);
+    host->guest_ends = true;
+    pthread_mutex_unlock(&host->lock);
 }
 
 void fake_host_assert_same(const FakeHost *a, const FakeHost *b)

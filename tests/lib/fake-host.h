@@ -88,6 +88,9 @@ void fake_host_write(FakeHost *host, size_t block, uint64_t page,
 /* A guest that writes all over its RAM, in a thread, whenever it runs. */
 void fake_host_start_guest(FakeHost *host);
 
+/* It writes no more, for good. */
+void fake_host_quiet_guest(FakeHost *host);
+
 /* Compare RAM and device state. */
 void fake_host_assert_same(const FakeHost *a, const FakeHost *b);
 

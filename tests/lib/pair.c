@@ -7,14 +7,19 @@ static const uint64_t pair_pages[FAKE_BLOCKS_MAX] = { 300, 70 };
 
 Pair *pair_new(void)
 {
+    return pair_new_sized(pair_pages);
+}
+
+Pair *pair_new_sized(const uint64_t pages[2])
+{
     Pair *pair = g_new0(Pair, 1);
 
     fake_clock_init(&pair->clock);
     mig_options_init(&pair->options);
     pair_set(pair, MIG_OPT_MAX_BANDWIDTH, 0);
     pair_set(pair, MIG_OPT_COMPRESS_THREADS, 2);
-    pair->src_host = fake_host_new(pair_pages, FAKE_BLOCKS_MAX);
-    pair->dst_host = fake_host_new(pair_pages, FAKE_BLOCKS_MAX);
+    pair->src_host = fake_host_new(pages, FAKE_BLOCKS_MAX);
+    pair->dst_host = fake_host_new(pages, FAKE_BLOCKS_MAX);
     fake_host_fill(pair->src_host, 42);
     pair->src_host->running = true;
     return pair;

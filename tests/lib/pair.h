@@ -19,6 +19,7 @@ typedef struct Pair {
 /* Defaults, but no bandwidth limit and two threads each: a test that is about
  * these sets them. */
 Pair *pair_new(void);
+Pair *pair_new_sized(const uint64_t pages[2]); /* of the two blocks */
 void pair_set(Pair *pair, MigOptionId id, uint64_t value);
 void pair_start(Pair *pair);
 

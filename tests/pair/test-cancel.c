@@ -212,20 +212,38 @@ static void test_accept(void)
     pair_free(pair);
 }
 
+static void *free_it(void *m)
+{
+    mig_free(m);
+    return NULL;
+}
+
+static bool is_cancelling(FakeHost *host)
+{
+    g_autofree char *states = fake_host_states(host);
+
+    return g_str_has_suffix(states, ",cancelling");
+}
+
 /* Free without a word cancels too. */
 static void test_free(void)
 {
     Stop stop = { .point = FAKE_LOG_COLLECT, .nth = 1 };
     Pair *pair = pair_new();
+    pthread_t thread;
 
     gate_init(&stop.gate);
     pair->src_host->hook = stop_hook;
     pair->src_host->hook_data = &stop;
     pair_start(pair);
     gate_await(&stop.gate);
-    mig_cancel(pair->src);
+    g_assert_cmpint(pthread_create(&thread, NULL, free_it, pair->src), ==, 0);
+    pair->src = NULL;
+    while (!is_cancelling(pair->src_host)) {
+        sched_yield();
+    }
     gate_release(&stop.gate);
-    mig_free(g_steal_pointer(&pair->src));
+    pthread_join(thread, NULL);
     g_assert_true(fake_host_running(pair->src_host));
     gate_destroy(&stop.gate);
     pair_free(pair);

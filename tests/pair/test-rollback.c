@@ -4,7 +4,10 @@
  * the source, and both sides can say why.
  */
 #include <glib.h>
+#include <sched.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "migration/wire.h"
 #include "tests/lib/pair.h"
@@ -89,10 +92,14 @@ static void test_other_ram(void)
 typedef enum {
     CUT_BEFORE_SHUT, /* the source does not hear that it was loaded */
     CUT_BEFORE_GO,   /* the destination does not hear that it may run */
+    /* Nothing is cut, but somebody cancels while SHUT is on its way. */
+    CANCEL_SRC,
+    CANCEL_DST,
 } Cut;
 
 typedef struct Proxy {
     Cut cut;
+    Pair *pair;
     IoChannel *src;  /* the source's other end */
     IoChannel *dst;  /* the destination's other end */
     bool cut_now;    /* atomic */
@@ -136,9 +143,14 @@ static void *forward_return_path(void *arg)
     while (forward(proxy->dst, NULL, message, sizeof(message), &nread)) {
         g_assert_cmpuint(nread, ==, sizeof(message));
         if (load_be16(message) == WIRE_RP_SHUT) {
-            __atomic_store_n(&proxy->cut_now, true, __ATOMIC_SEQ_CST);
+            __atomic_store_n(&proxy->cut_now, proxy->cut <= CUT_BEFORE_GO,
+                             __ATOMIC_SEQ_CST);
             if (proxy->cut == CUT_BEFORE_SHUT) {
                 break;
+            }
+            if (proxy->cut >= CANCEL_SRC) {
+                mig_cancel(proxy->cut == CANCEL_SRC ? proxy->pair->src
+                                                    : proxy->pair->dst);
             }
         }
         io_channel_writev(proxy->src, &(GOutputVector){ message, nread }, 1,
@@ -151,19 +163,19 @@ static void *forward_return_path(void *arg)
 static void run_proxied(Pair *pair, Cut cut)
 {
     IoChannel *left[2], *right[2];
-    Proxy proxy = { .cut = cut };
+    Proxy proxy = { .cut = cut, .pair = pair };
     pthread_t thread[2];
 
     g_assert_true(io_channel_pair(left, NULL));
     g_assert_true(io_channel_pair(right, NULL));
     proxy.src = left[1];
     proxy.dst = right[0];
+    pair->src = mig_new(&fake_mig_host, pair->src_host, &pair->options);
+    pair->dst = mig_new(&fake_mig_host, pair->dst_host, &pair->options);
     g_assert_cmpint(pthread_create(&thread[0], NULL, forward_stream, &proxy),
                     ==, 0);
     g_assert_cmpint(pthread_create(&thread[1], NULL, forward_return_path,
                                    &proxy), ==, 0);
-    pair->src = mig_new(&fake_mig_host, pair->src_host, &pair->options);
-    pair->dst = mig_new(&fake_mig_host, pair->dst_host, &pair->options);
     g_assert_true(mig_receive(pair->dst, right[1], NULL));
     g_assert_true(mig_send(pair->src, left[0], NULL));
     mig_wait(pair->src, NULL);
@@ -196,6 +208,192 @@ static void test_cut_before_go(void)
     g_assert_false(mig_wait(pair->dst, NULL));
     g_assert_false(fake_host_running(pair->dst_host));
     assert_says(pair->dst, "did not hand the guest over");
+    pair_free(pair);
+}
+
+/* The source is cancelled before it has heard: it keeps the guest. */
+static void test_cancel_source_at_shut(void)
+{
+    Pair *pair = pair_new();
+
+    run_proxied(pair, CANCEL_SRC);
+    pair_assert_stayed(pair, MIG_STATE_CANCELLED);
+    pair_free(pair);
+}
+
+/* A destination that has said that it has the guest cannot be cancelled: the
+ * source may have given it up. */
+static void test_cancel_destination_at_shut(void)
+{
+    Pair *pair = pair_new();
+
+    run_proxied(pair, CANCEL_DST);
+    pair_assert_moved(pair);
+    pair_free(pair);
+}
+
+/*
+ * A peer made of a bare socket: the source's end is a channel.
+ */
+static const uint8_t pong[] = { 0, 2, 0, 4, 'F', 'R', 'Y', '1' };
+static const uint8_t wants_go[] = { 0, 2, 0, 4, 0x46, 0x46, 0, 1 };
+static const uint8_t shut[] = { 0, 1, 0, 4, 0, 0, 0, 0 };
+
+static void start_to_socket(Pair *pair, int *peer)
+{
+    g_autofree char *text = NULL;
+    g_autoptr(IoUri) uri = NULL;
+    int fd[2];
+
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), ==, 0);
+    text = g_strdup_printf("fd:%d", fd[0]);
+    uri = io_uri_parse(text, NULL);
+    *peer = fd[1];
+    pair->src = mig_new(&fake_mig_host, pair->src_host, &pair->options);
+    g_assert_true(mig_send_to(pair->src, uri, NULL));
+}
+
+static void say(int peer, const uint8_t *message)
+{
+    g_assert_cmpint(write(peer, message, 8), ==, 8);
+}
+
+/* What a source sends on a one-way channel. */
+static GBytes *recorded_stream(void)
+{
+    g_autoptr(GOutputStream) out = g_memory_output_stream_new_resizable();
+    Pair *pair = pair_new();
+
+    pair->src = mig_new(&fake_mig_host, pair->src_host, &pair->options);
+    g_assert_true(mig_send(pair->src, io_channel_new("memory", NULL, out),
+                           NULL));
+    g_assert_true(mig_wait(pair->src, NULL));
+    pair_free(pair);
+    g_output_stream_close(out, NULL, NULL);
+    return g_memory_output_stream_steal_as_bytes(
+        G_MEMORY_OUTPUT_STREAM(out));
+}
+
+/* The system does not take GO: the guest is still the source's. */
+static void test_go_refused(void)
+{
+    /* With a return path there are two commands more. */
+    g_autoptr(GBytes) stream = recorded_stream();
+    size_t left = g_bytes_get_size(stream) + 5 + 9;
+    Pair *pair = pair_new();
+    uint8_t buf[4096];
+    int peer;
+
+    start_to_socket(pair, &peer);
+    say(peer, pong);
+    say(peer, wants_go);
+    while (left) {
+        ssize_t n = read(peer, buf, MIN(left, sizeof(buf)));
+
+        g_assert_cmpint(n, >, 0);
+        left -= (size_t)n;
+    }
+    g_assert_cmpint(shutdown(peer, SHUT_RD), ==, 0);
+    say(peer, shut);
+    g_assert_false(mig_wait(pair->src, NULL));
+    g_assert_true(fake_host_running(pair->src_host));
+    g_assert_cmpuint(fake_host_calls(pair->src_host, FAKE_VM_RESUME), ==, 1);
+    close(peer);
+    pair_free(pair);
+}
+
+/* A peer that does not read any more, but does not say so either: the guest
+ * does not wait for the reason. */
+static bool stop_reading(FakeHost *host, FakePoint point, unsigned nth,
+                         GError **errp)
+{
+    if (point == FAKE_PRE_SAVE) {
+        g_assert_cmpint(shutdown(*(int *)host->hook_data, SHUT_RD), ==, 0);
+    }
+    return true;
+}
+
+static void *read_all(void *arg)
+{
+    uint8_t buf[4096];
+
+    while (read(*(int *)arg, buf, sizeof(buf)) > 0) {
+        continue;
+    }
+    return NULL;
+}
+
+static void test_half_closed(void)
+{
+    Pair *pair = pair_new();
+    pthread_t reader;
+    int peer;
+
+    pair->src_host->hook = stop_reading;
+    pair->src_host->hook_data = &peer;
+    start_to_socket(pair, &peer);
+    say(peer, pong);
+    g_assert_cmpint(pthread_create(&reader, NULL, read_all, &peer), ==, 0);
+    g_assert_false(mig_wait(pair->src, NULL));
+    g_assert_true(fake_host_running(pair->src_host));
+    pthread_join(reader, NULL);
+    close(peer);
+    pair_free(pair);
+}
+
+/* A source that is not Ferry may send no vmdescription, and leave the channel
+ * open: the guest runs, and that is what the destination says. */
+static void test_open_end(void)
+{
+    g_autoptr(GBytes) stream = recorded_stream();
+    size_t size;
+    const uint8_t *bytes = g_bytes_get_data(stream, &size);
+    size_t end = size - 5;
+    Pair *pair = pair_new();
+    IoChannel *ends[2];
+    MigInfo info;
+
+    while (bytes[end] != WIRE_VMDESCRIPTION ||
+           load_be32(bytes + end + 1) != size - end - 5) {
+        end--;
+    }
+    g_assert_true(io_channel_pair(ends, NULL));
+    pair->dst = mig_new(&fake_mig_host, pair->dst_host, &pair->options);
+    g_assert_true(mig_receive(pair->dst, ends[1], NULL));
+    g_assert_true(io_channel_writev(ends[0],
+                                    &(GOutputVector){ bytes, end }, 1, NULL));
+    do {
+        sched_yield();
+        mig_query(pair->dst, &info);
+        mig_info_clear(&info);
+    } while (info.state != MIG_STATE_COMPLETED);
+    g_assert_true(fake_host_running(pair->dst_host));
+    mig_free(g_steal_pointer(&pair->dst));
+    io_channel_free(ends[0]);
+    pair_free(pair);
+}
+
+/* A destination waits for one connection. */
+static void test_one_connection(void)
+{
+    g_autoptr(IoUri) any = io_uri_parse("tcp:127.0.0.1:0", NULL);
+    IoListener *listener = io_listener_new(any, NULL);
+    g_autoptr(IoUri) uri = io_uri_parse(io_listener_address(listener), NULL);
+    Pair *pair = pair_new();
+    IoChannel *first;
+    MigInfo info;
+
+    pair->dst = mig_new(&fake_mig_host, pair->dst_host, &pair->options);
+    g_assert_true(mig_receive_from(pair->dst, listener, NULL));
+    first = io_channel_connect(uri, NULL, NULL);
+    do {
+        sched_yield();
+        mig_query(pair->dst, &info);
+        mig_info_clear(&info);
+    } while (info.state != MIG_STATE_ACTIVE);
+    g_assert_null(io_channel_connect(uri, NULL, NULL));
+    io_channel_free(first);
+    g_assert_false(mig_wait(pair->dst, NULL));
     pair_free(pair);
 }
 
@@ -274,7 +472,6 @@ static void test_ping_one_way(void)
 /* A destination that says it has loaded everything, before it can have. */
 static void test_early_shut(void)
 {
-    static const char shut[] = { 0, 1, 0, 4, 0, 0, 0, 0 };
     Pair *pair = pair_new();
     IoChannel *ends[2];
 
@@ -297,10 +494,12 @@ static void test_exec_fails(void)
 {
     Pair *pair = pair_new();
     g_autoptr(IoUri) uri = io_uri_parse("exec:cat >/dev/null; exit 3", NULL);
+    g_autoptr(GError) err = NULL;
 
     pair->src = mig_new(&fake_mig_host, pair->src_host, &pair->options);
     g_assert_true(mig_send_to(pair->src, uri, NULL));
-    g_assert_false(mig_wait(pair->src, NULL));
+    g_assert_false(mig_wait(pair->src, &err));
+    g_assert_error(err, MIG_ERROR, MIG_ERROR_IO);
     assert_says(pair->src, "status 3");
     g_assert_true(fake_host_running(pair->src_host));
     pair_free(pair);
@@ -341,6 +540,14 @@ int main(int argc, char **argv)
     g_test_add_func("/rollback/other-ram", test_other_ram);
     g_test_add_func("/rollback/cut-before-shut", test_cut_before_shut);
     g_test_add_func("/rollback/cut-before-go", test_cut_before_go);
+    g_test_add_func("/rollback/cancel-source-at-shut",
+                    test_cancel_source_at_shut);
+    g_test_add_func("/rollback/cancel-destination-at-shut",
+                    test_cancel_destination_at_shut);
+    g_test_add_func("/rollback/go-refused", test_go_refused);
+    g_test_add_func("/rollback/half-closed", test_half_closed);
+    g_test_add_func("/rollback/open-end", test_open_end);
+    g_test_add_func("/rollback/one-connection", test_one_connection);
     g_test_add_func("/rollback/ping-one-way", test_ping_one_way);
     g_test_add_func("/rollback/early-shut", test_early_shut);
     g_test_add_func("/rollback/exec-fails", test_exec_fails);

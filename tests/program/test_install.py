@@ -77,17 +77,33 @@ class Install(program_kit.ProgramTest):
             self.output(*shlex.split(CC), "-std=gnu11", "-Wall", "-Werror",
                         "-fsyntax-only", header, *flags)
 
+    def symbols(self, how, path):
+        """What a library defines for others."""
+        lines = self.output("nm", how, "--defined-only", path).splitlines()
+        symbols = [line.split()[2] for line in lines
+                   if len(line.split()) == 3]
+        self.assertIn("mig_new", symbols)
+        return symbols
+
+    def test_static(self):
+        program = os.path.join(self.folder, "embed-static")
+        static = self.find("libferry.a")
+        flags = [f for f in self.flags() if f != "-lferry"]
+        self.output(*shlex.split(CC), "-std=gnu11",
+                    os.path.join(HERE, "embed.c"), "-o", program, static,
+                    *flags, "-ljson-glib-1.0", "-lz", "-lpthread")
+        self.assertRegex(
+            self.output(program, os.path.join(self.folder, "stream")),
+            r"\Amoved by libferry \d+\.\d+\.\d+\n\Z")
+
     def test_exports(self):
         """Nothing but what the installed headers declare."""
         declared = ""
         for path in glob.glob(f"{self.folder}/**/*.h", recursive=True):
             with open(path, encoding="utf-8") as f:
                 declared += f.read()
-        symbols = [line.split()[2] for line in self.output(
-            "nm", "-D", "--defined-only",
-            self.find("libferry.so")).splitlines()]
-        self.assertIn("mig_new", symbols)
-        for symbol in symbols:
+        for symbol in (self.symbols("-D", self.find("libferry.so")) +
+                       self.symbols("-g", self.find("libferry.a"))):
             with self.subTest(symbol):
                 self.assertRegex(symbol, EXPORTED)
                 self.assertRegex(declared, rf"\b{symbol}\(")

@@ -19,7 +19,7 @@ static const char *const table[STATES] = {
     [MIG_STATE_DEVICE] =         ". . . . . + + + .",
     [MIG_STATE_COMPLETED] =      ". . . . . . . . .",
     [MIG_STATE_FAILED] =         ". . . . . . . . .",
-    [MIG_STATE_CANCELLING] =     ". . . . . . . . +",
+    [MIG_STATE_CANCELLING] =     ". . . . . + . . +",
     [MIG_STATE_CANCELLED] =      ". . . . . . . . .",
 };
 
