@@ -8,8 +8,18 @@
  * compression ratio, and cost passes that gain nothing.  The measured rate
  * has everything in it that slows a pass down, the compression's CPU time
  * too; where max-bandwidth has just been lowered below it, that counts.
+ *
+ * Auto-converge.  A guest that dirties more than the threshold allows, in two
+ * passes since the last step, loses CPU time: at first cpu-throttle-initial
+ * per cent, then cpu-throttle-increment more each time.  With tailslow a step
+ * is no larger than what would bring the guest down to the threshold, were
+ * its writing proportional to its CPU time.
  */
 #include "migration/converge.h"
+
+#include <glib.h>
+
+#define PASSES_BEFORE_STEP 2
 
 ConvergeDecision converge_decide(const ConvergeInput *in)
 {
@@ -30,5 +40,33 @@ ConvergeDecision converge_decide(const ConvergeInput *in)
         .switch_over = ms <= (double)in->downtime_limit_ms,
         .expected_downtime_ms = ms < (double)INT64_MAX ? (int64_t)ms
                                                        : INT64_MAX,
+    };
+}
+
+static unsigned throttle_step(const ThrottleInput *in, double allowed)
+{
+    double left = 100.0 - in->percent;
+    double needed = left - left * allowed / (double)in->dirtied_bytes;
+
+    if (in->percent == 0) {
+        return in->initial;
+    }
+    return in->tailslow ? (unsigned)MIN(needed + 0.5, in->increment)
+                        : in->increment;
+}
+
+ThrottleDecision converge_throttle(const ThrottleInput *in)
+{
+    double allowed = (double)in->sent_bytes * in->threshold / 100;
+
+    if ((double)in->dirtied_bytes <= allowed) {
+        return (ThrottleDecision){ in->high_passes, in->percent };
+    }
+    if (in->high_passes + 1 < PASSES_BEFORE_STEP) {
+        return (ThrottleDecision){ in->high_passes + 1, in->percent };
+    }
+    return (ThrottleDecision){
+        .high_passes = 0,
+        .percent = MIN(in->percent + throttle_step(in, allowed), in->max),
     };
 }

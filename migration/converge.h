@@ -21,4 +21,22 @@ typedef struct ConvergeDecision {
 
 ConvergeDecision converge_decide(const ConvergeInput *in);
 
+/* What auto-converge looks at after a pass. */
+typedef struct ThrottleInput {
+    uint64_t dirtied_bytes; /* of stream, that the guest dirtied in the pass */
+    uint64_t sent_bytes;    /* in the same time */
+    unsigned threshold;     /* per cent of sent_bytes that is acceptable */
+    unsigned high_passes;   /* passes before this one that were above it */
+    unsigned percent;       /* what is taken from the guest now; 0: nothing */
+    unsigned initial, increment, max;
+    bool tailslow;
+} ThrottleInput;
+
+typedef struct ThrottleDecision {
+    unsigned high_passes;
+    unsigned percent;
+} ThrottleDecision;
+
+ThrottleDecision converge_throttle(const ThrottleInput *in);
+
 #endif

@@ -215,9 +215,10 @@ static bool load_section(Dest *d, uint8_t type, GError **errp)
 /* Everything up to and including EOF. */
 static bool dest_load(Dest *d, GError **errp)
 {
+    Identity id = { d->m->host->machine, d->m->host->uuid };
     uint8_t type;
 
-    if (!section_get_preamble(d->stream, d->m->host->machine, errp)) {
+    if (!section_get_preamble(d->stream, &id, errp)) {
         return false;
     }
     for (;;) {

@@ -40,16 +40,20 @@ struct Migration {
     pthread_mutex_t event_lock;
 
     pthread_mutex_t lock;
-    pthread_cond_t changed; /* ended was set */
+    pthread_cond_t changed; /* ended, cancelled, continued or peer_failed was
+                             * set */
     /* all below: lock */
     MigState state;
     bool started;
     bool cancelled;     /* mig_cancel() came in time */
+    bool continued;     /* mig_continue() was called in pre-switchover */
+    bool peer_failed;   /* the return path says so */
     bool committed;     /* cannot be cancelled any more */
     bool ended;         /* the thread is about to return */
     bool joined;
     uint64_t downtime_limit_ms;
     uint64_t total_bytes; /* of RAM */
+    unsigned throttle;    /* per cent taken from the guest */
     GError *error;      /* failed: why */
     /* clock readings; 0: not yet */
     int64_t start_time;
@@ -87,6 +91,15 @@ void migration_finish(Migration *m);
 bool migration_is_cancelled(Migration *m);
 uint64_t migration_downtime_limit_ms(Migration *m);
 void migration_set_total(Migration *m, uint64_t bytes);
+
+/* In pre-switchover: wait for mig_continue(); false when cancelled or when
+ * the destination has failed meanwhile. */
+bool migration_wait_continue(Migration *m, GError **errp);
+
+/* The return path's call: wake the thread from whatever it waits for. */
+void migration_peer_failed(void *m);
+
+void migration_set_throttle(Migration *m, unsigned percent);
 
 /* The guest stops now; the destination has it now, also when somebody has
  * just cancelled: that came too late. */

@@ -241,6 +241,7 @@ void mig_cancel(Migration *m)
         return;
     }
     m->cancelled = true;
+    pthread_cond_broadcast(&m->changed);
     if (m->peer.channel) {
         io_channel_abort(m->peer.channel);
     }
@@ -248,6 +249,53 @@ void mig_cancel(Migration *m)
     pthread_mutex_unlock(&m->event_lock);
 
     g_cancellable_cancel(m->connecting);
+    ratelimit_cancel(m->limit);
+}
+
+/* Waiting before the switch-over */
+
+bool mig_continue(Migration *m, MigState state, GError **errp)
+{
+    bool ok;
+
+    pthread_mutex_lock(&m->lock);
+    ok = m->state == state && state == MIG_STATE_PRE_SWITCHOVER;
+    if (ok) {
+        m->continued = true;
+        pthread_cond_broadcast(&m->changed);
+    } else {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_STATE,
+                    "Migration not in expected state: %s",
+                    mig_state_name(m->state));
+    }
+    pthread_mutex_unlock(&m->lock);
+    return ok;
+}
+
+bool migration_wait_continue(Migration *m, GError **errp)
+{
+    bool ok;
+
+    pthread_mutex_lock(&m->lock);
+    while (!m->continued && !m->cancelled && !m->peer_failed) {
+        pthread_cond_wait(&m->changed, &m->lock);
+    }
+    ok = m->continued;
+    pthread_mutex_unlock(&m->lock);
+    if (!ok) {
+        cancelled_error(errp);
+    }
+    return ok;
+}
+
+void migration_peer_failed(void *opaque)
+{
+    Migration *m = opaque;
+
+    pthread_mutex_lock(&m->lock);
+    m->peer_failed = true;
+    pthread_cond_broadcast(&m->changed);
+    pthread_mutex_unlock(&m->lock);
     ratelimit_cancel(m->limit);
 }
 
@@ -382,6 +430,13 @@ void migration_set_total(Migration *m, uint64_t bytes)
 {
     pthread_mutex_lock(&m->lock);
     m->total_bytes = bytes;
+    pthread_mutex_unlock(&m->lock);
+}
+
+void migration_set_throttle(Migration *m, unsigned percent)
+{
+    pthread_mutex_lock(&m->lock);
+    m->throttle = percent;
     pthread_mutex_unlock(&m->lock);
 }
 

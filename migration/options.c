@@ -8,12 +8,48 @@
 #include "migration/error.h"
 
 static const MigOption options[MIG_OPT__COUNT] = {
+    [MIG_OPT_AUTO_CONVERGE] = {
+        .id = MIG_OPT_AUTO_CONVERGE,
+        .name = "auto-converge",
+        .kind = MIG_KIND_CAPABILITY,
+        .max = 1,
+        .help = "slow the guest down when it writes faster than is sent",
+    },
     [MIG_OPT_COMPRESS] = {
         .id = MIG_OPT_COMPRESS,
         .name = "compress",
         .kind = MIG_KIND_CAPABILITY,
         .max = 1,
         .help = "compress pages with a pool of threads",
+    },
+    [MIG_OPT_EVENTS] = {
+        .id = MIG_OPT_EVENTS,
+        .name = "events",
+        .kind = MIG_KIND_CAPABILITY,
+        .max = 1,
+        .help = "tell QMP clients of states and passes",
+    },
+    [MIG_OPT_RETURN_PATH] = {
+        .id = MIG_OPT_RETURN_PATH,
+        .name = "return-path",
+        .kind = MIG_KIND_CAPABILITY,
+        .max = 1,
+        .def = 1,
+        .help = "let the destination answer, where the channel allows it",
+    },
+    [MIG_OPT_PAUSE_BEFORE_SWITCHOVER] = {
+        .id = MIG_OPT_PAUSE_BEFORE_SWITCHOVER,
+        .name = "pause-before-switchover",
+        .kind = MIG_KIND_CAPABILITY,
+        .max = 1,
+        .help = "stop the guest and wait before the switch-over",
+    },
+    [MIG_OPT_VALIDATE_UUID] = {
+        .id = MIG_OPT_VALIDATE_UUID,
+        .name = "validate-uuid",
+        .kind = MIG_KIND_CAPABILITY,
+        .max = 1,
+        .help = "send the guest's UUID for the destination to compare",
     },
     [MIG_OPT_COMPRESS_LEVEL] = {
         .id = MIG_OPT_COMPRESS_LEVEL,
@@ -49,6 +85,49 @@ static const MigOption options[MIG_OPT__COUNT] = {
         .max = 255,
         .def = 2,
         .help = "threads that decompress, at the destination",
+    },
+    [MIG_OPT_THROTTLE_TRIGGER_THRESHOLD] = {
+        .id = MIG_OPT_THROTTLE_TRIGGER_THRESHOLD,
+        .name = "throttle-trigger-threshold",
+        .kind = MIG_KIND_UINT,
+        .min = 1,
+        .max = 100,
+        .def = 50,
+        .help = "auto-converge: per cent of what was sent that may be dirtied",
+    },
+    [MIG_OPT_CPU_THROTTLE_INITIAL] = {
+        .id = MIG_OPT_CPU_THROTTLE_INITIAL,
+        .name = "cpu-throttle-initial",
+        .kind = MIG_KIND_UINT,
+        .min = 1,
+        .max = 99,
+        .def = 20,
+        .help = "auto-converge: per cent of CPU time taken at first",
+    },
+    [MIG_OPT_CPU_THROTTLE_INCREMENT] = {
+        .id = MIG_OPT_CPU_THROTTLE_INCREMENT,
+        .name = "cpu-throttle-increment",
+        .kind = MIG_KIND_UINT,
+        .min = 1,
+        .max = 99,
+        .def = 10,
+        .help = "auto-converge: and more each time it does not help",
+    },
+    [MIG_OPT_CPU_THROTTLE_TAILSLOW] = {
+        .id = MIG_OPT_CPU_THROTTLE_TAILSLOW,
+        .name = "cpu-throttle-tailslow",
+        .kind = MIG_KIND_BOOL,
+        .max = 1,
+        .help = "auto-converge: take no more than is needed at the end",
+    },
+    [MIG_OPT_MAX_CPU_THROTTLE] = {
+        .id = MIG_OPT_MAX_CPU_THROTTLE,
+        .name = "max-cpu-throttle",
+        .kind = MIG_KIND_UINT,
+        .min = 1,
+        .max = 99,
+        .def = 99,
+        .help = "auto-converge: never take more than this",
     },
     [MIG_OPT_MAX_BANDWIDTH] = {
         .id = MIG_OPT_MAX_BANDWIDTH,
@@ -144,6 +223,18 @@ bool mig_options_set(MigOptions *values, const MigOption *option,
         return bad_value(option, errp);
     }
     values->value[option->id] = value;
+    return true;
+}
+
+bool mig_options_check(const MigOptions *values, GError **errp)
+{
+    if (values->value[MIG_OPT_MAX_CPU_THROTTLE] <
+        values->value[MIG_OPT_CPU_THROTTLE_INITIAL]) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
+                    "Parameter 'max_cpu_throttle' expects a value between "
+                    "cpu_throttle_initial and 99");
+        return false;
+    }
     return true;
 }
 

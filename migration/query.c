@@ -70,6 +70,7 @@ void mig_query(Migration *m, MigInfo *info)
         .incoming = m->peer.incoming,
         .compress = m->options.value[MIG_OPT_COMPRESS],
         .expected_downtime_ms = d.expected_downtime_ms,
+        .cpu_throttle = m->throttle,
     };
     if (m->state == MIG_STATE_FAILED) {
         info->error = g_strdup(m->error->message);

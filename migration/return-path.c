@@ -25,7 +25,8 @@
 
 struct ReturnPath {
     IoChannel *channel;
-    RateLimit *limit;
+    void (*failed)(void *opaque);
+    void *opaque;
     Stream *stream;      /* the thread's */
     char *reason;        /* the thread's: what the destination said */
     pthread_t thread;
@@ -149,7 +150,7 @@ static void *return_path_main(void *arg)
     }
     if (err) {
         io_channel_abort(rp->channel);
-        ratelimit_cancel(rp->limit);
+        rp->failed(rp->opaque);
     }
     pthread_mutex_lock(&rp->lock);
     rp->error = err;
@@ -159,13 +160,14 @@ static void *return_path_main(void *arg)
     return NULL;
 }
 
-ReturnPath *return_path_new(IoChannel *channel, RateLimit *limit,
-                            GError **errp)
+ReturnPath *return_path_new(IoChannel *channel, void (*failed)(void *opaque),
+                            void *opaque, GError **errp)
 {
     ReturnPath *rp = g_new0(ReturnPath, 1);
 
     rp->channel = channel;
-    rp->limit = limit;
+    rp->failed = failed;
+    rp->opaque = opaque;
     rp->stream = stream_new(channel);
     pthread_mutex_init(&rp->lock, NULL);
     thread_cond_init(&rp->changed);

@@ -10,16 +10,16 @@
 #include <stdint.h>
 
 #include "io/channel.h"
-#include "migration/ratelimit.h"
 #include "migration/stream.h"
 
 /* Source end: a thread that listens. */
 typedef struct ReturnPath ReturnPath;
 
 /* Start listening.  When the destination fails, or goes away, the channel is
- * aborted and the limit cancelled, so that whoever writes hears of it. */
-ReturnPath *return_path_new(IoChannel *channel, RateLimit *limit,
-                            GError **errp);
+ * aborted and failed(opaque) called from the thread, so that whoever writes,
+ * or waits, hears of it. */
+ReturnPath *return_path_new(IoChannel *channel, void (*failed)(void *opaque),
+                            void *opaque, GError **errp);
 
 /* Wait until the destination has answered a PING; false when it fails, goes
  * away, or the channel is aborted. */

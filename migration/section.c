@@ -6,13 +6,19 @@
 
 #include "migration/wire.h"
 
-void section_put_preamble(Stream *s, const char *machine)
+void section_put_preamble(Stream *s, const Identity *id)
 {
     stream_put_be32(s, WIRE_MAGIC);
     stream_put_be32(s, WIRE_VERSION);
     stream_put_u8(s, WIRE_CONFIGURATION);
-    stream_put_be32(s, (uint32_t)strlen(machine));
-    stream_put_bytes(s, machine, strlen(machine));
+    stream_put_be32(s, (uint32_t)strlen(id->machine));
+    stream_put_bytes(s, id->machine, strlen(id->machine));
+    if (id->uuid) {
+        stream_put_u8(s, WIRE_SUBSECTION);
+        stream_put_name(s, WIRE_CONFIG_UUID);
+        stream_put_be32(s, WIRE_CONFIG_UUID_VERSION);
+        stream_put_bytes(s, id->uuid, WIRE_UUID_SIZE);
+    }
 }
 
 static bool get_header(Stream *s, GError **errp)
@@ -114,7 +120,39 @@ static bool get_page_bits(Stream *s, GError **errp)
     return true;
 }
 
-static bool get_config_subsection(Stream *s, GError **errp)
+static char *uuid_text(const uint8_t *uuid)
+{
+    GString *text = g_string_new(NULL);
+
+    for (unsigned i = 0; i < WIRE_UUID_SIZE; i++) {
+        g_string_append_printf(text, "%s%02x",
+                               i == 4 || i == 6 || i == 8 || i == 10 ? "-"
+                                                                     : "",
+                               uuid[i]);
+    }
+    return g_string_free(text, FALSE);
+}
+
+static bool get_uuid(Stream *s, const uint8_t *local, GError **errp)
+{
+    uint8_t uuid[WIRE_UUID_SIZE];
+
+    if (!stream_get_bytes(s, uuid, sizeof(uuid), errp)) {
+        return false;
+    }
+    if (local && memcmp(uuid, local, sizeof(uuid))) {
+        g_autofree char *theirs = uuid_text(uuid);
+        g_autofree char *ours = uuid_text(local);
+
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_PEER,
+                    "UUID received is %s and local is %s", theirs, ours);
+        return false;
+    }
+    return true;
+}
+
+static bool get_config_subsection(Stream *s, const Identity *id,
+                                  GError **errp)
 {
     g_autofree char *shown = NULL;
     char name[256];
@@ -131,24 +169,24 @@ static bool get_config_subsection(Stream *s, GError **errp)
         return get_page_bits(s, errp);
     }
     if (!strcmp(name, WIRE_CONFIG_UUID)) {
-        return stream_skip(s, WIRE_UUID_SIZE, errp);
+        return get_uuid(s, id->uuid, errp);
     }
     shown = g_strescape(name, NULL);
     stream_bad(s, errp, "unknown configuration subsection '%s'", shown);
     return false;
 }
 
-bool section_get_preamble(Stream *s, const char *machine, GError **errp)
+bool section_get_preamble(Stream *s, const Identity *id, GError **errp)
 {
     uint8_t type;
 
-    if (!get_header(s, errp) || !get_machine(s, machine, errp) ||
+    if (!get_header(s, errp) || !get_machine(s, id->machine, errp) ||
         !stream_peek_u8(s, &type, errp)) {
         return false;
     }
     while (type == WIRE_SUBSECTION) {
         if (!stream_get_u8(s, &type, errp) ||
-            !get_config_subsection(s, errp) ||
+            !get_config_subsection(s, id, errp) ||
             !stream_peek_u8(s, &type, errp)) {
             return false;
         }

@@ -19,10 +19,16 @@ typedef struct SectionHeader {
     uint32_t version;
 } SectionHeader;
 
+/* Who the stream is for. */
+typedef struct Identity {
+    const char *machine;
+    const uint8_t *uuid; /* 16 bytes, or NULL: not sent, not compared */
+} Identity;
+
 /* The header and the configuration section. */
-void section_put_preamble(Stream *s, const char *machine);
-/* False also when the machine or what it needs is not this one. */
-bool section_get_preamble(Stream *s, const char *machine, GError **errp);
+void section_put_preamble(Stream *s, const Identity *id);
+/* False also when machine, UUID or what the source needs are not ours. */
+bool section_get_preamble(Stream *s, const Identity *id, GError **errp);
 
 void section_put_header(Stream *s, const SectionHeader *section);
 void section_put_footer(Stream *s, uint32_t id);

@@ -52,6 +52,7 @@ typedef struct Source {
     bool stopped;       /* the guest is */
     unsigned pass;
     int64_t collected;  /* when the dirty log was collected last */
+    ThrottleDecision throttle;
     /* as measured by the passes so far */
     double bytes_per_page;
     double bytes_per_second;
@@ -67,8 +68,9 @@ static bool source_connect(Source *s, GError **errp)
     }
     s->stream = stream_new(s->channel);
     stream_set_pacer(s->stream, ratelimit_wait, m->limit);
-    if (io_channel_is_two_way(s->channel)) {
-        s->rp = return_path_new(s->channel, m->limit, errp);
+    if (m->options.value[MIG_OPT_RETURN_PATH] &&
+        io_channel_is_two_way(s->channel)) {
+        s->rp = return_path_new(s->channel, migration_peer_failed, m, errp);
         return s->rp != NULL;
     }
     return true;
@@ -113,7 +115,11 @@ static void put_ram_header(Source *s, uint8_t type)
 static bool source_begin(Source *s, GError **errp)
 {
     Migration *m = s->m;
+    Identity id = { .machine = m->host->machine };
 
+    if (m->options.value[MIG_OPT_VALIDATE_UUID]) {
+        id.uuid = m->host->uuid;
+    }
     if (!source_ask_host(s, errp)) {
         return false;
     }
@@ -123,7 +129,7 @@ static bool source_begin(Source *s, GError **errp)
         return false;
     }
     s->collected = clock_now(m->clock);
-    section_put_preamble(s->stream, m->host->machine);
+    section_put_preamble(s->stream, &id);
     if (s->rp) {
         section_put_open_return_path(s->stream);
         section_put_ping(s->stream, WIRE_FERRY_HELLO);
@@ -199,6 +205,43 @@ static bool collect_dirty(Source *s, GError **errp)
     return true;
 }
 
+/* Auto-converge: slow a guest that writes faster than we send. */
+static void adapt_throttle(Source *s, uint64_t sent_bytes)
+{
+    Migration *m = s->m;
+    const uint64_t *value = m->options.value;
+    ThrottleInput in = {
+        .dirtied_bytes = (uint64_t)((double)ram_dirty_pages(s->dirty) *
+                                    s->bytes_per_page),
+        .sent_bytes = sent_bytes,
+        .threshold = (unsigned)value[MIG_OPT_THROTTLE_TRIGGER_THRESHOLD],
+        .high_passes = s->throttle.high_passes,
+        .percent = s->throttle.percent,
+        .initial = (unsigned)value[MIG_OPT_CPU_THROTTLE_INITIAL],
+        .increment = (unsigned)value[MIG_OPT_CPU_THROTTLE_INCREMENT],
+        .max = (unsigned)value[MIG_OPT_MAX_CPU_THROTTLE],
+        .tailslow = value[MIG_OPT_CPU_THROTTLE_TAILSLOW],
+    };
+
+    if (!value[MIG_OPT_AUTO_CONVERGE] || !m->host->throttle) {
+        return;
+    }
+    s->throttle = converge_throttle(&in);
+    if (s->throttle.percent != in.percent) {
+        m->host->throttle(m->opaque, s->throttle.percent);
+        migration_set_throttle(m, s->throttle.percent);
+    }
+}
+
+static void end_throttle(Source *s)
+{
+    if (s->throttle.percent) {
+        s->throttle.percent = 0;
+        s->m->host->throttle(s->m->opaque, 0);
+        migration_set_throttle(s->m, 0);
+    }
+}
+
 static bool source_pass(Source *s, GError **errp)
 {
     Migration *m = s->m;
@@ -215,7 +258,11 @@ static bool source_pass(Source *s, GError **errp)
         return false;
     }
     measure_pass(s, &before, begin);
-    return collect_dirty(s, errp);
+    if (!collect_dirty(s, errp)) {
+        return false;
+    }
+    adapt_throttle(s, stream_position(s->stream) - before.transferred);
+    return true;
 }
 
 static bool source_precopy(Source *s, GError **errp)
@@ -258,8 +305,14 @@ static bool source_switch_over(Source *s, GError **errp)
         g_prefix_error(errp, "cannot stop the guest: ");
         return false;
     }
-    migration_set_state(m, MIG_STATE_DEVICE);
     stats_stopped(m->stats);
+    if (m->options.value[MIG_OPT_PAUSE_BEFORE_SWITCHOVER]) {
+        migration_set_state(m, MIG_STATE_PRE_SWITCHOVER);
+        if (!migration_wait_continue(m, errp)) {
+            return false;
+        }
+    }
+    migration_set_state(m, MIG_STATE_DEVICE);
     if (!collect_dirty(s, errp) || !send_pass(s, WIRE_END, errp) ||
         !devices_save(s->devices, s->stream, FIRST_DEVICE, errp)) {
         return false;
@@ -347,6 +400,7 @@ static void source_clean_up(Source *s)
     Migration *m = s->m;
 
     return_path_free(s->rp);
+    end_throttle(s);
     if (s->logging) {
         m->host->dirty_log_stop(m->opaque);
     }

@@ -29,6 +29,7 @@
 #define WIRE_CONFIG_CAPABILITIES "configuration/capabilities"
 #define WIRE_CONFIG_PAGE_BITS    "configuration/target-page-bits"
 #define WIRE_CONFIG_UUID         "configuration/uuid"
+#define WIRE_CONFIG_UUID_VERSION 1u
 #define WIRE_UUID_SIZE           16
 
 /* Commands, source to destination. */

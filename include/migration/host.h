@@ -64,6 +64,9 @@ typedef struct MigHost {
     /* The machine type, 1..255 bytes.  Both sides must have the same. */
     const char *machine;
 
+    /* The guest's UUID, 16 bytes, or NULL; see capability validate-uuid. */
+    const uint8_t *uuid;
+
     /*
      * RAM blocks and devices.  Called once, at the start; what is returned
      * stays valid and unchanged until mig_free().  At least one block.  At a
@@ -91,6 +94,13 @@ typedef struct MigHost {
     bool (*dirty_log_collect)(void *opaque, size_t block, uint64_t *bitmap,
                               GError **errp);
     void (*dirty_log_stop)(void *opaque);
+
+    /*
+     * Source, optional: with auto-converge, let the guest's CPUs run for
+     * (100 - percent) per cent of the time only; 0: all of it.  Called again
+     * with another value, and with 0 at the end where it was called at all.
+     */
+    void (*throttle)(void *opaque, unsigned percent);
 
     /*
      * Source: stop the guest.  When it returns, nothing writes guest RAM or

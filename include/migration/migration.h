@@ -66,6 +66,13 @@ bool mig_receive_from(Migration *m, IoListener *listener, GError **errp);
 void mig_cancel(Migration *m);
 
 /*
+ * Go on with a migration that waits in state (pre-switchover, with the
+ * capability pause-before-switchover).  MIG_ERROR_STATE, "Migration not in
+ * expected state: active", when it is in another.
+ */
+bool mig_continue(Migration *m, MigState state, GError **errp);
+
+/*
  * Wait until the migration has ended and all its threads are gone.
  * True when it completed.  May be called again.
  */
@@ -112,6 +119,7 @@ typedef struct MigInfo {
     int64_t setup_time_ms;
     int64_t downtime_ms;    /* source, completed: stop to hand-over */
     int64_t expected_downtime_ms; /* source, active; -1 when not known */
+    unsigned cpu_throttle; /* source: per cent taken from the guest; 0: none */
     MigRamInfo ram;
     MigCompressionInfo compression;
     char *error;            /* failed: why, else NULL */

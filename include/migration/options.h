@@ -16,12 +16,22 @@ G_BEGIN_DECLS
 
 typedef enum {
     /* capabilities: on or off, fixed while a migration runs */
+    MIG_OPT_AUTO_CONVERGE,
     MIG_OPT_COMPRESS,
+    MIG_OPT_EVENTS, /* the front ends': the library always tells its host */
+    MIG_OPT_RETURN_PATH,
+    MIG_OPT_PAUSE_BEFORE_SWITCHOVER,
+    MIG_OPT_VALIDATE_UUID,
     /* parameters */
     MIG_OPT_COMPRESS_LEVEL,
     MIG_OPT_COMPRESS_THREADS,
     MIG_OPT_COMPRESS_WAIT_THREAD,
     MIG_OPT_DECOMPRESS_THREADS,
+    MIG_OPT_THROTTLE_TRIGGER_THRESHOLD,
+    MIG_OPT_CPU_THROTTLE_INITIAL,
+    MIG_OPT_CPU_THROTTLE_INCREMENT,
+    MIG_OPT_CPU_THROTTLE_TAILSLOW,
+    MIG_OPT_MAX_CPU_THROTTLE,
     MIG_OPT_MAX_BANDWIDTH,
     MIG_OPT_DOWNTIME_LIMIT,
     MIG_OPT__COUNT
@@ -60,10 +70,18 @@ typedef struct MigOptions {
 
 void mig_options_init(MigOptions *options); /* defaults */
 
-/* Set one option; false and MIG_ERROR_OPTION when value is out of range:
- * "Parameter 'compress_threads' expects a value between 1 and 255". */
+/*
+ * Set one option; false and MIG_ERROR_OPTION when value is out of range:
+ * "Parameter 'compress_threads' expects a value between 1 and 255".  Whether
+ * values fit each other is checked by mig_options_check(), so that several
+ * can be set together.
+ */
 bool mig_options_set(MigOptions *options, const MigOption *option,
                      uint64_t value, GError **errp);
+
+/* Do the values fit each other?  max-cpu-throttle must not be below
+ * cpu-throttle-initial. */
+bool mig_options_check(const MigOptions *options, GError **errp);
 
 /* The same from text as HMP takes it: "on"/"off", decimal or 0x numbers,
  * sizes with a suffix B, K, M, G, T (none: M). */

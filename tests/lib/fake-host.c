@@ -165,6 +165,17 @@ static void fake_vm_start(void *opaque)
     set_running(opaque, true);
 }
 
+static void fake_throttle(void *opaque, unsigned percent)
+{
+    FakeHost *host = opaque;
+
+    pthread_mutex_lock(&host->lock);
+    g_assert_cmpuint(percent, !=, host->throttle);
+    host->throttle = percent;
+    host->throttle_max = MAX(host->throttle_max, percent);
+    pthread_mutex_unlock(&host->lock);
+}
+
 static void fake_event(void *opaque, const MigEvent *event)
 {
     FakeHost *host = opaque;
@@ -186,6 +197,7 @@ const MigHost fake_mig_host = {
     .dirty_log_start = fake_log_start,
     .dirty_log_collect = fake_log_collect,
     .dirty_log_stop = fake_log_stop,
+    .throttle = fake_throttle,
     .vm_stop = fake_vm_stop,
     .vm_resume = fake_vm_resume,
     .vm_start = fake_vm_start,
@@ -230,6 +242,7 @@ void fake_host_free(FakeHost *host)
         pthread_join(host->guest, NULL);
     }
     g_assert_false(host->logging);
+    g_assert_cmpuint(host->throttle, ==, 0);
     for (size_t i = 0; i < host->blocks; i++) {
         munmap(host->block[i].host, host->block[i].length);
         g_free(host->dirty[i]);

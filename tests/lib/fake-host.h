@@ -64,6 +64,8 @@ struct FakeHost {
     MigState states[FAKE_STATES_MAX]; /* in the order of their events */
     unsigned nstates;
     unsigned passes;
+    unsigned throttle;     /* per cent */
+    unsigned throttle_max; /* the highest so far */
 
     /* the guest's thread, where there is one */
     pthread_t guest;

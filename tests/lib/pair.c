@@ -22,6 +22,7 @@ Pair *pair_new_sized(const uint64_t pages[2])
     pair->dst_host = fake_host_new(pages, FAKE_BLOCKS_MAX);
     fake_host_fill(pair->src_host, 42);
     pair->src_host->running = true;
+    pair->src_calls = pair->dst_calls = fake_mig_host;
     return pair;
 }
 
@@ -40,9 +41,9 @@ void pair_start(Pair *pair)
 
     io_channel_pair(ends, &err);
     g_assert_no_error(err);
-    pair->src = migration_new(&fake_mig_host, pair->src_host, &pair->options,
+    pair->src = migration_new(&pair->src_calls, pair->src_host, &pair->options,
                               &pair->clock.clock);
-    pair->dst = migration_new(&fake_mig_host, pair->dst_host, &pair->options,
+    pair->dst = migration_new(&pair->dst_calls, pair->dst_host, &pair->options,
                               &pair->clock.clock);
     mig_receive(pair->dst, ends[1], &err);
     g_assert_no_error(err);

@@ -12,6 +12,8 @@ typedef struct Pair {
     MigOptions options; /* of both; may be changed before pair_start() */
     FakeHost *src_host; /* filled, running */
     FakeHost *dst_host; /* zero, not running */
+    MigHost src_calls;  /* fake_mig_host, unless changed before pair_start() */
+    MigHost dst_calls;
     Migration *src;     /* NULL before pair_start() */
     Migration *dst;
 } Pair;

@@ -117,10 +117,63 @@ static void test_monotonic(void)
     g_assert_false(before.switch_over);
 }
 
+/* converge_throttle(): threshold 50, initial 20, increment 10. */
+static void test_throttle(void)
+{
+    static const struct {
+        uint64_t dirtied, sent;
+        unsigned high_passes, percent, max;
+        bool tailslow;
+        unsigned then_high, then_percent;
+    } rows[] = {
+        /* below the threshold, and just at it: as it was */
+        { 0, 0, 0, 0, 99, false, 0, 0 },
+        { 10, 100, 0, 0, 99, false, 0, 0 },
+        { 50, 100, 1, 0, 99, false, 1, 0 },
+        { 50, 100, 1, 30, 99, false, 1, 30 },
+        /* the first pass above it only counts */
+        { 51, 100, 0, 0, 99, false, 1, 0 },
+        { 900, 100, 0, 40, 99, false, 1, 40 },
+        { 1, 0, 0, 0, 99, false, 1, 0 },
+        /* the second takes a step */
+        { 51, 100, 1, 0, 99, false, 0, 20 },
+        { 51, 100, 1, 20, 99, false, 0, 30 },
+        { 900, 100, 1, 90, 99, false, 0, 99 },
+        { 900, 100, 1, 99, 99, false, 0, 99 },
+        { 900, 100, 1, 0, 15, false, 0, 15 },
+        { 900, 100, 1, 20, 25, false, 0, 25 },
+        /* tailslow: the first step is the same, later ones fit the need */
+        { 900, 100, 1, 0, 99, true, 0, 20 },
+        { 900, 100, 1, 20, 99, true, 0, 30 },
+        { 53, 100, 1, 20, 99, true, 0, 25 },
+        { 51, 100, 1, 50, 99, true, 0, 51 },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        ThrottleInput in = {
+            .dirtied_bytes = rows[i].dirtied,
+            .sent_bytes = rows[i].sent,
+            .threshold = 50,
+            .high_passes = rows[i].high_passes,
+            .percent = rows[i].percent,
+            .initial = 20,
+            .increment = 10,
+            .max = rows[i].max,
+            .tailslow = rows[i].tailslow,
+        };
+        ThrottleDecision out = converge_throttle(&in);
+
+        g_test_message("row %u", i);
+        g_assert_cmpuint(out.high_passes, ==, rows[i].then_high);
+        g_assert_cmpuint(out.percent, ==, rows[i].then_percent);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/converge/rows", test_rows);
     g_test_add_func("/converge/monotonic", test_monotonic);
+    g_test_add_func("/converge/throttle", test_throttle);
     return g_test_run();
 }

@@ -311,6 +311,25 @@ static void test_text_of_values(void)
     }
 }
 
+/* Values that do not fit each other, whichever was set last. */
+static void test_check(void)
+{
+    g_autoptr(GError) err = NULL;
+    MigOptions options;
+
+    mig_options_init(&options);
+    g_assert_true(mig_options_check(&options, NULL));
+    options.value[MIG_OPT_CPU_THROTTLE_INITIAL] = 60;
+    options.value[MIG_OPT_MAX_CPU_THROTTLE] = 60;
+    g_assert_true(mig_options_check(&options, NULL));
+    options.value[MIG_OPT_MAX_CPU_THROTTLE] = 59;
+    g_assert_false(mig_options_check(&options, &err));
+    g_assert_error(err, MIG_ERROR, MIG_ERROR_OPTION);
+    g_assert_cmpstr(err->message, ==,
+                    "Parameter 'max_cpu_throttle' expects a value between "
+                    "cpu_throttle_initial and 99");
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -324,5 +343,6 @@ int main(int argc, char **argv)
     g_test_add_func("/options/texts", test_texts);
     g_test_add_func("/options/texts/bad", test_bad_texts);
     g_test_add_func("/options/text-of-values", test_text_of_values);
+    g_test_add_func("/options/check", test_check);
     return g_test_run();
 }

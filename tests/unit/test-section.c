@@ -8,7 +8,7 @@
 #include "tests/lib/expect-error.h"
 #include "tests/lib/mem-channel.h"
 
-#define MACHINE "pc-test"
+static const Identity pc_test = { .machine = "pc-test" };
 
 /* The preamble */
 
@@ -22,7 +22,7 @@ static void test_put_preamble(void)
     MemWriter *w = mem_writer_new();
     g_autoptr(GBytes) bytes = NULL;
 
-    section_put_preamble(w->stream, MACHINE);
+    section_put_preamble(w->stream, &pc_test);
     bytes = mem_writer_finish(w);
     g_assert_cmpmem(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes),
                     good_preamble, sizeof(good_preamble));
@@ -48,7 +48,7 @@ static void accept(const void *bytes, size_t size)
     g_autoptr(MemReader) r = after_preamble(bytes, size);
     g_autoptr(GError) err = NULL;
 
-    section_get_preamble(r->stream, MACHINE, &err);
+    section_get_preamble(r->stream, &pc_test, &err);
     g_assert_no_error(err);
     g_assert_cmpuint(stream_position(r->stream), ==,
                      sizeof(good_preamble) + size);
@@ -60,7 +60,7 @@ static void refuse(const void *bytes, size_t size, MigErrorCode code,
     g_autoptr(MemReader) r = after_preamble(bytes, size);
     g_autoptr(GError) err = NULL;
 
-    g_assert_false(section_get_preamble(r->stream, MACHINE, &err));
+    g_assert_false(section_get_preamble(r->stream, &pc_test, &err));
     expect_error(&err, code, text);
 }
 
@@ -103,7 +103,7 @@ static void read_preamble(const void *bytes, size_t size, GError **err)
 {
     g_autoptr(MemReader) r = mem_reader_new_static(bytes, size);
 
-    g_assert_false(section_get_preamble(r->stream, MACHINE, err));
+    g_assert_false(section_get_preamble(r->stream, &pc_test, err));
 }
 
 static void refuse_changed(size_t at, uint8_t to, MigErrorCode code,
@@ -147,16 +147,17 @@ static void test_bad_machine(void)
 static void test_longest_machine(void)
 {
     g_autofree char *machine = g_strnfill(255, 'm');
+    Identity id = { .machine = machine };
     MemWriter *w = mem_writer_new();
     g_autoptr(GBytes) bytes = NULL;
     g_autoptr(MemReader) r = NULL;
     g_autoptr(GError) err = NULL;
 
-    section_put_preamble(w->stream, machine);
+    section_put_preamble(w->stream, &id);
     stream_put_u8(w->stream, WIRE_START);
     bytes = mem_writer_finish(w);
     r = mem_reader_new(bytes);
-    section_get_preamble(r->stream, machine, &err);
+    section_get_preamble(r->stream, &id, &err);
     g_assert_no_error(err);
 }
 
