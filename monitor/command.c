@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The command table, and the checks of arguments that all commands share.
- *
- * Messages are worded as QEMU words them: management software and people
- * search for them.
+ * The command table, and what all commands share.
  */
 #include "monitor/command.h"
+
+#include <string.h>
 
 #include "monitor/commands.h"
 
@@ -21,19 +20,20 @@ static const Command commands[] = {
     {
         .hmp = "help",
         .hmp_alias = "?",
-        .args = { { "cmd", ARG_REST, true } },
+        .args = { { "cmd", KIND_REST, true } },
         .help = "show the help",
         .run = cmd_help,
         .print = print_text,
     },
     {
         .qmp = "human-monitor-command",
-        .args = { { "command-line", ARG_STRING } },
+        .args = { { "command-line", KIND_STRING } },
+        .result = &shape_text,
         .run = cmd_human_monitor_command,
     },
     {
         .hmp = "info",
-        .args = { { "subcommand", ARG_STRING, true } },
+        .args = { { "subcommand", KIND_STRING, true } },
         .help = "show various information about the system state",
         .run = cmd_info,
         .print = print_text,
@@ -42,6 +42,7 @@ static const Command commands[] = {
         .qmp = "query-migrate",
         .hmp = "info migrate",
         .help = "show migration status",
+        .result = &shape_migrate,
         .run = cmd_query_migrate,
         .print = print_migrate,
     },
@@ -49,6 +50,7 @@ static const Command commands[] = {
         .qmp = "query-migrate-capabilities",
         .hmp = "info migrate_capabilities",
         .help = "show current migration capabilities",
+        .result = &shape_capabilities,
         .run = cmd_query_migrate_capabilities,
         .print = print_migrate_capabilities,
     },
@@ -56,6 +58,7 @@ static const Command commands[] = {
         .qmp = "query-migrate-parameters",
         .hmp = "info migrate_parameters",
         .help = "show current migration parameters",
+        .result = &shape_parameters,
         .run = cmd_query_migrate_parameters,
         .print = print_migrate_parameters,
     },
@@ -63,6 +66,7 @@ static const Command commands[] = {
         .qmp = "query-name",
         .hmp = "info name",
         .help = "show the current VM name",
+        .result = &shape_name,
         .run = cmd_query_name,
         .print = print_name,
     },
@@ -70,6 +74,7 @@ static const Command commands[] = {
         .qmp = "query-status",
         .hmp = "info status",
         .help = "show the current VM status (running|paused)",
+        .result = &shape_status,
         .run = cmd_query_status,
         .print = print_status,
     },
@@ -77,16 +82,22 @@ static const Command commands[] = {
         .qmp = "query-version",
         .hmp = "info version",
         .help = "show the version of Ferry",
+        .result = &shape_version,
         .run = cmd_query_version,
         .print = print_version,
     },
     {
         .qmp = "migrate",
         .hmp = "migrate",
-        .args = { { "detach", ARG_FLAG, true }, { "uri", ARG_STRING } },
+        .args = { { "uri", KIND_STRING },
+                  { "detach", KIND_FLAG, true },
+                  { "blk", KIND_FLAG, true },
+                  { "inc", KIND_FLAG, true },
+                  { "resume", KIND_FLAG, true } },
         .next = HMP_WAIT,
         .help = "migrate to URI (using -d to not wait for completion)",
         .run = cmd_migrate,
+        .help_more = help_migrate,
     },
     {
         .qmp = "migrate_cancel",
@@ -95,52 +106,79 @@ static const Command commands[] = {
         .run = cmd_migrate_cancel,
     },
     {
+        .qmp = "migrate-continue",
+        .hmp = "migrate_continue",
+        .args = { { "state", KIND_ENUM, .value = migration_status_name } },
+        .help = "Continue migration from the given paused state",
+        .run = cmd_migrate_continue,
+    },
+    {
         .qmp = "migrate-incoming",
         .hmp = "migrate_incoming",
-        .args = { { "uri", ARG_STRING } },
-        .help = "continue an incoming migration from an -incoming defer",
+        .args = { { "uri", KIND_STRING } },
+        .help = "Continue an incoming migration from an -incoming defer",
         .run = cmd_migrate_incoming,
     },
     {
+        .qmp = "migrate-pause",
+        .hmp = "migrate_pause",
+        .help = "Pause an ongoing migration (postcopy-only)",
+        .run = cmd_migrate_pause,
+    },
+    {
         .qmp = "migrate-set-capabilities",
-        .args = { { "capabilities", ARG_ARRAY } },
+        .args = { { "capabilities", KIND_ARRAY,
+                    .members = &shape_capability_state } },
         .run = cmd_migrate_set_capabilities,
     },
     {
         .hmp = "migrate_set_capability",
-        .args = { { "capability", ARG_STRING }, { "state", ARG_BOOL } },
-        .help = "enable/disable the usage of a capability for migration",
+        .args = { { "capability", KIND_ENUM, .value = capability_name },
+                  { "state", KIND_BOOL } },
+        .help = "Enable/Disable the usage of a capability for migration",
         .run = cmd_migrate_set_capability,
         .help_more = help_capabilities,
     },
     {
         .hmp = "migrate_set_parameter",
-        .args = { { "parameter", ARG_STRING }, { "value", ARG_STRING } },
-        .help = "set the parameter for migration",
+        .args = { { "parameter", KIND_ENUM, .value = parameter_name },
+                  { "value", KIND_SETTING } },
+        .help = "Set the parameter for migration",
         .run = cmd_migrate_set_parameter,
         .help_more = help_parameters,
     },
     {
         .qmp = "migrate-set-parameters",
-        .own_args = true,
+        .takes_parameters = true,
         .run = cmd_migrate_set_parameters,
     },
     {
         .qmp = "pmemsave",
-        .args = { { "val", ARG_UINT },
-                  { "size", ARG_UINT },
-                  { "filename", ARG_STRING } },
+        .args = { { "val", KIND_UINT },
+                  { "size", KIND_UINT },
+                  { "filename", KIND_STRING } },
         .run = cmd_pmemsave,
     },
     {
         .qmp = "qmp_capabilities",
-        .args = { { "enable", ARG_ARRAY, true } },
+        .args = { { "enable", KIND_ARRAY, true, .members = &shape_oob } },
         .negotiates = true,
         .run = cmd_qmp_capabilities,
     },
     {
         .qmp = "query-commands",
+        .result = &shape_names,
         .run = cmd_query_commands,
+    },
+    {
+        .qmp = "query-events",
+        .result = &shape_names,
+        .run = cmd_query_events,
+    },
+    {
+        .qmp = "query-qmp-schema",
+        .result = &shape_schema,
+        .run = cmd_query_qmp_schema,
     },
     {
         .qmp = "quit",
@@ -175,17 +213,53 @@ const Command *command_find_qmp(const char *name)
     return NULL;
 }
 
-const Command *command_find_hmp(const char *name)
+/* Items of info are not commands of their own. */
+static bool may_be_meant(const Command *command, const char *name)
 {
-    g_autofree char *plain = g_strdelimit(g_strdup(name), "-", '_');
+    return command->hmp &&
+           (strchr(command->hmp, ' ') == NULL) == (strchr(name, ' ') == NULL);
+}
+
+static bool is_name_of(const Command *command, const char *name)
+{
+    return shape_same_name(command->hmp, name) ||
+           g_strcmp0(command->hmp_alias, name) == 0;
+}
+
+const Command *command_find_hmp(const char *name, GPtrArray *candidates)
+{
+    const Command *last = NULL;
+    unsigned count = 0;
 
     for (size_t i = 0; i < G_N_ELEMENTS(commands); i++) {
-        if (g_strcmp0(commands[i].hmp, plain) == 0 ||
-            g_strcmp0(commands[i].hmp_alias, plain) == 0) {
-            return &commands[i];
+        const Command *command = &commands[i];
+
+        if (!may_be_meant(command, name)) {
+            continue;
+        }
+        if (is_name_of(command, name)) {
+            return command;
+        }
+        if (shape_name_begins(command->hmp, name)) {
+            last = command;
+            count++;
         }
     }
+    if (count == 1) {
+        return last;
+    }
+    command_list_hmp(name, candidates);
     return NULL;
+}
+
+void command_list_hmp(const char *start, GPtrArray *names)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(commands); i++) {
+        if (may_be_meant(&commands[i], start) &&
+            shape_name_begins(commands[i].hmp, start)) {
+            g_ptr_array_add(names, (char *)commands[i].hmp);
+        }
+    }
 }
 
 void command_error(GError **errp, const char *format, ...)
@@ -201,110 +275,36 @@ void command_error(GError **errp, const char *format, ...)
     va_end(ap);
 }
 
-static const char *type_name(ArgType type)
+/* That the schema tells the truth. */
+static void assert_result(const Command *command, JsonNode *result)
 {
-    switch (type) {
-    case ARG_STRING:
-    case ARG_REST:
-        return "string";
-    case ARG_BOOL:
-    case ARG_FLAG:
-        return "boolean";
-    case ARG_UINT:
-        return "integer";
-    case ARG_ARRAY:
-        return "array";
-    }
-    g_assert_not_reached();
-}
+    static const Member none = { NULL };
+    static const Member nothing = { "return", KIND_OBJECT, .members = &none };
+    g_autoptr(GError) err = NULL;
 
-static bool has_type(JsonNode *node, ArgType type)
-{
-    switch (type) {
-    case ARG_STRING:
-    case ARG_REST:
-        return json_node_get_value_type(node) == G_TYPE_STRING;
-    case ARG_BOOL:
-    case ARG_FLAG:
-        return json_node_get_value_type(node) == G_TYPE_BOOLEAN;
-    case ARG_UINT:
-        return json_node_get_value_type(node) == G_TYPE_INT64;
-    case ARG_ARRAY:
-        return JSON_NODE_HOLDS_ARRAY(node);
+    if (!command->qmp) {
+        return; /* a text for HMP */
     }
-    g_assert_not_reached();
-}
-
-static bool check_value(const CommandArg *spec, JsonNode *node,
-                        const char *where, GError **errp)
-{
-    if (!has_type(node, spec->type)) {
-        command_error(errp, "Invalid parameter type for '%s%s', expected: %s",
-                      where, spec->name, type_name(spec->type));
-        return false;
+    if (!shape_check(command->result ? command->result : &nothing, result,
+                     "return", &err)) {
+        g_error("%s: %s", command->qmp, err->message);
     }
-    if (spec->type == ARG_UINT && json_node_get_int(node) < 0) {
-        command_error(errp,
-                      "Parameter '%s%s' expects a value between 0 and "
-                      "%" G_GINT64_FORMAT,
-                      where, spec->name, G_MAXINT64);
-        return false;
-    }
-    return true;
-}
-
-static bool is_known(const CommandArg *specs, const char *name)
-{
-    for (; specs->name; specs++) {
-        if (g_str_equal(specs->name, name)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool check_unknown(const CommandArg *specs, JsonObject *object,
-                          const char *where, GError **errp)
-{
-    JsonObjectIter iter;
-    const char *name;
-
-    json_object_iter_init(&iter, object);
-    while (json_object_iter_next(&iter, &name, NULL)) {
-        if (!is_known(specs, name)) {
-            command_error(errp, "Parameter '%s%s' is unexpected", where, name);
-            return false;
-        }
-    }
-    return true;
-}
-
-bool command_check_args(const CommandArg *specs, JsonObject *object,
-                        const char *where, GError **errp)
-{
-    for (const CommandArg *spec = specs; spec->name; spec++) {
-        JsonNode *node = json_object_get_member(object, spec->name);
-
-        if (node && !check_value(spec, node, where, errp)) {
-            return false;
-        }
-        if (!node && !spec->optional) {
-            command_error(errp, "Parameter '%s%s' is missing", where,
-                          spec->name);
-            return false;
-        }
-    }
-    return check_unknown(specs, object, where, errp);
 }
 
 JsonNode *command_run(const Command *command, const MonMachine *machine,
                       JsonObject *args, GError **errp)
 {
-    if (!command->own_args &&
-        !command_check_args(command->args, args, "", errp)) {
+    JsonNode *result;
+
+    if (!command->takes_parameters &&
+        !shape_check_members(command->args, args, "", errp)) {
         return NULL;
     }
-    return command->run(machine, args, errp);
+    result = command->run(machine, args, errp);
+    if (result) {
+        assert_result(command, result);
+    }
+    return result;
 }
 
 JsonNode *command_object_result(JsonObject *object)
@@ -312,6 +312,14 @@ JsonNode *command_object_result(JsonObject *object)
     JsonNode *node = json_node_new(JSON_NODE_OBJECT);
 
     json_node_take_object(node, object);
+    return node;
+}
+
+JsonNode *command_array_result(JsonArray *array)
+{
+    JsonNode *node = json_node_new(JSON_NODE_ARRAY);
+
+    json_node_take_array(node, array);
     return node;
 }
 

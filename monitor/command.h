@@ -15,6 +15,7 @@
 #include <stddef.h>
 
 #include "monitor/monitor.h"
+#include "monitor/shape.h"
 
 /* What commands act upon. */
 typedef struct MonMachine {
@@ -22,22 +23,7 @@ typedef struct MonMachine {
     void *opaque;
 } MonMachine;
 
-typedef enum {
-    ARG_STRING,
-    ARG_REST,  /* a string; on HMP the rest of the line */
-    ARG_BOOL,  /* on HMP "on" or "off" */
-    ARG_FLAG,  /* a boolean; on HMP "-" and the name's first letter */
-    ARG_UINT,  /* 0..INT64_MAX; not on HMP */
-    ARG_ARRAY, /* not on HMP */
-} ArgType;
-
-typedef struct CommandArg {
-    const char *name;
-    ArgType type;
-    bool optional;
-} CommandArg;
-
-#define COMMAND_MAX_ARGS 3
+#define COMMAND_MAX_ARGS 5
 
 /* How an HMP session goes on after a command that succeeded. */
 typedef enum {
@@ -50,14 +36,15 @@ typedef struct Command {
     const char *qmp; /* name, or NULL */
     const char *hmp; /* name, "info NAME" for an item of info, or NULL */
     const char *hmp_alias;
-    CommandArg args[COMMAND_MAX_ARGS + 1]; /* ends with a NULL name */
-    bool own_args;   /* the names are not in args: run checks them */
+    Member args[COMMAND_MAX_ARGS + 1]; /* ends with a NULL name */
+    bool takes_parameters;             /* instead of args: run checks them */
+    const Member *result;              /* QMP: what it returns; NULL: {} */
     bool negotiates; /* QMP: ends the capabilities negotiation */
     HmpNext next;
     const char *help; /* HMP only */
 
-    /* Never returns NULL without an error.  The arguments have the right
-     * types. */
+    /* Never returns NULL without an error.  The arguments look as args
+     * says. */
     JsonNode *(*run)(const MonMachine *machine, JsonObject *args,
                      GError **errp);
 
@@ -71,18 +58,22 @@ typedef struct Command {
 
 const Command *command_table(size_t *count);
 
-/* NULL when there is no such command.  HMP takes '-' and '_' for the same. */
-const Command *command_find_qmp(const char *name);
-const Command *command_find_hmp(const char *name);
+const Command *command_find_qmp(const char *name); /* NULL: none such */
+
+/*
+ * Find an HMP command by its name, its alias, or the beginning of its name
+ * where no other begins like that; for an item of info, "info NAME".
+ * Otherwise NULL, and the names that begin like that are appended to
+ * candidates.
+ */
+const Command *command_find_hmp(const char *name, GPtrArray *candidates);
+
+/* Append the names that begin like that (constants). */
+void command_list_hmp(const char *start, GPtrArray *names);
 
 /* Check the arguments and run.  NULL on failure. */
 JsonNode *command_run(const Command *command, const MonMachine *machine,
                       JsonObject *args, GError **errp);
-
-/* Check the members of object against specs.  where stands before their names
- * in messages: "", or "capabilities[0]." for a nested object. */
-bool command_check_args(const CommandArg *specs, JsonObject *object,
-                        const char *where, GError **errp);
 
 /* Report a bad argument. */
 void command_error(GError **errp, const char *format, ...) G_GNUC_PRINTF(2, 3);
@@ -90,6 +81,7 @@ void command_error(GError **errp, const char *format, ...) G_GNUC_PRINTF(2, 3);
 /* The result of a command that has nothing to say: {}. */
 JsonNode *command_no_result(void);
 JsonNode *command_object_result(JsonObject *object); /* takes it over */
+JsonNode *command_array_result(JsonArray *array);    /* the same */
 
 /* Set a string member.  Names and messages may come from file names, which
  * need not be UTF-8; JSON must be. */

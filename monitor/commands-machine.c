@@ -2,6 +2,33 @@
 /* Commands about the machine itself: run state, name, memory, the end. */
 #include "monitor/commands.h"
 
+static const char *const run_states[] = {
+    "finish-migrate", "inmigrate", "internal-error", "paused",
+    "postmigrate",    "prelaunch", "running",        "shutdown",
+};
+
+static const char *run_state_value(unsigned index)
+{
+    return index < G_N_ELEMENTS(run_states) ? run_states[index] : NULL;
+}
+
+static const Member status_members[] = {
+    { "running", KIND_BOOL },
+    { "singlestep", KIND_BOOL },
+    { "status", KIND_ENUM, .value = run_state_value },
+    { NULL },
+};
+
+const Member shape_status = { "return", KIND_OBJECT,
+                              .members = status_members };
+
+static const Member name_members[] = {
+    { "name", KIND_STRING, true },
+    { NULL },
+};
+
+const Member shape_name = { "return", KIND_OBJECT, .members = name_members };
+
 JsonNode *cmd_query_status(const MonMachine *machine, JsonObject *args,
                            GError **errp)
 {

@@ -3,13 +3,57 @@
  * Commands about migration.
  *
  * Everything that sets options first collects the changes, checking each
- * against the option table, and then applies them, so that a list with one bad
- * entry changes nothing.  The machine can still refuse one (a migration runs);
- * then those before it are taken back.
+ * against the option table, then checks whether they fit each other and the
+ * rest, and then applies them, so that a list with one bad entry changes
+ * nothing.  The machine can still refuse one (a migration runs); then those
+ * before it are taken back.
  */
 #include "monitor/commands.h"
 
 #include <math.h>
+
+const char *migration_status_name(unsigned index)
+{
+    return index <= MIG_STATE_CANCELLED ? mig_state_name((MigState)index)
+                                        : NULL;
+}
+
+static const char *option_name(bool capability, unsigned index)
+{
+    for (MigOptionId id = 0; id < MIG_OPT__COUNT; id++) {
+        const MigOption *option = mig_option(id);
+
+        if ((option->kind == MIG_KIND_CAPABILITY) == capability &&
+            index-- == 0) {
+            return option->name;
+        }
+    }
+    return NULL;
+}
+
+const char *capability_name(unsigned index)
+{
+    return option_name(true, index);
+}
+
+const char *parameter_name(unsigned index)
+{
+    return option_name(false, index);
+}
+
+static const Member state_members[] = {
+    { "capability", KIND_ENUM, .value = capability_name },
+    { "state", KIND_BOOL },
+    { NULL },
+};
+
+const Member shape_capability_state = { "", KIND_OBJECT,
+                                        .members = state_members };
+
+const Member shape_capabilities = { "return", KIND_ARRAY,
+                                    .members = &shape_capability_state };
+
+const Member shape_parameters = { "return", KIND_PARAMETERS };
 
 typedef struct Change {
     const MigOption *option;
@@ -27,24 +71,46 @@ static bool set_option(const MonMachine *machine, const MigOption *option,
     return machine->host->set_option(machine->opaque, option, value, errp);
 }
 
-static JsonNode *apply_changes(const MonMachine *machine, GArray *changes,
+/* Do the options fit each other with all the changes made? */
+static bool check_changes(const MigOptions *before, const GArray *changes,
+                          GError **errp)
+{
+    MigOptions after = *before;
+
+    for (unsigned i = 0; i < changes->len; i++) {
+        const Change *change = &g_array_index(changes, Change, i);
+
+        after.value[change->option->id] = change->value;
+    }
+    return mig_options_check(&after, errp);
+}
+
+static void take_back(const MonMachine *machine, const MigOptions *before,
+                      const GArray *changes, unsigned count)
+{
+    while (count-- > 0) {
+        const MigOption *option = g_array_index(changes, Change, count).option;
+
+        set_option(machine, option, before->value[option->id], NULL);
+    }
+}
+
+static JsonNode *apply_changes(const MonMachine *machine, const GArray *changes,
                                GError **errp)
 {
     MigOptions before;
 
     get_options(machine, &before);
+    if (!check_changes(&before, changes, errp)) {
+        return NULL;
+    }
     for (unsigned i = 0; i < changes->len; i++) {
         const Change *change = &g_array_index(changes, Change, i);
 
-        if (set_option(machine, change->option, change->value, errp)) {
-            continue;
+        if (!set_option(machine, change->option, change->value, errp)) {
+            take_back(machine, &before, changes, i);
+            return NULL;
         }
-        while (i-- > 0) {
-            const MigOption *option = g_array_index(changes, Change, i).option;
-
-            set_option(machine, option, before.value[option->id], NULL);
-        }
-        return NULL;
     }
     return command_no_result();
 }
@@ -52,8 +118,11 @@ static JsonNode *apply_changes(const MonMachine *machine, GArray *changes,
 static JsonNode *set_one(const MonMachine *machine, const MigOption *option,
                          uint64_t value, GError **errp)
 {
-    return set_option(machine, option, value, errp) ? command_no_result()
-                                                    : NULL;
+    g_autoptr(GArray) changes = g_array_new(FALSE, FALSE, sizeof(Change));
+    Change change = { .option = option, .value = value };
+
+    g_array_append_val(changes, change);
+    return apply_changes(machine, changes, errp);
 }
 
 /* What an option's value is in JSON, or why it is not. */
@@ -88,8 +157,8 @@ JsonNode *cmd_migrate_set_parameters(const MonMachine *machine,
     const char *name;
     JsonNode *node;
 
-    json_object_iter_init(&iter, args);
-    while (json_object_iter_next(&iter, &name, &node)) {
+    json_object_iter_init_ordered(&iter, args);
+    while (json_object_iter_next_ordered(&iter, &name, &node)) {
         Change change = { .option = mig_option_find(name, false, NULL) };
 
         if (!change.option) {
@@ -107,48 +176,15 @@ JsonNode *cmd_migrate_set_parameters(const MonMachine *machine,
 JsonNode *cmd_migrate_set_parameter(const MonMachine *machine, JsonObject *args,
                                     GError **errp)
 {
-    const MigOption *option = mig_option_find(
-        json_object_get_string_member(args, "parameter"), false, errp);
+    const char *name = json_object_get_string_member(args, "parameter");
+    const MigOption *option = mig_option_find(name, false, NULL);
     const char *text = json_object_get_string_member(args, "value");
     MigOptions scratch;
 
-    if (!option || !mig_options_set_text(&scratch, option, text, errp)) {
+    if (!mig_options_set_text(&scratch, option, text, errp)) {
         return NULL;
     }
     return set_one(machine, option, scratch.value[option->id], errp);
-}
-
-static bool capability_change(JsonNode *node, unsigned index, Change *change,
-                              GError **errp)
-{
-    static const CommandArg specs[] = {
-        { "capability", ARG_STRING },
-        { "state", ARG_BOOL },
-        { NULL },
-    };
-    g_autofree char *where = g_strdup_printf("capabilities[%u].", index);
-    JsonObject *object;
-    const char *name;
-
-    if (!JSON_NODE_HOLDS_OBJECT(node)) {
-        command_error(errp,
-                      "Invalid parameter type for 'capabilities[%u]', "
-                      "expected: object",
-                      index);
-        return false;
-    }
-    object = json_node_get_object(node);
-    if (!command_check_args(specs, object, where, errp)) {
-        return false;
-    }
-    name = json_object_get_string_member(object, "capability");
-    change->option = mig_option_find(name, true, NULL);
-    change->value = json_object_get_boolean_member(object, "state");
-    if (!change->option) {
-        command_error(errp, "Parameter 'capability' does not accept value '%s'",
-                      name);
-    }
-    return change->option != NULL;
 }
 
 JsonNode *cmd_migrate_set_capabilities(const MonMachine *machine,
@@ -158,12 +194,13 @@ JsonNode *cmd_migrate_set_capabilities(const MonMachine *machine,
     JsonArray *list = json_object_get_array_member(args, "capabilities");
 
     for (unsigned i = 0; i < json_array_get_length(list); i++) {
-        Change change;
+        JsonObject *entry = json_array_get_object_element(list, i);
+        const char *name = json_object_get_string_member(entry, "capability");
+        Change change = {
+            .option = mig_option_find(name, true, NULL),
+            .value = json_object_get_boolean_member(entry, "state"),
+        };
 
-        if (!capability_change(json_array_get_element(list, i), i, &change,
-                               errp)) {
-            return NULL;
-        }
         g_array_append_val(changes, change);
     }
     return apply_changes(machine, changes, errp);
@@ -172,18 +209,15 @@ JsonNode *cmd_migrate_set_capabilities(const MonMachine *machine,
 JsonNode *cmd_migrate_set_capability(const MonMachine *machine,
                                      JsonObject *args, GError **errp)
 {
-    const MigOption *option = mig_option_find(
-        json_object_get_string_member(args, "capability"), true, errp);
+    const char *name = json_object_get_string_member(args, "capability");
 
-    return option ? set_one(machine, option,
-                            json_object_get_boolean_member(args, "state"), errp)
-                  : NULL;
+    return set_one(machine, mig_option_find(name, true, NULL),
+                   json_object_get_boolean_member(args, "state"), errp);
 }
 
 JsonNode *cmd_query_migrate_capabilities(const MonMachine *machine,
                                          JsonObject *args, GError **errp)
 {
-    JsonNode *result = json_node_new(JSON_NODE_ARRAY);
     JsonArray *list = json_array_new();
     MigOptions options;
 
@@ -200,8 +234,7 @@ JsonNode *cmd_query_migrate_capabilities(const MonMachine *machine,
             json_array_add_object_element(list, entry);
         }
     }
-    json_node_take_array(result, list);
-    return result;
+    return command_array_result(list);
 }
 
 JsonNode *cmd_query_migrate_parameters(const MonMachine *machine,
@@ -225,14 +258,43 @@ JsonNode *cmd_query_migrate_parameters(const MonMachine *machine,
     return command_object_result(values);
 }
 
+static bool is_given(JsonObject *args, const char *flag)
+{
+    return json_object_get_boolean_member_with_default(args, flag, false);
+}
+
+/* What QEMU has and Ferry has not. */
+static bool check_flags(JsonObject *args, GError **errp)
+{
+    if (is_given(args, "resume")) {
+        command_error(errp, "Cannot resume if there is no paused migration");
+        return false;
+    }
+    if (is_given(args, "blk") || is_given(args, "inc")) {
+        command_error(errp,
+                      "Block migration (%s) is not supported: the "
+                      "machine has no disks",
+                      is_given(args, "blk") ? "blk/-b" : "inc/-i");
+        return false;
+    }
+    return true;
+}
+
 JsonNode *cmd_migrate(const MonMachine *machine, JsonObject *args,
                       GError **errp)
 {
     const char *uri = json_object_get_string_member(args, "uri");
 
-    return machine->host->migrate(machine->opaque, uri, errp)
+    return check_flags(args, errp) &&
+                   machine->host->migrate(machine->opaque, uri, errp)
                ? command_no_result()
                : NULL;
+}
+
+void help_migrate(GString *out)
+{
+    g_string_append(out, "  -b, -i -- not supported: the machine has no disks\n"
+                         "  -r -- not supported: no migration can be paused\n");
 }
 
 JsonNode *cmd_migrate_incoming(const MonMachine *machine, JsonObject *args,
@@ -252,6 +314,29 @@ JsonNode *cmd_migrate_cancel(const MonMachine *machine, JsonObject *args,
     return command_no_result();
 }
 
+JsonNode *cmd_migrate_continue(const MonMachine *machine, JsonObject *args,
+                               GError **errp)
+{
+    static const Member state = { "state", KIND_ENUM,
+                                  .value = migration_status_name };
+    int index =
+        shape_find_value(&state, json_object_get_string_member(args, "state"));
+
+    return machine->host->migrate_continue(machine->opaque, (MigState)index,
+                                           errp)
+               ? command_no_result()
+               : NULL;
+}
+
+/* Only postcopy can be paused. */
+JsonNode *cmd_migrate_pause(const MonMachine *machine, JsonObject *args,
+                            GError **errp)
+{
+    command_error(errp, "migrate-pause is currently only supported during "
+                        "postcopy-active state");
+    return NULL;
+}
+
 static void set_count(JsonObject *object, const char *name, uint64_t value)
 {
     json_object_set_int_member(object, name,
@@ -263,6 +348,27 @@ static void set_rate(JsonObject *object, const char *name, double value)
 {
     json_object_set_double_member(object, name, isfinite(value) ? value : 0);
 }
+
+static const Member ram_members[] = {
+    { "total", KIND_UINT },
+    { "transferred", KIND_UINT },
+    { "remaining", KIND_UINT },
+    { "duplicate", KIND_UINT },
+    { "skipped", KIND_UINT },
+    { "normal", KIND_UINT },
+    { "normal-bytes", KIND_UINT },
+    { "dirty-pages-rate", KIND_UINT },
+    { "mbps", KIND_NUMBER },
+    { "dirty-sync-count", KIND_UINT },
+    { "postcopy-requests", KIND_UINT },
+    { "page-size", KIND_UINT },
+    { "multifd-bytes", KIND_UINT },
+    { "pages-per-second", KIND_UINT },
+    { "precopy-bytes", KIND_UINT },
+    { "downtime-bytes", KIND_UINT },
+    { "postcopy-bytes", KIND_UINT },
+    { NULL },
+};
 
 static JsonObject *ram_to_json(const MigRamInfo *ram)
 {
@@ -288,6 +394,15 @@ static JsonObject *ram_to_json(const MigRamInfo *ram)
     return object;
 }
 
+static const Member compression_members[] = {
+    { "pages", KIND_UINT },
+    { "busy", KIND_UINT },
+    { "busy-rate", KIND_NUMBER },
+    { "compressed-size", KIND_UINT },
+    { "compression-rate", KIND_NUMBER },
+    { NULL },
+};
+
 static JsonObject *compression_to_json(const MigCompressionInfo *compression)
 {
     JsonObject *object = json_object_new();
@@ -299,6 +414,22 @@ static JsonObject *compression_to_json(const MigCompressionInfo *compression)
     set_rate(object, "compression-rate", compression->rate);
     return object;
 }
+
+static const Member migrate_members[] = {
+    { "status", KIND_ENUM, true, .value = migration_status_name },
+    { "total-time", KIND_UINT, true },
+    { "expected-downtime", KIND_UINT, true },
+    { "downtime", KIND_UINT, true },
+    { "setup-time", KIND_UINT, true },
+    { "ram", KIND_OBJECT, true, .members = ram_members },
+    { "compression", KIND_OBJECT, true, .members = compression_members },
+    { "cpu-throttle-percentage", KIND_UINT, true },
+    { "error-desc", KIND_STRING, true },
+    { NULL },
+};
+
+const Member shape_migrate = { "return", KIND_OBJECT,
+                               .members = migrate_members };
 
 /* What is known once pages move.  QEMU does not say it any more when the
  * migration failed or was cancelled. */
@@ -318,6 +449,10 @@ static void add_progress(JsonObject *object, const MigInfo *info)
     if (info->compress) {
         json_object_set_object_member(object, "compression",
                                       compression_to_json(&info->compression));
+    }
+    if (info->cpu_throttle) {
+        json_object_set_int_member(object, "cpu-throttle-percentage",
+                                   info->cpu_throttle);
     }
 }
 

@@ -3,42 +3,84 @@
 #include <stdio.h>
 
 #include "monitor/commands.h"
+#include "monitor/events.h"
 #include "monitor/hmp.h"
+
+const Member shape_text = { "return", KIND_STRING };
+
+static const Member name_members[] = {
+    { "name", KIND_STRING },
+    { NULL },
+};
+
+static const Member named = { "", KIND_OBJECT, .members = name_members };
+
+const Member shape_names = { "return", KIND_ARRAY, .members = &named };
+
+static const Member triple_members[] = {
+    { "major", KIND_UINT },
+    { "minor", KIND_UINT },
+    { "micro", KIND_UINT },
+    { NULL },
+};
+
+static const Member version_members[] = {
+    { "qemu", KIND_OBJECT, .members = triple_members },
+    { "package", KIND_STRING },
+    { NULL },
+};
+
+const Member shape_version = { "return", KIND_OBJECT,
+                               .members = version_members };
+
+/* There are no capabilities to be enabled. */
+static const char *oob_value(unsigned index)
+{
+    return NULL;
+}
+
+const Member shape_oob = { "enable", KIND_ENUM, .value = oob_value };
 
 JsonNode *cmd_qmp_capabilities(const MonMachine *machine, JsonObject *args,
                                GError **errp)
 {
-    JsonArray *list = NULL;
-
-    if (json_object_has_member(args, "enable")) {
-        list = json_object_get_array_member(args, "enable");
-    }
-    if (list && json_array_get_length(list) > 0) {
-        command_error(errp, "Parameter 'enable' expects an empty array: "
-                            "there are no capabilities");
-        return NULL;
-    }
     return command_no_result();
+}
+
+static void add_name(JsonArray *list, const char *name)
+{
+    JsonObject *entry = json_object_new();
+
+    json_object_set_string_member(entry, "name", name);
+    json_array_add_object_element(list, entry);
 }
 
 JsonNode *cmd_query_commands(const MonMachine *machine, JsonObject *args,
                              GError **errp)
 {
-    JsonNode *result = json_node_new(JSON_NODE_ARRAY);
     JsonArray *list = json_array_new();
     size_t count;
     const Command *table = command_table(&count);
 
     for (size_t i = 0; i < count; i++) {
         if (table[i].qmp) {
-            JsonObject *entry = json_object_new();
-
-            json_object_set_string_member(entry, "name", table[i].qmp);
-            json_array_add_object_element(list, entry);
+            add_name(list, table[i].qmp);
         }
     }
-    json_node_take_array(result, list);
-    return result;
+    return command_array_result(list);
+}
+
+JsonNode *cmd_query_events(const MonMachine *machine, JsonObject *args,
+                           GError **errp)
+{
+    JsonArray *list = json_array_new();
+    size_t count;
+    const EventType *table = event_table(&count);
+
+    for (size_t i = 0; i < count; i++) {
+        add_name(list, table[i].name);
+    }
+    return command_array_result(list);
 }
 
 JsonNode *cmd_query_version(const MonMachine *machine, JsonObject *args,
@@ -81,14 +123,20 @@ JsonNode *cmd_human_monitor_command(const MonMachine *machine, JsonObject *args,
     return text_result(out);
 }
 
-static void help_arg(GString *out, const CommandArg *arg)
+/* Flags, or the others. */
+static void help_args(GString *out, const Member *arg, bool flags)
 {
-    if (arg->type == ARG_FLAG) {
-        g_string_append_printf(out, " [-%c]", arg->name[0]);
-    } else if (arg->optional) {
-        g_string_append_printf(out, " [%s]", arg->name);
-    } else {
-        g_string_append_printf(out, " %s", arg->name);
+    for (; arg->name; arg++) {
+        if ((arg->kind == KIND_FLAG) != flags) {
+            continue;
+        }
+        if (flags) {
+            g_string_append_printf(out, " [-%c]", arg->name[0]);
+        } else if (arg->optional) {
+            g_string_append_printf(out, " [%s]", arg->name);
+        } else {
+            g_string_append_printf(out, " %s", arg->name);
+        }
     }
 }
 
@@ -101,9 +149,8 @@ static void help_line(GString *out, const Command *command)
     if (!command->args[0].name) {
         g_string_append_c(out, ' '); /* two of them, as in QEMU */
     }
-    for (const CommandArg *arg = command->args; arg->name; arg++) {
-        help_arg(out, arg);
-    }
+    help_args(out, command->args, true);
+    help_args(out, command->args, false);
     g_string_append_printf(out, " -- %s\n", command->help);
 }
 
@@ -124,18 +171,19 @@ JsonNode *cmd_help(const MonMachine *machine, JsonObject *args, GError **errp)
 {
     const char *name =
         json_object_get_string_member_with_default(args, "cmd", "");
-    const Command *command = command_find_hmp(name);
     g_autoptr(GString) out = g_string_new(NULL);
+    const Command *command = *name ? hmp_find(&name, out) : NULL;
 
-    if (!*name || g_str_equal(name, "info")) {
-        help_list(out, *name);
-    } else if (command) {
+    if (command && *name) {
+        g_string_append_printf(out, "unexpected after '%s': '%s'\n",
+                               command->hmp, name);
+    } else if (command && command->run != cmd_info) {
         help_line(out, command);
-    } else {
-        g_string_append_printf(out, "unknown command: '%s'\n", name);
-    }
-    if (command && command->help_more) {
-        command->help_more(out);
+        if (command->help_more) {
+            command->help_more(out);
+        }
+    } else if (out->len == 0) {
+        help_list(out, command != NULL);
     }
     return text_result(out);
 }

@@ -142,6 +142,11 @@ static const Line compression_lines[] = {
     { NULL },
 };
 
+static const Line throttle_lines[] = {
+    { "cpu throttle percentage", "cpu-throttle-percentage", UNIT_NONE },
+    { NULL },
+};
+
 static void print_value(JsonNode *value, Unit unit, GString *out)
 {
     switch (unit) {
@@ -216,10 +221,10 @@ static void print_migration_status(JsonObject *object, GString *out)
     g_string_append_c(out, '\n');
 }
 
-static void print_ram(JsonObject *ram, bool active, GString *out)
+static void print_ram(JsonObject *ram, bool completed, GString *out)
 {
     print_lines(ram_lines, ram, out);
-    if (active) {
+    if (!completed) {
         print_lines(dirty_lines, ram, out);
     }
     print_lines(phase_lines, ram, out);
@@ -239,10 +244,11 @@ void print_migrate(const MonMachine *machine, JsonNode *result, GString *out)
     print_lines(time_lines, object, out);
     if (json_object_has_member(object, "ram")) {
         print_ram(json_object_get_object_member(object, "ram"),
-                  g_str_equal(status, "active"), out);
+                  g_str_equal(status, "completed"), out);
     }
     if (json_object_has_member(object, "compression")) {
         print_lines(compression_lines,
                     json_object_get_object_member(object, "compression"), out);
     }
+    print_lines(throttle_lines, object, out);
 }

@@ -3,13 +3,19 @@
  * HMP sessions.
  *
  * A session collects a line, runs it, and prints a prompt.  After "migrate"
- * without -d it reads no more input until the migration has ended, and
- * meanwhile rewrites one line of progress; the process and other sessions go
- * on.  There is no echo and no editing: that is the terminal's business.
+ * without -d it reads no more input until the migration has ended or waits to
+ * be continued, and meanwhile rewrites one line of progress; the process and
+ * other sessions go on.
+ *
+ * On a terminal lines are edited, if that was built in.  Nothing is ever shown
+ * while somebody edits, and while nobody does the terminal does not echo, so
+ * that neither garbles the other.  Elsewhere there is no echo and no editing.
  */
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "monitor/hmp.h"
+#include "monitor/line-editor.h"
 
 #define LINE_LENGTH_MAX      4095
 #define PROGRESS_INTERVAL_MS 100
@@ -17,10 +23,12 @@
 typedef struct HmpSession {
     Session *session;
     const MonMachine *machine;
+    int screen;         /* descriptor of a terminal, or -1 */
+    LineEditor *editor; /* NULL where lines are not edited */
     GString *line;
     bool too_long;  /* drop the rest of this line */
     GSource *timer; /* while waiting for a migration */
-    size_t shown;   /* length of the progress line on the screen */
+    int shown;      /* length of the progress line on the screen */
 } HmpSession;
 
 static void write_text(HmpSession *hmp, const char *text)
@@ -30,7 +38,11 @@ static void write_text(HmpSession *hmp, const char *text)
 
 static void prompt(HmpSession *hmp)
 {
-    write_text(hmp, "(ferry) ");
+    if (hmp->editor) {
+        line_editor_begin(hmp->editor);
+    } else {
+        write_text(hmp, HMP_PROMPT_TEXT);
+    }
 }
 
 static unsigned percent_done(const MigInfo *info)
@@ -47,16 +59,47 @@ static unsigned percent_done(const MigInfo *info)
                       (double)info->ram.total);
 }
 
+/* Characters that one line can have; the last column is left free, as some
+ * terminals go on to the next line there. */
+static int line_width(const HmpSession *hmp)
+{
+    struct winsize size;
+
+    if (hmp->screen < 0 || ioctl(hmp->screen, TIOCGWINSZ, &size) < 0 ||
+        size.ws_col < 2) {
+        return G_MAXINT;
+    }
+    return size.ws_col - 1;
+}
+
+/* Rounded up: 0 is nothing. */
+static uint64_t megabytes(uint64_t bytes)
+{
+    return (bytes >> 20) + (bytes % (1 << 20) != 0);
+}
+
+/* Short enough for 80 columns, with all but the largest figures. */
+static char *progress_text(const MigInfo *info)
+{
+    g_autofree char *ratio =
+        info->compress ? g_strdup_printf("ratio %.2f, ", info->compression.rate)
+                       : g_strdup("");
+
+    return g_strdup_printf(
+        "%u%%, %.2f mbps, %sremaining %" G_GUINT64_FORMAT
+        " MB, dirty %" G_GUINT64_FORMAT " pages/s, pass %" G_GUINT64_FORMAT,
+        percent_done(info), info->ram.mbps, ratio,
+        megabytes(info->ram.remaining), info->ram.dirty_pages_rate,
+        info->ram.dirty_sync_count);
+}
+
 static void show_progress(HmpSession *hmp, const MigInfo *info)
 {
-    g_autofree char *text = g_strdup_printf(
-        "%u%%, transferred %" G_GUINT64_FORMAT " kbytes, %.2f mbps, "
-        "remaining %" G_GUINT64_FORMAT " kbytes, pass %" G_GUINT64_FORMAT,
-        percent_done(info), info->ram.transferred / 1024, info->ram.mbps,
-        info->ram.remaining / 1024, info->ram.dirty_sync_count);
-    size_t length = strlen(text);
-    int width = (int)MAX(length, hmp->shown); /* blanks over the last one */
-    g_autofree char *line = g_strdup_printf("\r%-*s", width, text);
+    g_autofree char *text = progress_text(info);
+    int limit = line_width(hmp);
+    int length = MIN((int)strlen(text), limit);
+    int width = MIN(MAX(length, hmp->shown), limit); /* blanks over the last */
+    g_autofree char *line = g_strdup_printf("\r%-*.*s", width, length, text);
 
     write_text(hmp, line);
     hmp->shown = length;
@@ -78,7 +121,13 @@ static void show_end(HmpSession *hmp, const MigInfo *info)
     hmp->shown = 0;
 }
 
-/* Show how the migration gets on; false when it has ended. */
+/* Is there anything to wait for?  Not where the user has to continue it. */
+static bool is_under_way(MigState state)
+{
+    return !mig_state_is_final(state) && state != MIG_STATE_PRE_SWITCHOVER;
+}
+
+/* Show how the migration gets on; false when it does not. */
 static bool watch(HmpSession *hmp)
 {
     const MonMachine *machine = hmp->machine;
@@ -88,7 +137,7 @@ static bool watch(HmpSession *hmp)
     if (!machine->host->migrate_info(machine->opaque, &info)) {
         return false;
     }
-    goes_on = !mig_state_is_final(info.state);
+    goes_on = is_under_way(info.state);
     /* Not for a client that has not even taken the last one. */
     if (info.state == MIG_STATE_COMPLETED ||
         (goes_on && !session_is_behind(hmp->session))) {
@@ -156,19 +205,59 @@ static void run_line(HmpSession *hmp)
     }
 }
 
-static void hmp_byte(void *front, char c)
+static void add_byte(HmpSession *hmp, char c)
 {
-    HmpSession *hmp = front;
-
-    if (c == '\n') {
-        run_line(hmp);
-    } else if (g_ascii_iscntrl(c) && c != '\t') {
-        return; /* such as '\r' */
-    } else if (hmp->line->len < LINE_LENGTH_MAX) {
+    if (hmp->line->len < LINE_LENGTH_MAX) {
         g_string_append_c(hmp->line, c);
     } else {
         hmp->too_long = true;
     }
+}
+
+static void edit_byte(HmpSession *hmp, char c)
+{
+    g_autofree char *line = line_editor_byte(hmp->editor, c);
+
+    if (line) {
+        for (const char *p = line; *p; p++) {
+            add_byte(hmp, *p);
+        }
+        run_line(hmp);
+    }
+}
+
+static void write_from_editor(void *opaque, const char *text, size_t size)
+{
+    HmpSession *hmp = opaque;
+
+    session_write(hmp->session, text, size);
+}
+
+static void hmp_byte(void *front, char c)
+{
+    HmpSession *hmp = front;
+
+    if (hmp->editor) {
+        edit_byte(hmp, c);
+        return;
+    }
+    if (c == '\n') {
+        run_line(hmp);
+    } else if (!g_ascii_iscntrl(c) || c == '\t') { /* '\r' is dropped */
+        add_byte(hmp, c);
+    }
+}
+
+static void open_terminal(HmpSession *hmp)
+{
+    int in, out;
+
+    hmp->screen = -1;
+    if (!session_get_terminal(hmp->session, &in, &out)) {
+        return;
+    }
+    hmp->screen = out;
+    hmp->editor = line_editor_new(in, out, write_from_editor, hmp);
 }
 
 static void *hmp_open(Session *session, const MonMachine *machine)
@@ -181,6 +270,7 @@ static void *hmp_open(Session *session, const MonMachine *machine)
     hmp->session = session;
     hmp->machine = machine;
     hmp->line = g_string_new(NULL);
+    open_terminal(hmp);
     write_text(hmp, banner);
     prompt(hmp);
     return hmp;
@@ -191,6 +281,7 @@ static void hmp_close(void *front)
     HmpSession *hmp = front;
 
     stop_timer(hmp);
+    line_editor_free(hmp->editor);
     g_string_free(hmp->line, TRUE);
     g_free(hmp);
 }

@@ -2,7 +2,8 @@
 /*
  * HMP lines.
  *
- * A line is a command's name and its arguments, divided by blanks.  The
+ * A line is a command's name, or an unambiguous beginning of it, and its
+ * arguments, divided by blanks.  The
  * command's argument list in the table says how to read them: flags ("-d")
  * first, then strings, which may be quoted.  What comes out is the same JSON
  * object that QMP brings, so both run the same code from there on.
@@ -10,6 +11,8 @@
 #include "monitor/hmp.h"
 
 #include <string.h>
+
+#include "monitor/commands.h"
 
 static void skip_blanks(const char **cursor)
 {
@@ -81,10 +84,31 @@ static char *next_string(const char **cursor, GString *out)
     return **cursor == '"' ? next_quoted(cursor, out) : next_word(cursor);
 }
 
-static const CommandArg *find_flag(const Command *command, char letter)
+/* "migrate_cancel: ", "stop|s: ", and "status: " for an item of info. */
+static void usage_error(const Command *command, GString *out,
+                        const char *format, ...) G_GNUC_PRINTF(3, 4);
+
+static void usage_error(const Command *command, GString *out,
+                        const char *format, ...)
 {
-    for (const CommandArg *arg = command->args; arg->name; arg++) {
-        if (arg->type == ARG_FLAG && arg->name[0] == letter) {
+    const char *item = strchr(command->hmp, ' ');
+    va_list ap;
+
+    g_string_append(out, item ? item + 1 : command->hmp);
+    if (command->hmp_alias) {
+        g_string_append_printf(out, "|%s", command->hmp_alias);
+    }
+    g_string_append(out, ": ");
+    va_start(ap, format);
+    g_string_append_vprintf(out, format, ap);
+    va_end(ap);
+    g_string_append_c(out, '\n');
+}
+
+static const Member *find_flag(const Command *command, char letter)
+{
+    for (const Member *arg = command->args; arg->name; arg++) {
+        if (arg->kind == KIND_FLAG && arg->name[0] == letter) {
             return arg;
         }
     }
@@ -97,11 +121,10 @@ static bool parse_flags(const Command *command, const char **cursor,
     skip_blanks(cursor);
     while (**cursor == '-') {
         g_autofree char *word = next_word(cursor);
-        const CommandArg *flag = find_flag(command, word[1]);
+        const Member *flag = find_flag(command, word[1]);
 
         if (!flag || word[2]) {
-            g_string_append_printf(out, "%s: unsupported option %s\n",
-                                   command->hmp, word);
+            usage_error(command, out, "unsupported option %s", word);
             return false;
         }
         json_object_set_boolean_member(args, flag->name, true);
@@ -110,7 +133,7 @@ static bool parse_flags(const Command *command, const char **cursor,
     return true;
 }
 
-static bool parse_string(const Command *command, const CommandArg *arg,
+static bool parse_string(const Command *command, const Member *arg,
                          const char **cursor, JsonObject *args, GString *out)
 {
     g_autofree char *text = next_string(cursor, out);
@@ -118,14 +141,14 @@ static bool parse_string(const Command *command, const CommandArg *arg,
     if (text) {
         json_object_set_string_member(args, arg->name, text);
     } else if (!arg->optional) {
-        g_string_append_printf(out, "%s: string expected\n", command->hmp);
+        usage_error(command, out, "string expected");
         return false;
     }
     return true;
 }
 
-static bool parse_bool(const CommandArg *arg, const char **cursor,
-                       JsonObject *args, GString *out)
+static bool parse_bool(const Member *arg, const char **cursor, JsonObject *args,
+                       GString *out)
 {
     g_autofree char *word = next_word(cursor);
     bool on = g_str_equal(word, "on");
@@ -138,8 +161,7 @@ static bool parse_bool(const CommandArg *arg, const char **cursor,
     return true;
 }
 
-static void parse_rest(const CommandArg *arg, const char **cursor,
-                       JsonObject *args)
+static void parse_rest(const Member *arg, const char **cursor, JsonObject *args)
 {
     g_autofree char *rest = g_strstrip(g_strdup(*cursor));
 
@@ -147,21 +169,22 @@ static void parse_rest(const CommandArg *arg, const char **cursor,
     *cursor += strlen(*cursor);
 }
 
-static bool parse_arg(const Command *command, const CommandArg *arg,
+static bool parse_arg(const Command *command, const Member *arg,
                       const char **cursor, JsonObject *args, GString *out)
 {
-    switch (arg->type) {
-    case ARG_FLAG:
+    switch (arg->kind) {
+    case KIND_FLAG:
         return true; /* see parse_flags() */
-    case ARG_STRING:
+    case KIND_STRING:
+    case KIND_SETTING:
+    case KIND_ENUM:
         return parse_string(command, arg, cursor, args, out);
-    case ARG_BOOL:
+    case KIND_BOOL:
         return parse_bool(arg, cursor, args, out);
-    case ARG_REST:
+    case KIND_REST:
         parse_rest(arg, cursor, args);
         return true;
-    case ARG_UINT:
-    case ARG_ARRAY:
+    default:
         break;
     }
     g_assert_not_reached();
@@ -169,8 +192,8 @@ static bool parse_arg(const Command *command, const CommandArg *arg,
 
 static bool has_flags(const Command *command)
 {
-    for (const CommandArg *arg = command->args; arg->name; arg++) {
-        if (arg->type == ARG_FLAG) {
+    for (const Member *arg = command->args; arg->name; arg++) {
+        if (arg->kind == KIND_FLAG) {
             return true;
         }
     }
@@ -183,45 +206,81 @@ static bool parse_args(const Command *command, const char *cursor,
     if (has_flags(command) && !parse_flags(command, &cursor, args, out)) {
         return false;
     }
-    for (const CommandArg *arg = command->args; arg->name; arg++) {
+    for (const Member *arg = command->args; arg->name; arg++) {
         if (!parse_arg(command, arg, &cursor, args, out)) {
             return false;
         }
     }
     skip_blanks(&cursor);
     if (*cursor) {
-        g_string_append_printf(out,
-                               "%s: extraneous characters at the end of line\n",
-                               command->hmp);
+        usage_error(command, out, "extraneous characters at the end of line");
         return false;
     }
     return true;
 }
 
-/* Find the command of a line and move on to its arguments. */
-static const Command *parse_command(const char **cursor, GString *out)
+static const Command *find_command(const char *name, GString *out)
+{
+    g_autoptr(GPtrArray) candidates = g_ptr_array_new();
+    const Command *command = command_find_hmp(name, candidates);
+    g_autofree char *list = NULL;
+
+    if (command) {
+        return command;
+    }
+    if (candidates->len == 0) {
+        g_string_append_printf(out, "unknown command: '%s'\n", name);
+        return NULL;
+    }
+    g_ptr_array_add(candidates, NULL);
+    list = g_strjoinv(", ", (char **)candidates->pdata);
+    g_string_append_printf(out, "ambiguous command: '%s' could be %s\n", name,
+                           list);
+    return NULL;
+}
+
+const Command *hmp_find(const char **cursor, GString *out)
 {
     g_autofree char *name = next_word(cursor);
-    const Command *command;
+    const Command *command = find_command(name, out);
+    g_autofree char *item = NULL;
 
     skip_blanks(cursor);
-    if (g_str_equal(name, "info") && **cursor) {
-        g_autofree char *item = next_word(cursor);
-        g_autofree char *group = g_steal_pointer(&name);
+    if (command && command->run == cmd_info && **cursor) {
+        g_autofree char *word = next_word(cursor);
 
-        name = g_strdup_printf("%s %s", group, item);
-    }
-    command = command_find_hmp(name);
-    if (!command) {
-        g_string_append_printf(out, "unknown command: '%s'\n", name);
+        item = g_strdup_printf("%s %s", command->hmp, word);
+        command = find_command(item, out);
+        skip_blanks(cursor);
     }
     return command;
+}
+
+/* JSON would be refused in other words. */
+static bool check_enums(const Command *command, JsonObject *args, GString *out)
+{
+    for (const Member *arg = command->args; arg->name; arg++) {
+        const char *text;
+
+        if (arg->kind != KIND_ENUM) {
+            continue;
+        }
+        text = json_object_get_string_member(args, arg->name);
+        if (shape_find_value(arg, text) < 0) {
+            g_string_append_printf(out, "Error: invalid parameter value: %s\n",
+                                   text);
+            return false;
+        }
+    }
+    return true;
 }
 
 static HmpNext run_line(const MonMachine *machine, const char *line,
                         GString *out)
 {
-    const Command *command = parse_command(&line, out);
+    const char *cursor = line;
+    const Command *command = hmp_find(&cursor, out);
+    g_autofree char *name = g_strndup(line, (size_t)(cursor - line));
     g_autoptr(JsonObject) args = json_object_new();
     g_autoptr(JsonNode) result = NULL;
     g_autoptr(GError) err = NULL;
@@ -229,9 +288,12 @@ static HmpNext run_line(const MonMachine *machine, const char *line,
     if (!command) {
         return HMP_PROMPT;
     }
-    if (!parse_args(command, line, args, out)) {
+    if (!parse_args(command, cursor, args, out)) {
         g_string_append_printf(out, "Try \"help %s\" for more information\n",
-                               command->hmp);
+                               g_strchomp(name));
+        return HMP_PROMPT;
+    }
+    if (!check_enums(command, args, out)) {
         return HMP_PROMPT;
     }
     result = command_run(command, machine, args, &err);

@@ -6,9 +6,25 @@
 #include "monitor/command.h"
 #include "monitor/session.h"
 
+#define HMP_PROMPT_TEXT "(ferry) "
+
 /* Run a line (without its end) and append what it prints, lines ending in
  * "\r\n".  Returns how a session goes on; never waits itself. */
 HmpNext hmp_run(const MonMachine *machine, const char *line, GString *out);
+
+/*
+ * Find the command that a line begins with, "info ITEM" being one, and move on
+ * to what stands behind it.  NULL, and a message in out, when there is none or
+ * more than one.
+ */
+const Command *hmp_find(const char **cursor, GString *out);
+
+/*
+ * What the last word of text, the part of a line before the cursor, could
+ * become: strings to be freed with the array.  Sets *start to where that word
+ * begins.
+ */
+GPtrArray *hmp_complete(const char *text, size_t *start);
 
 /* Sessions: a banner, a prompt, a line, its answer, a prompt... */
 extern const SessionFront hmp_front;

@@ -8,9 +8,12 @@
  * qmp.c         a front end: JSON, with json-frame.c to find the objects
  * command.c     the command table of both
  * commands-*.c  what the commands do, by way of the MonHost interface
+ * events.c      the table of events
+ * shape.c       what arguments, results and data look like; schema.c tells
  */
 #include "monitor/monitor.h"
 
+#include "monitor/events.h"
 #include "monitor/hmp.h"
 #include "monitor/qmp.h"
 
@@ -42,13 +45,46 @@ void mon_add_session(Monitor *mon, MonKind kind, GIOStream *stream)
                 stream);
 }
 
-void mon_emit(Monitor *mon, const char *event)
+/* Takes over data. */
+static void emit(Monitor *mon, const char *event, JsonObject *data)
 {
-    g_autofree char *line = qmp_event_line(event, g_get_real_time());
+    const EventType *type = event_find(event);
+    g_autofree char *line = NULL;
 
+    g_assert(type && shape_check_members(type->data, data, "", NULL));
+    line = qmp_event_line(event, data, g_get_real_time());
     for (unsigned i = 0; i < mon->sessions->len; i++) {
         session_event(g_ptr_array_index(mon->sessions, i), line);
     }
+}
+
+void mon_emit(Monitor *mon, const char *event)
+{
+    emit(mon, event, json_object_new());
+}
+
+void mon_emit_migration(Monitor *mon, const MigEvent *event)
+{
+    MigOptions options;
+    JsonObject *data;
+
+    mon->machine.host->get_options(mon->machine.opaque, &options);
+    if (!options.value[MIG_OPT_EVENTS]) {
+        return;
+    }
+    data = json_object_new();
+    switch (event->type) {
+    case MIG_EVENT_STATE:
+        json_object_set_string_member(data, "status",
+                                      mig_state_name(event->state));
+        emit(mon, "MIGRATION", data);
+        return;
+    case MIG_EVENT_PASS:
+        json_object_set_int_member(data, "pass", event->pass);
+        emit(mon, "MIGRATION_PASS", data);
+        return;
+    }
+    g_assert_not_reached();
 }
 
 void mon_free(Monitor *mon)

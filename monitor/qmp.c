@@ -86,8 +86,8 @@ static bool check_request(JsonObject *request, GError **errp)
     const char *name;
     JsonNode *node;
 
-    json_object_iter_init(&iter, request);
-    while (json_object_iter_next(&iter, &name, &node)) {
+    json_object_iter_init_ordered(&iter, request);
+    while (json_object_iter_next_ordered(&iter, &name, &node)) {
         if (!check_member(name, node, errp)) {
             return false;
         }
@@ -169,14 +169,56 @@ static void send_parse_error(QmpSession *qmp, const char *message)
     send_error(qmp, "GenericError", desc, NULL);
 }
 
+/*
+ * json-glib keeps the last of members that have the same name.  Signals tell
+ * of each member that was there, and of each object that has been read.
+ */
+typedef struct MemberCount {
+    uint64_t read, kept;
+} MemberCount;
+
+static void on_member(JsonParser *parser, JsonObject *object, const char *name,
+                      gpointer opaque)
+{
+    MemberCount *count = opaque;
+
+    count->read++;
+}
+
+static void on_object_end(JsonParser *parser, JsonObject *object,
+                          gpointer opaque)
+{
+    MemberCount *count = opaque;
+
+    count->kept += json_object_get_size(object);
+}
+
+static bool parse_text(JsonParser *parser, const GString *text, GError **errp)
+{
+    MemberCount count = { 0 };
+    gulong member = g_signal_connect(parser, "object-member",
+                                     G_CALLBACK(on_member), &count);
+    gulong end = g_signal_connect(parser, "object-end",
+                                  G_CALLBACK(on_object_end), &count);
+    bool ok =
+        json_parser_load_from_data(parser, text->str, (gssize)text->len, errp);
+
+    g_signal_handler_disconnect(parser, member);
+    g_signal_handler_disconnect(parser, end);
+    if (ok && count.read != count.kept) {
+        command_error(errp, "duplicate key");
+        return false;
+    }
+    return ok;
+}
+
 static void handle_text(QmpSession *qmp, const GString *text)
 {
     g_autoptr(JsonParser) parser = json_parser_new_immutable();
     g_autoptr(GError) err = NULL;
     JsonNode *root;
 
-    if (!json_parser_load_from_data(parser, text->str, (gssize)text->len,
-                                    &err)) {
+    if (!parse_text(parser, text, &err)) {
         send_parse_error(qmp, err->message);
         return;
     }
@@ -255,7 +297,7 @@ const SessionFront qmp_front = {
     .close = qmp_close,
 };
 
-char *qmp_event_line(const char *event, int64_t now_us)
+char *qmp_event_line(const char *event, JsonObject *data, int64_t now_us)
 {
     JsonObject *timestamp = json_object_new();
     JsonObject *object = json_object_new();
@@ -265,5 +307,10 @@ char *qmp_event_line(const char *event, int64_t now_us)
                                now_us % G_USEC_PER_SEC);
     json_object_set_object_member(object, "timestamp", timestamp);
     json_object_set_string_member(object, "event", event);
+    if (json_object_get_size(data) > 0) {
+        json_object_set_object_member(object, "data", data);
+    } else {
+        json_object_unref(data);
+    }
     return to_line(object);
 }

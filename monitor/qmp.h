@@ -7,7 +7,7 @@
 
 extern const SessionFront qmp_front;
 
-/* The line that announces an event. */
-char *qmp_event_line(const char *event, int64_t now_us);
+/* The line that announces an event; takes over data. */
+char *qmp_event_line(const char *event, JsonObject *data, int64_t now_us);
 
 #endif

@@ -18,7 +18,10 @@
  */
 #include "monitor/session.h"
 
+#include <gio/gunixinputstream.h>
+#include <gio/gunixoutputstream.h>
 #include <string.h>
+#include <unistd.h>
 
 #define INPUT_SIZE 4096
 
@@ -270,6 +273,19 @@ void session_event(Session *session, const char *line)
     if (session->front->event) {
         session->front->event(session->front_state, line);
     }
+}
+
+bool session_get_terminal(Session *session, int *in, int *out)
+{
+    GInputStream *from = g_io_stream_get_input_stream(session->stream);
+    GOutputStream *to = g_io_stream_get_output_stream(session->stream);
+
+    if (!G_IS_UNIX_INPUT_STREAM(from) || !G_IS_UNIX_OUTPUT_STREAM(to)) {
+        return false;
+    }
+    *in = g_unix_input_stream_get_fd(G_UNIX_INPUT_STREAM(from));
+    *out = g_unix_output_stream_get_fd(G_UNIX_OUTPUT_STREAM(to));
+    return isatty(*in) && isatty(*out);
 }
 
 GMainContext *session_context(Session *session)

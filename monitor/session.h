@@ -49,6 +49,9 @@ void session_resume(Session *session);
 /* Pass a line to the front end if it takes events. */
 void session_event(Session *session, const char *line);
 
+/* The descriptors of the stream, where it is a terminal both ways. */
+bool session_get_terminal(Session *session, int *in, int *out);
+
 GMainContext *session_context(Session *session);
 
 /* Send what can be sent at once, close the stream, free. */

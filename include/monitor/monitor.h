@@ -28,15 +28,17 @@ typedef struct MonHost {
     const char *name; /* the guest's (-name), or NULL */
 
     /* The run state as QMP spells it: "running", "paused", "inmigrate",
-     * "finish-migrate", "postmigrate", "prelaunch", "shutdown".  Running says
-     * whether the guest's CPUs run. */
+     * "finish-migrate", "postmigrate", "prelaunch", "shutdown",
+     * "internal-error".  Running says whether the guest's CPUs run. */
     const char *(*status)(void *opaque, bool *running);
     bool (*stop)(void *opaque, GError **errp);
     bool (*cont)(void *opaque, GError **errp);
     void (*quit)(void *opaque);
 
     /* The machine's migration options.  set_option checks the value and
-     * refuses what may not change now. */
+     * refuses what may not change now.  Whether values fit each other is
+     * checked before, by the monitor, for all that are set together; in
+     * between they need not. */
     void (*get_options)(void *opaque, MigOptions *options);
     bool (*set_option)(void *opaque, const MigOption *option, uint64_t value,
                        GError **errp);
@@ -45,6 +47,9 @@ typedef struct MonHost {
     bool (*migrate)(void *opaque, const char *uri, GError **errp);
     bool (*migrate_incoming)(void *opaque, const char *uri, GError **errp);
     void (*migrate_cancel)(void *opaque);
+    /* See mig_continue(); without a migration: "Migration not in expected
+     * state: none". */
+    bool (*migrate_continue)(void *opaque, MigState state, GError **errp);
 
     /* The migration that runs or ran last; false when there was none. */
     bool (*migrate_info)(void *opaque, MigInfo *info);
@@ -70,8 +75,13 @@ Monitor *mon_new(const MonHost *host, void *opaque);
 void mon_add_session(Monitor *mon, MonKind kind, GIOStream *stream);
 
 /* Send an event without data ("STOP", "RESUME", "SHUTDOWN") to every QMP
- * session that has negotiated. */
+ * session that has negotiated.  From within a call of the MonHost interface it
+ * goes out before the answer to the command that is being run. */
 void mon_emit(Monitor *mon, const char *event);
+
+/* The same for a migration's event: MIGRATION with its status, MIGRATION_PASS
+ * with its number.  Nothing is sent while the capability events is off. */
+void mon_emit_migration(Monitor *mon, const MigEvent *event);
 
 /* End all sessions, as far as possible after what was written is out.  Not
  * from within a call of the MonHost interface, such as quit().  NULL

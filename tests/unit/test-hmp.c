@@ -33,6 +33,9 @@ static void expect_calls(Fixture *f, const char *expected)
     g_assert_cmpstr(f->machine->calls->str, ==, expected);
 }
 
+#define OFF_CAPABILITIES "capabilities: " CAPABILITIES("off", ": ", " ") "\n"
+#define ON_CAPABILITIES  "capabilities: " CAPABILITIES("on", ": ", " ") "\n"
+
 static void test_banner(void)
 {
     FakeMachine *machine = fake_machine_new();
@@ -57,9 +60,8 @@ static void test_six_steps(Fixture *f, gconstpointer data)
     expect(f, "migrate -d tcp:destination.host:4444", "");
     fake_machine_set_info(f->machine, MIG_STATE_SETUP);
     expect(f, "info migrate",
-           "capabilities: compress: on\n"
-           "Migration status: setup\n"
-           "total time: 1217 ms\n");
+           ON_CAPABILITIES "Migration status: setup\n"
+                           "total time: 1217 ms\n");
     expect_calls(f, "compress=1; compress-threads=12; compress-level=1; "
                     "decompress-threads=3; "
                     "migrate tcp:destination.host:4444; ");
@@ -67,11 +69,14 @@ static void test_six_steps(Fixture *f, gconstpointer data)
 
 static void test_capabilities(Fixture *f, gconstpointer data)
 {
-    expect(f, "info migrate_capabilities", "compress: off\n");
+    static const char off[] = CAPABILITIES("off", ": ", "\n") "\n";
+    static const char on[] = CAPABILITIES("on", ": ", "\n") "\n";
+
+    expect(f, "info migrate_capabilities", off);
     expect(f, "migrate-set-capability compress on", "");
-    expect(f, "info migrate-capabilities", "compress: on\n");
+    expect(f, "info migrate-capabilities", on);
     expect(f, "migrate_set_capability compress off", "");
-    expect(f, "info migrate_capabilities", "compress: off\n");
+    expect(f, "info migrate_capabilities", off);
 }
 
 static void test_parameters(Fixture *f, gconstpointer data)
@@ -83,8 +88,23 @@ static void test_parameters(Fixture *f, gconstpointer data)
            "compress-threads: 8\n"
            "compress-wait-thread: off\n"
            "decompress-threads: 2\n"
+           "throttle-trigger-threshold: 50\n"
+           "cpu-throttle-initial: 20\n"
+           "cpu-throttle-increment: 10\n"
+           "cpu-throttle-tailslow: off\n"
+           "max-cpu-throttle: 99\n"
            "max-bandwidth: 1073741824 bytes/second\n"
            "downtime-limit: 300 ms\n");
+}
+
+/* Values that do not fit each other. */
+static void test_parameters_fit(Fixture *f, gconstpointer data)
+{
+    expect(f, "migrate_set_parameter cpu-throttle-initial 60", "");
+    expect(f, "migrate_set_parameter max-cpu-throttle 59",
+           "Error: Parameter 'max_cpu_throttle' expects a value between "
+           "cpu_throttle_initial and 99\n");
+    expect_calls(f, "cpu-throttle-initial=60; ");
 }
 
 static void test_option_errors(Fixture *f, gconstpointer data)
@@ -115,6 +135,8 @@ static void test_option_errors(Fixture *f, gconstpointer data)
           "Error: invalid parameter value: foo\n" },
         { "migrate_set_capability compress-level on",
           "Error: invalid parameter value: compress-level\n" },
+        { "migrate_set_parameter cpu-throttle-tailslow maybe",
+          "Error: Parameter 'cpu_throttle_tailslow' expects 'on' or 'off'\n" },
         { "migrate_set_capability compress maybe",
           "Expected 'on' or 'off'\n"
           "Try \"help migrate_set_capability\" for more information\n" },
@@ -154,13 +176,76 @@ static void test_usage_errors(Fixture *f, gconstpointer data)
         { "migrate_set_parameter compress-level",
           "migrate_set_parameter: string expected\n"
           "Try \"help migrate_set_parameter\" for more information\n" },
-        { "stop now", "stop: extraneous characters at the end of line\n"
+        { "stop now", "stop|s: extraneous characters at the end of line\n"
                       "Try \"help stop\" for more information\n" },
+        { "s now", "stop|s: extraneous characters at the end of line\n"
+                   "Try \"help s\" for more information\n" },
+        { "info  status x", "status: extraneous characters at the end of line\n"
+                            "Try \"help info  status\" for more "
+                            "information\n" },
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
         expect(f, rows[i].line, rows[i].answer);
     }
+    expect_calls(f, "");
+}
+
+static void test_prefixes(Fixture *f, gconstpointer data)
+{
+    expect(f, "info stat", "VM status: running\n");
+    expect(f, "inf st", "VM status: running\n");
+    expect(f, "st", "");
+    expect(f, "inf st", "VM status: paused\n");
+    expect(f, "migrate-i defer", "");
+    expect(f, "migrate_set_cap compress on", "");
+    expect(f, "help st", "stop|s  -- stop emulation\n");
+    expect(f, "he inf na", "info name  -- show the current VM name\n");
+    expect_calls(f, "incoming defer; compress=1; ");
+}
+
+static void test_ambiguous_prefixes(Fixture *f, gconstpointer data)
+{
+    expect(f, "mig tcp:a:1",
+           "ambiguous command: 'mig' could be migrate, migrate_cancel, "
+           "migrate_continue, migrate_incoming, migrate_pause, "
+           "migrate_set_capability, migrate_set_parameter\n");
+    expect(f, "info m",
+           "ambiguous command: 'info m' could be info migrate, info "
+           "migrate_capabilities, info migrate_parameters\n");
+    expect(f, "help migrate_set",
+           "ambiguous command: 'migrate_set' could be "
+           "migrate_set_capability, migrate_set_parameter\n");
+    expect_calls(f, "");
+}
+
+static void test_continue(Fixture *f, gconstpointer data)
+{
+    expect(f, "migrate_continue pre-switchover", "");
+    expect(f, "migrate-continue pre_switchover", "");
+    expect_calls(f, "continue pre-switchover; continue pre-switchover; ");
+    expect(f, "migrate_continue foo", "Error: invalid parameter value: foo\n");
+    expect(f, "migrate_continue",
+           "migrate_continue: string expected\n"
+           "Try \"help migrate_continue\" for more information\n");
+    f->machine->refusal = "Migration not in expected state: none";
+    expect(f, "migrate_continue device",
+           "Error: Migration not in expected state: none\n");
+}
+
+static void test_not_there(Fixture *f, gconstpointer data)
+{
+    expect(f, "migrate_pause",
+           "Error: migrate-pause is currently only supported during "
+           "postcopy-active state\n");
+    expect(f, "migrate -r tcp:a:1",
+           "Error: Cannot resume if there is no paused migration\n");
+    expect(f, "migrate -d -b tcp:a:1",
+           "Error: Block migration (blk/-b) is not supported: the machine has "
+           "no disks\n");
+    expect(f, "migrate -i tcp:a:1",
+           "Error: Block migration (inc/-i) is not supported: the machine has "
+           "no disks\n");
     expect_calls(f, "");
 }
 
@@ -237,9 +322,16 @@ static void test_help(Fixture *f, gconstpointer data)
     expect(f, "help info", info);
     expect(f, "help info migrate", "info migrate  -- show migration status\n");
     expect(f, "help migrate",
-           "migrate [-d] uri -- migrate to URI "
-           "(using -d to not wait for completion)\n");
+           "migrate [-d] [-b] [-i] [-r] uri -- migrate to URI "
+           "(using -d to not wait for completion)\n"
+           "  -b, -i -- not supported: the machine has no disks\n"
+           "  -r -- not supported: no migration can be paused\n");
+    expect(f, "help migrate_continue",
+           "migrate_continue state -- Continue migration from the given paused "
+           "state\n");
     expect(f, "help nope", "unknown command: 'nope'\n");
+    expect(f, "help info nope", "unknown command: 'info nope'\n");
+    expect(f, "help quit now", "unexpected after 'quit': 'now'\n");
 }
 
 static void test_help_lists_options(Fixture *f, gconstpointer data)
@@ -248,7 +340,7 @@ static void test_help_lists_options(Fixture *f, gconstpointer data)
 
     g_assert_true(g_str_has_prefix(text,
                                    "migrate_set_parameter parameter value -- "
-                                   "set the parameter for migration\n"));
+                                   "Set the parameter for migration\n"));
     g_assert_nonnull(
         strstr(text, "  compress-threads (1 to 255, default 8) -- "));
     g_assert_nonnull(
@@ -278,9 +370,9 @@ static void test_long_line(Fixture *f, gconstpointer data)
 
 static void test_info_none(Fixture *f, gconstpointer data)
 {
-    expect(f, "info migrate", "capabilities: compress: off\n");
+    expect(f, "info migrate", OFF_CAPABILITIES);
     f->machine->has_info = true; /* a handle that was not started */
-    expect(f, "info migrate", "capabilities: compress: off\n");
+    expect(f, "info migrate", OFF_CAPABILITIES);
 }
 
 #define RAM_TEXT                                                               \
@@ -312,7 +404,7 @@ static void test_info_active(Fixture *f, gconstpointer data)
 {
     fake_machine_set_info(f->machine, MIG_STATE_ACTIVE);
     expect(f, "info migrate",
-           "capabilities: compress: off\n"
+           OFF_CAPABILITIES
            "Migration status: active\n"
            "total time: 1217 ms\n"
            "expected downtime: 300 ms\n"
@@ -320,12 +412,25 @@ static void test_info_active(Fixture *f, gconstpointer data)
            "dirty pages rate: 17 pages\n" PHASE_TEXT COMPRESSION_TEXT);
 }
 
+static void test_info_throttled(Fixture *f, gconstpointer data)
+{
+    g_autofree char *text = NULL;
+
+    fake_machine_set_info(f->machine, MIG_STATE_PRE_SWITCHOVER);
+    f->machine->info.cpu_throttle = 30;
+    text = client_ask(f->client, "info migrate");
+    g_assert_nonnull(strstr(text, "expected downtime: 300 ms\n"));
+    g_assert_nonnull(strstr(text, "dirty pages rate: 17 pages\n"));
+    g_assert_true(g_str_has_suffix(text, "compression rate: 2.37\n"
+                                         "cpu throttle percentage: 30\n"));
+}
+
 static void test_info_completed(Fixture *f, gconstpointer data)
 {
     fake_machine_set_info(f->machine, MIG_STATE_COMPLETED);
     f->machine->options.value[MIG_OPT_COMPRESS] = 1;
     expect(f, "info migrate",
-           "capabilities: compress: on\n"
+           ON_CAPABILITIES
            "Migration status: completed\n"
            "total time: 1217 ms\n"
            "downtime: 2 ms\n"
@@ -348,10 +453,23 @@ static void test_info_incoming(Fixture *f, gconstpointer data)
     fake_machine_set_info(f->machine, MIG_STATE_COMPLETED);
     f->machine->info.incoming = true;
     expect(f, "info migrate",
-           "capabilities: compress: off\n"
+           OFF_CAPABILITIES
            "Migration status: completed\n"
            "total time: 1217 ms\n"
            "setup: 3 ms\n" RAM_TEXT PHASE_TEXT COMPRESSION_TEXT);
+}
+
+static void test_info_incoming_active(Fixture *f, gconstpointer data)
+{
+    g_autofree char *text = NULL;
+
+    fake_machine_set_info(f->machine, MIG_STATE_ACTIVE);
+    f->machine->info.incoming = true;
+    text = client_ask(f->client, "info migrate");
+    g_assert_nonnull(strstr(text, "Migration status: active\n"));
+    g_assert_nonnull(strstr(text, "transferred ram: 842 kbytes\n"));
+    g_assert_nonnull(strstr(text, "compression pages: 151 pages\n"));
+    g_assert_null(strstr(text, "downtime: "));
 }
 
 static void test_info_failed(Fixture *f, gconstpointer data)
@@ -359,18 +477,16 @@ static void test_info_failed(Fixture *f, gconstpointer data)
     fake_machine_set_info(f->machine, MIG_STATE_FAILED);
     f->machine->info.error = (char *)"Connection refused";
     expect(f, "info migrate",
-           "capabilities: compress: off\n"
-           "Migration status: failed (Connection refused)\n"
-           "total time: 1217 ms\n");
+           OFF_CAPABILITIES "Migration status: failed (Connection refused)\n"
+                            "total time: 1217 ms\n");
 }
 
 static void test_info_cancelled(Fixture *f, gconstpointer data)
 {
     fake_machine_set_info(f->machine, MIG_STATE_CANCELLED);
     expect(f, "info migrate",
-           "capabilities: compress: off\n"
-           "Migration status: cancelled\n"
-           "total time: 1217 ms\n");
+           OFF_CAPABILITIES "Migration status: cancelled\n"
+                            "total time: 1217 ms\n");
 }
 
 static void test_migrate_waits(Fixture *f, gconstpointer data)
@@ -384,8 +500,8 @@ static void test_migrate_waits(Fixture *f, gconstpointer data)
     client_send(f->client, "migrate tcp:a:1\ninfo name\n");
     progress = client_take(f->client, "pass 3");
     g_assert_cmpstr(progress, ==,
-                    "\r75%, transferred 842 kbytes, 6.43 mbps, "
-                    "remaining 65666 kbytes, pass 3");
+                    "\r75%, 6.43 mbps, ratio 2.37, remaining 65 MB, "
+                    "dirty 17 pages/s, pass 3");
 
     /* The others go on; this one does not. */
     status = client_ask(other, "info status");
@@ -411,13 +527,29 @@ static void test_progress_is_rewritten(Fixture *f, gconstpointer data)
     client_send(f->client, "migrate tcp:a:1\n");
     first = client_take(f->client, "pass 3");
     f->machine->info.ram.remaining = 0;
-    f->machine->info.ram.mbps = 10;
-    second = client_take(f->client, "10.00 mbps, remaining 0 kbytes, pass 3 ");
+    f->machine->info.ram.mbps = 1;
+    f->machine->info.ram.dirty_pages_rate = 1;
+    second = client_take(f->client, "\r100%, 1.00 mbps, ratio 2.37, "
+                                    "remaining 0 MB, dirty 1 pages/s, pass 3 ");
     f->machine->info.state = MIG_STATE_COMPLETED;
     end = client_take(f->client, PROMPT);
     g_assert_nonnull(strstr(end, "\r100%, "));
     g_assert_true(
         g_str_has_suffix(end, "\r\nMigration status: completed\r\n" PROMPT));
+}
+
+/* Who has no other monitor could not continue it. */
+static void test_migrate_pauses(Fixture *f, gconstpointer data)
+{
+    fake_machine_set_info(f->machine, MIG_STATE_ACTIVE);
+    f->machine->info.compress = false;
+    client_send(f->client, "migrate tcp:a:1\n");
+    g_free(client_take(f->client, "6.43 mbps, remaining 0 MB, dirty 17 "
+                                  "pages/s, pass 3"));
+    f->machine->info.state = MIG_STATE_PRE_SWITCHOVER;
+    g_free(client_take(f->client,
+                       "\r\nMigration status: pre-switchover\r\n" PROMPT));
+    expect(f, "migrate_continue pre-switchover", "");
 }
 
 /* No waiting where there is nothing to wait for. */
@@ -471,8 +603,13 @@ int main(int argc, char **argv)
     add("/hmp/six-steps", test_six_steps);
     add("/hmp/capabilities", test_capabilities);
     add("/hmp/parameters", test_parameters);
+    add("/hmp/parameters-fit", test_parameters_fit);
     add("/hmp/option-errors", test_option_errors);
     add("/hmp/usage-errors", test_usage_errors);
+    add("/hmp/prefixes", test_prefixes);
+    add("/hmp/ambiguous-prefixes", test_ambiguous_prefixes);
+    add("/hmp/continue", test_continue);
+    add("/hmp/not-there", test_not_there);
     add("/hmp/host-errors", test_host_errors);
     add("/hmp/migrate-arguments", test_migrate_arguments);
     add("/hmp/status", test_status);
@@ -484,13 +621,16 @@ int main(int argc, char **argv)
     add("/hmp/long-line", test_long_line);
     add("/hmp/info-migrate/none", test_info_none);
     add("/hmp/info-migrate/active", test_info_active);
+    add("/hmp/info-migrate/throttled", test_info_throttled);
     add("/hmp/info-migrate/completed", test_info_completed);
     add("/hmp/info-migrate/uncompressed", test_info_uncompressed);
     add("/hmp/info-migrate/incoming", test_info_incoming);
+    add("/hmp/info-migrate/incoming-active", test_info_incoming_active);
     add("/hmp/info-migrate/failed", test_info_failed);
     add("/hmp/info-migrate/cancelled", test_info_cancelled);
     add("/hmp/migrate/waits", test_migrate_waits);
     add("/hmp/migrate/progress", test_progress_is_rewritten);
+    add("/hmp/migrate/pauses", test_migrate_pauses);
     add("/hmp/migrate/fails-at-once", test_migrate_fails_at_once);
     add("/hmp/migrate/client-dies", test_client_dies_while_waiting);
     add("/hmp/migrate/end-while-waiting", test_end_while_waiting);

@@ -107,6 +107,18 @@ static void fake_migrate_cancel(void *opaque)
     machine->info.state = MIG_STATE_CANCELLED;
 }
 
+static bool fake_migrate_continue(void *opaque, MigState state, GError **errp)
+{
+    FakeMachine *machine = opaque;
+
+    if (refused(machine, errp)) {
+        return false;
+    }
+    g_string_append_printf(machine->calls, "continue %s; ",
+                           mig_state_name(state));
+    return true;
+}
+
 static bool fake_migrate_info(void *opaque, MigInfo *info)
 {
     FakeMachine *machine = opaque;
@@ -146,6 +158,7 @@ FakeMachine *fake_machine_new(void)
         .migrate = fake_migrate,
         .migrate_incoming = fake_migrate_incoming,
         .migrate_cancel = fake_migrate_cancel,
+        .migrate_continue = fake_migrate_continue,
         .migrate_info = fake_migrate_info,
         .pmemsave = fake_pmemsave,
     };

@@ -16,6 +16,12 @@
 
 #define PROMPT "(ferry) "
 
+/* All capabilities with their states at first, but for that of compress. */
+#define CAPABILITIES(compress, is, next)                                       \
+    "auto-converge" is "off" next "compress" is compress next "events" is      \
+    "off" next "return-path" is "on" next "pause-before-switchover" is         \
+    "off" next "validate-uuid" is "off"
+
 typedef struct FakeMachine {
     MonHost host;
     Monitor *monitor;

@@ -18,18 +18,20 @@ static void test_several_sessions(void)
     Client *second = client_new_hmp(machine);
     Client *third = client_new_qmp(machine);
     g_autofree char *set = NULL, *shown = NULL, *half = NULL;
+    g_autofree char *answer = NULL;
 
     client_send(first, "info st"); /* has a line of its own to finish */
     set = client_ask(second, "migrate_set_capability compress on");
     g_assert_cmpstr(set, ==, "");
-    client_expect_answer(third, "{\"execute\": \"query-migrate-capabilities\"}",
-                         "{\"return\": [{\"capability\": \"compress\", "
-                         "\"state\": true}]}");
+    client_send(third, "{\"execute\": \"query-migrate-capabilities\"}");
+    answer = client_take(third, "\r\n");
+    g_assert_nonnull(
+        strstr(answer, "{\"capability\":\"compress\",\"state\":true}"));
     half = client_ask(first, "atus");
     g_assert_cmpstr(half, ==, "VM status: running\n");
     client_free(second);
     shown = client_ask(first, "info migrate_capabilities");
-    g_assert_cmpstr(shown, ==, "compress: on\n");
+    g_assert_nonnull(strstr(shown, "compress: on\n"));
     client_free(third);
     client_free(first);
     fake_machine_free(machine);

@@ -194,6 +194,29 @@ static void test_nothing_inside(Fixture *f, gconstpointer data)
     g_assert_cmpstr(f->machine->calls->str, ==, "");
 }
 
+static void test_duplicate_keys(Fixture *f, gconstpointer data)
+{
+    static const char *const texts[] = {
+        "{\"execute\": \"stop\", \"execute\": \"query-name\"}",
+        "{\"execute\": \"query-name\", \"id\": {\"a\": 1, \"a\": 1}}",
+        "{\"execute\": \"query-name\", \"id\": [1, {\"a\": {}, \"a\": "
+        "{\"b\": 1}}]}",
+        "{\"execute\": \"migrate\", \"arguments\": {\"uri\": \"tcp:a:1\", "
+        "\"uri\": \"tcp:b:1\"}}",
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
+        client_expect_error(f->client, texts[i],
+                            "JSON parse error, duplicate key");
+    }
+    g_assert_cmpstr(f->machine->calls->str, ==, "");
+    client_expect_answer(f->client,
+                         "{\"execute\": \"query-name\", \"id\": [{\"a\": 1}, "
+                         "{\"a\": {\"a\": 2}}]}",
+                         "{\"return\": {\"name\": \"bob\"}, \"id\": "
+                         "[{\"a\": 1}, {\"a\": {\"a\": 2}}]}");
+}
+
 static void add(const char *path, void (*test)(Fixture *f, gconstpointer data))
 {
     g_test_add(path, Fixture, NULL, set_up, test, tear_down);
@@ -212,5 +235,6 @@ int main(int argc, char **argv)
     add("/qmp-framing/open-brackets", test_open_brackets);
     add("/qmp-framing/size", test_size);
     add("/qmp-framing/nothing-inside", test_nothing_inside);
+    add("/qmp-framing/duplicate-keys", test_duplicate_keys);
     return g_test_run();
 }

@@ -93,8 +93,7 @@ static void test_negotiation(void)
     client_expect_error(client,
                         "{\"execute\": \"qmp_capabilities\", "
                         "\"arguments\": {\"enable\": [\"oob\"]}}",
-                        "Parameter 'enable' expects an empty array: there "
-                        "are no capabilities");
+                        "Parameter 'enable' does not accept value 'oob'");
     client_expect_answer(client, "{\"execute\": \"query-name\"}", first);
     client_expect_answer(client,
                          "{\"execute\": \"qmp_capabilities\", "
@@ -202,14 +201,15 @@ static void test_name_and_version(Fixture *f, gconstpointer data)
     answers(f, "query-name", NULL, DONE);
 }
 
-static void test_query_commands(Fixture *f, gconstpointer data)
+/* The names in an answer, with blanks between. */
+static char *ask_names(Fixture *f, const char *command)
 {
     g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
-    g_autofree char *list = NULL;
+    g_autofree char *text = request(command, NULL);
     g_autoptr(JsonNode) answer = NULL;
     JsonArray *array;
 
-    client_send(f->client, "{\"execute\": \"query-commands\"}");
+    client_send(f->client, text);
     answer = client_take_json(f->client);
     array =
         json_object_get_array_member(json_node_get_object(answer), "return");
@@ -220,14 +220,28 @@ static void test_query_commands(Fixture *f, gconstpointer data)
                         g_strdup(json_object_get_string_member(entry, "name")));
     }
     g_ptr_array_add(names, NULL);
-    list = g_strjoinv(" ", (char **)names->pdata);
+    return g_strjoinv(" ", (char **)names->pdata);
+}
+
+static void test_query_commands(Fixture *f, gconstpointer data)
+{
+    g_autofree char *list = ask_names(f, "query-commands");
+
     g_assert_cmpstr(
         list, ==,
         "cont human-monitor-command query-migrate query-migrate-capabilities "
         "query-migrate-parameters query-name query-status query-version "
-        "migrate migrate_cancel migrate-incoming migrate-set-capabilities "
-        "migrate-set-parameters pmemsave qmp_capabilities query-commands "
-        "quit stop");
+        "migrate migrate_cancel migrate-continue migrate-incoming "
+        "migrate-pause migrate-set-capabilities migrate-set-parameters "
+        "pmemsave qmp_capabilities query-commands query-events "
+        "query-qmp-schema quit stop");
+}
+
+static void test_query_events(Fixture *f, gconstpointer data)
+{
+    g_autofree char *list = ask_names(f, "query-events");
+
+    g_assert_cmpstr(list, ==, "MIGRATION MIGRATION_PASS RESUME SHUTDOWN STOP");
 }
 
 static void test_migrate(Fixture *f, gconstpointer data)
@@ -240,6 +254,45 @@ static void test_migrate(Fixture *f, gconstpointer data)
             "{\"val\": 4096, \"size\": 8192, \"filename\": \"/x\"}", DONE);
     expect_calls(f, "migrate tcp:a:1; migrate tcp:b:1; incoming tcp::4444; "
                     "cancel; pmemsave 4096 8192 /x; ");
+}
+
+static void test_migrate_flags(Fixture *f, gconstpointer data)
+{
+    /* As libvirt sends it. */
+    answers(f, "migrate",
+            "{\"uri\": \"tcp:a:1\", \"detach\": true, \"blk\": false, "
+            "\"inc\": false, \"resume\": false}",
+            DONE);
+    fails(f, "migrate", "{\"uri\": \"tcp:a:1\", \"resume\": true}",
+          "Cannot resume if there is no paused migration");
+    fails(f, "migrate", "{\"uri\": \"tcp:a:1\", \"blk\": true}",
+          "Block migration (blk/-b) is not supported: the machine has no "
+          "disks");
+    fails(f, "migrate", "{\"uri\": \"tcp:a:1\", \"inc\": true}",
+          "Block migration (inc/-i) is not supported: the machine has no "
+          "disks");
+    expect_calls(f, "migrate tcp:a:1; ");
+}
+
+static void test_continue(Fixture *f, gconstpointer data)
+{
+    answers(f, "migrate-continue", "{\"state\": \"pre-switchover\"}", DONE);
+    fails(f, "migrate-continue", NULL, "Parameter 'state' is missing");
+    fails(f, "migrate-continue", "{\"state\": \"xx\"}",
+          "Parameter 'state' does not accept value 'xx'");
+    fails(f, "migrate-continue", "{\"state\": 5}",
+          "Invalid parameter type for 'state', expected: string");
+    f->machine->refusal = "Migration not in expected state: none";
+    fails(f, "migrate-continue", "{\"state\": \"active\"}",
+          "Migration not in expected state: none");
+    expect_calls(f, "continue pre-switchover; ");
+}
+
+static void test_pause(Fixture *f, gconstpointer data)
+{
+    fails(f, "migrate-pause", NULL,
+          "migrate-pause is currently only supported during postcopy-active "
+          "state");
 }
 
 static void test_host_errors(Fixture *f, gconstpointer data)
@@ -255,22 +308,36 @@ static void test_host_errors(Fixture *f, gconstpointer data)
           "No, thank you");
 }
 
+#define STATE_JSON(name, state)                                                \
+    "{\"capability\": \"" name "\", \"state\": " state "}"
+
+/* clang-format off */
+#define CAPABILITIES_JSON(compress)                                            \
+    "{\"return\": ["                                                           \
+    STATE_JSON("auto-converge", "false") ", "                                  \
+    STATE_JSON("compress", compress) ", "                                      \
+    STATE_JSON("events", "false") ", "                                         \
+    STATE_JSON("return-path", "true") ", "                                     \
+    STATE_JSON("pause-before-switchover", "false") ", "                        \
+    STATE_JSON("validate-uuid", "false")                                       \
+    "]}"
+/* clang-format on */
+
 static void test_capabilities(Fixture *f, gconstpointer data)
 {
-    static const char name[] = "migrate-set-capabilities";
+    static const char set[] = "migrate-set-capabilities";
+    static const char query[] = "query-migrate-capabilities";
 
-    answers(f, "query-migrate-capabilities", NULL,
-            "{\"return\": [{\"capability\": \"compress\", "
-            "\"state\": false}]}");
-    answers(f, name,
-            "{\"capabilities\": [{\"capability\": \"compress\", "
-            "\"state\": true}]}",
+    answers(f, query, NULL, CAPABILITIES_JSON("false"));
+    answers(f, set, "{\"capabilities\": [" STATE_JSON("compress", "true") "]}",
             DONE);
-    answers(f, "query-migrate-capabilities", NULL,
-            "{\"return\": [{\"capability\": \"compress\", "
-            "\"state\": true}]}");
-    answers(f, name, "{\"capabilities\": []}", DONE);
-    expect_calls(f, "compress=1; ");
+    answers(f, query, NULL, CAPABILITIES_JSON("true"));
+    answers(f, set, "{\"capabilities\": []}", DONE);
+    answers(f, set,
+            "{\"capabilities\": [" STATE_JSON(
+                "auto_converge", "true") ", " STATE_JSON("events", "true") "]}",
+            DONE);
+    expect_calls(f, "compress=1; auto-converge=1; events=1; ");
 }
 
 static void test_capability_errors(Fixture *f, gconstpointer data)
@@ -314,6 +381,9 @@ static void test_parameters(Fixture *f, gconstpointer data)
     answers(f, "query-migrate-parameters", NULL,
             "{\"return\": {\"compress-level\": 9, \"compress-threads\": 12, "
             "\"compress-wait-thread\": false, \"decompress-threads\": 2, "
+            "\"throttle-trigger-threshold\": 50, "
+            "\"cpu-throttle-initial\": 20, \"cpu-throttle-increment\": 10, "
+            "\"cpu-throttle-tailslow\": false, \"max-cpu-throttle\": 99, "
             "\"max-bandwidth\": 0, \"downtime-limit\": 300}}");
 }
 
@@ -347,6 +417,28 @@ static void test_parameter_errors(Fixture *f, gconstpointer data)
         fails(f, "migrate-set-parameters", rows[i].args, rows[i].desc);
     }
     expect_calls(f, ""); /* the good ones neither */
+}
+
+/* Each is good, but they do not fit each other, or what is set already; it
+ * does not matter which of them comes first. */
+static void test_parameters_fit(Fixture *f, gconstpointer data)
+{
+    static const char set[] = "migrate-set-parameters";
+    static const char error[] = "Parameter 'max_cpu_throttle' expects a value "
+                                "between cpu_throttle_initial and 99";
+
+    fails(f, set, "{\"compress-level\": 2, \"max-cpu-throttle\": 19}", error);
+    fails(f, set, "{\"cpu-throttle-initial\": 60, \"max-cpu-throttle\": 50}",
+          error);
+    fails(f, set, "{\"max-cpu-throttle\": 50, \"cpu-throttle-initial\": 60}",
+          error);
+    expect_calls(f, "");
+    answers(f, set, "{\"max-cpu-throttle\": 5, \"cpu-throttle-initial\": 5}",
+            DONE);
+    answers(f, set, "{\"cpu-throttle-initial\": 9, \"max-cpu-throttle\": 9}",
+            DONE);
+    expect_calls(f, "max-cpu-throttle=5; cpu-throttle-initial=5; "
+                    "cpu-throttle-initial=9; max-cpu-throttle=9; ");
 }
 
 /* The machine refuses the second: the first is taken back. */
@@ -389,6 +481,17 @@ static void test_query_migrate_active(Fixture *f, gconstpointer data)
     answers(f, "query-migrate", NULL,
             "{\"return\": {\"status\": \"active\", \"total-time\": 1217, "
             "\"setup-time\": 3, " RAM_JSON "}}");
+}
+
+static void test_query_migrate_throttled(Fixture *f, gconstpointer data)
+{
+    fake_machine_set_info(f->machine, MIG_STATE_ACTIVE);
+    f->machine->info.cpu_throttle = 30;
+    f->machine->info.compress = false;
+    answers(f, "query-migrate", NULL,
+            "{\"return\": {\"status\": \"active\", \"total-time\": 1217, "
+            "\"expected-downtime\": 300, \"setup-time\": 3, " RAM_JSON
+            ", \"cpu-throttle-percentage\": 30}}");
 }
 
 static void test_query_migrate_completed(Fixture *f, gconstpointer data)
@@ -488,6 +591,32 @@ static void test_events(Fixture *f, gconstpointer data)
     expect_calls(f, "quit; ");
 }
 
+static void expect_migration_event(Fixture *f, const char *name,
+                                   const char *data)
+{
+    g_autofree char *end =
+        g_strdup_printf("},\"event\":\"%s\",\"data\":%s}\r\n", name, data);
+    g_autofree char *line = client_take(f->client, "\r\n");
+
+    g_assert_true(g_str_has_suffix(line, end));
+}
+
+static void test_migration_events(Fixture *f, gconstpointer data)
+{
+    MigEvent event = { .type = MIG_EVENT_STATE, .state = MIG_STATE_SETUP };
+
+    mon_emit_migration(f->machine->monitor, &event);
+    answers(f, "query-name", NULL, "{\"return\": {\"name\": \"bob\"}}");
+    f->machine->options.value[MIG_OPT_EVENTS] = 1;
+    event.state = MIG_STATE_PRE_SWITCHOVER;
+    mon_emit_migration(f->machine->monitor, &event);
+    event.type = MIG_EVENT_PASS;
+    event.pass = 2;
+    mon_emit_migration(f->machine->monitor, &event);
+    expect_migration_event(f, "MIGRATION", "{\"status\":\"pre-switchover\"}");
+    expect_migration_event(f, "MIGRATION_PASS", "{\"pass\":2}");
+}
+
 static void add(const char *path, void (*test)(Fixture *f, gconstpointer data))
 {
     g_test_add(path, Fixture, NULL, set_up, test, tear_down);
@@ -504,20 +633,27 @@ int main(int argc, char **argv)
     add("/qmp/run-state", test_run_state);
     add("/qmp/name-and-version", test_name_and_version);
     add("/qmp/query-commands", test_query_commands);
+    add("/qmp/query-events", test_query_events);
     add("/qmp/migrate", test_migrate);
+    add("/qmp/migrate-flags", test_migrate_flags);
+    add("/qmp/migrate-continue", test_continue);
+    add("/qmp/migrate-pause", test_pause);
     add("/qmp/host-errors", test_host_errors);
     add("/qmp/capabilities", test_capabilities);
     add("/qmp/capability-errors", test_capability_errors);
     add("/qmp/parameters", test_parameters);
     add("/qmp/parameter-errors", test_parameter_errors);
+    add("/qmp/parameters-fit", test_parameters_fit);
     add("/qmp/parameters-all-or-none", test_parameters_all_or_none);
     add("/qmp/query-migrate/none", test_query_migrate_none);
     add("/qmp/query-migrate/active", test_query_migrate_active);
+    add("/qmp/query-migrate/throttled", test_query_migrate_throttled);
     add("/qmp/query-migrate/completed", test_query_migrate_completed);
     add("/qmp/query-migrate/failed", test_query_migrate_failed);
     add("/qmp/query-migrate/odd-numbers", test_query_migrate_odd_numbers);
     add("/qmp/human-monitor-command", test_human_monitor_command);
     add("/qmp/human-monitor-errors", test_human_monitor_errors);
     add("/qmp/events", test_events);
+    add("/qmp/migration-events", test_migration_events);
     return g_test_run();
 }

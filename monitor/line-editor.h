@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Line editing on a terminal, with history and completion, by libedit.
+ *
+ * Nothing here waits: the owner hands over the bytes that the terminal sent,
+ * and gets a line when one is finished.
+ */
+#ifndef FERRY_MONITOR_LINE_EDITOR_H
+#define FERRY_MONITOR_LINE_EDITOR_H
+
+#include <stddef.h>
+
+typedef struct LineEditor LineEditor;
+
+typedef void LineEditorWrite(void *opaque, const char *text, size_t size);
+
+#ifdef HAVE_LIBEDIT
+
+/*
+ * The descriptors are those of a terminal, for its modes and size; what is to
+ * be shown goes through write.  NULL when the terminal belongs to another
+ * process group at the moment.
+ */
+LineEditor *line_editor_new(int in, int out, LineEditorWrite *write,
+                            void *opaque);
+
+/* Show the prompt and begin a line. */
+void line_editor_begin(LineEditor *editor);
+
+/* A byte from the terminal: the line, when that finishes it, to be freed, else
+ * NULL.  Between lines bytes are dropped, and nothing is echoed. */
+char *line_editor_byte(LineEditor *editor, char c);
+
+/* Puts the terminal's modes back.  NULL is fine. */
+void line_editor_free(LineEditor *editor);
+
+#else /* it was not built in: there never is one */
+
+static inline LineEditor *line_editor_new(int in, int out,
+                                          LineEditorWrite *write, void *opaque)
+{
+    return NULL;
+}
+
+static inline void line_editor_begin(LineEditor *editor)
+{
+}
+
+static inline char *line_editor_byte(LineEditor *editor, char c)
+{
+    return NULL;
+}
+
+static inline void line_editor_free(LineEditor *editor)
+{
+}
+
+#endif
+
+#endif

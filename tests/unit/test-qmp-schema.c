@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* QMP: query-qmp-schema. */
+#include <string.h>
+
+#include "tests/unit/test-monitor-fixture.h"
+
+typedef struct Fixture {
+    FakeMachine *machine;
+    Client *client;
+    JsonNode *answer;
+    JsonArray *schema; /* in answer */
+} Fixture;
+
+static void set_up(Fixture *f, gconstpointer data)
+{
+    f->machine = fake_machine_new();
+    f->client = client_new_qmp(f->machine);
+    client_send(f->client, "{\"execute\": \"query-qmp-schema\"}");
+    f->answer = client_take_json(f->client);
+    f->schema =
+        json_object_get_array_member(json_node_get_object(f->answer), "return");
+}
+
+static void tear_down(Fixture *f, gconstpointer data)
+{
+    json_node_unref(f->answer);
+    client_free(f->client);
+    fake_machine_free(f->machine);
+}
+
+static JsonObject *find(Fixture *f, const char *name)
+{
+    JsonObject *found = NULL;
+
+    for (unsigned i = 0; i < json_array_get_length(f->schema); i++) {
+        JsonObject *entity = json_array_get_object_element(f->schema, i);
+
+        if (!strcmp(json_object_get_string_member(entity, "name"), name)) {
+            g_assert_null(found); /* once only */
+            found = entity;
+        }
+    }
+    g_assert_nonnull(found);
+    return found;
+}
+
+static void append_type(Fixture *f, const char *name, GString *out);
+
+static void append_members(Fixture *f, JsonArray *members, GString *out)
+{
+    for (unsigned i = 0; i < json_array_get_length(members); i++) {
+        JsonObject *member = json_array_get_object_element(members, i);
+
+        g_string_append_printf(out, "%s%s%s: ", i ? ", " : "",
+                               json_object_has_member(member, "default") ? "*"
+                                                                         : "",
+                               json_object_get_string_member(member, "name"));
+        append_type(f, json_object_get_string_member(member, "type"), out);
+    }
+}
+
+/* An enum has its values twice. */
+static void append_values(JsonObject *type, GString *out)
+{
+    JsonArray *values = json_object_get_array_member(type, "values");
+    JsonArray *members = json_object_get_array_member(type, "members");
+
+    g_assert_cmpuint(json_array_get_length(values), ==,
+                     json_array_get_length(members));
+    for (unsigned i = 0; i < json_array_get_length(values); i++) {
+        const char *value = json_array_get_string_element(values, i);
+        JsonObject *member = json_array_get_object_element(members, i);
+
+        g_assert_cmpstr(json_object_get_string_member(member, "name"), ==,
+                        value);
+        g_string_append_printf(out, "%s%s", i ? "|" : "", value);
+    }
+}
+
+/* A type in one line: {name: str, *state: on|off, list: [int]}. */
+static void append_type(Fixture *f, const char *name, GString *out)
+{
+    JsonObject *type = find(f, name);
+    const char *meta = json_object_get_string_member(type, "meta-type");
+
+    if (g_str_equal(meta, "object")) {
+        g_string_append_c(out, '{');
+        append_members(f, json_object_get_array_member(type, "members"), out);
+        g_string_append_c(out, '}');
+    } else if (g_str_equal(meta, "array")) {
+        const char *element =
+            json_object_get_string_member(type, "element-type");
+        g_autofree char *expected = g_strdup_printf("[%s]", element);
+
+        g_assert_cmpstr(name, ==, expected);
+        g_string_append_c(out, '[');
+        append_type(f, element, out);
+        g_string_append_c(out, ']');
+    } else if (g_str_equal(meta, "enum")) {
+        append_values(type, out);
+    } else {
+        g_assert_cmpstr(meta, ==, "builtin");
+        g_assert_true(json_object_has_member(type, "json-type"));
+        g_string_append(out, name);
+    }
+}
+
+static void expect(Fixture *f, const char *name, const char *meta,
+                   const char *which, const char *expected)
+{
+    JsonObject *entity = find(f, name);
+    g_autoptr(GString) out = g_string_new(NULL);
+
+    g_assert_cmpstr(json_object_get_string_member(entity, "meta-type"), ==,
+                    meta);
+    append_type(f, json_object_get_string_member(entity, which), out);
+    g_assert_cmpstr(out->str, ==, expected);
+}
+
+#define STATUSES                                                               \
+    "none|setup|active|pre-switchover|device|completed|failed|cancelling|"     \
+    "cancelled"
+#define CAPABILITY_NAMES                                                       \
+    "auto-converge|compress|events|return-path|pause-before-switchover|"       \
+    "validate-uuid"
+#define PARAMETERS                                                             \
+    "{*compress-level: int, *compress-threads: int, "                          \
+    "*compress-wait-thread: bool, *decompress-threads: int, "                  \
+    "*throttle-trigger-threshold: int, *cpu-throttle-initial: int, "           \
+    "*cpu-throttle-increment: int, *cpu-throttle-tailslow: bool, "             \
+    "*max-cpu-throttle: int, *max-bandwidth: int, *downtime-limit: int}"
+
+static void test_arguments(Fixture *f, gconstpointer data)
+{
+    static const struct {
+        const char *command, *type;
+    } rows[] = {
+        { "migrate", "{uri: str, *detach: bool, *blk: bool, *inc: bool, "
+                     "*resume: bool}" },
+        { "migrate-continue", "{state: " STATUSES "}" },
+        { "migrate-set-capabilities",
+          "{capabilities: [{capability: " CAPABILITY_NAMES ", state: bool}]}" },
+        { "migrate-set-parameters", PARAMETERS },
+        { "pmemsave", "{val: int, size: int, filename: str}" },
+        { "qmp_capabilities", "{*enable: []}" },
+        { "human-monitor-command", "{command-line: str}" },
+        { "query-status", "{}" },
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        expect(f, rows[i].command, "command", "arg-type", rows[i].type);
+    }
+}
+
+static void test_results(Fixture *f, gconstpointer data)
+{
+    static const struct {
+        const char *command, *type;
+    } rows[] = {
+        { "migrate", "{}" },
+        { "query-commands", "[{name: str}]" },
+        { "query-events", "[{name: str}]" },
+        { "query-migrate",
+          "{*status: " STATUSES ", *total-time: int, *expected-downtime: int, "
+          "*downtime: int, *setup-time: int, *ram: {total: int, "
+          "transferred: int, remaining: int, duplicate: int, skipped: int, "
+          "normal: int, normal-bytes: int, dirty-pages-rate: int, "
+          "mbps: number, dirty-sync-count: int, postcopy-requests: int, "
+          "page-size: int, multifd-bytes: int, pages-per-second: int, "
+          "precopy-bytes: int, downtime-bytes: int, postcopy-bytes: int}, "
+          "*compression: {pages: int, busy: int, busy-rate: number, "
+          "compressed-size: int, compression-rate: number}, "
+          "*cpu-throttle-percentage: int, *error-desc: str}" },
+        { "query-migrate-capabilities",
+          "[{capability: " CAPABILITY_NAMES ", state: bool}]" },
+        { "query-migrate-parameters", PARAMETERS },
+        { "query-name", "{*name: str}" },
+        { "query-qmp-schema",
+          "[{name: str, meta-type: builtin|enum|array|object|command|event, "
+          "*arg-type: str, *ret-type: str, *json-type: str, "
+          "*element-type: str, *members: [{name: str, *type: str, "
+          "*default: any}], *values: [str]}]" },
+        { "query-status",
+          "{running: bool, singlestep: bool, status: finish-migrate|inmigrate|"
+          "internal-error|paused|postmigrate|prelaunch|running|shutdown}" },
+        { "query-version", "{qemu: {major: int, minor: int, micro: int}, "
+                           "package: str}" },
+        { "human-monitor-command", "str" },
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        expect(f, rows[i].command, "command", "ret-type", rows[i].type);
+    }
+}
+
+static void test_events(Fixture *f, gconstpointer data)
+{
+    expect(f, "MIGRATION", "event", "arg-type", "{status: " STATUSES "}");
+    expect(f, "MIGRATION_PASS", "event", "arg-type", "{pass: int}");
+    expect(f, "STOP", "event", "arg-type", "{}");
+}
+
+static void expect_all_of(Fixture *f, const char *query, const char *meta,
+                          unsigned count)
+{
+    g_autofree char *text = g_strdup_printf("{\"execute\": \"%s\"}", query);
+    g_autoptr(JsonNode) answer = NULL;
+    JsonArray *list;
+
+    client_send(f->client, text);
+    answer = client_take_json(f->client);
+    list = json_object_get_array_member(json_node_get_object(answer), "return");
+    g_assert_cmpuint(json_array_get_length(list), ==, count);
+    for (unsigned i = 0; i < count; i++) {
+        JsonObject *entry = json_array_get_object_element(list, i);
+        const char *name = json_object_get_string_member(entry, "name");
+
+        g_assert_cmpstr(
+            json_object_get_string_member(find(f, name), "meta-type"), ==,
+            meta);
+    }
+}
+
+/* All that there is, and nothing else. */
+static void test_complete(Fixture *f, gconstpointer data)
+{
+    unsigned commands = 0, events = 0;
+
+    for (unsigned i = 0; i < json_array_get_length(f->schema); i++) {
+        const char *meta = json_object_get_string_member(
+            json_array_get_object_element(f->schema, i), "meta-type");
+
+        commands += g_str_equal(meta, "command");
+        events += g_str_equal(meta, "event");
+    }
+    expect_all_of(f, "query-commands", "command", commands);
+    expect_all_of(f, "query-events", "event", events);
+}
+
+static void add(const char *path, void (*test)(Fixture *f, gconstpointer data))
+{
+    g_test_add(path, Fixture, NULL, set_up, test, tear_down);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    add("/qmp-schema/arguments", test_arguments);
+    add("/qmp-schema/results", test_results);
+    add("/qmp-schema/events", test_events);
+    add("/qmp-schema/complete", test_complete);
+    return g_test_run();
+}
