@@ -13,6 +13,10 @@
  * until then its registers are those of before.  So a thread enters once more
  * with immediate_exit before it waits at the gate.
  *
+ * A throttled CPU must come out of the guest now and then: it has a timer that
+ * sends its thread the same signal.  One that comes too early, before the
+ * guest is entered, is made good by the next.
+ *
  * CPU state is read and written by the thread that migrates, while the CPU's
  * own thread waits; the kernel allows that.
  */
@@ -25,12 +29,14 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "migration/error.h"
 #include "migration/host.h"
 #include "vmm/kvm-state.h"
 #include "vmm/vcpu-gate.h"
+#include "vmm/vcpu-throttle.h"
 
 #define KICK_SIGNAL SIGUSR1
 
@@ -43,6 +49,10 @@ typedef struct KvmCpu {
     struct kvm_run *run;
     pthread_t thread;
     bool has_thread;
+    pid_t tid; /* set by the thread before it first waits at the gate */
+    timer_t alarm; /* runs while the CPU is throttled */
+    bool has_alarm;
+    VcpuThrottle throttle; /* the thread's; see vcpu-throttle.h */
     /* The CPU's thread; and who loads and saves, while that one waits. */
     bool halted;
 } KvmCpu;
@@ -148,12 +158,28 @@ static void handle_exit(KvmCpu *cpu)
     report_failure(cpu, why);
 }
 
-static void run_once(KvmCpu *cpu)
+static void run_once(KvmCpu *cpu, uint64_t now)
 {
-    if (ioctl(cpu->fd, KVM_RUN, 0) == 0) {
+    int err = ioctl(cpu->fd, KVM_RUN, 0) == 0 ? 0 : errno;
+
+    vcpu_throttle_ran(&cpu->throttle, now, guest_clock_host_now());
+    if (err == 0) {
         handle_exit(cpu);
-    } else if (errno != EINTR && errno != EAGAIN) {
-        report_failure(cpu, g_strerror(errno));
+    } else if (err != EINTR && err != EAGAIN) {
+        report_failure(cpu, g_strerror(err));
+    }
+}
+
+static void run_or_wait(KvmCpu *cpu)
+{
+    uint64_t now = guest_clock_host_now();
+
+    if (cpu->halted) {
+        sleep_halted(cpu);
+    } else if (vcpu_throttle_is_pausing(&cpu->throttle, now)) {
+        vcpu_gate_sleep(&cpu->accel->gate, cpu->throttle.until);
+    } else {
+        run_once(cpu, now);
     }
 }
 
@@ -167,13 +193,10 @@ static void *cpu_thread(void *opaque)
     KvmCpu *cpu = opaque;
     VcpuGate *gate = &cpu->accel->gate;
 
+    cpu->tid = gettid();
     while (vcpu_gate_wait(gate)) {
         while (vcpu_gate_is_open(gate)) {
-            if (cpu->halted) {
-                sleep_halted(cpu);
-            } else {
-                run_once(cpu);
-            }
+            run_or_wait(cpu);
         }
         /* immediate_exit was set by the kick. */
         while (ioctl(cpu->fd, KVM_RUN, 0) == 0) {
@@ -209,6 +232,21 @@ static void kvm_start(Accel *accel)
 static void kvm_stop(Accel *accel)
 {
     vcpu_gate_close(&kvm_of(accel)->gate, kick_all, accel);
+}
+
+static void kvm_throttle(Accel *accel, unsigned percent)
+{
+    const struct timespec period = {
+        .tv_nsec = percent ? THROTTLE_RUN_NS : 0,
+    };
+    const struct itimerspec spec = { period, period };
+    KvmAccel *kvm = kvm_of(accel);
+    unsigned i;
+
+    for (i = 0; i < accel->board.cpu_count; i++) {
+        vcpu_throttle_set(&kvm->cpus[i].throttle, percent);
+        timer_settime(kvm->cpus[i].alarm, 0, &spec, NULL);
+    }
 }
 
 static bool kvm_load_cpu(Accel *accel, const CpuState *state, GError **errp)
@@ -316,6 +354,27 @@ static bool make_cpu(KvmAccel *kvm, unsigned index, GError **errp)
     return cpu->has_thread;
 }
 
+/* Each needs its thread's id, which is there when the thread waits. */
+static bool make_alarms(KvmAccel *kvm, GError **errp)
+{
+    unsigned i;
+
+    vcpu_gate_close(&kvm->gate, NULL, NULL);
+    for (i = 0; i < kvm->accel.board.cpu_count; i++) {
+        KvmCpu *cpu = &kvm->cpus[i];
+        struct sigevent event = {
+            .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = KICK_SIGNAL,
+            ._sigev_un._tid = cpu->tid,
+        };
+
+        if (timer_create(CLOCK_MONOTONIC, &event, &cpu->alarm) < 0) {
+            return fail_errno("cannot make a timer", errp);
+        }
+        cpu->has_alarm = true;
+    }
+    return true;
+}
+
 static bool need_capability(KvmAccel *kvm, int capability, const char *name,
                             GError **errp)
 {
@@ -369,6 +428,9 @@ static void kvm_free(Accel *accel)
     for (i = 0; i < accel->board.cpu_count; i++) {
         KvmCpu *cpu = &kvm->cpus[i];
 
+        if (cpu->has_alarm) {
+            timer_delete(cpu->alarm);
+        }
         if (cpu->has_thread) {
             pthread_join(cpu->thread, NULL);
         }
@@ -413,6 +475,9 @@ static Accel *kvm_new(const AccelBoard *board, const AccelOptions *options,
             goto fail;
         }
     }
+    if (!make_alarms(kvm, errp)) {
+        goto fail;
+    }
     return &kvm->accel;
 
 fail:
@@ -426,6 +491,7 @@ const AccelOps accel_kvm_ops = {
     .free = kvm_free,
     .start = kvm_start,
     .stop = kvm_stop,
+    .throttle = kvm_throttle,
     .load_cpu = kvm_load_cpu,
     .save_cpu = kvm_save_cpu,
     .dirty_start = kvm_dirty_start,

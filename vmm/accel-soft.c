@@ -32,6 +32,7 @@
 #include "vmm/dirty-pagemap.h"
 #include "vmm/soft-state.h"
 #include "vmm/vcpu-gate.h"
+#include "vmm/vcpu-throttle.h"
 
 #define SLICE_BLOCKS 20000
 
@@ -55,6 +56,7 @@ typedef struct SoftCpu {
 struct SoftAccel {
     Accel accel;
     VcpuGate gate;
+    VcpuThrottle throttle; /* of the CPUs' thread */
     pthread_t thread;
     bool has_thread;
     bool use_hook; /* for the dirty log, else pagemap */
@@ -161,13 +163,17 @@ static void run_slice(SoftCpu *cpu)
     }
 }
 
-/* The next CPU after *last that can run; else NULL, and when one will. */
-static SoftCpu *next_cpu(SoftAccel *soft, unsigned *last, uint64_t *wake)
+/* The next CPU after *last that can run now; else NULL, and when one will. */
+static SoftCpu *next_cpu(SoftAccel *soft, unsigned *last, uint64_t now,
+                         uint64_t *wake)
 {
     const unsigned count = soft->accel.board.cpu_count;
-    uint64_t now = guest_clock_host_now();
     unsigned i;
 
+    if (vcpu_throttle_is_pausing(&soft->throttle, now)) {
+        *wake = soft->throttle.until;
+        return NULL;
+    }
     *wake = VCPU_GATE_FOREVER;
     for (i = 1; i <= count; i++) {
         SoftCpu *cpu = &soft->cpus[(*last + i) % count];
@@ -190,11 +196,12 @@ static void run_cpus(SoftAccel *soft)
     unsigned last = board->cpu_count - 1;
 
     while (vcpu_gate_is_open(&soft->gate)) {
-        uint64_t wake;
-        SoftCpu *cpu = next_cpu(soft, &last, &wake);
+        uint64_t wake, now = guest_clock_host_now();
+        SoftCpu *cpu = next_cpu(soft, &last, now, &wake);
 
         if (cpu) {
             run_slice(cpu);
+            vcpu_throttle_ran(&soft->throttle, now, guest_clock_host_now());
             continue;
         }
         if (wake == VCPU_GATE_FOREVER) {
@@ -222,6 +229,11 @@ static void soft_start(Accel *accel)
 static void soft_stop(Accel *accel)
 {
     vcpu_gate_close(&soft_of(accel)->gate, NULL, NULL);
+}
+
+static void soft_throttle(Accel *accel, unsigned percent)
+{
+    vcpu_throttle_set(&soft_of(accel)->throttle, percent);
 }
 
 /* CPU state */
@@ -436,6 +448,7 @@ const AccelOps accel_soft_ops = {
     .free = soft_free,
     .start = soft_start,
     .stop = soft_stop,
+    .throttle = soft_throttle,
     .load_cpu = soft_load_cpu,
     .save_cpu = soft_save_cpu,
     .dirty_start = soft_dirty_start,

@@ -78,6 +78,11 @@ void accel_stop(Accel *accel)
     accel->ops->stop(accel);
 }
 
+void accel_throttle(Accel *accel, unsigned percent)
+{
+    accel->ops->throttle(accel, percent);
+}
+
 bool accel_load_cpu(Accel *accel, const CpuState *state, GError **errp)
 {
     return accel->ops->load_cpu(accel, state, errp);

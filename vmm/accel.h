@@ -4,8 +4,8 @@
  *
  * An Accel is made stopped.  accel_start() lets its CPUs run, accel_stop()
  * waits until none does; both may be called in any state, by one thread at a
- * time.  CPU state is moved only while it is stopped; the dirty log may be
- * used at any time, by one thread.
+ * time.  CPU state is moved and the throttle set only while it is stopped; the
+ * dirty log may be used at any time, by one thread.
  */
 #ifndef VMM_ACCEL_H
 #define VMM_ACCEL_H
@@ -57,6 +57,7 @@ typedef struct AccelOps {
     void (*free)(Accel *accel);
     void (*start)(Accel *accel);
     void (*stop)(Accel *accel);
+    void (*throttle)(Accel *accel, unsigned percent);
     bool (*load_cpu)(Accel *accel, const CpuState *state, GError **errp);
     bool (*save_cpu)(Accel *accel, CpuState *state, GError **errp);
     bool (*dirty_start)(Accel *accel, GError **errp);
@@ -85,6 +86,8 @@ Accel *accel_new(const AccelOptions *options, const AccelBoard *board,
 void accel_free(Accel *accel); /* stops; NULL is fine */
 void accel_start(Accel *accel);
 void accel_stop(Accel *accel);
+/* Let each CPU run (100 - percent) per cent of the time: vcpu-throttle.h. */
+void accel_throttle(Accel *accel, unsigned percent);
 bool accel_load_cpu(Accel *accel, const CpuState *state, GError **errp);
 bool accel_save_cpu(Accel *accel, CpuState *state, GError **errp);
 bool accel_dirty_start(Accel *accel, GError **errp);

@@ -78,6 +78,7 @@ static void close_monitors(Monitors *monitors, Machine *machine)
 {
     unsigned i;
 
+    machine_send_events(machine);
     for (i = 0; i < monitors->count; i++) {
         chardev_listener_free(monitors->doors[i].listener);
     }
@@ -88,6 +89,7 @@ static void close_monitors(Monitors *monitors, Machine *machine)
 
 static gboolean on_signal(void *opaque)
 {
+    machine_tell(opaque, "SHUTDOWN");
     machine_quit(opaque, EXIT_SUCCESS);
     return G_SOURCE_CONTINUE;
 }

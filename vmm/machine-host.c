@@ -122,6 +122,23 @@ static void host_dirty_log_stop(void *opaque)
     pthread_mutex_unlock(&machine->lock);
 }
 
+static void host_throttle(void *opaque, unsigned percent)
+{
+    Machine *machine = opaque;
+    bool running;
+
+    pthread_mutex_lock(&machine->lock);
+    running = machine->state == RUN_STATE_RUNNING;
+    if (running) {
+        accel_stop(machine->accel);
+    }
+    accel_throttle(machine->accel, percent);
+    if (running) {
+        accel_start(machine->accel);
+    }
+    pthread_mutex_unlock(&machine->lock);
+}
+
 static bool host_vm_stop(void *opaque, GError **errp)
 {
     Machine *machine = opaque;
@@ -184,20 +201,23 @@ static void report_failure(Machine *machine, const char *what)
     mig_info_clear(&info);
 }
 
+static bool has_become(const MigEvent *event, MigState state)
+{
+    return event->type == MIG_EVENT_STATE && event->state == state;
+}
+
 static void source_event(void *opaque, const MigEvent *event)
 {
     Machine *machine = opaque;
 
-    if (event->type != MIG_EVENT_STATE) {
-        return;
-    }
-    if (event->state == MIG_STATE_FAILED) {
+    if (has_become(event, MIG_STATE_FAILED)) {
         machine_post(machine, report_failure, "migration failed");
-    } else if (event->state == MIG_STATE_COMPLETED) {
+    } else if (has_become(event, MIG_STATE_COMPLETED)) {
         pthread_mutex_lock(&machine->lock);
         machine_enter_locked(machine, RUN_STATE_POSTMIGRATE);
         pthread_mutex_unlock(&machine->lock);
     }
+    machine_tell_migration(machine, event);
 }
 
 static void end_incoming(Machine *machine, const char *what)
@@ -208,20 +228,33 @@ static void end_incoming(Machine *machine, const char *what)
 
 static void incoming_event(void *opaque, const MigEvent *event)
 {
-    if (event->type == MIG_EVENT_STATE && event->state == MIG_STATE_FAILED) {
+    machine_tell_migration(opaque, event);
+    if (has_become(event, MIG_STATE_FAILED)) {
         machine_post(opaque, end_incoming, "load of migration failed");
     }
 }
 
-#define MACHINE_HOST(event_)                                                \
-    {                                                                       \
-        .machine = "ferry", .ram_blocks = host_ram_blocks,                  \
-        .devices = host_devices, .dirty_log_start = host_dirty_log_start,   \
-        .dirty_log_collect = host_dirty_log_collect,                        \
-        .dirty_log_stop = host_dirty_log_stop, .vm_stop = host_vm_stop,     \
-        .vm_resume = host_vm_resume, .vm_start = host_vm_start,             \
-        .event = (event_),                                                  \
-    }
+static MigHost make_mig_host(const Machine *machine)
+{
+    return (MigHost) {
+        .machine = "ferry",
+        .uuid = machine->args->has_uuid ? machine->args->uuid : NULL,
+        .ram_blocks = host_ram_blocks,
+        .devices = host_devices,
+        .dirty_log_start = host_dirty_log_start,
+        .dirty_log_collect = host_dirty_log_collect,
+        .dirty_log_stop = host_dirty_log_stop,
+        .throttle = host_throttle,
+        .vm_stop = host_vm_stop,
+        .vm_resume = host_vm_resume,
+        .vm_start = host_vm_start,
+    };
+}
 
-const MigHost machine_source_host = MACHINE_HOST(source_event);
-const MigHost machine_incoming_host = MACHINE_HOST(incoming_event);
+void machine_init_mig_hosts(Machine *machine)
+{
+    machine->source_host = make_mig_host(machine);
+    machine->source_host.event = source_event;
+    machine->incoming_host = make_mig_host(machine);
+    machine->incoming_host.event = incoming_event;
+}

@@ -43,7 +43,7 @@ static bool receive(Machine *machine, Incoming *incoming, GError **errp)
     }
     mig_free(machine->migration);
     machine->migration =
-        mig_new(&machine_incoming_host, machine, &machine->options);
+        mig_new(&machine->incoming_host, machine, &machine->options);
     return mig_receive(machine->migration,
                        g_steal_pointer(&incoming->channel), errp);
 }

@@ -2,7 +2,8 @@
 /*
  * What the monitors ask of the machine: monitor/monitor.h.  All of it comes
  * from the main thread.  Where QEMU refuses something, so do we, in the same
- * words.
+ * words; and as there, the events that a command causes come before its
+ * answer.
  */
 #include "vmm/machine.h"
 
@@ -50,6 +51,7 @@ static bool monitor_stop(void *opaque, GError **errp)
         machine->before = RUN_STATE_PAUSED; /* should the migration fail */
     }
     pthread_mutex_unlock(&machine->lock);
+    machine_send_events(machine);
     return true;
 }
 
@@ -78,12 +80,17 @@ static bool monitor_cont(void *opaque, GError **errp)
     pthread_mutex_lock(&machine->lock);
     ok = cont_locked(machine, errp);
     pthread_mutex_unlock(&machine->lock);
+    machine_send_events(machine);
     return ok;
 }
 
 static void monitor_quit(void *opaque)
 {
-    machine_quit(opaque, EXIT_SUCCESS);
+    Machine *machine = opaque;
+
+    machine_tell(machine, "SHUTDOWN");
+    machine_send_events(machine);
+    machine_quit(machine, EXIT_SUCCESS);
 }
 
 static void monitor_get_options(void *opaque, MigOptions *options)
@@ -148,6 +155,7 @@ static bool monitor_migrate(void *opaque, const char *uri, GError **errp)
 {
     Machine *machine = opaque;
     g_autoptr(IoUri) parsed = NULL;
+    bool ok;
 
     if (!may_migrate(machine, errp)) {
         return false;
@@ -158,8 +166,10 @@ static bool monitor_migrate(void *opaque, const char *uri, GError **errp)
     }
     mig_free(machine->migration);
     machine->migration =
-        mig_new(&machine_source_host, machine, &machine->options);
-    return mig_send_to(machine->migration, parsed, errp);
+        mig_new(&machine->source_host, machine, &machine->options);
+    ok = mig_send_to(machine->migration, parsed, errp);
+    machine_send_events(machine);
+    return ok;
 }
 
 static bool monitor_migrate_incoming(void *opaque, const char *uri,
@@ -177,19 +187,40 @@ static bool monitor_migrate_incoming(void *opaque, const char *uri,
     return machine_incoming_start(machine, uri, errp);
 }
 
+/* The migration away from here that runs or ran last, or NULL. */
+static Migration *outgoing(const Machine *machine)
+{
+    MigInfo info;
+    bool incoming;
+
+    if (!machine->migration) {
+        return NULL;
+    }
+    mig_query(machine->migration, &info);
+    incoming = info.incoming;
+    mig_info_clear(&info);
+    return incoming ? NULL : machine->migration;
+}
+
 static void monitor_migrate_cancel(void *opaque)
 {
     Machine *machine = opaque;
-    MigInfo info;
+    Migration *migration = outgoing(machine);
 
-    if (!machine->migration) {
-        return;
+    if (migration) {
+        mig_cancel(migration);
+        machine_send_events(machine);
     }
-    mig_query(machine->migration, &info);
-    if (!info.incoming) {
-        mig_cancel(machine->migration);
-    }
-    mig_info_clear(&info);
+}
+
+static bool monitor_migrate_continue(void *opaque, MigState state,
+                                     GError **errp)
+{
+    Migration *migration = outgoing(opaque);
+
+    return migration
+               ? mig_continue(migration, state, errp)
+               : refuse("Migration not in expected state: none", errp);
 }
 
 static bool monitor_migrate_info(void *opaque, MigInfo *info)
@@ -224,6 +255,7 @@ void machine_init_mon_host(MonHost *host, const Machine *machine)
         .migrate = monitor_migrate,
         .migrate_incoming = monitor_migrate_incoming,
         .migrate_cancel = monitor_migrate_cancel,
+        .migrate_continue = monitor_migrate_continue,
         .migrate_info = monitor_migrate_info,
         .pmemsave = monitor_pmemsave,
     };

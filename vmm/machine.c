@@ -38,37 +38,6 @@ RunState run_state_find(const char *name)
     return state;
 }
 
-/* Calls into the main thread */
-
-typedef struct Post {
-    Machine *machine;
-    MachineCall *fn;
-    const char *arg;
-} Post;
-
-static gboolean run_post(void *opaque)
-{
-    Post *post = opaque;
-
-    post->fn(post->machine, post->arg);
-    return G_SOURCE_REMOVE;
-}
-
-void machine_post(Machine *machine, MachineCall *fn, const char *arg)
-{
-    Post *post = g_new(Post, 1);
-
-    *post = (Post) { .machine = machine, .fn = fn, .arg = arg };
-    g_idle_add_full(G_PRIORITY_DEFAULT, run_post, post, g_free);
-}
-
-static void emit(Machine *machine, const char *event)
-{
-    if (machine->monitor) {
-        mon_emit(machine->monitor, event);
-    }
-}
-
 /* The run state */
 
 static void set_clock(Machine *machine, bool running)
@@ -89,7 +58,7 @@ static void start_guest(Machine *machine)
     set_clock(machine, true);
     accel_start(machine->accel);
     char_line_want_input(machine->line, true);
-    machine_post(machine, emit, "RESUME");
+    machine_tell(machine, "RESUME");
 }
 
 static void stop_guest(Machine *machine)
@@ -98,7 +67,7 @@ static void stop_guest(Machine *machine)
     set_clock(machine, false);
     char_line_want_input(machine->line, false);
     char_line_flush(machine->line);
-    machine_post(machine, emit, "STOP");
+    machine_tell(machine, "STOP");
 }
 
 void machine_enter_locked(Machine *machine, RunState next)
@@ -107,7 +76,7 @@ void machine_enter_locked(Machine *machine, RunState next)
 
     machine->state = next;
     if (next == RUN_STATE_SHUTDOWN && last == RUN_STATE_RUNNING) {
-        machine_post(machine, emit, "SHUTDOWN");
+        machine_tell(machine, "SHUTDOWN");
     }
     if (next == RUN_STATE_RUNNING && last != RUN_STATE_RUNNING) {
         start_guest(machine);
@@ -266,6 +235,8 @@ Machine *machine_new(const VmArgs *args, GError **errp)
     machine->loop = g_main_loop_new(NULL, FALSE);
     pthread_mutex_init(&machine->lock, NULL);
     port_bus_init(&machine->ports, &machine->serial, &machine->clock);
+    machine_post_init(machine);
+    machine_init_mig_hosts(machine);
     mig_options_init(&machine->options);
     if (!make_parts(machine, errp) ||
         (!args->incoming && !load_guest(machine, errp))) {
@@ -287,6 +258,7 @@ void machine_free(Machine *machine)
     char_line_free(machine->line);
     guest_ram_destroy(&machine->ram);
     port_bus_destroy(&machine->ports);
+    machine_post_destroy(machine);
     pthread_mutex_destroy(&machine->lock);
     g_main_loop_unref(machine->loop);
     g_free(machine->devices);

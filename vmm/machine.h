@@ -5,10 +5,11 @@
  *
  * machine.c is the machine itself, machine-host.c what the migration library
  * calls, machine-incoming.c waits for a migration, machine-monitor.c is what
- * the monitors call.
+ * the monitors call, machine-post.c how other threads reach the main thread.
  *
  * The lock makes changes of the run state, and with them all uses of the
- * accelerator, one at a time.  Lock order: the machine, then the port bus.
+ * accelerator, one at a time.  Lock order: the machine, then the port bus or
+ * a queue.
  * "Main thread" is the one that runs the default main context.
  */
 #ifndef VMM_MACHINE_H
@@ -52,6 +53,12 @@ typedef struct MachineShape {
     uint32_t cpus;
 } MachineShape;
 
+/* What the main thread still has to do. */
+typedef struct MachineQueue {
+    pthread_mutex_t lock;
+    GQueue items; /* lock */
+} MachineQueue;
+
 typedef struct Incoming Incoming;
 
 typedef struct Machine {
@@ -69,6 +76,8 @@ typedef struct Machine {
     size_t device_count;
     MachineShape shape;
     GMainLoop *loop;
+    MigHost source_host, incoming_host;
+    MachineQueue posts, events;
 
     pthread_mutex_t lock; /* protects all of this block */
     RunState state;
@@ -96,10 +105,6 @@ bool machine_launch(Machine *machine, GError **errp);
 void machine_run(Machine *machine);
 void machine_quit(Machine *machine, int status);
 
-/* Call fn(machine, arg) later in the main thread.  From any thread. */
-typedef void MachineCall(Machine *machine, const char *arg);
-void machine_post(Machine *machine, MachineCall *fn, const char *arg);
-
 /* The run state's name, as QMP spells it, and back (RUN_STATE__COUNT when
  * there is none such). */
 const char *run_state_name(RunState state);
@@ -108,9 +113,8 @@ RunState run_state_find(const char *name);
 /* Change the run state, starting and stopping the CPUs as it needs. */
 void machine_enter_locked(Machine *machine, RunState next);
 
-/* machine-host.c */
-extern const MigHost machine_source_host;
-extern const MigHost machine_incoming_host;
+/* machine-host.c; opaque is the Machine */
+void machine_init_mig_hosts(Machine *machine);
 extern const MigVMState machine_global_vmstate;
 extern const MigVMState machine_shape_vmstate;
 
@@ -118,6 +122,20 @@ extern const MigVMState machine_shape_vmstate;
  * be set, and then receive.  A failure ends the process. */
 bool machine_incoming_start(Machine *machine, const char *uri, GError **errp);
 void machine_incoming_stop(Machine *machine);
+
+/*
+ * machine-post.c.  From any thread: have the main thread call fn(machine, arg)
+ * later, or tell the monitors of an event.  arg and name are constants.
+ */
+typedef void MachineCall(Machine *machine, const char *arg);
+void machine_post(Machine *machine, MachineCall *fn, const char *arg);
+void machine_tell(Machine *machine, const char *name);
+void machine_tell_migration(Machine *machine, const MigEvent *migration);
+/* Main thread: tell them now. */
+void machine_send_events(Machine *machine);
+void machine_post_init(Machine *machine);
+/* No thread posts any more; what is left is forgotten. */
+void machine_post_destroy(Machine *machine);
 
 /* machine-monitor.c; opaque is the Machine */
 void machine_init_mon_host(MonHost *host, const Machine *machine);

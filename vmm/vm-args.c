@@ -139,6 +139,26 @@ static bool set_name(VmArgs *args, const char *value, GError **errp)
     return keep_text(&args->name, value);
 }
 
+static bool set_uuid(VmArgs *args, const char *value, GError **errp)
+{
+    unsigned digits = 0;
+
+    if (!g_uuid_string_is_valid(value)) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
+                    "failed to parse UUID string: wrong format");
+        return false;
+    }
+    for (; *value; value++) {
+        if (*value != '-') {
+            uint8_t *byte = &args->uuid[digits++ / 2];
+
+            *byte = *byte << 4 | g_ascii_xdigit_value(*value);
+        }
+    }
+    args->has_uuid = true;
+    return true;
+}
+
 static bool set_incoming(VmArgs *args, const char *value, GError **errp)
 {
     return keep_text(&args->incoming, value);
@@ -200,6 +220,8 @@ static const VmOption vm_options[] = {
       "loaded", set_ram_image },
     { "S", NULL, "do not start the guest: 'cont' does", set_paused },
     { "name", "NAME", "the guest's name", set_name },
+    { "uuid", "UUID", "the guest's UUID, for the capability validate-uuid",
+      set_uuid },
     { "incoming", "URI|defer", "wait for a migration from URI, or for "
       "'migrate_incoming'; -kernel and -ram-image are not loaded",
       set_incoming },

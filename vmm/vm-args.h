@@ -22,6 +22,8 @@ typedef struct VmArgs {
     AccelOptions accel;
     char *kernel, *append, *ram_image; /* NULL when not given */
     char *name, *incoming;             /* NULL when not given */
+    bool has_uuid;
+    uint8_t uuid[16];
     bool paused;
     bool help, version; /* asked for: nothing else is checked */
     Chardev serial;

@@ -28,6 +28,7 @@ static void test_defaults(void)
     g_assert_cmpuint(args.monitors->len, ==, 0);
     g_assert_cmpstr(args.kernel, ==, "k");
     g_assert_null(args.incoming);
+    g_assert_false(args.has_uuid);
     g_assert_false(args.paused);
     vm_args_clear(&args);
 }
@@ -61,6 +62,23 @@ static void test_everything(void)
     g_assert_cmpstr(monitor[1].chardev.path, ==, "/p");
     g_assert_cmpstr(monitor[2].chardev.host, ==, "::1");
     g_assert_cmpuint(monitor[2].chardev.port, ==, 4444);
+    vm_args_clear(&args);
+}
+
+static void test_uuid(void)
+{
+    static const uint8_t bytes[16] = {
+        0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77,
+        0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff,
+    };
+    VmArgs args;
+
+    /* The last one counts. */
+    g_assert_true(parse(&args,
+        "-kernel k -uuid ffffffff-ffff-ffff-ffff-ffffffffffff "
+        "-uuid 00112233-4455-6677-8899-AABBccddeeff", NULL));
+    g_assert_true(args.has_uuid);
+    g_assert_cmpmem(args.uuid, sizeof(args.uuid), bytes, sizeof(bytes));
     vm_args_clear(&args);
 }
 
@@ -100,6 +118,9 @@ static void test_refused(void)
         { "-kernel", "-kernel: requires an argument" },
         { "-smp 0", "-smp 0: expected a number from 1 to 64" },
         { "-smp 65", "-smp 65: expected a number from 1 to 64" },
+        { "-uuid 00112233445566778899aabbccddeeff",
+          "-uuid 00112233445566778899aabbccddeeff: failed to parse UUID "
+          "string: wrong format" },
         { "-accel tcg", "-accel tcg: expected kvm or soft" },
         { "-accel kvm,dirty-log=hook", "-accel kvm,dirty-log=hook: expected "
           "kvm, soft or soft,dirty-log=pagemap|hook" },
@@ -147,6 +168,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/args/defaults", test_defaults);
     g_test_add_func("/args/everything", test_everything);
+    g_test_add_func("/args/uuid", test_uuid);
     g_test_add_func("/args/sizes", test_sizes);
     g_test_add_func("/args/refused", test_refused);
     g_test_add_func("/args/help", test_help);

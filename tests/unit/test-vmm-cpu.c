@@ -293,6 +293,53 @@ static void test_stops_are_exact(gconstpointer options)
     teardown(&f);
 }
 
+/* How much a guest does in 10^9 ticks of the TSC, throttled by so much. */
+static uint64_t work_done(Fixture *f, unsigned percent)
+{
+    /* Without exits, so that only a kick makes it pause under KVM.
+     * rdtsc; shl $32, %rdx; or %rdx, %rax; mov %rax, %rsi;
+     * 1: mov $1000, %ecx; 2: dec %ecx; jnz 2b; inc %rbx;
+     * rdtsc; shl $32, %rdx; or %rdx, %rax; sub %rsi, %rax;
+     * cmp $1000000000, %rax; jb 1b; hlt */
+    static const uint8_t code[] = {
+        0x0f, 0x31, 0x48, 0xc1, 0xe2, 0x20, 0x48, 0x09, 0xd0, 0x48, 0x89, 0xc6,
+        0xb9, 0xe8, 0x03, 0x00, 0x00, 0xff, 0xc9, 0x75, 0xfc, 0x48, 0xff, 0xc3,
+        0x0f, 0x31, 0x48, 0xc1, 0xe2, 0x20, 0x48, 0x09, 0xd0, 0x48, 0x29, 0xf0,
+        0x48, 0x3d, 0x00, 0xca, 0x9a, 0x3b, 0x72, 0xe0, 0xf4,
+    };
+
+    memcpy(f->ram.host + ENTRY, code, sizeof(code));
+    cpu_state_reset(&f->cpu, f->accel, 0);
+    boot_setup_cpu(&f->cpu, ENTRY);
+    f->halted = false;
+    g_assert_true(accel_load_cpu(f->accel, &f->cpu, NULL));
+    accel_throttle(f->accel, percent);
+    run_until_end(f);
+    g_assert_cmpstr(f->why, ==, NULL);
+    g_assert_true(accel_save_cpu(f->accel, &f->cpu, NULL));
+    return f->cpu.gpr[CPU_RBX];
+}
+
+/* At 99 per cent it gets 10 ms out of 200 or more: the TSC makes at most 5
+ * ticks a nanosecond.  A half leaves room for a busy host. */
+static void test_throttle(gconstpointer options)
+{
+    Fixture f;
+
+    if (setup(&f, options)) {
+        uint64_t before = work_done(&f, 0);
+        uint64_t throttled = work_done(&f, 99);
+        uint64_t after = work_done(&f, 0);
+
+        g_test_message("%" G_GUINT64_FORMAT ", %" G_GUINT64_FORMAT
+                       " at 99 %%, %" G_GUINT64_FORMAT, before, throttled,
+                       after);
+        g_assert_cmpuint(throttled, <, before / 2);
+        g_assert_cmpuint(throttled, <, after / 2);
+    }
+    teardown(&f);
+}
+
 static void test_fault(gconstpointer options)
 {
     static const uint8_t code[] = { 0x0f, 0x0b }; /* ud2 */
@@ -363,7 +410,7 @@ static void add_tests(const char *name, const AccelOptions *options)
     } tests[] = {
         { "round-trip", test_round_trip }, { "run", test_run },
         { "stops-are-exact", test_stops_are_exact }, { "fault", test_fault },
-        { "dirty-log", test_dirty_log },
+        { "dirty-log", test_dirty_log }, { "throttle", test_throttle },
     };
     unsigned i;
 
