@@ -125,7 +125,7 @@ static void test_throttle(void)
         unsigned high_passes, percent, max;
         bool tailslow;
         unsigned then_high, then_percent;
-    } rows[] = {
+    } steps[] = {
         /* below the threshold, and just at it: as it was */
         { 0, 0, 0, 0, 99, false, 0, 0 },
         { 10, 100, 0, 0, 99, false, 0, 0 },
@@ -149,23 +149,23 @@ static void test_throttle(void)
         { 51, 100, 1, 50, 99, true, 0, 51 },
     };
 
-    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+    for (unsigned i = 0; i < G_N_ELEMENTS(steps); i++) {
         ThrottleInput in = {
-            .dirtied_bytes = rows[i].dirtied,
-            .sent_bytes = rows[i].sent,
+            .dirtied_bytes = steps[i].dirtied,
+            .sent_bytes = steps[i].sent,
             .threshold = 50,
-            .high_passes = rows[i].high_passes,
-            .percent = rows[i].percent,
+            .high_passes = steps[i].high_passes,
+            .percent = steps[i].percent,
             .initial = 20,
             .increment = 10,
-            .max = rows[i].max,
-            .tailslow = rows[i].tailslow,
+            .max = steps[i].max,
+            .tailslow = steps[i].tailslow,
         };
         ThrottleDecision out = converge_throttle(&in);
 
         g_test_message("row %u", i);
-        g_assert_cmpuint(out.high_passes, ==, rows[i].then_high);
-        g_assert_cmpuint(out.percent, ==, rows[i].then_percent);
+        g_assert_cmpuint(out.high_passes, ==, steps[i].then_high);
+        g_assert_cmpuint(out.percent, ==, steps[i].then_percent);
     }
 }
 
