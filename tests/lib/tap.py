@@ -32,7 +32,12 @@ class TapResult(unittest.TestResult):
 
     def addSuccess(self, test):
         super().addSuccess(test)
-        self._line(not self.subtest_failed, test)
+        self._line(True, test)
+
+    def stopTest(self, test):
+        super().stopTest(test)
+        if self.subtest_failed:  # then addSuccess() is not called
+            self._line(False, test)
 
     def addError(self, test, err):
         super().addError(test, err)

@@ -51,18 +51,13 @@ func enable(monitor qmp.Monitor, names ...string) {
 	run(monitor, "migrate-set-capabilities", object{"capabilities": list})
 }
 
-func waitForEnd(events <-chan qmp.Event) {
-	deadline := time.After(2 * time.Minute)
-	for {
-		select {
-		case event := <-events:
-			log.Print(event.Event, event.Data)
-			status := event.Data["status"]
-			if status == "completed" || status == "failed" {
-				return
-			}
-		case <-deadline:
-			log.Fatal("the migration does not end")
+// Events have to be taken at all times, or answers do not come through.
+func watch(events <-chan qmp.Event, ended chan<- bool) {
+	for event := range events {
+		log.Print(event.Event, event.Data)
+		status := event.Data["status"]
+		if status == "completed" || status == "failed" {
+			ended <- true
 		}
 	}
 }
@@ -73,6 +68,8 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	ended := make(chan bool)
+	go watch(events, ended)
 	enable(source, "compress", "events")
 	enable(destination, "compress")
 	run(source, "migrate-set-parameters",
@@ -81,7 +78,7 @@ func main() {
 		object{"decompress-threads": 2})
 	run(destination, "migrate-incoming", object{"uri": os.Args[3]})
 	run(source, "migrate", object{"uri": os.Args[3]})
-	waitForEnd(events)
+	<-ended
 	os.Stdout.Write(run(source, "query-migrate", nil))
 	source.Disconnect()
 	destination.Disconnect()

@@ -207,7 +207,7 @@ class QmpSession:
         self.sock.sendall(request.encode() + b"\n")
         while "event" in (value := self._next()):
             self.events.append(value)
-        if '"return"' in json.dumps(value) and VARIES.search(request):
+        if "return" in value and VARIES.search(request):
             value["return"] = normalised(value["return"])
         return [json.dumps(value, sort_keys=True)]
 

@@ -30,7 +30,18 @@ STRESS = os.path.join(BUILD, "tests", "guest", "stress.elf")
 PAGE = 4096
 SLOW = 65536  # bytes/s: no migration here ends by itself at that rate
 PART = re.compile(rb"ab: start=0x([0-9a-f]+) pages=(\d+)\n")
+CAPABILITIES = {  # and what they are at first
+    "auto-converge": "off", "compress": "off", "events": "off",
+    "return-path": "on", "pause-before-switchover": "off",
+    "validate-uuid": "off",
+}
 ALPHABET = b"abcdefghijklmnopqrstuvwxyz"
+
+
+def capability_list(separator, **changed):
+    """What info shows of them: "NAME: on" or "NAME: off", joined."""
+    return separator.join(f"{name}: {state}" for name, state
+                          in {**CAPABILITIES, **changed}.items())
 
 
 def run_vm(*args, **kwargs):

@@ -258,11 +258,12 @@ class Blocking(program_kit.ProgramTest):
         src.wait_migration("active")
         self.assertEqual(other.command("info status"),
                          "VM status: running\n")
-        src.monitor.wait_for("%, transferred ")
+        src.monitor.wait_for(" mbps, ratio ")
         src.set_parameters(max_bandwidth=0)
         text = src.monitor.receive()
-        self.assertRegex(text, r"\r100%, transferred \d+ kbytes, \d+\.\d\d "
-                               r"mbps, remaining 0 kbytes, pass \d+ *\n"
+        self.assertRegex(text, r"\r100%, \d+\.\d\d mbps, ratio \d+\.\d\d, "
+                               r"remaining 0 MB, dirty \d+ pages/s, "
+                               r"pass \d+ *\n"
                                r"Migration status: completed\n\Z")
         self.assertEqual(src.hmp("info status"),
                          "VM status: paused (postmigrate)\n")

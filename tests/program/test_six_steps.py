@@ -17,17 +17,23 @@ import re
 import program_kit
 import tap
 from ferry_vm import free_port, wait_until
+from program_kit import capability_list
 
 PARAMETERS = """\
 compress-level: {level}
 compress-threads: {threads}
 compress-wait-thread: on
 decompress-threads: {decompress}
+throttle-trigger-threshold: 50
+cpu-throttle-initial: 20
+cpu-throttle-increment: 10
+cpu-throttle-tailslow: off
+max-cpu-throttle: 99
 max-bandwidth: 134217728 bytes/second
 downtime-limit: 300 ms
 """
 
-COMPLETED = re.compile(r"""capabilities: compress: on
+COMPLETED = re.compile(r"""capabilities: [^\n]* compress: on [^\n]*
 Migration status: completed
 total time: \d+ ms
 downtime: \d+ ms
@@ -68,18 +74,19 @@ class SixSteps(program_kit.ProgramTest):
     def six_steps(self, src, dst, uri):
         for vm in src, dst:
             self.assertEqual(vm.hmp("info migrate_capabilities"),
-                             "compress: off\n")
+                             capability_list("\n") + "\n")
             self.check_parameters(vm)
         self.type_in(src, "migrate_set_capability compress on")
         self.type_in(src, "migrate_set_parameter compress_threads 12")
         self.type_in(src, "migrate_set_parameter compress_level 1")
         self.type_in(dst, "migrate_set_parameter decompress_threads 3")
         self.assertEqual(src.hmp("info migrate_capabilities"),
-                         "compress: on\n")
+                         capability_list("\n", compress="on") + "\n")
         self.check_parameters(src, threads=12)
         self.check_parameters(dst, decompress=3)
         self.assertEqual(src.hmp("info migrate"),
-                         "capabilities: compress: on\n")
+                         "capabilities: " +
+                         capability_list(" ", compress="on") + "\n")
         self.type_in(src, f"migrate -d {uri}")
 
     def wait_completed(self, src):
