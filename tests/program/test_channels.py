@@ -29,6 +29,17 @@ class Channels(program_kit.ProgramTest):
         src.set_capability("compress", self.compress)
         self.move(src, out)
         self.check_moved(src, dst)
+        self.check_bytes(src, dst)
+
+    def check_bytes(self, src, dst):
+        """Both ends have counted every byte of the same stream, or the
+        destination of a file all but its vmdescription, which it may leave."""
+        sent, got = [vm.migration()["ram"] for vm in (src, dst)]
+        self.assertLessEqual(got["transferred"], sent["transferred"])
+        self.assertEqual(sent["precopy-bytes"] + sent["downtime-bytes"],
+                         sent["transferred"])
+        for name in "normal", "duplicate":
+            self.assertEqual(sent[name], got[name])
 
     def check_stored(self, out, incoming=None):
         """First one side, then the other."""
@@ -37,6 +48,7 @@ class Channels(program_kit.ProgramTest):
         self.move(src, out)
         dst = self.destination(incoming or out, "-S")
         self.check_moved(src, dst)
+        return src
 
 
 class Plain(Channels):
@@ -94,7 +106,9 @@ class Plain(Channels):
         self.check_fds(*[sock.detach() for sock in socket.socketpair()])
 
     def test_file(self):
-        self.check_stored(f"file:{self.path('stream')}")
+        src = self.check_stored(f"file:{self.path('stream')}")
+        self.assertEqual(src.migration()["ram"]["transferred"],
+                         os.path.getsize(self.path("stream")))
         self.assertEqual(os.stat(self.path("stream")).st_mode & 0o777, 0o600)
 
     def test_file_with_offset(self):
