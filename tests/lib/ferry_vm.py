@@ -119,8 +119,14 @@ class Hmp:
         return self.sock.recv(65536)
 
     def wait_for(self, wanted):
-        """Read until that was printed; receive() returns it all the same."""
+        """Read until that was printed; receive() returns it all the same.
+
+        What is printed meanwhile does not put the end off: a live line goes on
+        for as long as its migration does."""
+        end = time.monotonic() + TIMEOUT
         while wanted not in self.text:
+            if time.monotonic() > end:
+                raise TimeoutError(f"no {wanted!r} in: {self.text[-500:]!r}")
             data = self._read().decode()
             if not data:
                 raise ConnectionError(f"the HMP session ended: {self.text}")

@@ -258,10 +258,10 @@ class Blocking(program_kit.ProgramTest):
         src.wait_migration("active")
         self.assertEqual(other.command("info status"),
                          "VM status: running\n")
-        src.monitor.wait_for(" mbps, ratio ")
+        src.monitor.wait_for(" mbps, remaining ")
         src.set_parameters(max_bandwidth=0)
         text = src.monitor.receive()
-        self.assertRegex(text, r"\r100%, \d+\.\d\d mbps, ratio \d+\.\d\d, "
+        self.assertRegex(text, r"\r100%, \d+\.\d\d mbps, "
                                r"remaining 0 MB, dirty \d+ pages/s, "
                                r"pass \d+ *\n"
                                r"Migration status: completed\n\Z")
