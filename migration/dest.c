@@ -319,7 +319,6 @@ static bool tell_loaded(Dest *d, GError **errp)
 
 static bool dest_take_over(Dest *d, GError **errp)
 {
-    static const PageCounts none;
     Migration *m = d->m;
 
     if (d->ferry && !skip_description(d, errp)) {
@@ -334,7 +333,7 @@ static bool dest_take_over(Dest *d, GError **errp)
         g_prefix_error(errp, "the source did not hand the guest over: ");
         return false;
     }
-    stats_account(m->stats, &none, stream_position(d->stream));
+    stats_moved(m->stats, stream_position(d->stream));
     m->host->vm_start(m->opaque);
     return true;
 }

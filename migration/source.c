@@ -174,8 +174,6 @@ static void measure_pass(Source *s, const StatsData *before, int64_t begin)
 /* One section with all that is dirty now. */
 static bool send_pass(Source *s, uint8_t type, GError **errp)
 {
-    static const PageCounts none;
-
     put_ram_header(s, type);
     if (!ram_save_pass(s->ram, s->dirty, errp)) {
         return false;
@@ -184,7 +182,7 @@ static bool send_pass(Source *s, uint8_t type, GError **errp)
     if (!stream_flush(s->stream, errp)) {
         return false;
     }
-    stats_account(s->m->stats, &none, stream_position(s->stream));
+    stats_moved(s->m->stats, stream_position(s->stream));
     return true;
 }
 
@@ -297,7 +295,6 @@ static bool source_precopy(Source *s, GError **errp)
 static bool source_switch_over(Source *s, GError **errp)
 {
     Migration *m = s->m;
-    static const PageCounts none;
 
     migration_mark_stopped(m);
     s->stopped = m->host->vm_stop(m->opaque, errp);
@@ -325,7 +322,7 @@ static bool source_switch_over(Source *s, GError **errp)
     if (!stream_flush(s->stream, errp)) {
         return false;
     }
-    stats_account(m->stats, &none, stream_position(s->stream));
+    stats_moved(m->stats, stream_position(s->stream));
     return true;
 }
 
@@ -335,14 +332,12 @@ static bool source_switch_over(Source *s, GError **errp)
  */
 static bool send_go(Source *s, GError **errp)
 {
-    static const PageCounts none;
-
     stream_set_pacer(s->stream, NULL, NULL);
     section_put_ping(s->stream, WIRE_FERRY_GO);
     if (!stream_flush(s->stream, errp)) {
         return false;
     }
-    stats_account(s->m->stats, &none, stream_position(s->stream));
+    stats_moved(s->m->stats, stream_position(s->stream));
     return true;
 }
 

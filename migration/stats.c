@@ -78,6 +78,11 @@ void stats_account(Stats *stats, const PageCounts *more, uint64_t position)
     pthread_mutex_unlock(&stats->lock);
 }
 
+void stats_moved(Stats *stats, uint64_t position)
+{
+    stats_account(stats, &(PageCounts){ 0 }, position);
+}
+
 void stats_job(Stats *stats, bool busy)
 {
     pthread_mutex_lock(&stats->lock);

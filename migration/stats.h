@@ -43,6 +43,9 @@ void stats_free(Stats *stats);
 /* More pages were handled, and the stream has come to this position. */
 void stats_account(Stats *stats, const PageCounts *more, uint64_t position);
 
+/* The same, without pages: only the stream has moved on. */
+void stats_moved(Stats *stats, uint64_t position);
+
 /* A job goes to the pool; busy: it had to wait, or found no place. */
 void stats_job(Stats *stats, bool busy);
 
