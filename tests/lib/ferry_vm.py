@@ -217,7 +217,9 @@ class Serial:
 class Machine:
     """A ferry-vm process with a QMP and an HMP monitor and a serial port.
 
-    The HMP monitor is on a Unix socket or, with stdio=True, on pipes.
+    The HMP monitor is on a Unix socket or, with stdio=True, on pipes.  The
+    guest starts when all are connected (unless args say -S or -incoming):
+    nobody hears what a serial port says before.
     """
 
     def __init__(self, build, *args, mem="64M", accel="soft", stdio=False,
@@ -225,6 +227,7 @@ class Machine:
         self.mem = mem
         self.folder = tempfile.mkdtemp(prefix="ferry-")
         self.build = build
+        starts = not {"-S", "-incoming"}.intersection(args)
         self.errors = open(self.path("stderr"), "w+", encoding="utf-8")
         self.command_line = [
             os.path.join(build, "vmm", "ferry-vm"), "-m", mem,
@@ -232,7 +235,8 @@ class Machine:
             "-monitor", "stdio" if stdio
             else f"unix:{self.path('hmp')},server=on,wait=off",
             "-serial", f"unix:{self.path('serial')},server=on,wait=off",
-            *(["-accel", accel] if accel else []), *args]
+            *(["-accel", accel] if accel else []),
+            *(["-S"] if starts else []), *args]
         self.process = subprocess.Popen(
             self.command_line,
             stdin=subprocess.PIPE if stdio else subprocess.DEVNULL,
@@ -243,6 +247,8 @@ class Machine:
             self.session = Qmp(self.path("qmp"), self.process)
             self.monitor = HmpPipe(self.process) if stdio \
                 else Hmp(self.path("hmp"), self.process)
+            if starts:
+                self.qmp("cont")
         except Exception as err:
             self.process.kill()
             self.process.wait()
