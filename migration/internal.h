@@ -36,7 +36,8 @@ struct Migration {
     pthread_t thread;
 
     /* Held over a change of state and its event, so that events come in
-     * order.  Taken before lock. */
+     * order, and before anybody else sees the state.  Recursive, as an event
+     * may call mig_query().  Taken before lock. */
     pthread_mutex_t event_lock;
 
     pthread_mutex_t lock;

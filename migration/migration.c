@@ -30,7 +30,7 @@ Migration *migration_new(const MigHost *host, void *opaque,
     m->stats = stats_new(clock);
     m->connecting = g_cancellable_new();
     m->downtime_limit_ms = options->value[MIG_OPT_DOWNTIME_LIMIT];
-    pthread_mutex_init(&m->event_lock, NULL);
+    thread_mutex_init_recursive(&m->event_lock);
     pthread_mutex_init(&m->lock, NULL);
     thread_cond_init(&m->changed);
     return m;

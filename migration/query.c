@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * From counters and clock readings to what people want to know.  Both locks
- * are taken together, so that state and counters belong to one moment.
+ * From counters and clock readings to what people want to know.  The locks
+ * are taken together, so that state and counters belong to one moment; the
+ * one over events too, so that nobody sees a state whose event the host has
+ * not got yet.
  */
 #include "migration/internal.h"
 
@@ -19,6 +21,16 @@ static void fill_times_locked(Migration *m, MigInfo *info)
     info->downtime_ms = ms_between(m->stop_time, m->handover_time);
 }
 
+/* A destination does not know what the guest writes, nor when it stops. */
+static void fill_source_ram(MigRamInfo *ram, const StatsData *d)
+{
+    ram->remaining = d->remaining * MIG_PAGE_SIZE;
+    ram->dirty_sync_count = d->sync_count;
+    ram->dirty_pages_rate = d->dirty_rate;
+    ram->precopy_bytes = d->precopy_bytes;
+    ram->downtime_bytes = d->transferred - d->precopy_bytes;
+}
+
 static void fill_ram_locked(Migration *m, MigInfo *info, const StatsData *d)
 {
     double seconds = (double)info->total_time_ms / 1000;
@@ -32,17 +44,15 @@ static void fill_ram_locked(Migration *m, MigInfo *info, const StatsData *d)
     }
     info->ram = (MigRamInfo){
         .transferred = d->transferred,
-        .remaining = d->remaining * MIG_PAGE_SIZE,
         .total = m->total_bytes,
         .duplicate = d->pages.zero,
         .normal = d->pages.normal,
-        .dirty_sync_count = d->sync_count,
-        .dirty_pages_rate = d->dirty_rate,
         .pages_per_second = (uint64_t)page_rate,
-        .precopy_bytes = d->precopy_bytes,
-        .downtime_bytes = d->transferred - d->precopy_bytes,
         .mbps = rate * 8 / 1e6,
     };
+    if (!m->peer.incoming) {
+        fill_source_ram(&info->ram, d);
+    }
 }
 
 static void fill_compression(MigInfo *info, const StatsData *d)
@@ -59,17 +69,33 @@ static void fill_compression(MigInfo *info, const StatsData *d)
     };
 }
 
+/* A destination takes compressed pages whatever its options say. */
+static bool is_compressing(const Migration *m, const StatsData *d)
+{
+    return m->options.value[MIG_OPT_COMPRESS] ||
+           (m->peer.incoming && d->pages.compressed > 0);
+}
+
+/* Before the first estimate it is what it will be held to. */
+static int64_t expected_downtime_locked(const Migration *m,
+                                        const StatsData *d)
+{
+    return d->expected_downtime_ms >= 0 ? d->expected_downtime_ms
+                                        : (int64_t)m->downtime_limit_ms;
+}
+
 void mig_query(Migration *m, MigInfo *info)
 {
     StatsData d;
 
+    pthread_mutex_lock(&m->event_lock);
     pthread_mutex_lock(&m->lock);
     stats_read(m->stats, &d);
     *info = (MigInfo){
         .state = m->state,
         .incoming = m->peer.incoming,
-        .compress = m->options.value[MIG_OPT_COMPRESS],
-        .expected_downtime_ms = d.expected_downtime_ms,
+        .compress = is_compressing(m, &d),
+        .expected_downtime_ms = expected_downtime_locked(m, &d),
         .cpu_throttle = m->throttle,
     };
     if (m->state == MIG_STATE_FAILED) {
@@ -79,6 +105,7 @@ void mig_query(Migration *m, MigInfo *info)
     fill_ram_locked(m, info, &d);
     fill_compression(info, &d);
     pthread_mutex_unlock(&m->lock);
+    pthread_mutex_unlock(&m->event_lock);
 }
 
 void mig_info_clear(MigInfo *info)

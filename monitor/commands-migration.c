@@ -352,45 +352,54 @@ static void set_rate(JsonObject *object, const char *name, double value)
 static const Member ram_members[] = {
     { "total", KIND_UINT },
     { "transferred", KIND_UINT },
-    { "remaining", KIND_UINT },
+    { "remaining", KIND_UINT, true },
     { "duplicate", KIND_UINT },
     { "skipped", KIND_UINT },
     { "normal", KIND_UINT },
     { "normal-bytes", KIND_UINT },
-    { "dirty-pages-rate", KIND_UINT },
+    { "dirty-pages-rate", KIND_UINT, true },
     { "mbps", KIND_NUMBER },
-    { "dirty-sync-count", KIND_UINT },
+    { "dirty-sync-count", KIND_UINT, true },
     { "postcopy-requests", KIND_UINT },
     { "page-size", KIND_UINT },
     { "multifd-bytes", KIND_UINT },
     { "pages-per-second", KIND_UINT },
-    { "precopy-bytes", KIND_UINT },
-    { "downtime-bytes", KIND_UINT },
+    { "precopy-bytes", KIND_UINT, true },
+    { "downtime-bytes", KIND_UINT, true },
     { "postcopy-bytes", KIND_UINT },
     { NULL },
 };
 
-static JsonObject *ram_to_json(const MigRamInfo *ram)
+/* What only a source knows: see MigRamInfo. */
+static void add_source_ram(JsonObject *object, const MigRamInfo *ram)
 {
+    set_count(object, "remaining", ram->remaining);
+    set_count(object, "dirty-pages-rate", ram->dirty_pages_rate);
+    set_count(object, "dirty-sync-count", ram->dirty_sync_count);
+    set_count(object, "precopy-bytes", ram->precopy_bytes);
+    set_count(object, "downtime-bytes", ram->downtime_bytes);
+}
+
+static JsonObject *ram_to_json(const MigInfo *info)
+{
+    const MigRamInfo *ram = &info->ram;
     JsonObject *object = json_object_new();
 
     set_count(object, "total", ram->total);
     set_count(object, "transferred", ram->transferred);
-    set_count(object, "remaining", ram->remaining);
     set_count(object, "duplicate", ram->duplicate);
     set_count(object, "skipped", 0);
     set_count(object, "normal", ram->normal);
     set_count(object, "normal-bytes", ram->normal * MIG_PAGE_SIZE);
-    set_count(object, "dirty-pages-rate", ram->dirty_pages_rate);
     set_rate(object, "mbps", ram->mbps);
-    set_count(object, "dirty-sync-count", ram->dirty_sync_count);
     set_count(object, "postcopy-requests", 0);
     set_count(object, "page-size", MIG_PAGE_SIZE);
     set_count(object, "multifd-bytes", 0);
     set_count(object, "pages-per-second", ram->pages_per_second);
-    set_count(object, "precopy-bytes", ram->precopy_bytes);
-    set_count(object, "downtime-bytes", ram->downtime_bytes);
     set_count(object, "postcopy-bytes", 0);
+    if (!info->incoming) {
+        add_source_ram(object, ram);
+    }
     return object;
 }
 
@@ -440,12 +449,12 @@ static void add_progress(JsonObject *object, const MigInfo *info)
     if (!info->incoming && completed) {
         json_object_set_int_member(object, "downtime", info->downtime_ms);
     }
-    if (!info->incoming && !completed && info->expected_downtime_ms >= 0) {
+    if (!info->incoming && !completed) {
         json_object_set_int_member(object, "expected-downtime",
                                    info->expected_downtime_ms);
     }
     json_object_set_int_member(object, "setup-time", info->setup_time_ms);
-    json_object_set_object_member(object, "ram", ram_to_json(&info->ram));
+    json_object_set_object_member(object, "ram", ram_to_json(info));
     if (info->compress) {
         json_object_set_object_member(object, "compression",
                                       compression_to_json(&info->compression));

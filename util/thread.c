@@ -36,6 +36,16 @@ void thread_join(pthread_t thread)
     g_assert(err == 0);
 }
 
+void thread_mutex_init_recursive(pthread_mutex_t *mutex)
+{
+    pthread_mutexattr_t attr;
+
+    pthread_mutexattr_init(&attr);
+    pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(mutex, &attr);
+    pthread_mutexattr_destroy(&attr);
+}
+
 void thread_cond_init(pthread_cond_t *cond)
 {
     pthread_condattr_t attr;

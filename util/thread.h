@@ -19,6 +19,9 @@ bool thread_start(pthread_t *thread, const char *name, void *(*run)(void *),
 
 void thread_join(pthread_t thread);
 
+/* A mutex that its holder may lock again. */
+void thread_mutex_init_recursive(pthread_mutex_t *mutex);
+
 /* A condition whose timed waits use CLOCK_MONOTONIC. */
 void thread_cond_init(pthread_cond_t *cond);
 

@@ -231,6 +231,7 @@ static bool monitor_migrate_info(void *opaque, MigInfo *info)
         return false;
     }
     mig_query(machine->migration, info);
+    machine_send_events(machine); /* no answer is ahead of its event */
     return true;
 }
 

@@ -124,9 +124,10 @@ typedef struct MigHost {
     void (*vm_start)(void *opaque);
 
     /* Optional.  From the library's threads and from inside mig_send*(),
-     * mig_receive*(), mig_cancel() and mig_free(): so it must not take a lock
-     * that the host holds around those.  Must not block, and must not call
-     * into the same Migration except mig_query(). */
+     * mig_receive*(), mig_cancel() and mig_free(), while mig_query() waits: so
+     * it must not take a lock that the host holds around any of these.  Must
+     * not block, and must not call into the same Migration except
+     * mig_query(). */
     void (*event)(void *opaque, const MigEvent *event);
 } MigHost;
 

@@ -91,16 +91,17 @@ void mig_free(Migration *m);
  */
 typedef struct MigRamInfo {
     uint64_t transferred; /* bytes of stream so far, everything included */
-    uint64_t remaining;   /* bytes of dirty pages still to send */
     uint64_t total;       /* bytes of RAM */
     uint64_t duplicate;   /* zero pages */
     uint64_t normal;      /* pages sent as they are */
-    uint64_t dirty_sync_count;  /* looks at what is dirty, the first (all) too */
-    uint64_t dirty_pages_rate;  /* pages per second written by the guest */
-    uint64_t pages_per_second;  /* pages per second handled, lately */
-    uint64_t precopy_bytes;     /* of transferred: with the guest running */
-    uint64_t downtime_bytes;    /* of transferred: with the guest stopped */
-    double mbps;                /* megabits per second, lately or overall */
+    uint64_t pages_per_second; /* pages per second handled, lately */
+    double mbps;               /* megabits per second, lately or overall */
+    /* known to the source only; 0 at a destination */
+    uint64_t remaining;        /* bytes of dirty pages still to send */
+    uint64_t dirty_sync_count; /* looks at what is dirty, the first (all) too */
+    uint64_t dirty_pages_rate; /* pages per second written by the guest */
+    uint64_t precopy_bytes;    /* of transferred: with the guest running */
+    uint64_t downtime_bytes;   /* of transferred: with the guest stopped */
 } MigRamInfo;
 
 typedef struct MigCompressionInfo {
@@ -114,11 +115,11 @@ typedef struct MigCompressionInfo {
 typedef struct MigInfo {
     MigState state;
     bool incoming;
-    bool compress;          /* the capability, as the migration has it */
+    bool compress;          /* the capability; incoming: or compressed pages */
     int64_t total_time_ms;  /* so far, or in all */
     int64_t setup_time_ms;
     int64_t downtime_ms;    /* source, completed: stop to hand-over */
-    int64_t expected_downtime_ms; /* source, active; -1 when not known */
+    int64_t expected_downtime_ms; /* source, active; at first the limit */
     unsigned cpu_throttle; /* source: per cent taken from the guest; 0: none */
     MigRamInfo ram;
     MigCompressionInfo compression;

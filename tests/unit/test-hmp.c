@@ -456,7 +456,17 @@ static void test_info_incoming(Fixture *f, gconstpointer data)
            OFF_CAPABILITIES
            "Migration status: completed\n"
            "total time: 1217 ms\n"
-           "setup: 3 ms\n" RAM_TEXT PHASE_TEXT COMPRESSION_TEXT);
+           "setup: 3 ms\n"
+           "transferred ram: 842 kbytes\n"
+           "throughput: 6.43 mbps\n"
+           "total ram: 262664 kbytes\n"
+           "duplicate: 65602 pages\n"
+           "skipped: 0 pages\n"
+           "normal: 5 pages\n"
+           "normal bytes: 20 kbytes\n"
+           "page size: 4 kbytes\n"
+           "multifd bytes: 0 kbytes\n"
+           "pages-per-second: 44326\n" COMPRESSION_TEXT);
 }
 
 static void test_info_incoming_active(Fixture *f, gconstpointer data)

@@ -163,11 +163,11 @@ static void test_results(Fixture *f, gconstpointer data)
         { "query-migrate",
           "{*status: " STATUSES ", *total-time: int, *expected-downtime: int, "
           "*downtime: int, *setup-time: int, *ram: {total: int, "
-          "transferred: int, remaining: int, duplicate: int, skipped: int, "
-          "normal: int, normal-bytes: int, dirty-pages-rate: int, "
-          "mbps: number, dirty-sync-count: int, postcopy-requests: int, "
+          "transferred: int, *remaining: int, duplicate: int, skipped: int, "
+          "normal: int, normal-bytes: int, *dirty-pages-rate: int, "
+          "mbps: number, *dirty-sync-count: int, postcopy-requests: int, "
           "page-size: int, multifd-bytes: int, pages-per-second: int, "
-          "precopy-bytes: int, downtime-bytes: int, postcopy-bytes: int}, "
+          "*precopy-bytes: int, *downtime-bytes: int, postcopy-bytes: int}, "
           "*compression: {pages: int, busy: int, busy-rate: number, "
           "compressed-size: int, compression-rate: number}, "
           "*cpu-throttle-percentage: int, *error-desc: str}" },

@@ -476,11 +476,26 @@ static void test_query_migrate_active(Fixture *f, gconstpointer data)
             "{\"return\": {\"status\": \"active\", \"total-time\": 1217, "
             "\"expected-downtime\": 300, \"setup-time\": 3, " RAM_JSON
             ", " COMPRESSION_JSON "}}");
-    f->machine->info.expected_downtime_ms = -1;
     f->machine->info.compress = false;
     answers(f, "query-migrate", NULL,
             "{\"return\": {\"status\": \"active\", \"total-time\": 1217, "
-            "\"setup-time\": 3, " RAM_JSON "}}");
+            "\"expected-downtime\": 300, \"setup-time\": 3, " RAM_JSON "}}");
+}
+
+/* What only a source knows is left out. */
+static void test_query_migrate_incoming(Fixture *f, gconstpointer data)
+{
+    fake_machine_set_info(f->machine, MIG_STATE_ACTIVE);
+    f->machine->info.incoming = true;
+    f->machine->info.compress = false;
+    answers(f, "query-migrate", NULL,
+            "{\"return\": {\"status\": \"active\", \"total-time\": 1217, "
+            "\"setup-time\": 3, \"ram\": {\"total\": 268967936, "
+            "\"transferred\": 862208, \"duplicate\": 65602, \"skipped\": 0, "
+            "\"normal\": 5, \"normal-bytes\": 20480, \"mbps\": 6.43, "
+            "\"postcopy-requests\": 0, \"page-size\": 4096, "
+            "\"multifd-bytes\": 0, \"pages-per-second\": 44326, "
+            "\"postcopy-bytes\": 0}}}");
 }
 
 static void test_query_migrate_throttled(Fixture *f, gconstpointer data)
@@ -647,6 +662,7 @@ int main(int argc, char **argv)
     add("/qmp/parameters-all-or-none", test_parameters_all_or_none);
     add("/qmp/query-migrate/none", test_query_migrate_none);
     add("/qmp/query-migrate/active", test_query_migrate_active);
+    add("/qmp/query-migrate/incoming", test_query_migrate_incoming);
     add("/qmp/query-migrate/throttled", test_query_migrate_throttled);
     add("/qmp/query-migrate/completed", test_query_migrate_completed);
     add("/qmp/query-migrate/failed", test_query_migrate_failed);

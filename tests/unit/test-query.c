@@ -3,9 +3,12 @@
  * mig_query() and what else can be asked of a handle that has not started, and
  * the arithmetic from counters and clock readings to MigInfo.
  */
+#include <stdatomic.h>
+
 #include "migration/internal.h"
 #include "tests/lib/expect-error.h"
 #include "tests/lib/fake-clock.h"
+#include "util/thread.h"
 
 /* Asked nothing, as nothing starts. */
 static const MigHost host = { .machine = "none" };
@@ -25,13 +28,63 @@ static void world_init(World *world, bool compress)
     world->m = migration_new(&host, NULL, &options, &world->clock.clock);
 }
 
+/* A host that is slow to take an event, and asks what it is about. */
+typedef struct SlowHost {
+    World world;
+    atomic_bool told;
+} SlowHost;
+
+static void slow_event(void *opaque, const MigEvent *event)
+{
+    SlowHost *slow = opaque;
+    MigInfo info;
+
+    mig_query(slow->world.m, &info);
+    g_assert_cmpint(info.state, ==, event->state);
+    mig_info_clear(&info);
+    g_usleep(20 * 1000); /* long enough for others to see what they must not */
+    atomic_store(&slow->told, true);
+}
+
+static void *set_active(void *m)
+{
+    migration_set_state(m, MIG_STATE_ACTIVE);
+    return NULL;
+}
+
+/* Who sees a state can rely on the host's having been told of it. */
+static void test_no_state_before_its_event(void)
+{
+    SlowHost slow = { .told = false };
+    const MigHost slow_host = { .event = slow_event };
+    MigState state;
+    pthread_t thread;
+    MigOptions options;
+
+    mig_options_init(&options);
+    fake_clock_init(&slow.world.clock);
+    slow.world.m =
+        migration_new(&slow_host, &slow, &options, &slow.world.clock.clock);
+    slow.world.m->state = MIG_STATE_SETUP;
+    thread_start(&thread, "slow", set_active, slow.world.m, NULL);
+    do {
+        MigInfo info;
+
+        mig_query(slow.world.m, &info);
+        state = info.state;
+    } while (state != MIG_STATE_ACTIVE);
+    g_assert_true(atomic_load(&slow.told));
+    thread_join(thread);
+    mig_free(slow.world.m);
+}
+
 static void test_fresh(void)
 {
     for (unsigned compress = 0; compress <= 1; compress++) {
         MigInfo expected = {
             .state = MIG_STATE_NONE,
             .compress = compress,
-            .expected_downtime_ms = -1,
+            .expected_downtime_ms = 300, /* the default downtime-limit */
         };
         MigInfo info;
         World world;
@@ -184,6 +237,29 @@ static void test_counters(void)
     mig_free(world.m);
 }
 
+/* A destination has no part in what the source's dirty log says, and shows
+ * what it takes out of the stream whatever its own capability. */
+static void test_destination(void)
+{
+    MigInfo info;
+    World world;
+
+    world_init(&world, false);
+    world.m->peer.incoming = true;
+    mig_query(world.m, &info);
+    g_assert_false(info.compress);
+    fill_stats(&world);
+    mig_query(world.m, &info);
+    g_assert_true(info.compress);
+    g_assert_cmpuint(info.ram.transferred, ==, 1200000);
+    g_assert_cmpuint(info.ram.remaining, ==, 0);
+    g_assert_cmpuint(info.ram.dirty_sync_count, ==, 0);
+    g_assert_cmpuint(info.ram.dirty_pages_rate, ==, 0);
+    g_assert_cmpuint(info.ram.precopy_bytes, ==, 0);
+    g_assert_cmpuint(info.ram.downtime_bytes, ==, 0);
+    mig_free(world.m);
+}
+
 /* When it has ended the rate is that of all of it. */
 static void test_rate_at_the_end(void)
 {
@@ -228,12 +304,15 @@ static void test_error(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/query/no-state-before-its-event",
+                    test_no_state_before_its_event);
     g_test_add_func("/query/fresh", test_fresh);
     g_test_add_func("/query/public", test_public);
     g_test_add_func("/query/wait-and-cancel", test_wait_and_cancel);
     g_test_add_func("/query/set-live", test_set_live);
     g_test_add_func("/query/times", test_times);
     g_test_add_func("/query/counters", test_counters);
+    g_test_add_func("/query/destination", test_destination);
     g_test_add_func("/query/rate-at-the-end", test_rate_at_the_end);
     g_test_add_func("/query/error", test_error);
     return g_test_run();
