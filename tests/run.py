@@ -15,6 +15,7 @@ import sys
 import xml.etree.ElementTree as ET
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+LAST_LINES = 40  # of a program that failed
 SANITIZED = ["unit", "pair", "wire"]
 BUILDS = [
     # suffix, meson options, suites (None: all)
@@ -53,6 +54,13 @@ def outcomes(folder):
                 yield name, "passed", ""
 
 
+def last_words(result):
+    """What a test program said besides of what went well."""
+    said = result.get("stdout", "") + result.get("stderr", "")
+    lines = [line for line in said.splitlines() if not line.startswith("ok ")]
+    return "".join(f"\n    {line}" for line in lines[-LAST_LINES:])
+
+
 def broken_programs(folder):
     """Yield (name, outcome, text) of test programs that ended badly: also when
     each of their cases had passed (a leak, a race, a crash at the end)."""
@@ -62,7 +70,8 @@ def broken_programs(folder):
             result = json.loads(line)
             if result["result"] not in ("OK", "SKIP"):
                 yield (f"{result['name']} (program)", "failed",
-                       f"{result['result']} {result['returncode']}")
+                       f"{result['result']} {result['returncode']}" +
+                       last_words(result))
 
 
 def test(folder, suites, found):
