@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One complete zlib stream per page, by zlib itself.  The state is made once
- * per thread and reset for each page.
+ * One complete zlib stream per buffer, by zlib itself.  The state is made once
+ * per thread and reset for each buffer.
  */
 #include "migration/codec.h"
 
 #include <zlib.h>
 
 #include "migration/error.h"
-#include "migration/host.h"
 
 static bool check(int err, const z_stream *z, GError **errp)
 {
@@ -36,14 +35,14 @@ static void zlib_encoder_free(void *encoder)
     g_free(encoder);
 }
 
-static size_t zlib_encode(void *encoder, const uint8_t *page, uint8_t *out,
-                          size_t max)
+static size_t zlib_encode(void *encoder, const uint8_t *in, size_t in_size,
+                          uint8_t *out, size_t max)
 {
     z_stream *z = encoder;
 
     deflateReset(z);
-    z->next_in = (uint8_t *)page;
-    z->avail_in = MIG_PAGE_SIZE;
+    z->next_in = (uint8_t *)in;
+    z->avail_in = (uInt)in_size;
     z->next_out = out;
     z->avail_out = (uInt)max;
     return deflate(z, Z_FINISH) == Z_STREAM_END ? z->total_out : 0;
@@ -67,7 +66,7 @@ static void zlib_decoder_free(void *decoder)
 }
 
 static const char *zlib_decode(void *decoder, const uint8_t *in, size_t size,
-                               uint8_t *page)
+                               uint8_t *out, size_t out_size)
 {
     z_stream *z = decoder;
     int err;
@@ -75,17 +74,17 @@ static const char *zlib_decode(void *decoder, const uint8_t *in, size_t size,
     inflateReset(z);
     z->next_in = (uint8_t *)in;
     z->avail_in = (uInt)size;
-    z->next_out = page;
-    z->avail_out = MIG_PAGE_SIZE;
+    z->next_out = out;
+    z->avail_out = (uInt)out_size;
     err = inflate(z, Z_FINISH);
     if (err == Z_STREAM_END) {
-        return z->avail_out ? "it inflates to less than a page"
+        return z->avail_out ? "it inflates to too little"
                : z->avail_in ? "bytes after the end of the zlib stream"
                              : NULL;
     }
     if (err == Z_BUF_ERROR) {
-        /* A page may be full and only the checksum be missing. */
-        return z->avail_in ? "it inflates to more than a page"
+        /* The output may be full and only the checksum be missing. */
+        return z->avail_in ? "it inflates to too much"
                            : "the zlib stream is cut off";
     }
     return z->msg ? z->msg : zError(err);
@@ -93,6 +92,7 @@ static const char *zlib_decode(void *decoder, const uint8_t *in, size_t size,
 
 const Codec codec_zlib = {
     .name = "zlib",
+    .available = true,
     .encoder_new = zlib_encoder_new,
     .encoder_free = zlib_encoder_free,
     .encode = zlib_encode,

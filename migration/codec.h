@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* How one page is compressed: a table of functions per format. */
+/* How memory is compressed: a table of functions per format. */
 #ifndef MIGRATION_CODEC_H
 #define MIGRATION_CODEC_H
 
@@ -9,30 +9,34 @@
 #include <stdint.h>
 
 /*
- * Encoders and decoders belong to one thread each.  A page is MIG_PAGE_SIZE
- * bytes that nobody writes meanwhile.
+ * Encoders and decoders belong to one thread each.  What they are given is a
+ * page or a few, in a buffer that nobody writes meanwhile.
  */
 typedef struct Codec {
     const char *name;
+    bool available; /* it was built in; else all below is NULL */
 
     /* level is 0 (store) to 9 (smallest). */
     void *(*encoder_new)(unsigned level, GError **errp);
     void (*encoder_free)(void *encoder);
     /* Bytes written to out, or 0 when they would be more than max. */
-    size_t (*encode)(void *encoder, const uint8_t *page, uint8_t *out,
-                     size_t max);
+    size_t (*encode)(void *encoder, const uint8_t *in, size_t in_size,
+                     uint8_t *out, size_t max);
 
     void *(*decoder_new)(GError **errp);
     void (*decoder_free)(void *decoder);
     /*
-     * NULL when exactly size bytes of in decode to exactly one page; else what
-     * is wrong, and the page has undefined content.
+     * NULL when exactly size bytes of in decode to exactly out_size bytes;
+     * else what is wrong, and out has undefined content.
      */
     const char *(*decode)(void *decoder, const uint8_t *in, size_t size,
-                          uint8_t *page);
+                          uint8_t *out, size_t out_size);
 } Codec;
 
 /* RFC 1950, by zlib: what flag WIRE_RAM_COMPRESSED stands for. */
 extern const Codec codec_zlib;
+
+/* By the name of a compress-method; NULL when there is none of that name. */
+const Codec *codec_find(const char *method);
 
 #endif

@@ -52,7 +52,7 @@ static size_t put_page(CompressWorker *w, CompressJob *job, uint64_t offset,
 
     /* The data's length is in the header, the header's is known before. */
     head = ram_record_put_compressed(to, offset, name, 0);
-    data = w->codec->encode(w->encoder, w->scratch, to + head,
+    data = w->codec->encode(w->encoder, w->scratch, MIG_PAGE_SIZE, to + head,
                             COMPRESSED_MAX);
     if (data) {
         ram_record_put_compressed(to, offset, name, (uint32_t)data);

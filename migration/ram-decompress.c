@@ -57,9 +57,9 @@ static void decompress_run(void *opaque, void *worker)
     for (unsigned i = 0; i < job->count; i++) {
         const CompressedPage *p = &job->page[i];
 
-        job->fault = w->codec->decode(w->decoder, job->data + p->start,
-                                      p->length,
-                                      ram_block_page(p->block, p->page));
+        job->fault =
+            w->codec->decode(w->decoder, job->data + p->start, p->length,
+                             ram_block_page(p->block, p->page), MIG_PAGE_SIZE);
         if (job->fault) {
             job->bad = i;
             return;

@@ -88,7 +88,7 @@ static void bench_codec(Bench *b, unsigned level)
 
     for (uint64_t i = 0; i < b->block.pages; i++) {
         b->length[i] = (uint32_t)codec_zlib.encode(
-            encoder, ram_block_page(&b->block, i),
+            encoder, ram_block_page(&b->block, i), MIG_PAGE_SIZE,
             b->encoded + i * WIRE_COMPRESSED_MAX, MIG_PAGE_SIZE - 5);
         out += b->length[i] ? b->length[i] : MIG_PAGE_SIZE;
     }
@@ -97,7 +97,7 @@ static void bench_codec(Bench *b, unsigned level)
     for (uint64_t i = 0; i < b->block.pages; i++) {
         if (b->length[i]) {
             codec_zlib.decode(decoder, b->encoded + i * WIRE_COMPRESSED_MAX,
-                              b->length[i], page);
+                              b->length[i], page, MIG_PAGE_SIZE);
         }
     }
     decode = mb_per_second(b, begin);

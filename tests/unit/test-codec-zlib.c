@@ -30,7 +30,7 @@ static const char *decode(const uint8_t *in, size_t size, uint8_t *page)
 
     g_assert_no_error(err);
     memset(page, 0xee, MIG_PAGE_SIZE);
-    fault = codec_zlib.decode(decoder, in, size, page);
+    fault = codec_zlib.decode(decoder, in, size, page, MIG_PAGE_SIZE);
     codec_zlib.decoder_free(decoder);
     return fault;
 }
@@ -82,7 +82,8 @@ static void test_levels(void)
             size_t size;
 
             test_page_fill(page, i % PAGE_KINDS, 1000 * level + i);
-            size = codec_zlib.encode(encoder, page, out, sizeof(out));
+            size = codec_zlib.encode(encoder, page, MIG_PAGE_SIZE, out,
+                                     sizeof(out));
             g_assert_cmpuint(size, >, 0);
             g_assert_cmpuint(size, <=, WIRE_COMPRESSED_MAX);
             assert_decodes(out, size, page);
@@ -94,6 +95,41 @@ static void test_levels(void)
     }
 }
 
+/* Not only pages: what is given is what comes back. */
+static void test_sizes(void)
+{
+    static const size_t sizes[] = { 1, 4095, 4097, 16 * MIG_PAGE_SIZE };
+    enum { MOST = 16 * MIG_PAGE_SIZE };
+    g_autofree uint8_t *in = g_malloc(MOST);
+    g_autofree uint8_t *out = g_malloc(2 * MOST);
+    g_autofree uint8_t *got = g_malloc(MOST);
+    void *encoder = new_encoder(1);
+    void *decoder = codec_zlib.decoder_new(NULL);
+
+    for (unsigned i = 0; i < 16; i++) {
+        test_page_fill(in + i * MIG_PAGE_SIZE, i % PAGE_KINDS, i);
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(sizes); i++) {
+        size_t size = codec_zlib.encode(encoder, in, sizes[i], out, 2 * MOST);
+
+        g_assert_cmpuint(size, >, 0);
+        g_assert_null(codec_zlib.decode(decoder, out, size, got, sizes[i]));
+        g_assert_cmpmem(got, sizes[i], in, sizes[i]);
+        g_assert_nonnull(
+            codec_zlib.decode(decoder, out, size, got, sizes[i] - 1));
+    }
+    codec_zlib.encoder_free(encoder);
+    codec_zlib.decoder_free(decoder);
+}
+
+static void test_find(void)
+{
+    g_assert_true(codec_find("zlib") == &codec_zlib);
+    g_assert_true(codec_zlib.available);
+    g_assert_null(codec_find("zlib "));
+    g_assert_null(codec_find(""));
+}
+
 static void test_levels_differ(void)
 {
     uint8_t page[MIG_PAGE_SIZE], out[WIRE_COMPRESSED_MAX];
@@ -103,7 +139,8 @@ static void test_levels_differ(void)
     for (unsigned level = 0; level <= 9; level++) {
         void *encoder = new_encoder(level);
 
-        size[level] = codec_zlib.encode(encoder, page, out, sizeof(out));
+        size[level] =
+            codec_zlib.encode(encoder, page, MIG_PAGE_SIZE, out, sizeof(out));
         codec_zlib.encoder_free(encoder);
     }
     g_assert_cmpuint(size[0], >, MIG_PAGE_SIZE); /* stored */
@@ -130,17 +167,21 @@ static void test_max(void)
         size_t size;
 
         test_page_fill(page, i % PAGE_KINDS, i);
-        size = codec_zlib.encode(encoder, page, out, WIRE_COMPRESSED_MAX);
+        size = codec_zlib.encode(encoder, page, MIG_PAGE_SIZE, out,
+                                 WIRE_COMPRESSED_MAX);
         for (size_t max = 1; max < size; max += max < 20 ? 1 : 97) {
             out[max] = 0x5a;
-            g_assert_cmpuint(codec_zlib.encode(encoder, page, out, max), ==,
-                             0);
+            g_assert_cmpuint(
+                codec_zlib.encode(encoder, page, MIG_PAGE_SIZE, out, max), ==,
+                0);
             g_assert_cmphex(out[max], ==, 0x5a);
         }
-        g_assert_cmpuint(codec_zlib.encode(encoder, page, out, size - 1), ==,
-                         0);
-        g_assert_cmpuint(codec_zlib.encode(encoder, page, out, size), ==,
-                         size);
+        g_assert_cmpuint(
+            codec_zlib.encode(encoder, page, MIG_PAGE_SIZE, out, size - 1), ==,
+            0);
+        g_assert_cmpuint(
+            codec_zlib.encode(encoder, page, MIG_PAGE_SIZE, out, size), ==,
+            size);
         assert_decodes(out, size, page);
     }
     codec_zlib.encoder_free(encoder);
@@ -208,9 +249,8 @@ static void test_wrong_lengths(void)
             size_t size = deflate_as(pages, lengths[i], 15, out);
 
             refuse(out, size,
-                   lengths[i] < MIG_PAGE_SIZE
-                       ? "it inflates to less than a page"
-                       : "it inflates to more than a page");
+                   lengths[i] < MIG_PAGE_SIZE ? "it inflates to too little"
+                                              : "it inflates to too much");
         }
     }
 }
@@ -285,8 +325,10 @@ static void test_decoder_recovers(void)
     test_page_fill(page, PAGE_TEXT, 6);
     size = deflate_as(page, MIG_PAGE_SIZE, 15, out);
     for (size_t cut = 0; cut < size; cut += 13) {
-        g_assert_nonnull(codec_zlib.decode(decoder, out, cut, got));
-        g_assert_null(codec_zlib.decode(decoder, out, size, got));
+        g_assert_nonnull(
+            codec_zlib.decode(decoder, out, cut, got, MIG_PAGE_SIZE));
+        g_assert_null(
+            codec_zlib.decode(decoder, out, size, got, MIG_PAGE_SIZE));
         g_assert_cmpmem(got, MIG_PAGE_SIZE, page, MIG_PAGE_SIZE);
     }
     codec_zlib.decoder_free(decoder);
@@ -296,6 +338,8 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/codec-zlib/levels", test_levels);
+    g_test_add_func("/codec-zlib/sizes", test_sizes);
+    g_test_add_func("/codec-zlib/find", test_find);
     g_test_add_func("/codec-zlib/levels/differ", test_levels_differ);
     g_test_add_func("/codec-zlib/levels/bad", test_bad_level);
     g_test_add_func("/codec-zlib/max", test_max);

@@ -44,7 +44,8 @@ static void check_data(Stream *s, const RamRecord *r, const uint8_t *page)
         g_assert_true(stream_get_bytes(s, got, sizeof(got), NULL));
     } else if (r->type == WIRE_RAM_COMPRESSED) {
         g_assert_true(stream_get_bytes(s, in, r->length, NULL));
-        g_assert_null(codec_zlib.decode(decoder, in, r->length, got));
+        g_assert_null(
+            codec_zlib.decode(decoder, in, r->length, got, MIG_PAGE_SIZE));
         /* Worth it: shorter than the plain page. */
         g_assert_cmpuint(4 + r->length, <, MIG_PAGE_SIZE);
     }
@@ -260,7 +261,7 @@ static void test_free_with_jobs(void)
  * A codec in whose middle the guest writes to the page.  The page has its own
  * address in its first bytes, so that the codec finds it.
  */
-static size_t meddling_encode(void *encoder, const uint8_t *page,
+static size_t meddling_encode(void *encoder, const uint8_t *page, size_t size,
                               uint8_t *out, size_t max)
 {
     uint8_t *guest;
@@ -271,7 +272,7 @@ static size_t meddling_encode(void *encoder, const uint8_t *page,
     for (unsigned i = sizeof(guest); i < MIG_PAGE_SIZE; i++) {
         g_assert_cmpuint(page[i], ==, 0x11);
     }
-    return codec_zlib.encode(encoder, page, out, max);
+    return codec_zlib.encode(encoder, page, size, out, max);
 }
 
 /* What is compressed is a copy that nobody writes to. */

@@ -55,7 +55,7 @@ static uint32_t compress_version(World *world, uint32_t version,
     uint8_t page[MIG_PAGE_SIZE];
 
     fill_version(page, version);
-    return (uint32_t)codec_zlib.encode(world->encoder, page, out,
+    return (uint32_t)codec_zlib.encode(world->encoder, page, MIG_PAGE_SIZE, out,
                                        WIRE_COMPRESSED_MAX);
 }
 
@@ -125,7 +125,8 @@ static void test_stored(void)
 
     world_init(&world, 2);
     test_page_fill(page, PAGE_NOISE, 1);
-    length = (uint32_t)codec_zlib.encode(stored, page, data, sizeof(data));
+    length = (uint32_t)codec_zlib.encode(stored, page, MIG_PAGE_SIZE, data,
+                                         sizeof(data));
     g_assert_cmpuint(length, >, MIG_PAGE_SIZE);
     for (unsigned i = 0; i < 500; i++) {
         uint8_t *to = decompress_add(world.pool, world.ram->a, i, length, 0,

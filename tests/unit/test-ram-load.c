@@ -116,8 +116,8 @@ static void put_compressed(World *world, const char *name, uint64_t page,
 {
     uint8_t head[WIRE_RECORD_HEAD_MAX], data[WIRE_COMPRESSED_MAX];
     void *encoder = codec_zlib.encoder_new(1, NULL);
-    uint32_t size = (uint32_t)codec_zlib.encode(encoder, bytes, data,
-                                                sizeof(data));
+    uint32_t size = (uint32_t)codec_zlib.encode(encoder, bytes, MIG_PAGE_SIZE,
+                                                data, sizeof(data));
 
     codec_zlib.encoder_free(encoder);
     stream_put_bytes(world->s, head,
