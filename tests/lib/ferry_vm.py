@@ -214,47 +214,49 @@ class Serial:
         self.sock.close()
 
 
-class Machine:
-    """A ferry-vm process with a QMP and an HMP monitor and a serial port.
+class Vm:
+    """A process that runs a guest, with a QMP session and a serial port.
 
-    The HMP monitor is on a Unix socket or, with stdio=True, on pipes.  The
-    guest starts when all are connected (unless args say -S or -incoming):
-    nobody hears what a serial port says before.
+    Its sockets are in a folder of its own.  The guest starts when all are
+    connected, unless -S or -incoming is among the arguments: nobody hears
+    what a serial port says before.  The process is killed, if it still runs,
+    when the with block ends.
     """
 
-    def __init__(self, build, *args, mem="64M", accel="soft", stdio=False,
-                 **popen):
+    def __init__(self, mem):
         self.mem = mem
         self.folder = tempfile.mkdtemp(prefix="ferry-")
-        self.build = build
-        starts = not {"-S", "-incoming"}.intersection(args)
         self.errors = open(self.path("stderr"), "w+", encoding="utf-8")
-        self.command_line = [
-            os.path.join(build, "vmm", "ferry-vm"), "-m", mem,
-            "-qmp", f"unix:{self.path('qmp')},server=on,wait=off",
-            "-monitor", "stdio" if stdio
-            else f"unix:{self.path('hmp')},server=on,wait=off",
-            "-serial", f"unix:{self.path('serial')},server=on,wait=off",
-            *(["-accel", accel] if accel else []),
-            *(["-S"] if starts else []), *args]
+        self.process = self.serial = self.session = None
+
+    def common_options(self, args):
+        """What ferry-vm and QEMU are told alike, and args."""
+        self.starts = not {"-S", "-incoming"}.intersection(args)
+        return ["-m", self.mem,
+                "-qmp", f"unix:{self.path('qmp')},server=on,wait=off",
+                "-serial", f"unix:{self.path('serial')},server=on,wait=off",
+                *(["-S"] if self.starts else []), *args]
+
+    def start(self, command_line, **popen):
+        self.command_line = command_line
         self.process = subprocess.Popen(
-            self.command_line,
-            stdin=subprocess.PIPE if stdio else subprocess.DEVNULL,
-            stdout=subprocess.PIPE if stdio else self.errors,
-            stderr=self.errors, **popen)
+            command_line, **{"stdin": subprocess.DEVNULL,
+                             "stdout": self.errors, "stderr": self.errors,
+                             **popen})
         try:
-            self.serial = Serial(self.path("serial"), self.process)
-            self.session = Qmp(self.path("qmp"), self.process)
-            self.monitor = HmpPipe(self.process) if stdio \
-                else Hmp(self.path("hmp"), self.process)
-            if starts:
+            self.connect()
+            if self.starts:
                 self.qmp("cont")
         except Exception as err:
             self.process.kill()
             self.process.wait()
             said = self.stderr()
-            shutil.rmtree(self.folder)
+            self.close()
             raise RuntimeError(f"{err}; it said: {said}") from err
+
+    def connect(self):
+        self.serial = Serial(self.path("serial"), self.process)
+        self.session = Qmp(self.path("qmp"), self.process)
 
     def __enter__(self):
         return self
@@ -271,9 +273,6 @@ class Machine:
 
     def qmp(self, name, **arguments):
         return self.session.command(name, **arguments)
-
-    def hmp(self, line):
-        return self.monitor.command(line)
 
     def status(self):
         return self.qmp("query-status")["status"]
@@ -324,11 +323,44 @@ class Machine:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-        self.serial.close()
-        self.session.close()
-        self.monitor.close()
+        for session in (self.serial, self.session):
+            if session:
+                session.close()
         self.errors.close()
         shutil.rmtree(self.folder)
+
+
+class Machine(Vm):
+    """ferry-vm.  Its HMP monitor is on a Unix socket or, with stdio=True, on
+    pipes."""
+
+    def __init__(self, build, *args, mem="64M", accel="soft", stdio=False,
+                 **popen):
+        super().__init__(mem)
+        self.build = build
+        self.stdio = stdio
+        self.monitor = None
+        if stdio:
+            popen = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE,
+                     **popen}
+        self.start([os.path.join(build, "vmm", "ferry-vm"),
+                    "-monitor", "stdio" if stdio
+                    else f"unix:{self.path('hmp')},server=on,wait=off",
+                    *(["-accel", accel] if accel else []),
+                    *self.common_options(args)], **popen)
+
+    def connect(self):
+        super().connect()
+        self.monitor = HmpPipe(self.process) if self.stdio \
+            else Hmp(self.path("hmp"), self.process)
+
+    def hmp(self, line):
+        return self.monitor.command(line)
+
+    def close(self):
+        super().close()
+        if self.monitor:
+            self.monitor.close()
 
 
 def free_port():
