@@ -57,18 +57,18 @@ static void test_keys(void)
     }
 }
 
-typedef struct Fixture {
+typedef struct Terminal {
     FakeMachine *machine;
     int fd;    /* the terminal's other side: a person */
     int modes; /* a descriptor of the terminal, to look at its modes */
     struct termios before;
     unsigned source;
     GString *screen; /* not looked at yet */
-} Fixture;
+} Terminal;
 
 static gboolean on_output(int fd, GIOCondition condition, gpointer opaque)
 {
-    Fixture *f = opaque;
+    Terminal *f = opaque;
     char data[4096];
     ssize_t n = read(fd, data, sizeof(data));
 
@@ -84,7 +84,7 @@ static gboolean on_too_late(gpointer what)
 }
 
 /* Wait for text, and take everything up to and with it. */
-static char *expect(Fixture *f, const char *text)
+static char *expect(Terminal *f, const char *text)
 {
     unsigned clock =
         g_timeout_add_seconds(WAIT_SECONDS, on_too_late, (gpointer)text);
@@ -101,18 +101,18 @@ static char *expect(Fixture *f, const char *text)
     return taken;
 }
 
-static void skip_to(Fixture *f, const char *text)
+static void skip_to(Terminal *f, const char *text)
 {
     g_free(expect(f, text));
 }
 
-static void type(Fixture *f, const char *text)
+static void type(Terminal *f, const char *text)
 {
     g_assert_cmpint(write(f->fd, text, strlen(text)), ==,
                     (ssize_t)strlen(text));
 }
 
-static void set_up(Fixture *f, gconstpointer data)
+static void set_up(Terminal *f, gconstpointer data)
 {
     struct winsize size = { .ws_row = 24, .ws_col = 50 };
     g_autoptr(GInputStream) in = NULL;
@@ -133,7 +133,7 @@ static void set_up(Fixture *f, gconstpointer data)
     skip_to(f, PROMPT);
 }
 
-static void tear_down(Fixture *f, gconstpointer data)
+static void tear_down(Terminal *f, gconstpointer data)
 {
     fake_machine_free(f->machine);
     g_source_remove(f->source);
@@ -142,19 +142,19 @@ static void tear_down(Fixture *f, gconstpointer data)
     close(f->fd);
 }
 
-static void expect_calls(Fixture *f, const char *calls)
+static void expect_calls(Terminal *f, const char *calls)
 {
     g_assert_cmpstr(f->machine->calls->str, ==, calls);
 }
 
 /* Run a line; there is a prompt, and then there is another. */
-static void run(Fixture *f, const char *keys)
+static void run(Terminal *f, const char *keys)
 {
     type(f, keys);
     skip_to(f, "\r\n" PROMPT);
 }
 
-static void test_editing(Fixture *f, gconstpointer data)
+static void test_editing(Terminal *f, gconstpointer data)
 {
     run(f, "migrate_incomingX\177 tcp:b:1\033[D\033[D\177a\033[H\033[F\r");
     run(f, "defer\001migrate_incoming \r");
@@ -162,7 +162,7 @@ static void test_editing(Fixture *f, gconstpointer data)
     expect_calls(f, "incoming tcp:a:1; incoming defer; cancel; ");
 }
 
-static void test_echo(Fixture *f, gconstpointer data)
+static void test_echo(Terminal *f, gconstpointer data)
 {
     g_autofree char *text = NULL;
 
@@ -171,7 +171,7 @@ static void test_echo(Fixture *f, gconstpointer data)
     g_assert_cmpstr(text, ==, "info name\r\nbob\r\r\n" PROMPT);
 }
 
-static void test_history(Fixture *f, gconstpointer data)
+static void test_history(Terminal *f, gconstpointer data)
 {
     run(f, "migrate_incoming first\r");
     run(f, "  \r");
@@ -182,14 +182,14 @@ static void test_history(Fixture *f, gconstpointer data)
                     "incoming third; ");
 }
 
-static void test_completion(Fixture *f, gconstpointer data)
+static void test_completion(Terminal *f, gconstpointer data)
 {
     run(f, "migrate_set_c\tcompr\ton\r");
     run(f, "migrate-set_p\tmax_b\t0\r");
     expect_calls(f, "compress=1; max-bandwidth=0; ");
 }
 
-static void test_list(Fixture *f, gconstpointer data)
+static void test_list(Terminal *f, gconstpointer data)
 {
     g_autofree char *text = NULL;
 
@@ -207,7 +207,7 @@ static void test_list(Fixture *f, gconstpointer data)
 }
 
 /* Nothing waits for more of a key: others are served meanwhile. */
-static void test_half_a_key(Fixture *f, gconstpointer data)
+static void test_half_a_key(Terminal *f, gconstpointer data)
 {
     Client *other = client_new_hmp(f->machine);
     g_autofree char *answer = NULL;
@@ -222,7 +222,7 @@ static void test_half_a_key(Fixture *f, gconstpointer data)
 }
 
 /* Functions of libedit's that would read on are not there, or find nothing. */
-static void test_no_dialogues(Fixture *f, gconstpointer data)
+static void test_no_dialogues(Terminal *f, gconstpointer data)
 {
     run(f, "\033x\026\030migrate_incoming a\r");
     run(f, "\022\022\r");
@@ -230,7 +230,7 @@ static void test_no_dialogues(Fixture *f, gconstpointer data)
     expect_calls(f, "incoming a; incoming a; ");
 }
 
-static void test_live_line(Fixture *f, gconstpointer data)
+static void test_live_line(Terminal *f, gconstpointer data)
 {
     g_autofree char *line = NULL, *end = NULL;
     const char *last;
@@ -253,7 +253,7 @@ static void test_live_line(Fixture *f, gconstpointer data)
     expect_calls(f, "migrate tcp:a:1; incoming later; ");
 }
 
-static bool is_raw(const Fixture *f)
+static bool is_raw(const Terminal *f)
 {
     struct termios now;
 
@@ -261,7 +261,7 @@ static bool is_raw(const Fixture *f)
     return !(now.c_lflag & (ECHO | ICANON));
 }
 
-static void assert_restored(Fixture *f)
+static void assert_restored(Terminal *f)
 {
     struct termios now;
 
@@ -273,13 +273,13 @@ static void assert_restored(Fixture *f)
                     sizeof(f->before.c_cc));
 }
 
-static void free_monitor(Fixture *f)
+static void free_monitor(Terminal *f)
 {
     mon_free(f->machine->monitor);
     f->machine->monitor = NULL;
 }
 
-static void test_modes_after_quit(Fixture *f, gconstpointer data)
+static void test_modes_after_quit(Terminal *f, gconstpointer data)
 {
     g_assert_true(is_raw(f));
     type(f, "q\rmigrate_cancel\r");
@@ -293,7 +293,7 @@ static void test_modes_after_quit(Fixture *f, gconstpointer data)
 }
 
 /* Whoever comes next begins on a line of their own. */
-static void test_modes_after_signal(Fixture *f, gconstpointer data)
+static void test_modes_after_signal(Terminal *f, gconstpointer data)
 {
     type(f, "info na");
     skip_to(f, "info na");
@@ -302,7 +302,7 @@ static void test_modes_after_signal(Fixture *f, gconstpointer data)
     skip_to(f, "\r\n");
 }
 
-static void test_modes_while_waiting(Fixture *f, gconstpointer data)
+static void test_modes_while_waiting(Terminal *f, gconstpointer data)
 {
     fake_machine_set_info(f->machine, MIG_STATE_ACTIVE);
     type(f, "migrate tcp:a:1\r");
@@ -312,9 +312,9 @@ static void test_modes_while_waiting(Fixture *f, gconstpointer data)
     assert_restored(f);
 }
 
-static void add(const char *path, void (*test)(Fixture *f, gconstpointer data))
+static void add(const char *path, void (*test)(Terminal *f, gconstpointer data))
 {
-    g_test_add(path, Fixture, NULL, set_up, test, tear_down);
+    g_test_add(path, Terminal, NULL, set_up, test, tear_down);
 }
 
 int main(int argc, char **argv)

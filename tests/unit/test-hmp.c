@@ -4,33 +4,11 @@
 
 #include "tests/unit/test-monitor-fixture.h"
 
-typedef struct Fixture {
-    FakeMachine *machine;
-    Client *client;
-} Fixture;
-
-static void set_up(Fixture *f, gconstpointer data)
-{
-    f->machine = fake_machine_new();
-    f->client = client_new_hmp(f->machine);
-}
-
-static void tear_down(Fixture *f, gconstpointer data)
-{
-    client_free(f->client);
-    fake_machine_free(f->machine);
-}
-
 static void expect(Fixture *f, const char *line, const char *expected)
 {
     g_autofree char *answer = client_ask(f->client, line);
 
     g_assert_cmpstr(answer, ==, expected);
-}
-
-static void expect_calls(Fixture *f, const char *expected)
-{
-    g_assert_cmpstr(f->machine->calls->str, ==, expected);
 }
 
 #define OFF_CAPABILITIES "capabilities: " CAPABILITIES("off", ": ", " ") "\n"
@@ -62,9 +40,10 @@ static void test_six_steps(Fixture *f, gconstpointer data)
     expect(f, "info migrate",
            ON_CAPABILITIES "Migration status: setup\n"
                            "total time: 1217 ms\n");
-    expect_calls(f, "compress=1; compress-threads=12; compress-level=1; "
-                    "decompress-threads=3; "
-                    "migrate tcp:destination.host:4444; ");
+    fixture_expect_calls(f,
+                         "compress=1; compress-threads=12; compress-level=1; "
+                         "decompress-threads=3; "
+                         "migrate tcp:destination.host:4444; ");
 }
 
 static void test_capabilities(Fixture *f, gconstpointer data)
@@ -104,7 +83,7 @@ static void test_parameters_fit(Fixture *f, gconstpointer data)
     expect(f, "migrate_set_parameter max-cpu-throttle 59",
            "Error: Parameter 'max_cpu_throttle' expects a value between "
            "cpu_throttle_initial and 99\n");
-    expect_calls(f, "cpu-throttle-initial=60; ");
+    fixture_expect_calls(f, "cpu-throttle-initial=60; ");
 }
 
 static void test_option_errors(Fixture *f, gconstpointer data)
@@ -148,7 +127,7 @@ static void test_option_errors(Fixture *f, gconstpointer data)
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
         expect(f, rows[i].line, rows[i].answer);
     }
-    expect_calls(f, "");
+    fixture_expect_calls(f, "");
 }
 
 static void test_usage_errors(Fixture *f, gconstpointer data)
@@ -188,7 +167,7 @@ static void test_usage_errors(Fixture *f, gconstpointer data)
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
         expect(f, rows[i].line, rows[i].answer);
     }
-    expect_calls(f, "");
+    fixture_expect_calls(f, "");
 }
 
 static void test_prefixes(Fixture *f, gconstpointer data)
@@ -201,7 +180,7 @@ static void test_prefixes(Fixture *f, gconstpointer data)
     expect(f, "migrate_set_cap compress on", "");
     expect(f, "help st", "stop|s  -- stop emulation\n");
     expect(f, "he inf na", "info name  -- show the current VM name\n");
-    expect_calls(f, "incoming defer; compress=1; ");
+    fixture_expect_calls(f, "incoming defer; compress=1; ");
 }
 
 static void test_ambiguous_prefixes(Fixture *f, gconstpointer data)
@@ -216,14 +195,15 @@ static void test_ambiguous_prefixes(Fixture *f, gconstpointer data)
     expect(f, "help migrate_set",
            "ambiguous command: 'migrate_set' could be "
            "migrate_set_capability, migrate_set_parameter\n");
-    expect_calls(f, "");
+    fixture_expect_calls(f, "");
 }
 
 static void test_continue(Fixture *f, gconstpointer data)
 {
     expect(f, "migrate_continue pre-switchover", "");
     expect(f, "migrate-continue pre_switchover", "");
-    expect_calls(f, "continue pre-switchover; continue pre-switchover; ");
+    fixture_expect_calls(f,
+                         "continue pre-switchover; continue pre-switchover; ");
     expect(f, "migrate_continue foo", "Error: invalid parameter value: foo\n");
     expect(f, "migrate_continue",
            "migrate_continue: string expected\n"
@@ -246,7 +226,7 @@ static void test_not_there(Fixture *f, gconstpointer data)
     expect(f, "migrate -i tcp:a:1",
            "Error: Block migration (inc/-i) is not supported: the machine has "
            "no disks\n");
-    expect_calls(f, "");
+    fixture_expect_calls(f, "");
 }
 
 static void test_host_errors(Fixture *f, gconstpointer data)
@@ -274,8 +254,8 @@ static void test_migrate_arguments(Fixture *f, gconstpointer data)
     expect(f, "migrate_incoming tcp:[::]:4444", "");
     expect(f, "migrate-incoming defer", "");
     expect(f, "migrate_cancel", "");
-    expect_calls(f, "migrate exec:cat > \"a b\"; migrate unix:/x; "
-                    "incoming tcp:[::]:4444; incoming defer; cancel; ");
+    fixture_expect_calls(f, "migrate exec:cat > \"a b\"; migrate unix:/x; "
+                            "incoming tcp:[::]:4444; incoming defer; cancel; ");
 }
 
 static void test_status(Fixture *f, gconstpointer data)
@@ -354,7 +334,7 @@ static void test_quit(Fixture *f, gconstpointer data)
     client_close_output(f->client);
     client_wait_end(f->client);
     g_assert_cmpstr(f->client->got->str, ==, ""); /* not even a prompt */
-    expect_calls(f, "quit; ");
+    fixture_expect_calls(f, "quit; ");
 }
 
 static void test_long_line(Fixture *f, gconstpointer data)
@@ -601,9 +581,9 @@ static void test_end_while_waiting(Fixture *f, gconstpointer data)
     client_wait_end(f->client);
 }
 
-static void add(const char *path, void (*test)(Fixture *f, gconstpointer data))
+static void add(const char *path, FixtureTest *test)
 {
-    g_test_add(path, Fixture, NULL, set_up, test, tear_down);
+    fixture_add(MON_HMP, path, test);
 }
 
 int main(int argc, char **argv)

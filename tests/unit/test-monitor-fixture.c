@@ -418,7 +418,36 @@ Client *client_new_qmp(FakeMachine *machine)
     Client *client = client_new(machine, MON_QMP);
 
     g_free(client_take(client, "\r\n"));
-    client_expect_answer(client, "{\"execute\": \"qmp_capabilities\"}",
-                         "{\"return\": {}}");
+    client_expect_answer(client, "{\"execute\": \"qmp_capabilities\"}", DONE);
     return client;
+}
+
+void fixture_set_up_hmp(Fixture *f, gconstpointer data)
+{
+    f->machine = fake_machine_new();
+    f->client = client_new_hmp(f->machine);
+}
+
+void fixture_set_up_qmp(Fixture *f, gconstpointer data)
+{
+    f->machine = fake_machine_new();
+    f->client = client_new_qmp(f->machine);
+}
+
+void fixture_tear_down(Fixture *f, gconstpointer data)
+{
+    client_free(f->client);
+    fake_machine_free(f->machine);
+}
+
+void fixture_add(MonKind kind, const char *path, FixtureTest *test)
+{
+    g_test_add(path, Fixture, NULL,
+               kind == MON_HMP ? fixture_set_up_hmp : fixture_set_up_qmp, test,
+               fixture_tear_down);
+}
+
+void fixture_expect_calls(Fixture *f, const char *expected)
+{
+    g_assert_cmpstr(f->machine->calls->str, ==, expected);
 }

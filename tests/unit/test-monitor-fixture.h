@@ -15,6 +15,7 @@
 #include "monitor/monitor.h"
 
 #define PROMPT "(ferry) "
+#define DONE   "{\"return\": {}}"
 
 /* All capabilities with their states at first, but for that of compress. */
 #define CAPABILITIES(compress, is, next)                                       \
@@ -79,5 +80,21 @@ Client *client_new_qmp(FakeMachine *machine);
 
 /* Run the main context until *flag is set. */
 void run_until(const bool *flag);
+
+/* What most tests have: a machine with one client, which is ready. */
+typedef struct Fixture {
+    FakeMachine *machine;
+    Client *client;
+} Fixture;
+
+typedef void FixtureTest(Fixture *f, gconstpointer data);
+
+/* As g_test_add() wants them, and in one with that. */
+void fixture_set_up_hmp(Fixture *f, gconstpointer data);
+void fixture_set_up_qmp(Fixture *f, gconstpointer data);
+void fixture_tear_down(Fixture *f, gconstpointer data);
+void fixture_add(MonKind kind, const char *path, FixtureTest *test);
+
+void fixture_expect_calls(Fixture *f, const char *expected);
 
 #endif

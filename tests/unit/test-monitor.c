@@ -9,8 +9,6 @@
 
 #include "tests/unit/test-monitor-fixture.h"
 
-#define DONE "{\"return\": {}}"
-
 static void test_several_sessions(void)
 {
     FakeMachine *machine = fake_machine_new();

@@ -11,24 +11,12 @@
 #define NO_MATCH  "JSON parse error, brackets do not match"
 #define NO_OBJECT "JSON parse error, expecting an object"
 
-typedef struct Fixture {
-    FakeMachine *machine;
-    Client *client;
-} Fixture;
-
-static void set_up(Fixture *f, gconstpointer data)
-{
-    f->machine = fake_machine_new();
-    f->client = client_new_qmp(f->machine);
-}
-
 static void tear_down(Fixture *f, gconstpointer data)
 {
     /* Whatever came before, nothing is left over, and the session lives. */
     client_expect_answer(f->client, "\n" ASK, ANSWER);
     g_assert_cmpstr(f->client->got->str, ==, "");
-    client_free(f->client);
-    fake_machine_free(f->machine);
+    fixture_tear_down(f, data);
 }
 
 static const char escapes[] =
@@ -191,7 +179,7 @@ static void test_nothing_inside(Fixture *f, gconstpointer data)
 
     client_expect_error(f->client, text, TOO_LONG);
     client_expect_answer(f->client, ASK, ANSWER);
-    g_assert_cmpstr(f->machine->calls->str, ==, "");
+    fixture_expect_calls(f, "");
 }
 
 static void test_duplicate_keys(Fixture *f, gconstpointer data)
@@ -209,7 +197,7 @@ static void test_duplicate_keys(Fixture *f, gconstpointer data)
         client_expect_error(f->client, texts[i],
                             "JSON parse error, duplicate key");
     }
-    g_assert_cmpstr(f->machine->calls->str, ==, "");
+    fixture_expect_calls(f, "");
     client_expect_answer(f->client,
                          "{\"execute\": \"query-name\", \"id\": [{\"a\": 1}, "
                          "{\"a\": {\"a\": 2}}]}",
@@ -217,9 +205,9 @@ static void test_duplicate_keys(Fixture *f, gconstpointer data)
                          "[{\"a\": 1}, {\"a\": {\"a\": 2}}]}");
 }
 
-static void add(const char *path, void (*test)(Fixture *f, gconstpointer data))
+static void add(const char *path, FixtureTest *test)
 {
-    g_test_add(path, Fixture, NULL, set_up, test, tear_down);
+    g_test_add(path, Fixture, NULL, fixture_set_up_qmp, test, tear_down);
 }
 
 int main(int argc, char **argv)

@@ -4,31 +4,28 @@
 
 #include "tests/unit/test-monitor-fixture.h"
 
-typedef struct Fixture {
-    FakeMachine *machine;
-    Client *client;
+typedef struct SchemaFixture {
+    Fixture base;
     JsonNode *answer;
     JsonArray *schema; /* in answer */
-} Fixture;
+} SchemaFixture;
 
-static void set_up(Fixture *f, gconstpointer data)
+static void set_up(SchemaFixture *f, gconstpointer data)
 {
-    f->machine = fake_machine_new();
-    f->client = client_new_qmp(f->machine);
-    client_send(f->client, "{\"execute\": \"query-qmp-schema\"}");
-    f->answer = client_take_json(f->client);
+    fixture_set_up_qmp(&f->base, data);
+    client_send(f->base.client, "{\"execute\": \"query-qmp-schema\"}");
+    f->answer = client_take_json(f->base.client);
     f->schema =
         json_object_get_array_member(json_node_get_object(f->answer), "return");
 }
 
-static void tear_down(Fixture *f, gconstpointer data)
+static void tear_down(SchemaFixture *f, gconstpointer data)
 {
     json_node_unref(f->answer);
-    client_free(f->client);
-    fake_machine_free(f->machine);
+    fixture_tear_down(&f->base, data);
 }
 
-static JsonObject *find(Fixture *f, const char *name)
+static JsonObject *find(SchemaFixture *f, const char *name)
 {
     JsonObject *found = NULL;
 
@@ -44,9 +41,9 @@ static JsonObject *find(Fixture *f, const char *name)
     return found;
 }
 
-static void append_type(Fixture *f, const char *name, GString *out);
+static void append_type(SchemaFixture *f, const char *name, GString *out);
 
-static void append_members(Fixture *f, JsonArray *members, GString *out)
+static void append_members(SchemaFixture *f, JsonArray *members, GString *out)
 {
     for (unsigned i = 0; i < json_array_get_length(members); i++) {
         JsonObject *member = json_array_get_object_element(members, i);
@@ -78,7 +75,7 @@ static void append_values(JsonObject *type, GString *out)
 }
 
 /* A type in one line: {name: str, *state: on|off, list: [int]}. */
-static void append_type(Fixture *f, const char *name, GString *out)
+static void append_type(SchemaFixture *f, const char *name, GString *out)
 {
     JsonObject *type = find(f, name);
     const char *meta = json_object_get_string_member(type, "meta-type");
@@ -105,7 +102,7 @@ static void append_type(Fixture *f, const char *name, GString *out)
     }
 }
 
-static void expect(Fixture *f, const char *name, const char *meta,
+static void expect(SchemaFixture *f, const char *name, const char *meta,
                    const char *which, const char *expected)
 {
     JsonObject *entity = find(f, name);
@@ -130,7 +127,7 @@ static void expect(Fixture *f, const char *name, const char *meta,
     "*cpu-throttle-increment: int, *cpu-throttle-tailslow: bool, "             \
     "*max-cpu-throttle: int, *max-bandwidth: int, *downtime-limit: int}"
 
-static void test_arguments(Fixture *f, gconstpointer data)
+static void test_arguments(SchemaFixture *f, gconstpointer data)
 {
     static const struct {
         const char *command, *type;
@@ -152,7 +149,7 @@ static void test_arguments(Fixture *f, gconstpointer data)
     }
 }
 
-static void test_results(Fixture *f, gconstpointer data)
+static void test_results(SchemaFixture *f, gconstpointer data)
 {
     static const struct {
         const char *command, *type;
@@ -193,22 +190,22 @@ static void test_results(Fixture *f, gconstpointer data)
     }
 }
 
-static void test_events(Fixture *f, gconstpointer data)
+static void test_events(SchemaFixture *f, gconstpointer data)
 {
     expect(f, "MIGRATION", "event", "arg-type", "{status: " STATUSES "}");
     expect(f, "MIGRATION_PASS", "event", "arg-type", "{pass: int}");
     expect(f, "STOP", "event", "arg-type", "{}");
 }
 
-static void expect_all_of(Fixture *f, const char *query, const char *meta,
+static void expect_all_of(SchemaFixture *f, const char *query, const char *meta,
                           unsigned count)
 {
     g_autofree char *text = g_strdup_printf("{\"execute\": \"%s\"}", query);
     g_autoptr(JsonNode) answer = NULL;
     JsonArray *list;
 
-    client_send(f->client, text);
-    answer = client_take_json(f->client);
+    client_send(f->base.client, text);
+    answer = client_take_json(f->base.client);
     list = json_object_get_array_member(json_node_get_object(answer), "return");
     g_assert_cmpuint(json_array_get_length(list), ==, count);
     for (unsigned i = 0; i < count; i++) {
@@ -222,7 +219,7 @@ static void expect_all_of(Fixture *f, const char *query, const char *meta,
 }
 
 /* All that there is, and nothing else. */
-static void test_complete(Fixture *f, gconstpointer data)
+static void test_complete(SchemaFixture *f, gconstpointer data)
 {
     unsigned commands = 0, events = 0;
 
@@ -237,9 +234,10 @@ static void test_complete(Fixture *f, gconstpointer data)
     expect_all_of(f, "query-events", "event", events);
 }
 
-static void add(const char *path, void (*test)(Fixture *f, gconstpointer data))
+static void add(const char *path,
+                void (*test)(SchemaFixture *f, gconstpointer data))
 {
-    g_test_add(path, Fixture, NULL, set_up, test, tear_down);
+    g_test_add(path, SchemaFixture, NULL, set_up, test, tear_down);
 }
 
 int main(int argc, char **argv)

@@ -4,25 +4,6 @@
 
 #include "tests/unit/test-monitor-fixture.h"
 
-#define DONE "{\"return\": {}}"
-
-typedef struct Fixture {
-    FakeMachine *machine;
-    Client *client;
-} Fixture;
-
-static void set_up(Fixture *f, gconstpointer data)
-{
-    f->machine = fake_machine_new();
-    f->client = client_new_qmp(f->machine);
-}
-
-static void tear_down(Fixture *f, gconstpointer data)
-{
-    client_free(f->client);
-    fake_machine_free(f->machine);
-}
-
 /* {"execute": command, "arguments": args}; args may be NULL. */
 static char *request(const char *command, const char *args)
 {
@@ -45,11 +26,6 @@ static void fails(Fixture *f, const char *command, const char *args,
     g_autofree char *text = request(command, args);
 
     client_expect_error(f->client, text, desc);
-}
-
-static void expect_calls(Fixture *f, const char *expected)
-{
-    g_assert_cmpstr(f->machine->calls->str, ==, expected);
 }
 
 static char *version_json(void)
@@ -173,7 +149,7 @@ static void test_arguments(Fixture *f, gconstpointer data)
     fails(f, "pmemsave", "{\"val\": 0, \"size\": -1}",
           "Parameter 'size' expects a value between 0 and "
           "9223372036854775807");
-    expect_calls(f, "");
+    fixture_expect_calls(f, "");
 }
 
 static void test_run_state(Fixture *f, gconstpointer data)
@@ -252,8 +228,9 @@ static void test_migrate(Fixture *f, gconstpointer data)
     answers(f, "migrate_cancel", NULL, DONE);
     answers(f, "pmemsave",
             "{\"val\": 4096, \"size\": 8192, \"filename\": \"/x\"}", DONE);
-    expect_calls(f, "migrate tcp:a:1; migrate tcp:b:1; incoming tcp::4444; "
-                    "cancel; pmemsave 4096 8192 /x; ");
+    fixture_expect_calls(
+        f, "migrate tcp:a:1; migrate tcp:b:1; incoming tcp::4444; "
+           "cancel; pmemsave 4096 8192 /x; ");
 }
 
 static void test_migrate_flags(Fixture *f, gconstpointer data)
@@ -271,7 +248,7 @@ static void test_migrate_flags(Fixture *f, gconstpointer data)
     fails(f, "migrate", "{\"uri\": \"tcp:a:1\", \"inc\": true}",
           "Block migration (inc/-i) is not supported: the machine has no "
           "disks");
-    expect_calls(f, "migrate tcp:a:1; ");
+    fixture_expect_calls(f, "migrate tcp:a:1; ");
 }
 
 static void test_continue(Fixture *f, gconstpointer data)
@@ -285,7 +262,7 @@ static void test_continue(Fixture *f, gconstpointer data)
     f->machine->refusal = "Migration not in expected state: none";
     fails(f, "migrate-continue", "{\"state\": \"active\"}",
           "Migration not in expected state: none");
-    expect_calls(f, "continue pre-switchover; ");
+    fixture_expect_calls(f, "continue pre-switchover; ");
 }
 
 static void test_pause(Fixture *f, gconstpointer data)
@@ -337,7 +314,7 @@ static void test_capabilities(Fixture *f, gconstpointer data)
             "{\"capabilities\": [" STATE_JSON(
                 "auto_converge", "true") ", " STATE_JSON("events", "true") "]}",
             DONE);
-    expect_calls(f, "compress=1; auto-converge=1; events=1; ");
+    fixture_expect_calls(f, "compress=1; auto-converge=1; events=1; ");
 }
 
 static void test_capability_errors(Fixture *f, gconstpointer data)
@@ -368,7 +345,7 @@ static void test_capability_errors(Fixture *f, gconstpointer data)
 
         fails(f, "migrate-set-capabilities", args, rows[i].desc);
     }
-    expect_calls(f, ""); /* the good entries neither */
+    fixture_expect_calls(f, ""); /* the good entries neither */
 }
 
 static void test_parameters(Fixture *f, gconstpointer data)
@@ -416,7 +393,7 @@ static void test_parameter_errors(Fixture *f, gconstpointer data)
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
         fails(f, "migrate-set-parameters", rows[i].args, rows[i].desc);
     }
-    expect_calls(f, ""); /* the good ones neither */
+    fixture_expect_calls(f, ""); /* the good ones neither */
 }
 
 /* Each is good, but they do not fit each other, or what is set already; it
@@ -432,13 +409,13 @@ static void test_parameters_fit(Fixture *f, gconstpointer data)
           error);
     fails(f, set, "{\"max-cpu-throttle\": 50, \"cpu-throttle-initial\": 60}",
           error);
-    expect_calls(f, "");
+    fixture_expect_calls(f, "");
     answers(f, set, "{\"max-cpu-throttle\": 5, \"cpu-throttle-initial\": 5}",
             DONE);
     answers(f, set, "{\"cpu-throttle-initial\": 9, \"max-cpu-throttle\": 9}",
             DONE);
-    expect_calls(f, "max-cpu-throttle=5; cpu-throttle-initial=5; "
-                    "cpu-throttle-initial=9; max-cpu-throttle=9; ");
+    fixture_expect_calls(f, "max-cpu-throttle=5; cpu-throttle-initial=5; "
+                            "cpu-throttle-initial=9; max-cpu-throttle=9; ");
 }
 
 /* The machine refuses the second: the first is taken back. */
@@ -448,7 +425,7 @@ static void test_parameters_all_or_none(Fixture *f, gconstpointer data)
     fails(f, "migrate-set-parameters",
           "{\"compress-level\": 2, \"compress-threads\": 3}",
           "compress-threads is fixed");
-    expect_calls(f, "compress-level=2; compress-level=1; ");
+    fixture_expect_calls(f, "compress-level=2; compress-level=1; ");
 }
 
 static void test_query_migrate_none(Fixture *f, gconstpointer data)
@@ -558,7 +535,7 @@ static void test_human_monitor_command(Fixture *f, gconstpointer data)
 {
     hmp_answers(f, "info status", "VM status: running\\r\\n");
     hmp_answers(f, "migrate_set_parameter compress_level 3", "");
-    expect_calls(f, "compress-level=3; ");
+    fixture_expect_calls(f, "compress-level=3; ");
 }
 
 static void test_human_monitor_errors(Fixture *f, gconstpointer data)
@@ -571,7 +548,7 @@ static void test_human_monitor_errors(Fixture *f, gconstpointer data)
     hmp_answers(f, "migrate tcp:a:1",
                 "terminal does not allow synchronous migration, continuing "
                 "detached\\r\\n");
-    expect_calls(f, "migrate tcp:a:1; ");
+    fixture_expect_calls(f, "migrate tcp:a:1; ");
 }
 
 static void expect_event(Fixture *f, const char *name, int64_t since_us)
@@ -603,7 +580,7 @@ static void test_events(Fixture *f, gconstpointer data)
     client_expect_json(f->client, DONE);
     expect_event(f, "SHUTDOWN", since);
     client_expect_json(f->client, DONE);
-    expect_calls(f, "quit; ");
+    fixture_expect_calls(f, "quit; ");
 }
 
 static void expect_migration_event(Fixture *f, const char *name,
@@ -632,9 +609,9 @@ static void test_migration_events(Fixture *f, gconstpointer data)
     expect_migration_event(f, "MIGRATION_PASS", "{\"pass\":2}");
 }
 
-static void add(const char *path, void (*test)(Fixture *f, gconstpointer data))
+static void add(const char *path, FixtureTest *test)
 {
-    g_test_add(path, Fixture, NULL, set_up, test, tear_down);
+    fixture_add(MON_QMP, path, test);
 }
 
 int main(int argc, char **argv)
