@@ -4,7 +4,8 @@
  *
  * QMP's objects come in one write or in many, on lines of their own or joined,
  * so their ends are found by counting brackets outside strings.  Only that is
- * looked at: whether the object is good JSON is the parser's affair.
+ * looked at: whether the object is good JSON is the affair of json-text.c and
+ * the parser.
  *
  * Where counting makes no sense any more, the object is reported as bad, once,
  * and the scanner is lost: it drops bytes until a newline, or until a bracket
@@ -38,12 +39,18 @@ static bool is_closer(char c)
     return c == '}' || c == ']';
 }
 
+/* Both kinds are taken, as in QEMU. */
+static char quote_of(char c)
+{
+    return c == '"' || c == '\'' ? c : 0;
+}
+
 static void restart(JsonFrame *frame)
 {
     g_string_truncate(frame->text, 0);
     frame->depth = 0;
     frame->squares = 0;
-    frame->in_string = false;
+    frame->quote = 0;
     frame->escaped = false;
     frame->lost = false;
 }
@@ -63,8 +70,8 @@ static void push_string_byte(JsonFrame *frame, char c)
         frame->escaped = false;
     } else if (c == '\\') {
         frame->escaped = true;
-    } else if (c == '"') {
-        frame->in_string = false;
+    } else if (c == frame->quote) {
+        frame->quote = 0;
     }
 }
 
@@ -94,14 +101,14 @@ static JsonFrameResult push_closer(JsonFrame *frame, char c, const char **why)
 /* Keep counting, without looking at what is counted. */
 static void count_lost(JsonFrame *frame, char c)
 {
-    if (frame->in_string) {
+    if (frame->quote) {
         push_string_byte(frame, c);
     } else if (is_opener(c)) {
         frame->depth++;
     } else if (is_closer(c) && frame->depth > 0) {
         frame->depth--;
     } else {
-        frame->in_string = c == '"';
+        frame->quote = quote_of(c);
     }
 }
 
@@ -112,7 +119,7 @@ static JsonFrameResult push_inside(JsonFrame *frame, char c, const char **why)
         return bad(frame, "more than 1 MiB", why);
     }
     g_string_append_c(frame->text, c);
-    if (frame->in_string) {
+    if (frame->quote) {
         push_string_byte(frame, c);
         return JSON_FRAME_MORE;
     }
@@ -122,7 +129,7 @@ static JsonFrameResult push_inside(JsonFrame *frame, char c, const char **why)
     if (is_closer(c)) {
         return push_closer(frame, c, why);
     }
-    frame->in_string = c == '"';
+    frame->quote = quote_of(c);
     return JSON_FRAME_MORE;
 }
 
@@ -135,7 +142,7 @@ static JsonFrameResult push_outside(JsonFrame *frame, char c, const char **why)
     if (is_opener(c)) {
         return push_inside(frame, c, why);
     }
-    frame->in_string = c == '"';
+    frame->quote = quote_of(c);
     return bad(frame, "expecting an object", why);
 }
 
@@ -143,7 +150,7 @@ static JsonFrameResult push_lost(JsonFrame *frame, char c, const char **why)
 {
     if (c == '\n') {
         restart(frame);
-    } else if (is_opener(c) && !frame->in_string && frame->depth == 0) {
+    } else if (is_opener(c) && !frame->quote && frame->depth == 0) {
         return push_outside(frame, c, why);
     } else {
         count_lost(frame, c);
@@ -159,7 +166,7 @@ JsonFrameResult json_frame_push(JsonFrame *frame, char c, const char **why)
     if (frame->depth == 0) {
         return push_outside(frame, c, why);
     }
-    if (frame->in_string && c == '\n') {
+    if (frame->quote && c == '\n') {
         /* Never valid, and the best place to find one's feet again. */
         bad(frame, "a string does not end on its line", why);
         restart(frame);

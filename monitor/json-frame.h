@@ -14,9 +14,9 @@ typedef struct JsonFrame {
     GString *text;    /* of the object so far */
     unsigned depth;   /* brackets that are open */
     uint64_t squares; /* bit n: the bracket at depth n + 1 is a '[' */
-    bool in_string;
-    bool escaped; /* in a string, behind a backslash */
-    bool lost;    /* what comes belongs to something bad: not kept */
+    char quote;       /* of the string that is open, or 0 */
+    bool escaped;     /* in a string, behind a backslash */
+    bool lost;        /* what comes belongs to something bad: not kept */
 } JsonFrame;
 
 typedef enum {

@@ -5,7 +5,7 @@
  * monitor.c     this file: the public calls
  * session.c     a client's stream, buffered both ways
  * hmp*.c        a front end: lines of text
- * qmp.c         a front end: JSON, with json-frame.c to find the objects
+ * qmp.c         a front end: JSON, with json-*.c to find and check the objects
  * command.c     the command table of both
  * commands-*.c  what the commands do, by way of the MonHost interface
  * events.c      the table of events

@@ -9,10 +9,12 @@
  */
 #include "monitor/qmp.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "monitor/commands.h"
 #include "monitor/json-frame.h"
+#include "monitor/json-text.h"
 
 typedef struct QmpSession {
     Session *session;
@@ -58,6 +60,46 @@ static void send_error(QmpSession *qmp, const char *class, const char *desc,
     json_object_set_string_member(error, "class", class);
     command_set_text(error, "desc", desc);
     send_answer(qmp, "error", command_object_result(error), id);
+}
+
+static bool is_small(JsonNode *node);
+
+static bool are_small(JsonArray *array)
+{
+    for (unsigned i = 0; i < json_array_get_length(array); i++) {
+        if (!is_small(json_array_get_element(array, i))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool members_are_small(JsonObject *object)
+{
+    JsonObjectIter iter;
+    JsonNode *node;
+
+    json_object_iter_init(&iter, object);
+    while (json_object_iter_next(&iter, NULL, &node)) {
+        if (!is_small(node)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Has it no number that may have been an integer of more than 64 bits, and so
+ * would come back changed? */
+static bool is_small(JsonNode *node)
+{
+    if (JSON_NODE_HOLDS_ARRAY(node)) {
+        return are_small(json_node_get_array(node));
+    }
+    if (JSON_NODE_HOLDS_OBJECT(node)) {
+        return members_are_small(json_node_get_object(node));
+    }
+    return json_node_get_value_type(node) != G_TYPE_DOUBLE ||
+           fabs(json_node_get_double(node)) < -(double)G_MININT64;
 }
 
 static bool check_member(const char *name, JsonNode *node, GError **errp)
@@ -149,6 +191,13 @@ static void handle_request(QmpSession *qmp, JsonObject *request)
     g_autofree char *why = NULL;
     const Command *command;
 
+    if (id && !is_small(id)) {
+        json_node_unref(id);
+        send_error(qmp, "GenericError",
+                   "QMP input member 'id' has a number of more than 64 bits",
+                   NULL);
+        return;
+    }
     if (!check_request(request, &err)) {
         send_error(qmp, "GenericError", err->message, id);
         return;
@@ -216,9 +265,10 @@ static void handle_text(QmpSession *qmp, const GString *text)
 {
     g_autoptr(JsonParser) parser = json_parser_new_immutable();
     g_autoptr(GError) err = NULL;
+    g_autoptr(GString) plain = json_text_normalise(text, &err);
     JsonNode *root;
 
-    if (!parse_text(parser, text, &err)) {
+    if (!plain || !parse_text(parser, plain, &err)) {
         send_parse_error(qmp, err->message);
         return;
     }

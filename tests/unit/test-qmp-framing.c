@@ -89,6 +89,95 @@ static void test_broken(Fixture *f, gconstpointer data)
     }
 }
 
+/* What is in a string of either kind neither opens nor closes anything. */
+static void test_single_quotes(Fixture *f, gconstpointer data)
+{
+    static const struct {
+        const char *id, *same;
+    } rows[] = {
+        { "'x'", "\"x\"" },
+        { "'}'", "\"}\"" },
+        { "'{[\"'", "\"{[\\\"\"" },
+        { "\"'{\"", "\"'{\"" },
+        { "'it\\'s \\\"\\\\\\u00e4'", "\"it's \\\"\\\\\\u00e4\"" },
+        { "\"it\\'s\"", "\"it's\"" },
+        { "['\\\\', {'\"]': ''}]", "[\"\\\\\", {\"\\\"]\": \"\"}]" },
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autofree char *ask =
+            g_strdup_printf("{'execute': 'query-name', 'id': %s}", rows[i].id);
+        g_autofree char *answer = g_strdup_printf(
+            "{\"return\": {\"name\": \"bob\"}, \"id\": %s}", rows[i].same);
+
+        client_expect_answer(f->client, ask, answer);
+        client_expect_answer(f->client, ASK, ANSWER);
+    }
+    client_expect_error(f->client, "'str{\"' " ASK, NO_OBJECT);
+    client_expect_json(f->client, ANSWER);
+    client_expect_error(f->client, "{'execute': 'query-name\"}\n",
+                        "JSON parse error, a string does not end on its line");
+}
+
+/* More than JSON, which the parser would take for something else, or would
+ * take and then could not say. */
+static void test_words(Fixture *f, gconstpointer data)
+{
+    static const struct {
+        const char *id, *desc;
+    } rows[] = {
+        { "0x10", "invalid number '0x10'" },
+        { "010", "invalid number '010'" },
+        { "1.", "invalid number '1.'" },
+        { "1.e5", "invalid number '1.e5'" },
+        { "1e", "invalid number '1e'" },
+        { "-", "invalid number '-'" },
+        { "-x", "invalid number '-x'" },
+        { "+1", "invalid keyword '+1'" },
+        { ".5", "invalid keyword '.5'" },
+        { "NaN", "invalid keyword 'NaN'" },
+        { "True", "invalid keyword 'True'" },
+        { "1e999", "number out of range '1e999'" },
+        { "[-1e999]", "number out of range '-1e999'" },
+        { "1e-999", "number out of range '1e-999'" },
+        { "\"\\u0000\"", "a string cannot have the escape '\\u0000'" },
+        { "'a\\u0000'", "a string cannot have the escape '\\u0000'" },
+        { "\"\\ud83dx\"", "a string cannot have the escape '\\ud83d'" },
+        { "\"\\ude00\"", "a string cannot have the escape '\\ude00'" },
+        { "\"\\u12g4\"", "a string cannot have the escape '\\u12g4'" },
+        { "\"\\x\"", "a string cannot have the escape '\\x'" },
+        { "\"\t\"", "a string has a control character" },
+        { "1 /* } */", "stray character 0x2f" },
+        { "1 # }", "stray character 0x23" },
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autofree char *ask = g_strdup_printf(
+            "{\"execute\": \"query-name\", \"id\": %s}\n", rows[i].id);
+        g_autofree char *desc =
+            g_strdup_printf("JSON parse error, %s", rows[i].desc);
+        g_autofree char *rest = NULL;
+
+        client_expect_error(f->client, ask, desc);
+        client_send(f->client, "\n" ASK);
+        rest = client_take(f->client, "\"name\":\"bob\"}}\r\n");
+    }
+}
+
+/* A NUL within, in a string or not. */
+static void test_nul(Fixture *f, gconstpointer data)
+{
+    static const char outside[] = "{\"execute\": \0\"query-name\"}";
+    static const char inside[] = "{\"execute\": \"query-\0name\"}";
+
+    client_send_bytes(f->client, outside, sizeof(outside) - 1);
+    client_expect_error(f->client, "",
+                        "JSON parse error, stray character 0x00");
+    client_send_bytes(f->client, inside, sizeof(inside) - 1);
+    client_expect_error(f->client, "",
+                        "JSON parse error, a string has a control character");
+}
+
 /* Framed well, but not JSON; the words are the parser's. */
 static void test_not_json(Fixture *f, gconstpointer data)
 {
@@ -218,6 +307,9 @@ int main(int argc, char **argv)
     add("/qmp-framing/joined", test_joined);
     add("/qmp-framing/pretty-printed", test_pretty_printed);
     add("/qmp-framing/broken", test_broken);
+    add("/qmp-framing/single-quotes", test_single_quotes);
+    add("/qmp-framing/words", test_words);
+    add("/qmp-framing/nul", test_nul);
     add("/qmp-framing/not-json", test_not_json);
     add("/qmp-framing/depth", test_depth);
     add("/qmp-framing/open-brackets", test_open_brackets);

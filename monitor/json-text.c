@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The words of JSON.
+ *
+ * json-glib's parser takes more than JSON: comments, octal and hexadecimal
+ * numbers, any escape; and it quietly changes what it cannot hold, such as an
+ * integer of more than 64 bits, an infinite number, or a NUL in a string.  So
+ * an argument could become another one, and an "id" something that is not
+ * JSON.  Here all that is refused, or made plain, before the parser sees it.
+ *
+ * QEMU takes strings in single quotes as well, with the same escapes as in the
+ * others; they are put into double ones.  json-glib's have no escapes.
+ */
+#include "monitor/json-text.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "monitor/command.h"
+
+typedef struct Words {
+    const char *p; /* ends with a NUL, at end */
+    const char *end;
+    GString *out;
+} Words;
+
+/* Messages quote no more of a word than that. */
+#define SHOWN_MAX 40
+
+static bool refuse_word(const char *word, size_t length, const char *why,
+                        GError **errp)
+{
+    command_error(errp, "%s '%.*s%s'", why, (int)MIN(length, SHOWN_MAX), word,
+                  length > SHOWN_MAX ? "..." : "");
+    return false;
+}
+
+/* Four hexadecimal digits, or -1. */
+static int hex4(const char *p)
+{
+    int value = 0;
+
+    for (int i = 0; i < 4; i++) {
+        if (!g_ascii_isxdigit(p[i])) {
+            return -1;
+        }
+        value = value << 4 | g_ascii_xdigit_value(p[i]);
+    }
+    return value;
+}
+
+static bool is_high(int unit)
+{
+    return unit >= 0xd800 && unit < 0xdc00;
+}
+
+static bool is_low(int unit)
+{
+    return unit >= 0xdc00 && unit < 0xe000;
+}
+
+/* The length of a \u escape, with the other half of a pair; 0: a bad one. */
+static size_t unicode_length(const char *p)
+{
+    int unit = hex4(p + 2);
+
+    if (unit <= 0 || is_low(unit)) {
+        return 0;
+    }
+    if (!is_high(unit)) {
+        return strlen("\\uXXXX");
+    }
+    return p[6] == '\\' && p[7] == 'u' && is_low(hex4(p + 8))
+               ? strlen("\\uXXXX\\uXXXX")
+               : 0;
+}
+
+static bool take_escape(Words *w, GError **errp)
+{
+    char c = w->p[1];
+    size_t length = c == 'u'                       ? unicode_length(w->p)
+                    : c && strchr("\"\\/bfnrt", c) ? 2
+                                                   : 0;
+
+    if (c == '\'') {
+        g_string_append_c(w->out, c);
+        w->p += 2;
+        return true;
+    }
+    if (!length) {
+        return refuse_word(w->p, c == 'u' ? 6 : 2,
+                           "a string cannot have the escape", errp);
+    }
+    g_string_append_len(w->out, w->p, (gssize)length);
+    w->p += length;
+    return true;
+}
+
+static bool take_string(Words *w, GError **errp)
+{
+    char quote = *w->p++;
+
+    g_string_append_c(w->out, '"');
+    while (*w->p != quote) { /* the frame is sure that it comes */
+        if (*w->p == '\\') {
+            if (!take_escape(w, errp)) {
+                return false;
+            }
+            continue;
+        }
+        if (g_ascii_iscntrl(*w->p) && *w->p != '\x7f') {
+            command_error(errp, "a string has a control character");
+            return false;
+        }
+        if (*w->p == '"') {
+            g_string_append_c(w->out, '\\');
+        }
+        g_string_append_c(w->out, *w->p++);
+    }
+    w->p++;
+    g_string_append_c(w->out, '"');
+    return true;
+}
+
+static const char *skip_digits(const char *p)
+{
+    while (g_ascii_isdigit(*p)) {
+        p++;
+    }
+    return p;
+}
+
+/* Where a number in JSON's form ends, and whether it is an integer; NULL when
+ * none is there. */
+static const char *number_end(const char *p, bool *integer)
+{
+    p += *p == '-';
+    if (!g_ascii_isdigit(*p)) {
+        return NULL;
+    }
+    p = *p == '0' ? p + 1 : skip_digits(p);
+    *integer = true;
+    if (*p == '.') {
+        if (!g_ascii_isdigit(*++p)) {
+            return NULL;
+        }
+        p = skip_digits(p);
+        *integer = false;
+    }
+    if (*p == 'e' || *p == 'E') {
+        p++;
+        p += *p == '+' || *p == '-';
+        if (!g_ascii_isdigit(*p)) {
+            return NULL;
+        }
+        p = skip_digits(p);
+        *integer = false;
+    }
+    return p;
+}
+
+static bool take_number(Words *w, const char *word, size_t length,
+                        GError **errp)
+{
+    bool integer;
+
+    if (number_end(word, &integer) != word + length) {
+        return refuse_word(word, length, "invalid number", errp);
+    }
+    errno = 0;
+    g_ascii_strtod(word, NULL);
+    if (errno == ERANGE) {
+        return refuse_word(word, length, "number out of range", errp);
+    }
+    g_string_append_len(w->out, word, (gssize)length);
+    if (integer) {
+        g_ascii_strtoll(word, NULL, 10);
+        if (errno == ERANGE) {
+            g_string_append(w->out, ".0");
+        }
+    }
+    return true;
+}
+
+static bool is_keyword(const char *word, size_t length)
+{
+    static const char *const keywords[] = { "true", "false", "null" };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(keywords); i++) {
+        if (length == strlen(keywords[i]) &&
+            memcmp(word, keywords[i], length) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_word_byte(char c)
+{
+    return g_ascii_isalnum(c) || (c && strchr("+-._", c));
+}
+
+/* A number or a keyword. */
+static bool take_word(Words *w, GError **errp)
+{
+    const char *word = w->p;
+    size_t length;
+
+    while (is_word_byte(*w->p)) {
+        w->p++;
+    }
+    length = (size_t)(w->p - word);
+    if (g_ascii_isdigit(*word) || *word == '-') {
+        return take_number(w, word, length, errp);
+    }
+    g_string_append_len(w->out, word, (gssize)length);
+    return is_keyword(word, length) ||
+           refuse_word(word, length, "invalid keyword", errp);
+}
+
+static bool take(Words *w, GError **errp)
+{
+    char c = *w->p;
+
+    if (c == '"' || c == '\'') {
+        return take_string(w, errp);
+    }
+    if (is_word_byte(c)) {
+        return take_word(w, errp);
+    }
+    if (!c || !strchr("{}[]:, \t\r\n", c)) {
+        command_error(errp, "stray character 0x%02x", (unsigned char)c);
+        return false;
+    }
+    g_string_append_c(w->out, c);
+    w->p++;
+    return true;
+}
+
+GString *json_text_normalise(const GString *text, GError **errp)
+{
+    Words w = {
+        .p = text->str,
+        .end = text->str + text->len,
+        .out = g_string_sized_new(text->len),
+    };
+
+    while (w.p < w.end) {
+        if (!take(&w, errp)) {
+            g_string_free(w.out, TRUE);
+            return NULL;
+        }
+    }
+    return w.out;
+}
