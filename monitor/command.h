@@ -21,6 +21,7 @@
 typedef struct MonMachine {
     const MonHost *host;
     void *opaque;
+    bool *over; /* it was told to quit: nothing more is done to it */
 } MonMachine;
 
 #define COMMAND_MAX_ARGS 5

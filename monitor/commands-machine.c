@@ -67,6 +67,7 @@ JsonNode *cmd_cont(const MonMachine *machine, JsonObject *args, GError **errp)
 
 JsonNode *cmd_quit(const MonMachine *machine, JsonObject *args, GError **errp)
 {
+    *machine->over = true;
     machine->host->quit(machine->opaque);
     return command_no_result();
 }

@@ -19,6 +19,7 @@
 
 struct Monitor {
     MonMachine machine;
+    bool over; /* see MonMachine */
     GMainContext *context;
     GPtrArray *sessions; /* owns them */
 };
@@ -32,7 +33,11 @@ Monitor *mon_new(const MonHost *host, void *opaque)
 {
     Monitor *mon = g_new0(Monitor, 1);
 
-    mon->machine = (MonMachine){ .host = host, .opaque = opaque };
+    mon->machine = (MonMachine){
+        .host = host,
+        .opaque = opaque,
+        .over = &mon->over,
+    };
     mon->context = g_main_context_ref_thread_default();
     mon->sessions = g_ptr_array_new_with_free_func(free_session);
     return mon;

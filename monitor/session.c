@@ -33,6 +33,7 @@ struct Session {
     GPtrArray *home;
     GMainContext *context;
     GIOStream *stream;
+    const MonMachine *machine;
     const SessionFront *front;
     void *front_state;
 
@@ -181,16 +182,17 @@ void session_write(Session *session, const char *text, size_t size)
     wait_for_output(session);
 }
 
+/* After "quit", from whichever session, what comes is dropped. */
 static void process_input(Session *session)
 {
     while (session->in_pos < session->in_size && !session->paused &&
-           !is_dead(session)) {
+           !is_dead(session) && !*session->machine->over) {
         session->front->byte(session->front_state,
                              session->in[session->in_pos++]);
     }
 }
 
-/* Read into the buffer, which must be empty: what is in it, 0 at the end of
+/* Read into the buffer, whatever is left in it: what is in it, 0 at the end of
  * the stream. */
 static gssize receive(Session *session, GError **errp)
 {
@@ -303,6 +305,7 @@ void session_new(GPtrArray *home, GMainContext *context,
     session->context = g_main_context_ref(context);
     session->stream = g_object_ref(stream);
     session->out = g_string_new(NULL);
+    session->machine = machine;
     session->front = front;
     session->front_state = front->open(session, machine);
     g_ptr_array_add(home, session);

@@ -33,7 +33,7 @@ typedef struct MonHost {
     const char *(*status)(void *opaque, bool *running);
     bool (*stop)(void *opaque, GError **errp);
     bool (*cont)(void *opaque, GError **errp);
-    void (*quit)(void *opaque);
+    void (*quit)(void *opaque); /* no command is run after it */
 
     /* The machine's migration options.  set_option checks the value and
      * refuses what may not change now.  Whether values fit each other is

@@ -126,6 +126,22 @@ class Sessions(program_kit.ProgramTest):
         self.assertEqual(self.src.migration()["status"], "active")
 
 
+class Quit(program_kit.ProgramTest):
+    def test_nothing_after_it(self):
+        """Not even what was asked in the same write."""
+        vm = self.start("-S", "-kernel", program_kit.AB)
+        session = RawQmp(vm)
+        self.addCleanup(session.close)
+        session.send("".join(json.dumps({"execute": name}) for name in
+                             ("qmp_capabilities", "quit", "cont", "quit")))
+        self.assertEqual(vm.wait(), 0)
+        said = [json.loads(line) for line in session.file]
+        self.assertEqual([m for m in said[1:] if "event" not in m],
+                         [{"return": {}}] * 2)
+        self.assertEqual([m["event"] for m in said if "event" in m],
+                         ["SHUTDOWN"])
+
+
 class Queries(program_kit.ProgramTest):
     def check_numbers(self, info, members):
         ram = info["ram"]

@@ -84,6 +84,39 @@ static void test_half_close(void)
     fake_machine_free(machine);
 }
 
+/* Nothing is done that was asked behind "quit", by anybody. */
+static void test_quit(void)
+{
+    static const struct {
+        MonKind kind;
+        const char *text;
+    } rows[] = {
+        { MON_HMP, "quit\nstop\n" },
+        { MON_QMP, "{'execute': 'quit'}{'execute': 'stop'}" },
+        { MON_QMP, "{'execute': 'human-monitor-command', 'arguments': "
+                   "{'command-line': 'q'}}{'execute': 'stop'}" },
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        FakeMachine *machine = fake_machine_new();
+        Client *other = client_new_hmp(machine);
+        Client *client = rows[i].kind == MON_HMP ? client_new_hmp(machine)
+                                                 : client_new_qmp(machine);
+
+        client_send(client, rows[i].text);
+        client_close_output(client);
+        client_wait_end(client);
+        client_send(other, "stop\n");
+        client_close_output(other);
+        client_wait_end(other);
+        g_assert_cmpstr(machine->calls->str, ==, "quit; ");
+        g_assert_true(machine->running);
+        client_free(client);
+        client_free(other);
+        fake_machine_free(machine);
+    }
+}
+
 static void test_free_sends_the_rest(void)
 {
     FakeMachine *machine = fake_machine_new();
@@ -226,6 +259,7 @@ int main(int argc, char **argv)
     g_test_add_func("/monitor/several-sessions", test_several_sessions);
     g_test_add_func("/monitor/events", test_events);
     g_test_add_func("/monitor/half-close", test_half_close);
+    g_test_add_func("/monitor/quit", test_quit);
     g_test_add_func("/monitor/free-sends-the-rest", test_free_sends_the_rest);
     g_test_add_func("/monitor/no-reader", test_no_reader);
     g_test_add_func("/monitor/no-reader-of-events", test_no_reader_of_events);
