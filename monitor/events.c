@@ -4,6 +4,18 @@
 
 #include "monitor/commands.h"
 
+static const char *const shutdown_reasons[] = {
+    [MON_SHUTDOWN_QUIT] = "host-qmp-quit",
+    [MON_SHUTDOWN_SIGNAL] = "host-signal",
+    [MON_SHUTDOWN_GUEST] = "guest-shutdown",
+};
+
+const char *event_shutdown_reason(unsigned index)
+{
+    return index < G_N_ELEMENTS(shutdown_reasons) ? shutdown_reasons[index]
+                                                  : NULL;
+}
+
 static const EventType events[] = {
     {
         .name = "MIGRATION",
@@ -14,7 +26,11 @@ static const EventType events[] = {
         .data = { { "pass", KIND_UINT } },
     },
     { .name = "RESUME" },
-    { .name = "SHUTDOWN" },
+    {
+        .name = "SHUTDOWN",
+        .data = { { "guest", KIND_BOOL },
+                  { "reason", KIND_ENUM, .value = event_shutdown_reason } },
+    },
     { .name = "STOP" },
 };
 

@@ -9,10 +9,13 @@
 
 typedef struct EventType {
     const char *name;
-    Member data[2]; /* ends with a NULL name */
+    Member data[3]; /* ends with a NULL name */
 } EventType;
 
 const EventType *event_table(size_t *count);
 const EventType *event_find(const char *name); /* NULL: none such */
+
+/* A MonShutdown's, as QMP spells it; NULL past the last. */
+const char *event_shutdown_reason(unsigned index);
 
 #endif

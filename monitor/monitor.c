@@ -68,6 +68,15 @@ void mon_emit(Monitor *mon, const char *event)
     emit(mon, event, json_object_new());
 }
 
+void mon_emit_shutdown(Monitor *mon, MonShutdown why)
+{
+    JsonObject *data = json_object_new();
+
+    json_object_set_boolean_member(data, "guest", why == MON_SHUTDOWN_GUEST);
+    json_object_set_string_member(data, "reason", event_shutdown_reason(why));
+    emit(mon, "SHUTDOWN", data);
+}
+
 void mon_emit_migration(Monitor *mon, const MigEvent *event)
 {
     MigOptions options;

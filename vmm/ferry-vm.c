@@ -89,7 +89,7 @@ static void close_monitors(Monitors *monitors, Machine *machine)
 
 static gboolean on_signal(void *opaque)
 {
-    machine_tell(opaque, "SHUTDOWN");
+    machine_tell_shutdown(opaque, MON_SHUTDOWN_SIGNAL);
     machine_quit(opaque, EXIT_SUCCESS);
     return G_SOURCE_CONTINUE;
 }

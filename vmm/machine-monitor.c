@@ -88,7 +88,7 @@ static void monitor_quit(void *opaque)
 {
     Machine *machine = opaque;
 
-    machine_tell(machine, "SHUTDOWN");
+    machine_tell_shutdown(machine, MON_SHUTDOWN_QUIT);
     machine_send_events(machine);
     machine_quit(machine, EXIT_SUCCESS);
 }

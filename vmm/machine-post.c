@@ -15,8 +15,10 @@ typedef struct Post {
 } Post;
 
 typedef struct Event {
-    const char *name; /* NULL: a migration's */
-    MigEvent migration;
+    enum { EVENT_PLAIN, EVENT_SHUTDOWN, EVENT_MIGRATION } kind;
+    const char *name;     /* plain */
+    MonShutdown shutdown; /* shutdown: why */
+    MigEvent migration;   /* migration */
 } Event;
 
 static void queue_init(MachineQueue *queue)
@@ -82,25 +84,39 @@ static void push_event(Machine *machine, const Event *event)
 
 void machine_tell(Machine *machine, const char *name)
 {
-    const Event event = { .name = name };
+    const Event event = { .kind = EVENT_PLAIN, .name = name };
+
+    push_event(machine, &event);
+}
+
+void machine_tell_shutdown(Machine *machine, MonShutdown why)
+{
+    const Event event = { .kind = EVENT_SHUTDOWN, .shutdown = why };
 
     push_event(machine, &event);
 }
 
 void machine_tell_migration(Machine *machine, const MigEvent *migration)
 {
-    const Event event = { .migration = *migration };
+    const Event event = { .kind = EVENT_MIGRATION, .migration = *migration };
 
     push_event(machine, &event);
 }
 
 static void emit(Monitor *monitor, const Event *event)
 {
-    if (event->name) {
+    switch (event->kind) {
+    case EVENT_PLAIN:
         mon_emit(monitor, event->name);
-    } else {
+        return;
+    case EVENT_SHUTDOWN:
+        mon_emit_shutdown(monitor, event->shutdown);
+        return;
+    case EVENT_MIGRATION:
         mon_emit_migration(monitor, &event->migration);
+        return;
     }
+    g_assert_not_reached();
 }
 
 void machine_send_events(Machine *machine)

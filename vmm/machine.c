@@ -76,7 +76,7 @@ void machine_enter_locked(Machine *machine, RunState next)
 
     machine->state = next;
     if (next == RUN_STATE_SHUTDOWN && last == RUN_STATE_RUNNING) {
-        machine_tell(machine, "SHUTDOWN");
+        machine_tell_shutdown(machine, MON_SHUTDOWN_GUEST);
     }
     if (next == RUN_STATE_RUNNING && last != RUN_STATE_RUNNING) {
         start_guest(machine);

@@ -130,6 +130,7 @@ void machine_incoming_stop(Machine *machine);
 typedef void MachineCall(Machine *machine, const char *arg);
 void machine_post(Machine *machine, MachineCall *fn, const char *arg);
 void machine_tell(Machine *machine, const char *name);
+void machine_tell_shutdown(Machine *machine, MonShutdown why);
 void machine_tell_migration(Machine *machine, const MigEvent *migration);
 /* Main thread: tell them now. */
 void machine_send_events(Machine *machine);

@@ -74,10 +74,19 @@ Monitor *mon_new(const MonHost *host, void *opaque);
  * the stream does. */
 void mon_add_session(Monitor *mon, MonKind kind, GIOStream *stream);
 
-/* Send an event without data ("STOP", "RESUME", "SHUTDOWN") to every QMP
- * session that has negotiated.  From within a call of the MonHost interface it
- * goes out before the answer to the command that is being run. */
+/* Send an event without data ("STOP", "RESUME") to every QMP session that has
+ * negotiated.  From within a call of the MonHost interface it goes out before
+ * the answer to the command that is being run. */
 void mon_emit(Monitor *mon, const char *event);
+
+/* The same for SHUTDOWN, with its reason. */
+typedef enum {
+    MON_SHUTDOWN_QUIT,   /* a monitor's command */
+    MON_SHUTDOWN_SIGNAL, /* to the process */
+    MON_SHUTDOWN_GUEST,  /* the guest itself */
+} MonShutdown;
+
+void mon_emit_shutdown(Monitor *mon, MonShutdown why);
 
 /* The same for a migration's event: MIGRATION with its status, MIGRATION_PASS
  * with its number.  Nothing is sent while the capability events is off. */

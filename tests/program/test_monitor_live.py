@@ -3,6 +3,8 @@
 """Monitors while a guest is on its way: several at once, what they report,
 events, the blocking migrate, and options that change on the fly."""
 import json
+import signal
+import struct
 
 import program_kit
 import tap
@@ -17,6 +19,20 @@ SOURCE_RAM = RAM | {"remaining", "dirty-pages-rate", "dirty-sync-count",
                     "precopy-bytes", "downtime-bytes"}
 COMPRESSION = {"pages", "busy", "busy-rate", "compressed-size",
                "compression-rate"}
+
+
+ENTRY = 0x100000
+HALT = b"\xf4"
+
+
+def write_halting_guest(path):
+    """The shortest guest: one CPU halts, which is the machine's shutdown."""
+    code = 64 + 56  # behind the ELF header and one program header
+    with open(path, "wb") as f:
+        f.write(struct.pack("<4sBBB9xHHIQQQIHHHHHH", b"\x7fELF", 2, 1, 1,
+                            2, 62, 1, ENTRY, 64, 0, 0, 64, 56, 1, 0, 0, 0))
+        f.write(struct.pack("<IIQQQQQQ", 1, 5, code, ENTRY, ENTRY, len(HALT),
+                            len(HALT), 1) + HALT)
 
 
 class RawQmp:
@@ -126,8 +142,10 @@ class Sessions(program_kit.ProgramTest):
         self.assertEqual(self.src.migration()["status"], "active")
 
 
-class Quit(program_kit.ProgramTest):
-    def test_nothing_after_it(self):
+class Shutdown(program_kit.ProgramTest):
+    """The ends of a machine, and why."""
+
+    def test_nothing_after_quit(self):
         """Not even what was asked in the same write."""
         vm = self.start("-S", "-kernel", program_kit.AB)
         session = RawQmp(vm)
@@ -138,8 +156,33 @@ class Quit(program_kit.ProgramTest):
         said = [json.loads(line) for line in session.file]
         self.assertEqual([m for m in said[1:] if "event" not in m],
                          [{"return": {}}] * 2)
-        self.assertEqual([m["event"] for m in said if "event" in m],
-                         ["SHUTDOWN"])
+        self.assertEqual([(m["event"], m["data"]) for m in said
+                          if "event" in m],
+                         [("SHUTDOWN", {"guest": False,
+                                        "reason": "host-qmp-quit"})])
+
+    def test_guest_halts(self):
+        write_halting_guest(f"{self.folder}/halt.elf")
+        vm = self.start("-kernel", f"{self.folder}/halt.elf")
+        event = vm.session.wait_event("SHUTDOWN")
+        self.assertEqual(event["data"], {"guest": True,
+                                         "reason": "guest-shutdown"})
+        self.assertEqual(vm.status(), "shutdown")
+
+    def test_signals(self):
+        for number in signal.SIGTERM, signal.SIGINT:
+            vm = self.start("-S", "-kernel", program_kit.AB)
+            session = RawQmp(vm)
+            self.addCleanup(session.close)
+            session.send('{"execute": "qmp_capabilities"}')
+            session.receive()
+            session.receive()
+            vm.process.send_signal(number)
+            self.assertEqual(vm.wait(), 0)
+            event = json.loads(session.file.readline())
+            self.assertEqual((event["event"], event["data"]),
+                             ("SHUTDOWN", {"guest": False,
+                                           "reason": "host-signal"}))
 
 
 class Queries(program_kit.ProgramTest):

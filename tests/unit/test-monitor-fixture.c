@@ -49,7 +49,7 @@ static void fake_quit(void *opaque)
     FakeMachine *machine = opaque;
 
     g_string_append(machine->calls, "quit; ");
-    mon_emit(machine->monitor, "SHUTDOWN");
+    mon_emit_shutdown(machine->monitor, MON_SHUTDOWN_QUIT);
 }
 
 static void fake_get_options(void *opaque, MigOptions *options)

@@ -60,8 +60,8 @@ static void test_events(void)
     expect_event(qmp, "STOP");
     expect_event(other, "STOP");
     client_expect_answer(raw, "{\"execute\": \"qmp_capabilities\"}", DONE);
-    mon_emit(machine->monitor, "SHUTDOWN");
-    expect_event(raw, "SHUTDOWN");
+    mon_emit(machine->monitor, "RESUME");
+    expect_event(raw, "RESUME");
     client_free(raw);
     client_free(hmp);
     client_free(other);
@@ -122,10 +122,10 @@ static void test_free_sends_the_rest(void)
     FakeMachine *machine = fake_machine_new();
     Client *client = client_new_qmp(machine);
 
-    mon_emit(machine->monitor, "SHUTDOWN");
+    mon_emit(machine->monitor, "RESUME");
     mon_free(machine->monitor);
     machine->monitor = NULL;
-    expect_event(client, "SHUTDOWN");
+    expect_event(client, "RESUME");
     client_wait_end(client);
     client_free(client);
     fake_machine_free(machine);

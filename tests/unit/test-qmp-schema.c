@@ -194,6 +194,8 @@ static void test_events(SchemaFixture *f, gconstpointer data)
 {
     expect(f, "MIGRATION", "event", "arg-type", "{status: " STATUSES "}");
     expect(f, "MIGRATION_PASS", "event", "arg-type", "{pass: int}");
+    expect(f, "SHUTDOWN", "event", "arg-type",
+           "{guest: bool, reason: host-qmp-quit|host-signal|guest-shutdown}");
     expect(f, "STOP", "event", "arg-type", "{}");
 }
 

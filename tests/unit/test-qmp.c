@@ -583,7 +583,9 @@ static void test_human_monitor_errors(Fixture *f, gconstpointer data)
     fixture_expect_calls(f, "migrate tcp:a:1; ");
 }
 
-static void expect_event(Fixture *f, const char *name, int64_t since_us)
+/* data as it stands in the line, or NULL. */
+static void expect_event(Fixture *f, const char *name, const char *data,
+                         int64_t since_us)
 {
     g_autoptr(JsonNode) event = client_take_json(f->client);
     JsonObject *object = json_node_get_object(event);
@@ -592,9 +594,13 @@ static void expect_event(Fixture *f, const char *name, int64_t since_us)
     int64_t us =
         json_object_get_int_member(timestamp, "seconds") * G_USEC_PER_SEC +
         micro;
+    g_autofree char *got = NULL;
 
     g_assert_cmpstr(json_object_get_string_member(object, "event"), ==, name);
-    g_assert_cmpint(json_object_get_size(object), ==, 2);
+    if (json_object_has_member(object, "data")) {
+        got = json_to_string(json_object_get_member(object, "data"), FALSE);
+    }
+    g_assert_cmpstr(got, ==, data);
     g_assert_cmpint(micro, <, G_USEC_PER_SEC);
     g_assert_cmpint(us, >=, since_us);
     g_assert_cmpint(us, <=, g_get_real_time());
@@ -606,13 +612,24 @@ static void test_events(Fixture *f, gconstpointer data)
 
     client_send(f->client, "{\"execute\": \"stop\"}{\"execute\": \"cont\"}"
                            "{\"execute\": \"quit\"}");
-    expect_event(f, "STOP", since);
+    expect_event(f, "STOP", NULL, since);
     client_expect_json(f->client, DONE);
-    expect_event(f, "RESUME", since);
+    expect_event(f, "RESUME", NULL, since);
     client_expect_json(f->client, DONE);
-    expect_event(f, "SHUTDOWN", since);
+    expect_event(f, "SHUTDOWN",
+                 "{\"guest\":false,\"reason\":\"host-qmp-quit\"}", since);
     client_expect_json(f->client, DONE);
     fixture_expect_calls(f, "quit; ");
+}
+
+static void test_shutdown(Fixture *f, gconstpointer data)
+{
+    mon_emit_shutdown(f->machine->monitor, MON_SHUTDOWN_SIGNAL);
+    expect_event(f, "SHUTDOWN", "{\"guest\":false,\"reason\":\"host-signal\"}",
+                 0);
+    mon_emit_shutdown(f->machine->monitor, MON_SHUTDOWN_GUEST);
+    expect_event(f, "SHUTDOWN",
+                 "{\"guest\":true,\"reason\":\"guest-shutdown\"}", 0);
 }
 
 static void expect_migration_event(Fixture *f, const char *name,
@@ -680,6 +697,7 @@ int main(int argc, char **argv)
     add("/qmp/human-monitor-command", test_human_monitor_command);
     add("/qmp/human-monitor-errors", test_human_monitor_errors);
     add("/qmp/events", test_events);
+    add("/qmp/shutdown", test_shutdown);
     add("/qmp/migration-events", test_migration_events);
     return g_test_run();
 }

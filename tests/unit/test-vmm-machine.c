@@ -40,6 +40,12 @@ static void add_session(Vm *vm)
     mon_add_session(vm->monitor, MON_QMP, G_IO_STREAM(connection));
 }
 
+static const char *event_word(JsonObject *data)
+{
+    return json_object_get_string_member(
+        data, json_object_has_member(data, "status") ? "status" : "reason");
+}
+
 /* What a line of QMP adds to the story. */
 static void tell_line(Vm *vm, const char *line)
 {
@@ -61,7 +67,7 @@ static void tell_line(Vm *vm, const char *line)
         data = json_object_has_member(object, "data")
                    ? json_object_get_object_member(object, "data") : NULL;
         g_string_append_printf(vm->story, "%s%s%s ", event, data ? ":" : "",
-            data ? json_object_get_string_member(data, "status") : "");
+            data ? event_word(data) : "");
     }
 }
 
@@ -206,7 +212,7 @@ static void test_stop_and_quit(void)
         ask(&vm, "migrate-continue", "\"state\": \"pre-switchover\"");
         expect(&vm, "'Migration not in expected state: none'");
         ask(&vm, "quit", "");
-        expect(&vm, "SHUTDOWN return");
+        expect(&vm, "SHUTDOWN:host-qmp-quit return");
         vm_close(&vm);
     }
 }
