@@ -161,7 +161,8 @@ JsonNode *cmd_migrate_set_parameters(const MonMachine *machine,
     while (json_object_iter_next_ordered(&iter, &name, &node)) {
         Change change = { .option = mig_option_find(name, false, NULL) };
 
-        if (!change.option) {
+        /* Programs have to write it as it is. */
+        if (!change.option || !g_str_equal(change.option->name, name)) {
             command_error(errp, "Parameter '%s' is unexpected", name);
             return NULL;
         }

@@ -256,21 +256,25 @@ const Command *hmp_find(const char **cursor, GString *out)
     return command;
 }
 
-/* JSON would be refused in other words. */
-static bool check_enums(const Command *command, JsonObject *args, GString *out)
+/* Put in the values as they are spelt; JSON would be refused in other words. */
+static bool settle_enums(const Command *command, JsonObject *args, GString *out)
 {
     for (const Member *arg = command->args; arg->name; arg++) {
         const char *text;
+        int index;
 
         if (arg->kind != KIND_ENUM) {
             continue;
         }
         text = json_object_get_string_member(args, arg->name);
-        if (shape_find_value(arg, text) < 0) {
+        index = shape_find_value(arg, text);
+        if (index < 0) {
             g_string_append_printf(out, "Error: invalid parameter value: %s\n",
                                    text);
             return false;
         }
+        json_object_set_string_member(args, arg->name,
+                                      arg->value((unsigned)index));
     }
     return true;
 }
@@ -293,7 +297,7 @@ static HmpNext run_line(const MonMachine *machine, const char *line,
                                g_strchomp(name));
         return HMP_PROMPT;
     }
-    if (!check_enums(command, args, out)) {
+    if (!settle_enums(command, args, out)) {
         return HMP_PROMPT;
     }
     result = command_run(command, machine, args, &err);

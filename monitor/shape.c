@@ -98,9 +98,12 @@ static bool has_type(Kind kind, JsonNode *node)
 static bool check_enum(const Member *member, JsonNode *node, GError **errp)
 {
     const char *text = json_node_get_string(node);
+    const char *value;
 
-    if (shape_find_value(member, text) >= 0) {
-        return true;
+    for (unsigned i = 0; (value = member->value(i)); i++) {
+        if (g_str_equal(value, text)) {
+            return true;
+        }
     }
     /* Not the path: QEMU does not have it here. */
     command_error(errp, "Parameter '%s' does not accept value '%s'",

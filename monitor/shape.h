@@ -44,10 +44,11 @@ struct Member {
 bool shape_same_name(const char *a, const char *b);
 bool shape_name_begins(const char *name, const char *start);
 
-/* Of an enum: the index of text, or -1. */
+/* Of an enum: the index of what people call text, or -1. */
 int shape_find_value(const Member *member, const char *text);
 
-/* Check a value; path is what messages call it. */
+/* Check a value; path is what messages call it.  Here names are programs', and
+ * '_' is not '-'. */
 bool shape_check(const Member *member, JsonNode *node, const char *path,
                  GError **errp);
 

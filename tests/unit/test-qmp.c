@@ -286,6 +286,8 @@ static void test_continue(Fixture *f, gconstpointer data)
     fails(f, "migrate-continue", NULL, "Parameter 'state' is missing");
     fails(f, "migrate-continue", "{\"state\": \"xx\"}",
           "Parameter 'state' does not accept value 'xx'");
+    fails(f, "migrate-continue", "{\"state\": \"pre_switchover\"}",
+          "Parameter 'state' does not accept value 'pre_switchover'");
     fails(f, "migrate-continue", "{\"state\": 5}",
           "Invalid parameter type for 'state', expected: string");
     f->machine->refusal = "Migration not in expected state: none";
@@ -341,7 +343,7 @@ static void test_capabilities(Fixture *f, gconstpointer data)
     answers(f, set, "{\"capabilities\": []}", DONE);
     answers(f, set,
             "{\"capabilities\": [" STATE_JSON(
-                "auto_converge", "true") ", " STATE_JSON("events", "true") "]}",
+                "auto-converge", "true") ", " STATE_JSON("events", "true") "]}",
             DONE);
     fixture_expect_calls(f, "compress=1; auto-converge=1; events=1; ");
 }
@@ -366,6 +368,8 @@ static void test_capability_errors(Fixture *f, gconstpointer data)
         { "[{\"capability\": \"compress\", \"state\": true}, "
           "{\"capability\": \"foo\", \"state\": true}]",
           "Parameter 'capability' does not accept value 'foo'" },
+        { "[{\"capability\": \"auto_converge\", \"state\": true}]",
+          "Parameter 'capability' does not accept value 'auto_converge'" },
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
@@ -380,7 +384,7 @@ static void test_capability_errors(Fixture *f, gconstpointer data)
 static void test_parameters(Fixture *f, gconstpointer data)
 {
     answers(f, "migrate-set-parameters",
-            "{\"compress-level\": 9, \"compress_threads\": 12, "
+            "{\"compress-level\": 9, \"compress-threads\": 12, "
             "\"compress-wait-thread\": false, \"max-bandwidth\": 0}",
             DONE);
     answers(f, "migrate-set-parameters", NULL, DONE);
@@ -418,6 +422,8 @@ static void test_parameter_errors(Fixture *f, gconstpointer data)
           "boolean" },
         { "{\"compress-level\": 2, \"foo\": 1}",
           "Parameter 'foo' is unexpected" },
+        { "{\"compress_level\": 2}",
+          "Parameter 'compress_level' is unexpected" },
         { "{\"compress-level\": 2, \"compress\": true}",
           "Parameter 'compress' is unexpected" },
     };
