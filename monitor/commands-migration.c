@@ -268,7 +268,9 @@ static bool is_given(JsonObject *args, const char *flag)
 static bool check_flags(JsonObject *args, GError **errp)
 {
     if (is_given(args, "resume")) {
-        command_error(errp, "Cannot resume if there is no paused migration");
+        command_error(errp,
+                      "Resuming (resume/-r) is not supported: there is no "
+                      "postcopy, so no migration can be paused");
         return false;
     }
     if (is_given(args, "blk") || is_given(args, "inc")) {
@@ -295,7 +297,8 @@ JsonNode *cmd_migrate(const MonMachine *machine, JsonObject *args,
 void help_migrate(GString *out)
 {
     g_string_append(out, "  -b, -i -- not supported: the machine has no disks\n"
-                         "  -r -- not supported: no migration can be paused\n");
+                         "  -r -- not supported: there is no postcopy, so no "
+                         "migration can be paused\n");
 }
 
 JsonNode *cmd_migrate_incoming(const MonMachine *machine, JsonObject *args,

@@ -174,10 +174,8 @@ JsonNode *cmd_help(const MonMachine *machine, JsonObject *args, GError **errp)
     g_autoptr(GString) out = g_string_new(NULL);
     const Command *command = *name ? hmp_find(&name, out) : NULL;
 
-    if (command && *name) {
-        g_string_append_printf(out, "unexpected after '%s': '%s'\n",
-                               command->hmp, name);
-    } else if (command && command->run != cmd_info) {
+    /* What stands behind it is ignored, as in QEMU. */
+    if (command && command->run != cmd_info) {
         help_line(out, command);
         if (command->help_more) {
             command->help_more(out);

@@ -219,7 +219,8 @@ static void test_not_there(Fixture *f, gconstpointer data)
            "Error: migrate-pause is currently only supported during "
            "postcopy-active state\n");
     expect(f, "migrate -r tcp:a:1",
-           "Error: Cannot resume if there is no paused migration\n");
+           "Error: Resuming (resume/-r) is not supported: there is no "
+           "postcopy, so no migration can be paused\n");
     expect(f, "migrate -d -b tcp:a:1",
            "Error: Block migration (blk/-b) is not supported: the machine has "
            "no disks\n");
@@ -305,13 +306,15 @@ static void test_help(Fixture *f, gconstpointer data)
            "migrate [-d] [-b] [-i] [-r] uri -- migrate to URI "
            "(using -d to not wait for completion)\n"
            "  -b, -i -- not supported: the machine has no disks\n"
-           "  -r -- not supported: no migration can be paused\n");
+           "  -r -- not supported: there is no postcopy, so no migration can "
+           "be paused\n");
     expect(f, "help migrate_continue",
            "migrate_continue state -- Continue migration from the given paused "
            "state\n");
     expect(f, "help nope", "unknown command: 'nope'\n");
     expect(f, "help info nope", "unknown command: 'info nope'\n");
-    expect(f, "help quit now", "unexpected after 'quit': 'now'\n");
+    expect(f, "help quit now", "quit|q  -- quit the emulator\n");
+    expect(f, "help info name x", "info name  -- show the current VM name\n");
 }
 
 static void test_help_lists_options(Fixture *f, gconstpointer data)

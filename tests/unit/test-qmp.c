@@ -270,7 +270,8 @@ static void test_migrate_flags(Fixture *f, gconstpointer data)
             "\"inc\": false, \"resume\": false}",
             DONE);
     fails(f, "migrate", "{\"uri\": \"tcp:a:1\", \"resume\": true}",
-          "Cannot resume if there is no paused migration");
+          "Resuming (resume/-r) is not supported: there is no postcopy, so no "
+          "migration can be paused");
     fails(f, "migrate", "{\"uri\": \"tcp:a:1\", \"blk\": true}",
           "Block migration (blk/-b) is not supported: the machine has no "
           "disks");
