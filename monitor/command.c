@@ -27,7 +27,8 @@ static const Command commands[] = {
     },
     {
         .qmp = "human-monitor-command",
-        .args = { { "command-line", KIND_STRING } },
+        .args = { { "command-line", KIND_STRING },
+                  { "cpu-index", KIND_INT, true } },
         .result = &shape_text,
         .run = cmd_human_monitor_command,
     },
@@ -151,6 +152,15 @@ static const Command commands[] = {
         .qmp = "migrate-set-parameters",
         .takes_parameters = true,
         .run = cmd_migrate_set_parameters,
+    },
+    {
+        .hmp = "pmemsave",
+        .args = { { "addr", KIND_UINT },
+                  { "size", KIND_UINT },
+                  { "file", KIND_STRING } },
+        .help = "save to disk physical memory dump starting at 'addr' of size "
+                "'size'",
+        .run = cmd_pmemsave_file,
     },
     {
         .qmp = "pmemsave",

@@ -72,14 +72,28 @@ JsonNode *cmd_quit(const MonMachine *machine, JsonObject *args, GError **errp)
     return command_no_result();
 }
 
+static JsonNode *save(const MonMachine *machine, int64_t addr, int64_t size,
+                      const char *filename, GError **errp)
+{
+    return machine->host->pmemsave(machine->opaque, (uint64_t)addr,
+                                   (uint64_t)size, filename, errp)
+               ? command_no_result()
+               : NULL;
+}
+
 JsonNode *cmd_pmemsave(const MonMachine *machine, JsonObject *args,
                        GError **errp)
 {
-    uint64_t addr = (uint64_t)json_object_get_int_member(args, "val");
-    uint64_t size = (uint64_t)json_object_get_int_member(args, "size");
-    const char *filename = json_object_get_string_member(args, "filename");
+    return save(machine, json_object_get_int_member(args, "val"),
+                json_object_get_int_member(args, "size"),
+                json_object_get_string_member(args, "filename"), errp);
+}
 
-    return machine->host->pmemsave(machine->opaque, addr, size, filename, errp)
-               ? command_no_result()
-               : NULL;
+/* The same with the names that HMP has for its arguments. */
+JsonNode *cmd_pmemsave_file(const MonMachine *machine, JsonObject *args,
+                            GError **errp)
+{
+    return save(machine, json_object_get_int_member(args, "addr"),
+                json_object_get_int_member(args, "size"),
+                json_object_get_string_member(args, "file"), errp);
 }

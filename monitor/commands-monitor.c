@@ -110,12 +110,32 @@ static JsonNode *text_result(GString *text)
     return result;
 }
 
+/* No command here is about one CPU, so it makes no difference. */
+static bool check_cpu(const MonMachine *machine, JsonObject *args,
+                      GError **errp)
+{
+    int64_t cpu = json_object_get_int_member_with_default(args, "cpu-index", 0);
+    unsigned cpus = machine->host->cpus;
+
+    if (cpu < 0 || cpu >= cpus) {
+        command_error(errp,
+                      "Parameter 'cpu-index' expects a CPU number between 0 "
+                      "and %u",
+                      cpus - 1);
+        return false;
+    }
+    return true;
+}
+
 JsonNode *cmd_human_monitor_command(const MonMachine *machine, JsonObject *args,
                                     GError **errp)
 {
     const char *line = json_object_get_string_member(args, "command-line");
     g_autoptr(GString) out = g_string_new(NULL);
 
+    if (!check_cpu(machine, args, errp)) {
+        return NULL;
+    }
     if (hmp_run(machine, line, out) == HMP_WAIT) {
         g_string_append(out, "terminal does not allow synchronous migration, "
                              "continuing detached\r\n");

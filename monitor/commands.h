@@ -23,6 +23,7 @@ COMMAND_RUN(cmd_stop);
 COMMAND_RUN(cmd_cont);
 COMMAND_RUN(cmd_quit);
 COMMAND_RUN(cmd_pmemsave);
+COMMAND_RUN(cmd_pmemsave_file);
 
 /* commands-migration.c */
 extern const Member shape_migrate, shape_capabilities, shape_parameters;

@@ -10,6 +10,7 @@
  */
 #include "monitor/hmp.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "monitor/commands.h"
@@ -147,6 +148,31 @@ static bool parse_string(const Command *command, const Member *arg,
     return true;
 }
 
+/* What is wrong with a number is said as QEMU says it, whose numbers may be
+ * expressions. */
+static bool parse_uint(const Member *arg, const char **cursor, JsonObject *args,
+                       GString *out)
+{
+    g_autofree char *word = next_word(cursor);
+    guint64 value;
+    char *end;
+
+    errno = 0;
+    value = g_ascii_strtoull(word, &end, 0);
+    if (!*word) {
+        g_string_append(out, "unexpected end of expression\n");
+    } else if (!g_ascii_isdigit(*word) || *end) {
+        g_string_append_printf(out, "invalid char '%c' in expression\n",
+                               g_ascii_isdigit(*word) ? *end : *word);
+    } else if (errno == ERANGE || value > G_MAXINT64) {
+        g_string_append(out, "number too large\n");
+    } else {
+        json_object_set_int_member(args, arg->name, (int64_t)value);
+        return true;
+    }
+    return false;
+}
+
 static bool parse_bool(const Member *arg, const char **cursor, JsonObject *args,
                        GString *out)
 {
@@ -181,6 +207,8 @@ static bool parse_arg(const Command *command, const Member *arg,
         return parse_string(command, arg, cursor, args, out);
     case KIND_BOOL:
         return parse_bool(arg, cursor, args, out);
+    case KIND_UINT:
+        return parse_uint(arg, cursor, args, out);
     case KIND_REST:
         parse_rest(arg, cursor, args);
         return true;

@@ -217,6 +217,7 @@ static const char *type_of(Schema *schema, const Member *member)
     case KIND_FLAG:
         return builtin(schema, "bool", "boolean");
     case KIND_UINT:
+    case KIND_INT:
         return builtin(schema, "int", "int");
     case KIND_NUMBER:
         return builtin(schema, "number", "number");

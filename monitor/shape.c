@@ -53,6 +53,7 @@ static const char *type_name(Kind kind)
     case KIND_FLAG:
         return "boolean";
     case KIND_UINT:
+    case KIND_INT:
         return "integer";
     case KIND_NUMBER:
         return "number";
@@ -81,6 +82,7 @@ static bool has_type(Kind kind, JsonNode *node)
     case KIND_FLAG:
         return type == G_TYPE_BOOLEAN;
     case KIND_UINT:
+    case KIND_INT:
         return type == G_TYPE_INT64;
     case KIND_NUMBER:
         return type == G_TYPE_INT64 || type == G_TYPE_DOUBLE;

@@ -21,8 +21,9 @@ typedef enum {
     KIND_BOOL,    /* on HMP "on" or "off" */
     KIND_FLAG,    /* a boolean; on HMP "-" and the name's first letter */
     KIND_ENUM,    /* a string, one of those that value() has */
+    KIND_UINT,    /* 0..INT64_MAX */
     /* not on HMP */
-    KIND_UINT, /* 0..INT64_MAX */
+    KIND_INT, /* which the command checks */
     KIND_NUMBER,
     KIND_ANY,
     KIND_OBJECT,     /* of members */

@@ -247,6 +247,7 @@ void machine_init_mon_host(MonHost *host, const Machine *machine)
 {
     *host = (MonHost) {
         .name = machine->args->name,
+        .cpus = machine->args->cpus,
         .status = monitor_status,
         .stop = monitor_stop,
         .cont = monitor_cont,

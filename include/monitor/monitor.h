@@ -26,6 +26,7 @@ G_BEGIN_DECLS
  */
 typedef struct MonHost {
     const char *name; /* the guest's (-name), or NULL */
+    unsigned cpus;    /* at least one */
 
     /* The run state as QMP spells it: "running", "paused", "inmigrate",
      * "finish-migrate", "postmigrate", "prelaunch", "shutdown",

@@ -57,6 +57,22 @@ class Docs(unittest.TestCase):
         blocks = re.findall(r"^```\n(.*?)^```", self.monitor, re.M | re.S)
         self.assertEqual(blocks, [self.vm.hmp("help"), self.vm.hmp("info")])
 
+    def test_both_monitors(self):
+        """What only QMP has is what the text says that it has."""
+        alone = re.search(r"QMP\s+alone has .*?: (.*?)\.\n", self.monitor,
+                          re.S)[1]
+        text = self.vm.hmp("help") + self.vm.hmp("info")
+        there = re.findall(r"^(?:info )?(\w+)", text, re.M)
+
+        def in_hmp(name):
+            name = name.replace("-", "_").removeprefix("query_")
+            one = name.replace("capabilities", "capability")
+            return name in there or one.removesuffix("s") in there
+
+        self.assertEqual(sorted(names(alone)),
+                         [name for name in self.listed("query-commands")
+                          if not in_hmp(name)])
+
     def test_hmp_errors(self):
         table = rows(section(self.monitor, "What it refuses"))
         self.assertGreater(len(table), 0)

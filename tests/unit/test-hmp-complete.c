@@ -12,7 +12,7 @@ static const struct {
     { "", "",
       "cont help info migrate migrate_cancel migrate_continue "
       "migrate_incoming migrate_pause migrate_set_capability "
-      "migrate_set_parameter quit stop" },
+      "migrate_set_parameter pmemsave quit stop" },
     { "mi", "mi",
       "migrate migrate_cancel migrate_continue migrate_incoming "
       "migrate_pause migrate_set_capability "

@@ -259,6 +259,40 @@ static void test_migrate_arguments(Fixture *f, gconstpointer data)
                             "incoming tcp:[::]:4444; incoming defer; cancel; ");
 }
 
+static void test_pmemsave(Fixture *f, gconstpointer data)
+{
+    static const struct {
+        const char *line, *wrong;
+    } rows[] = {
+        { "pmemsave", "unexpected end of expression" },
+        { "pmemsave 0", "unexpected end of expression" },
+        { "pmemsave x 1 /y", "invalid char 'x' in expression" },
+        { "pmemsave -1 1 /y", "invalid char '-' in expression" },
+        { "pmemsave 0 4k /y", "invalid char 'k' in expression" },
+        { "pmemsave 0 0x /y", "invalid char 'x' in expression" },
+        { "pmemsave 0 9223372036854775808 /y", "number too large" },
+        { "pmemsave 0 99999999999999999999 /y", "number too large" },
+        { "pmemsave 0 4096", "pmemsave: string expected" },
+        { "pmemsave 0 4096 /y z",
+          "pmemsave: extraneous characters at the end of line" },
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autofree char *expected =
+            g_strconcat(rows[i].wrong,
+                        "\nTry \"help pmemsave\" for more information\n", NULL);
+
+        expect(f, rows[i].line, expected);
+    }
+    fixture_expect_calls(f, "");
+    expect(f, "pmemsave 4096 0x2000 /x", "");
+    expect(f, "pmemsave 010 9223372036854775807 \"/a b\"", "");
+    fixture_expect_calls(f, "pmemsave 4096 8192 /x; "
+                            "pmemsave 8 9223372036854775807 /a b; ");
+    f->machine->refusal = "No, thank you";
+    expect(f, "pmemsave 0 1 /x", "Error: No, thank you\n");
+}
+
 static void test_status(Fixture *f, gconstpointer data)
 {
     expect(f, "info status", "VM status: running\n");
@@ -605,6 +639,7 @@ int main(int argc, char **argv)
     add("/hmp/not-there", test_not_there);
     add("/hmp/host-errors", test_host_errors);
     add("/hmp/migrate-arguments", test_migrate_arguments);
+    add("/hmp/pmemsave", test_pmemsave);
     add("/hmp/status", test_status);
     add("/hmp/name-and-version", test_name_and_version);
     add("/hmp/empty-lines", test_empty_lines);

@@ -149,6 +149,7 @@ FakeMachine *fake_machine_new(void)
 
     machine->host = (MonHost){
         .name = "bob",
+        .cpus = 2,
         .status = fake_status,
         .stop = fake_stop,
         .cont = fake_cont,

@@ -140,7 +140,7 @@ static void test_arguments(SchemaFixture *f, gconstpointer data)
         { "migrate-set-parameters", PARAMETERS },
         { "pmemsave", "{val: int, size: int, filename: str}" },
         { "qmp_capabilities", "{*enable: []}" },
-        { "human-monitor-command", "{command-line: str}" },
+        { "human-monitor-command", "{command-line: str, *cpu-index: int}" },
         { "query-status", "{}" },
     };
 

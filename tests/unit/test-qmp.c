@@ -577,6 +577,35 @@ static void test_human_monitor_command(Fixture *f, gconstpointer data)
     fixture_expect_calls(f, "compress-level=3; ");
 }
 
+static void test_human_monitor_cpu(Fixture *f, gconstpointer data)
+{
+    static const struct {
+        const char *cpu, *desc;
+    } rows[] = {
+        { "0", NULL },
+        { "1", NULL },
+        { "2", "Parameter 'cpu-index' expects a CPU number between 0 and 1" },
+        { "-1", "Parameter 'cpu-index' expects a CPU number between 0 and 1" },
+        { "4294967296",
+          "Parameter 'cpu-index' expects a CPU number between 0 and 1" },
+        { "\"x\"",
+          "Invalid parameter type for 'cpu-index', expected: integer" },
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autofree char *args = g_strdup_printf(
+            "{\"command-line\": \"info name\", \"cpu-index\": %s}",
+            rows[i].cpu);
+
+        if (rows[i].desc) {
+            fails(f, "human-monitor-command", args, rows[i].desc);
+        } else {
+            answers(f, "human-monitor-command", args,
+                    "{\"return\": \"bob\\r\\n\"}");
+        }
+    }
+}
+
 static void test_human_monitor_errors(Fixture *f, gconstpointer data)
 {
     hmp_answers(f, "", "");
@@ -702,6 +731,7 @@ int main(int argc, char **argv)
     add("/qmp/query-migrate/failed", test_query_migrate_failed);
     add("/qmp/query-migrate/odd-numbers", test_query_migrate_odd_numbers);
     add("/qmp/human-monitor-command", test_human_monitor_command);
+    add("/qmp/human-monitor-cpu", test_human_monitor_cpu);
     add("/qmp/human-monitor-errors", test_human_monitor_errors);
     add("/qmp/events", test_events);
     add("/qmp/shutdown", test_shutdown);
