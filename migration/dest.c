@@ -212,13 +212,21 @@ static bool load_section(Dest *d, uint8_t type, GError **errp)
     return ok && section_get_footer(d->stream, section.id, errp);
 }
 
+static bool load_preamble(Dest *d, GError **errp)
+{
+    Identity id = { d->m->host->machine, d->m->host->uuid };
+    Preamble preamble;
+
+    return section_get_preamble(d->stream, &preamble, errp) &&
+           section_check_preamble(&preamble, &id, errp);
+}
+
 /* Everything up to and including EOF. */
 static bool dest_load(Dest *d, GError **errp)
 {
-    Identity id = { d->m->host->machine, d->m->host->uuid };
     uint8_t type;
 
-    if (!section_get_preamble(d->stream, &id, errp)) {
+    if (!load_preamble(d, errp)) {
         return false;
     }
     for (;;) {

@@ -43,9 +43,9 @@ static bool get_header(Stream *s, GError **errp)
     return true;
 }
 
-static bool get_machine(Stream *s, const char *machine, GError **errp)
+static bool get_machine(Stream *s, char name[WIRE_NAME_MAX + 1],
+                        GError **errp)
 {
-    char name[WIRE_NAME_MAX + 1];
     uint32_t length;
     uint8_t type;
 
@@ -67,60 +67,79 @@ static bool get_machine(Stream *s, const char *machine, GError **errp)
         return false;
     }
     name[length] = '\0';
-    if (length != strlen(machine) || strcmp(name, machine)) {
-        g_autofree char *shown = g_strescape(name, NULL);
-
-        g_set_error(errp, MIG_ERROR, MIG_ERROR_PEER,
-                    "Machine type received is '%s' and local is '%s'", shown,
-                    machine);
+    if (strlen(name) != length) {
+        stream_bad(s, errp, "a machine name with a NUL byte in it");
         return false;
     }
     return true;
 }
 
-/* Capabilities that both sides must have; Ferry has none of that kind. */
-static bool get_capabilities(Stream *s, GError **errp)
+static bool get_capabilities(Stream *s, Preamble *p, GError **errp)
 {
-    char name[256];
     uint32_t count;
 
     if (!stream_get_be32(s, &count, errp)) {
         return false;
     }
-    if (count > WIRE_CAPABILITIES_MAX) {
+    if (count > WIRE_CAPABILITIES_MAX - p->capabilities) {
         stream_bad(s, errp, "%u capabilities", count);
         return false;
     }
-    if (count == 0) {
-        return true;
-    }
-    if (stream_get_name(s, name, errp)) {
-        g_autofree char *shown = g_strescape(name, NULL);
-
-        g_set_error(errp, MIG_ERROR, MIG_ERROR_UNSUPPORTED,
-                    "the source uses capability '%s', which is not supported",
-                    shown);
-    }
-    return false;
-}
-
-static bool get_page_bits(Stream *s, GError **errp)
-{
-    uint32_t bits;
-
-    if (!stream_get_be32(s, &bits, errp)) {
-        return false;
-    }
-    if (bits != MIG_PAGE_BITS) {
-        g_set_error(errp, MIG_ERROR, MIG_ERROR_PEER,
-                    "the source has pages of %u bits, expected %u", bits,
-                    MIG_PAGE_BITS);
-        return false;
+    while (count--) {
+        if (!stream_get_name(s, p->capability[p->capabilities++], errp)) {
+            return false;
+        }
     }
     return true;
 }
 
-static char *uuid_text(const uint8_t *uuid)
+static bool get_config_subsection(Stream *s, Preamble *p, GError **errp)
+{
+    g_autofree char *shown = NULL;
+    char name[256];
+    uint32_t version;
+
+    if (!stream_get_name(s, name, errp) ||
+        !stream_get_be32(s, &version, errp)) {
+        return false;
+    }
+    if (!strcmp(name, WIRE_CONFIG_CAPABILITIES)) {
+        return get_capabilities(s, p, errp);
+    }
+    if (!strcmp(name, WIRE_CONFIG_PAGE_BITS)) {
+        return stream_get_be32(s, &p->page_bits, errp);
+    }
+    if (!strcmp(name, WIRE_CONFIG_UUID)) {
+        p->has_uuid = true;
+        return stream_get_bytes(s, p->uuid, sizeof(p->uuid), errp);
+    }
+    shown = g_strescape(name, NULL);
+    stream_bad(s, errp, "unknown configuration subsection '%s'", shown);
+    return false;
+}
+
+bool section_get_preamble(Stream *s, Preamble *p, GError **errp)
+{
+    uint8_t type;
+
+    p->capabilities = 0;
+    p->page_bits = MIG_PAGE_BITS;
+    p->has_uuid = false;
+    if (!get_header(s, errp) || !get_machine(s, p->machine, errp) ||
+        !stream_peek_u8(s, &type, errp)) {
+        return false;
+    }
+    while (type == WIRE_SUBSECTION) {
+        if (!stream_get_u8(s, &type, errp) ||
+            !get_config_subsection(s, p, errp) ||
+            !stream_peek_u8(s, &type, errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+char *section_uuid_text(const uint8_t uuid[WIRE_UUID_SIZE])
 {
     GString *text = g_string_new(NULL);
 
@@ -133,65 +152,68 @@ static char *uuid_text(const uint8_t *uuid)
     return g_string_free(text, FALSE);
 }
 
-static bool get_uuid(Stream *s, const uint8_t *local, GError **errp)
-{
-    uint8_t uuid[WIRE_UUID_SIZE];
-
-    if (!stream_get_bytes(s, uuid, sizeof(uuid), errp)) {
-        return false;
-    }
-    if (local && memcmp(uuid, local, sizeof(uuid))) {
-        g_autofree char *theirs = uuid_text(uuid);
-        g_autofree char *ours = uuid_text(local);
-
-        g_set_error(errp, MIG_ERROR, MIG_ERROR_PEER,
-                    "UUID received is %s and local is %s", theirs, ours);
-        return false;
-    }
-    return true;
-}
-
-static bool get_config_subsection(Stream *s, const Identity *id,
-                                  GError **errp)
+static bool check_machine(const char *theirs, const char *ours, GError **errp)
 {
     g_autofree char *shown = NULL;
-    char name[256];
-    uint32_t version;
 
-    if (!stream_get_name(s, name, errp) ||
-        !stream_get_be32(s, &version, errp)) {
-        return false;
+    if (!strcmp(theirs, ours)) {
+        return true;
     }
-    if (!strcmp(name, WIRE_CONFIG_CAPABILITIES)) {
-        return get_capabilities(s, errp);
-    }
-    if (!strcmp(name, WIRE_CONFIG_PAGE_BITS)) {
-        return get_page_bits(s, errp);
-    }
-    if (!strcmp(name, WIRE_CONFIG_UUID)) {
-        return get_uuid(s, id->uuid, errp);
-    }
-    shown = g_strescape(name, NULL);
-    stream_bad(s, errp, "unknown configuration subsection '%s'", shown);
+    shown = g_strescape(theirs, NULL);
+    g_set_error(errp, MIG_ERROR, MIG_ERROR_PEER,
+                "Machine type received is '%s' and local is '%s'", shown,
+                ours);
     return false;
 }
 
-bool section_get_preamble(Stream *s, const Identity *id, GError **errp)
+/* Capabilities that both sides must have: Ferry has none of that kind. */
+static bool check_capabilities(const Preamble *p, GError **errp)
 {
-    uint8_t type;
+    g_autofree char *shown = NULL;
 
-    if (!get_header(s, errp) || !get_machine(s, id->machine, errp) ||
-        !stream_peek_u8(s, &type, errp)) {
-        return false;
+    if (p->capabilities == 0) {
+        return true;
     }
-    while (type == WIRE_SUBSECTION) {
-        if (!stream_get_u8(s, &type, errp) ||
-            !get_config_subsection(s, id, errp) ||
-            !stream_peek_u8(s, &type, errp)) {
-            return false;
-        }
+    shown = g_strescape(p->capability[0], NULL);
+    g_set_error(errp, MIG_ERROR, MIG_ERROR_UNSUPPORTED,
+                "the source uses capability '%s', which is not supported",
+                shown);
+    return false;
+}
+
+static bool check_page_bits(uint32_t bits, GError **errp)
+{
+    if (bits == MIG_PAGE_BITS) {
+        return true;
     }
-    return true;
+    g_set_error(errp, MIG_ERROR, MIG_ERROR_PEER,
+                "the source has pages of %u bits, expected %u", bits,
+                MIG_PAGE_BITS);
+    return false;
+}
+
+static bool check_uuid(const uint8_t *theirs, const uint8_t *ours,
+                       GError **errp)
+{
+    g_autofree char *their_text = NULL, *our_text = NULL;
+
+    if (!memcmp(theirs, ours, WIRE_UUID_SIZE)) {
+        return true;
+    }
+    their_text = section_uuid_text(theirs);
+    our_text = section_uuid_text(ours);
+    g_set_error(errp, MIG_ERROR, MIG_ERROR_PEER,
+                "UUID received is %s and local is %s", their_text, our_text);
+    return false;
+}
+
+bool section_check_preamble(const Preamble *p, const Identity *id,
+                            GError **errp)
+{
+    return check_machine(p->machine, id->machine, errp) &&
+           check_capabilities(p, errp) &&
+           check_page_bits(p->page_bits, errp) &&
+           (!p->has_uuid || !id->uuid || check_uuid(p->uuid, id->uuid, errp));
 }
 
 static bool has_name(uint8_t type)
@@ -269,12 +291,18 @@ void section_put_open_return_path(Stream *s)
     put_command(s, WIRE_CMD_OPEN_RETURN_PATH, 0);
 }
 
+bool section_get_command_head(Stream *s, Command *command, GError **errp)
+{
+    command->value = 0;
+    return stream_get_be16(s, &command->number, errp) &&
+           stream_get_be16(s, &command->length, errp);
+}
+
 bool section_get_command(Stream *s, Command *command, GError **errp)
 {
-    uint16_t length, expected;
+    uint16_t expected;
 
-    if (!stream_get_be16(s, &command->number, errp) ||
-        !stream_get_be16(s, &length, errp)) {
+    if (!section_get_command_head(s, command, errp)) {
         return false;
     }
     switch (command->number) {
@@ -291,9 +319,9 @@ bool section_get_command(Stream *s, Command *command, GError **errp)
                     command->number);
         return false;
     }
-    if (length != expected) {
+    if (command->length != expected) {
         stream_bad(s, errp, "command %u with %u bytes, expected %u",
-                   command->number, length, expected);
+                   command->number, command->length, expected);
         return false;
     }
     return command->number != WIRE_CMD_PING ||

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "migration/stream.h"
+#include "migration/wire.h"
 
 /* What starts a START, PART, END or FULL section. */
 typedef struct SectionHeader {
@@ -25,10 +26,25 @@ typedef struct Identity {
     const uint8_t *uuid; /* 16 bytes, or NULL: not sent, not compared */
 } Identity;
 
-/* The header and the configuration section. */
+/* The header and the configuration section, as they were read. */
+typedef struct Preamble {
+    char machine[WIRE_NAME_MAX + 1];
+    unsigned capabilities; /* how many; each changes the stream's layout */
+    char capability[WIRE_CAPABILITIES_MAX][WIRE_NAME_MAX + 1];
+    uint32_t page_bits;    /* MIG_PAGE_BITS when nothing was said */
+    bool has_uuid;
+    uint8_t uuid[WIRE_UUID_SIZE];
+} Preamble;
+
 void section_put_preamble(Stream *s, const Identity *id);
-/* False also when machine, UUID or what the source needs are not ours. */
-bool section_get_preamble(Stream *s, const Identity *id, GError **errp);
+bool section_get_preamble(Stream *s, Preamble *preamble, GError **errp);
+
+/* False when machine, UUID or what the source needs are not ours. */
+bool section_check_preamble(const Preamble *preamble, const Identity *id,
+                            GError **errp);
+
+/* "00112233-4455-...", to be freed by g_free(). */
+char *section_uuid_text(const uint8_t uuid[WIRE_UUID_SIZE]);
 
 void section_put_header(Stream *s, const SectionHeader *section);
 void section_put_footer(Stream *s, uint32_t id);
@@ -42,10 +58,14 @@ void section_put_open_return_path(Stream *s);
 
 typedef struct Command {
     uint16_t number; /* WIRE_CMD_... */
+    uint16_t length; /* bytes of payload */
     uint32_t value;  /* of a PING */
 } Command;
 
-/* A command whose type byte has been read.  Unknown ones are refused. */
+/* A command whose type byte has been read, up to its payload. */
+bool section_get_command_head(Stream *s, Command *command, GError **errp);
+
+/* The same with its payload.  Unknown ones are refused. */
 bool section_get_command(Stream *s, Command *command, GError **errp);
 
 #endif

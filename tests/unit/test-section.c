@@ -42,13 +42,22 @@ static MemReader *after_preamble(const void *bytes, size_t size)
     return mem_reader_new(taken);
 }
 
+/* Read it and compare it with who we are. */
+static bool get_ours(Stream *s, const Identity *id, GError **err)
+{
+    Preamble preamble;
+
+    return section_get_preamble(s, &preamble, err) &&
+           section_check_preamble(&preamble, id, err);
+}
+
 /* A configuration with these subsections is taken, up to its last byte. */
 static void accept(const void *bytes, size_t size)
 {
     g_autoptr(MemReader) r = after_preamble(bytes, size);
     g_autoptr(GError) err = NULL;
 
-    section_get_preamble(r->stream, &pc_test, &err);
+    get_ours(r->stream, &pc_test, &err);
     g_assert_no_error(err);
     g_assert_cmpuint(stream_position(r->stream), ==,
                      sizeof(good_preamble) + size);
@@ -60,7 +69,7 @@ static void refuse(const void *bytes, size_t size, MigErrorCode code,
     g_autoptr(MemReader) r = after_preamble(bytes, size);
     g_autoptr(GError) err = NULL;
 
-    g_assert_false(section_get_preamble(r->stream, &pc_test, &err));
+    g_assert_false(get_ours(r->stream, &pc_test, &err));
     expect_error(&err, code, text);
 }
 
@@ -103,7 +112,7 @@ static void read_preamble(const void *bytes, size_t size, GError **err)
 {
     g_autoptr(MemReader) r = mem_reader_new_static(bytes, size);
 
-    g_assert_false(section_get_preamble(r->stream, &pc_test, err));
+    g_assert_false(get_ours(r->stream, &pc_test, err));
 }
 
 static void refuse_changed(size_t at, uint8_t to, MigErrorCode code,
@@ -138,10 +147,35 @@ static void test_bad_machine(void)
     refuse_changed(9, 0xff, MIG_ERROR_STREAM, "a machine name of");
     refuse_changed(12, 6, MIG_ERROR_PEER,
                    "Machine type received is 'pc-tes' and local is 'pc-test'");
-    refuse_changed(12, 8, MIG_ERROR_PEER, "Machine type received");
+    refuse_changed(12, 8, MIG_ERROR_STREAM,
+                   "a machine name with a NUL byte in it");
     refuse_changed(19, 'T', MIG_ERROR_PEER, "'pc-tesT'");
-    refuse_changed(19, 0, MIG_ERROR_PEER, "'pc-tes'");
+    refuse_changed(19, 0, MIG_ERROR_STREAM, "a NUL byte");
     refuse_changed(19, '\n', MIG_ERROR_PEER, "'pc-tes\\n'");
+}
+
+/* Who is not a destination sees what there is, whatever it is. */
+static void test_preamble_values(void)
+{
+    static const char subsections[] =
+        CAPABILITIES "\0\0\0\2\1x\1y" PAGE_BITS "\0\0\0\15" UUID SOME_UUID
+        CAPABILITIES "\0\0\0\1\1z";
+    g_autoptr(MemReader) r =
+        after_preamble(subsections, sizeof(subsections) - 1);
+    g_autofree char *uuid = NULL;
+    g_autoptr(GError) err = NULL;
+    Preamble preamble;
+
+    section_get_preamble(r->stream, &preamble, &err);
+    g_assert_no_error(err);
+    g_assert_cmpstr(preamble.machine, ==, "pc-test");
+    g_assert_cmpuint(preamble.capabilities, ==, 3);
+    g_assert_cmpstr(preamble.capability[1], ==, "y");
+    g_assert_cmpstr(preamble.capability[2], ==, "z");
+    g_assert_cmpuint(preamble.page_bits, ==, 13);
+    g_assert_true(preamble.has_uuid);
+    uuid = section_uuid_text(preamble.uuid);
+    g_assert_cmpstr(uuid, ==, "30313233-3435-3637-3839-616263646566");
 }
 
 static void test_longest_machine(void)
@@ -157,7 +191,7 @@ static void test_longest_machine(void)
     stream_put_u8(w->stream, WIRE_START);
     bytes = mem_writer_finish(w);
     r = mem_reader_new(bytes);
-    section_get_preamble(r->stream, &id, &err);
+    get_ours(r->stream, &id, &err);
     g_assert_no_error(err);
 }
 
@@ -378,6 +412,7 @@ int main(int argc, char **argv)
     g_test_add_func("/section/preamble/machine", test_bad_machine);
     g_test_add_func("/section/preamble/longest", test_longest_machine);
     g_test_add_func("/section/preamble/eof", test_preamble_eof);
+    g_test_add_func("/section/preamble/values", test_preamble_values);
     g_test_add_func("/section/header", test_header);
     g_test_add_func("/section/header/eof", test_header_eof);
     g_test_add_func("/section/footer", test_footer);
