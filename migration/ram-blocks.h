@@ -11,7 +11,7 @@
 
 typedef struct RamBlock {
     const char *name; /* the host's */
-    uint8_t *host;
+    uint8_t *host; /* NULL: no memory; see ram_load_watch() */
     uint64_t pages;
     unsigned index; /* in RamBlocks.block and in the host's array */
 } RamBlock;

@@ -47,7 +47,13 @@ struct DecompressPool {
 typedef struct DecompressWorker {
     const Codec *codec;
     void *decoder;
+    uint8_t dropped[MIG_PAGE_SIZE]; /* for pages that have no memory */
 } DecompressWorker;
+
+static uint8_t *page_memory(DecompressWorker *w, const CompressedPage *p)
+{
+    return p->block->host ? ram_block_page(p->block, p->page) : w->dropped;
+}
 
 static void decompress_run(void *opaque, void *worker)
 {
@@ -57,9 +63,9 @@ static void decompress_run(void *opaque, void *worker)
     for (unsigned i = 0; i < job->count; i++) {
         const CompressedPage *p = &job->page[i];
 
-        job->fault =
-            w->codec->decode(w->decoder, job->data + p->start, p->length,
-                             ram_block_page(p->block, p->page), MIG_PAGE_SIZE);
+        job->fault = w->codec->decode(w->decoder, job->data + p->start,
+                                      p->length, page_memory(w, p),
+                                      MIG_PAGE_SIZE);
         if (job->fault) {
             job->bad = i;
             return;

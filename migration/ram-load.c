@@ -17,6 +17,7 @@
 
 #include "migration/codec.h"
 #include "migration/ram-decompress.h"
+#include "migration/ram-list.h"
 #include "migration/ram-record.h"
 #include "migration/wire.h"
 #include "util/bitmap.h"
@@ -31,6 +32,7 @@ struct RamLoad {
     const RamBlock *block; /* of the record before; survives sections */
     PageCounts counts;     /* not yet in stats */
     unsigned uncounted;    /* pages in counts */
+    RamWatcher watcher;    /* page is NULL when there is none */
 };
 
 RamLoad *ram_load_new(Stream *stream, const RamBlocks *blocks,
@@ -47,6 +49,11 @@ RamLoad *ram_load_new(Stream *stream, const RamBlocks *blocks,
         load->written[i] = bitmap_new(blocks->block[i].pages);
     }
     return load;
+}
+
+void ram_load_watch(RamLoad *load, const RamWatcher *watcher)
+{
+    load->watcher = *watcher;
 }
 
 void ram_load_free(RamLoad *load)
@@ -71,8 +78,7 @@ static bool get_block(RamLoad *load, uint64_t *seen, uint64_t *total,
     char name[256];
     uint64_t length;
 
-    if (!stream_get_name(load->stream, name, errp) ||
-        !stream_get_be64(load->stream, &length, errp)) {
+    if (!ram_list_get_entry(load->stream, name, &length, errp)) {
         return false;
     }
     block = ram_blocks_find(load->blocks, name);
@@ -122,28 +128,11 @@ static bool get_block_list(RamLoad *load, uint64_t announced, GError **errp)
 
 bool ram_load_setup(RamLoad *load, GError **errp)
 {
-    RamRecord record;
+    uint64_t total;
 
-    if (!ram_record_get(load->stream, &record, errp)) {
-        return false;
-    }
-    if (record.type != WIRE_RAM_MEM_SIZE) {
-        stream_bad(load->stream, errp,
-                   "the ram section starts with record type 0x%03x",
-                   record.type);
-        return false;
-    }
-    if (!get_block_list(load, record.offset, errp) ||
-        !ram_record_get(load->stream, &record, errp)) {
-        return false;
-    }
-    if (record.type != WIRE_RAM_EOS) {
-        stream_bad(load->stream, errp,
-                   "the list of RAM blocks ends with record type 0x%03x",
-                   record.type);
-        return false;
-    }
-    return true;
+    return ram_list_get_total(load->stream, &total, errp) &&
+           get_block_list(load, total, errp) &&
+           ram_list_get_end(load->stream, errp);
 }
 
 /* Pages */
@@ -188,8 +177,11 @@ static void load_zero(RamLoad *load, uint64_t page)
 
 static bool load_plain(RamLoad *load, uint64_t page, GError **errp)
 {
-    bitmap_set(load->written[load->block->index], page);
     load->counts.normal++;
+    if (!load->block->host) {
+        return stream_skip(load->stream, MIG_PAGE_SIZE, errp);
+    }
+    bitmap_set(load->written[load->block->index], page);
     return stream_get_bytes(load->stream, ram_block_page(load->block, page),
                             MIG_PAGE_SIZE, errp);
 }
@@ -199,6 +191,9 @@ static bool load_compressed(RamLoad *load, const RamRecord *r, uint64_t page,
 {
     uint8_t *to;
 
+    if (!load->block->host && !load->watcher.verify) {
+        return stream_skip(load->stream, r->length, errp);
+    }
     if (!load->pool) {
         load->pool = decompress_new(&codec_zlib, load->threads, load->blocks,
                                     errp);
@@ -211,18 +206,29 @@ static bool load_compressed(RamLoad *load, const RamRecord *r, uint64_t page,
     if (!to || !stream_get_bytes(load->stream, to, r->length, errp)) {
         return false;
     }
-    bitmap_set(load->written[load->block->index], page);
+    if (load->block->host) {
+        bitmap_set(load->written[load->block->index], page);
+    }
     load->counts.compressed++;
     load->counts.compressed_bytes += stream_position(load->stream) -
                                      r->position;
     return true;
 }
 
+static bool watch_page(RamLoad *load, const RamRecord *r, uint64_t page,
+                       GError **errp)
+{
+    const RamWatcher *w = &load->watcher;
+
+    return !w->page || w->page(w->opaque, r, load->block, page, errp);
+}
+
 static bool load_page(RamLoad *load, const RamRecord *r, GError **errp)
 {
     uint64_t page;
 
-    if (!find_page(load, r, &page, errp)) {
+    if (!find_page(load, r, &page, errp) ||
+        !watch_page(load, r, page, errp)) {
         return false;
     }
     if (r->type == WIRE_RAM_COMPRESSED) {

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "migration/ram-blocks.h"
+#include "migration/ram-record.h"
 #include "migration/stats.h"
 #include "migration/stream.h"
 
@@ -20,6 +21,21 @@ typedef struct RamLoad RamLoad;
 RamLoad *ram_load_new(Stream *stream, const RamBlocks *blocks,
                       unsigned threads, Stats *stats);
 void ram_load_free(RamLoad *load);
+
+/* Who reads a stream without having the guest: the inspector. */
+typedef struct RamWatcher {
+    /* Called for every page record, before its data is read. */
+    bool (*page)(void *opaque, const RamRecord *record, const RamBlock *block,
+                 uint64_t page, GError **errp);
+    void *opaque;
+    bool verify; /* decode also the pages of blocks without memory */
+} RamWatcher;
+
+/*
+ * To be called first.  Then blocks may have no memory: their pages are skipped
+ * or, with verify, decoded and dropped.
+ */
+void ram_load_watch(RamLoad *load, const RamWatcher *watcher);
 
 /* The content of the START section: the source has the same blocks. */
 bool ram_load_setup(RamLoad *load, GError **errp);

@@ -491,6 +491,103 @@ static void test_eof(void)
     ram_load_free(NULL);
 }
 
+/* Watching */
+
+static bool note_page(void *opaque, const RamRecord *record,
+                      const RamBlock *block, uint64_t page, GError **errp)
+{
+    g_string_append_printf(opaque, "%s%u:%x ", block->name, (unsigned)page,
+                           record->type);
+    return true;
+}
+
+static bool refuse_page(void *opaque, const RamRecord *record,
+                        const RamBlock *block, uint64_t page, GError **errp)
+{
+    g_set_error(errp, MIG_ERROR, MIG_ERROR_HOST, "I have seen enough");
+    return false;
+}
+
+/* Load what was written with block b being without memory. */
+static bool watch(World *world, RamWatcher watcher, GError **err)
+{
+    g_autoptr(GBytes) bytes =
+        mem_writer_finish(g_steal_pointer(&world->writer));
+    g_autoptr(MemReader) r = mem_reader_new(bytes);
+    Stats *stats = stats_new(&clock_monotonic);
+    RamLoad *load;
+    bool ok;
+
+    world->ram->blocks->block[1].host = NULL;
+    load = ram_load_new(r->stream, world->ram->blocks, 2, stats);
+    ram_load_watch(load, &watcher);
+    ok = ram_load_section(load, err) && ram_load_drain(load, err);
+    ram_load_free(load);
+    stats_free(stats);
+    return ok;
+}
+
+static void test_watch(void)
+{
+    uint8_t x[MIG_PAGE_SIZE];
+
+    test_page_fill(x, PAGE_TEXT, 1);
+    for (unsigned verify = 0; verify < 2; verify++) {
+        g_autoptr(GString) seen = g_string_new(NULL);
+        g_autoptr(GError) err = NULL;
+        World world;
+
+        world_init(&world);
+        put_compressed(&world, "a", 1, x);
+        put_compressed(&world, "b", 1, x);
+        put_plain(&world, NULL, 2, x);
+        put_zero(&world, NULL, 1);
+        put_zero(&world, NULL, 2);
+        ram_record_put_eos(world.s);
+        watch(&world, (RamWatcher){ note_page, seen, verify }, &err);
+        g_assert_no_error(err);
+        g_assert_cmpstr(seen->str, ==, "a1:100 b1:100 b2:8 b1:2 b2:2 ");
+        g_assert_cmpmem(ram_block_page(world.ram->a, 1), MIG_PAGE_SIZE, x,
+                        MIG_PAGE_SIZE);
+        test_ram_free(world.ram);
+    }
+}
+
+/* A bad page that goes nowhere: nobody looks, unless told to. */
+static void test_watch_verify(void)
+{
+    for (unsigned verify = 0; verify < 2; verify++) {
+        g_autoptr(GString) seen = g_string_new(NULL);
+        g_autoptr(GError) err = NULL;
+        uint8_t head[WIRE_RECORD_HEAD_MAX];
+        World world;
+
+        world_init(&world);
+        stream_put_bytes(world.s, head,
+                         ram_record_put_compressed(head, 0, "b", 5));
+        stream_put_bytes(world.s, "wrong", 5);
+        ram_record_put_eos(world.s);
+        g_assert_true(watch(&world, (RamWatcher){ note_page, seen, verify },
+                            &err) == !verify);
+        if (verify) {
+            expect_error(&err, MIG_ERROR_STREAM, "block 'b', offset 0x0");
+        }
+        test_ram_free(world.ram);
+    }
+}
+
+static void test_watch_refuses(void)
+{
+    g_autoptr(GError) err = NULL;
+    World world;
+
+    world_init(&world);
+    put_zero(&world, "a", 0);
+    g_assert_false(watch(&world, (RamWatcher){ refuse_page }, &err));
+    expect_error(&err, MIG_ERROR_HOST, "I have seen enough");
+    test_ram_free(world.ram);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -511,5 +608,8 @@ int main(int argc, char **argv)
     g_test_add_func("/ram-load/zero/clears-once", test_zero_clears_once);
     g_test_add_func("/ram-load/counts", test_counts);
     g_test_add_func("/ram-load/eof", test_eof);
+    g_test_add_func("/ram-load/watch", test_watch);
+    g_test_add_func("/ram-load/watch/verify", test_watch_verify);
+    g_test_add_func("/ram-load/watch/refuses", test_watch_refuses);
     return g_test_run();
 }
