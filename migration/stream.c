@@ -213,16 +213,16 @@ static bool end_of_file(const Stream *s, GError **errp)
     return false;
 }
 
+/* One read into the buffer, which is empty; and stays so at the end. */
+static bool refill(Stream *s, GError **errp)
+{
+    s->start = s->end = 0;
+    return read_some(s, s->buffer, STREAM_BUFFER, &s->end, errp);
+}
+
 static bool fill_buffer(Stream *s, GError **errp)
 {
-    size_t nread;
-
-    s->start = s->end = 0;
-    if (!read_some(s, s->buffer, STREAM_BUFFER, &nread, errp)) {
-        return false;
-    }
-    s->end = nread;
-    return nread > 0 || end_of_file(s, errp);
+    return refill(s, errp) && (s->end > 0 || end_of_file(s, errp));
 }
 
 bool stream_get_bytes(Stream *s, void *buf, size_t size, GError **errp)
@@ -248,6 +248,19 @@ bool stream_get_bytes(Stream *s, void *buf, size_t size, GError **errp)
         to += part;
         size -= part;
     }
+    return true;
+}
+
+bool stream_get_some(Stream *s, void *buf, size_t size, size_t *got,
+                     GError **errp)
+{
+    if (s->start == s->end && !refill(s, errp)) {
+        return false;
+    }
+    *got = MIN(size, s->end - s->start);
+    memcpy(buf, s->buffer + s->start, *got);
+    s->start += *got;
+    s->position += *got;
     return true;
 }
 

@@ -50,13 +50,16 @@ bool stream_writev(Stream *s, const GOutputVector *vectors, unsigned count,
                    GError **errp);
 bool stream_flush(Stream *s, GError **errp);
 
-/* Reading.  Each is all or nothing. */
+/* Reading.  Each is all or nothing, but for get_some. */
 bool stream_get_u8(Stream *s, uint8_t *v, GError **errp);
 bool stream_get_be16(Stream *s, uint16_t *v, GError **errp);
 bool stream_get_be32(Stream *s, uint32_t *v, GError **errp);
 bool stream_get_be64(Stream *s, uint64_t *v, GError **errp);
 bool stream_get_bytes(Stream *s, void *buf, size_t size, GError **errp);
 bool stream_skip(Stream *s, size_t size, GError **errp);
+/* What there is, 1..size bytes; 0 when the channel has ended. */
+bool stream_get_some(Stream *s, void *buf, size_t size, size_t *got,
+                     GError **errp);
 bool stream_peek_u8(Stream *s, uint8_t *v, GError **errp);
 
 /* u8 length, that many bytes, none of them NUL, at least one. */

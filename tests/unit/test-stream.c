@@ -241,6 +241,29 @@ static void test_skip(void)
     expect_error(&err, MIG_ERROR_EOF, "at byte 700001 of");
 }
 
+/* As much as one read of the channel gave, or what is left of it. */
+static void test_get_some(void)
+{
+    g_autoptr(GBytes) bytes = g_bytes_new_static("abcdefgh", 8);
+    g_autoptr(MemReader) r = mem_reader_new_chunked(bytes, 5);
+    g_autoptr(GError) err = NULL;
+    uint8_t byte;
+    char got[8];
+    size_t n;
+
+    g_assert_true(stream_get_u8(r->stream, &byte, NULL));
+    g_assert_true(stream_get_some(r->stream, got, sizeof(got), &n, NULL));
+    g_assert_cmpmem(got, n, "bcde", 4);
+    g_assert_true(stream_get_some(r->stream, got, 2, &n, NULL));
+    g_assert_cmpmem(got, n, "fg", 2);
+    g_assert_true(stream_get_some(r->stream, got, sizeof(got), &n, NULL));
+    g_assert_cmpmem(got, n, "h", 1);
+    stream_get_some(r->stream, got, sizeof(got), &n, &err);
+    g_assert_no_error(err);
+    g_assert_cmpuint(n, ==, 0);
+    g_assert_cmpuint(stream_position(r->stream), ==, 8);
+}
+
 static void test_peek(void)
 {
     g_autoptr(MemReader) r = mem_reader_new_static("ab", 2);
@@ -537,6 +560,7 @@ int main(int argc, char **argv)
     g_test_add_func("/stream/get/large", test_get_large);
     g_test_add_func("/stream/get/large-eof", test_get_large_eof);
     g_test_add_func("/stream/skip", test_skip);
+    g_test_add_func("/stream/get-some", test_get_some);
     g_test_add_func("/stream/peek", test_peek);
     g_test_add_func("/stream/drain", test_drain);
     g_test_add_func("/stream/drain/limit", test_drain_limit);
