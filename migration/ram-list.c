@@ -194,3 +194,20 @@ void ram_list_free(RamList *list)
         g_free(list);
     }
 }
+
+RamBlocks *ram_list_blocks(const RamList *list)
+{
+    RamBlocks *blocks = g_new0(RamBlocks, 1);
+
+    blocks->block = g_new0(RamBlock, list->count);
+    blocks->count = list->count;
+    blocks->pages = list->total / MIG_PAGE_SIZE;
+    for (unsigned i = 0; i < list->count; i++) {
+        blocks->block[i] = (RamBlock){
+            .name = list->entry[i].name,
+            .pages = list->entry[i].length / MIG_PAGE_SIZE,
+            .index = i,
+        };
+    }
+    return blocks;
+}

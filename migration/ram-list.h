@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "migration/ram-blocks.h"
 #include "migration/stream.h"
 
 /*
@@ -45,5 +46,8 @@ typedef struct RamList {
 RamList *ram_list_get(Stream *s, RamListForm form, uint64_t max,
                       GError **errp);
 void ram_list_free(RamList *list); /* NULL is fine */
+
+/* Blocks as in the list, without memory.  Their names are the list's. */
+RamBlocks *ram_list_blocks(const RamList *list);
 
 #endif

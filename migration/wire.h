@@ -32,9 +32,21 @@
 #define WIRE_CONFIG_UUID_VERSION 1u
 #define WIRE_UUID_SIZE           16
 
+/* Capabilities that the configuration lists: both change the ram section. */
+#define WIRE_CAP_IGNORE_SHARED "x-ignore-shared"
+#define WIRE_CAP_MAPPED_RAM    "mapped-ram"
+
 /* Commands, source to destination. */
 #define WIRE_CMD_OPEN_RETURN_PATH 1
 #define WIRE_CMD_PING             2
+#define WIRE_CMD_POSTCOPY_ADVISE  3
+#define WIRE_CMD_POSTCOPY_LISTEN  4
+#define WIRE_CMD_POSTCOPY_RUN     5
+#define WIRE_CMD_POSTCOPY_DISCARD 6
+#define WIRE_CMD_PACKAGED         7
+#define WIRE_CMD_ENABLE_COLO      8
+#define WIRE_CMD_POSTCOPY_RESUME  9
+#define WIRE_CMD_RECV_BITMAP      10
 #define WIRE_CMD_SWITCHOVER_START 11
 
 /* Messages of the return path, destination to source. */

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Theory of operation
+ *
+ * The file is mapped, so that the decompression pool writes to it as it does
+ * to a guest, and the kernel decides what of it is in memory.  A store to a
+ * hole would be the end of the process where the disk is full (SIGBUS), so a
+ * page is first made room for by a write, which can fail.
+ *
+ * A page that had content and is zero in the end becomes a hole again; where
+ * the file system cannot do that it stays a page of zeros.
+ */
+#include "tools/inspect/extract.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gio/gio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "migration/host.h"
+#include "util/bitmap.h"
+
+struct Extract {
+    char *path;
+    uint64_t pages;
+    int fd;           /* -1: finished */
+    uint8_t *memory;  /* NULL: not mapped */
+    uint64_t *room;   /* pages that the file has */
+    uint64_t *zeroed; /* of these: zero now */
+};
+
+static bool fail_errno(const Extract *e, const char *what, GError **errp)
+{
+    int err = errno;
+
+    g_set_error(errp, G_IO_ERROR, g_io_error_from_errno(err),
+                "cannot %s '%s': %s", what, e->path, g_strerror(err));
+    return false;
+}
+
+static uint64_t extract_bytes(const Extract *e)
+{
+    return e->pages * MIG_PAGE_SIZE;
+}
+
+static bool open_and_map(Extract *e, GError **errp)
+{
+    void *memory;
+
+    e->fd = open(e->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (e->fd < 0) {
+        return fail_errno(e, "make", errp);
+    }
+    if (ftruncate(e->fd, (off_t)extract_bytes(e)) < 0) {
+        return fail_errno(e, "set the length of", errp);
+    }
+    memory = mmap(NULL, extract_bytes(e), PROT_READ | PROT_WRITE, MAP_SHARED,
+                  e->fd, 0);
+    if (memory == MAP_FAILED) {
+        return fail_errno(e, "map", errp);
+    }
+    e->memory = memory;
+    return true;
+}
+
+Extract *extract_new(const char *path, uint64_t pages, GError **errp)
+{
+    Extract *e = g_new0(Extract, 1);
+
+    e->path = g_strdup(path);
+    e->pages = pages;
+    e->room = bitmap_new(pages);
+    e->zeroed = bitmap_new(pages);
+    if (!open_and_map(e, errp)) {
+        extract_free(e);
+        return NULL;
+    }
+    return e;
+}
+
+uint8_t *extract_memory(Extract *e)
+{
+    return e->memory;
+}
+
+static bool make_room(Extract *e, uint64_t page, GError **errp)
+{
+    static const uint8_t zeros[MIG_PAGE_SIZE];
+    ssize_t n = pwrite(e->fd, zeros, sizeof(zeros),
+                       (off_t)(page * MIG_PAGE_SIZE));
+
+    if (n != (ssize_t)sizeof(zeros)) {
+        errno = n < 0 ? errno : ENOSPC;
+        return fail_errno(e, "write to", errp);
+    }
+    bitmap_set(e->room, page);
+    return true;
+}
+
+bool extract_page(Extract *e, uint64_t page, bool zero, GError **errp)
+{
+    if (bitmap_test(e->room, page)) {
+        (zero ? bitmap_set : bitmap_clear)(e->zeroed, page);
+        return true;
+    }
+    return zero || make_room(e, page, errp);
+}
+
+static void make_holes(Extract *e)
+{
+    enum { TAKEN = 64 };
+    uint64_t page[TAKEN] = { 0 };
+    unsigned count = 1;
+
+    do {
+        count = bitmap_take(e->zeroed, e->pages, page[count - 1], page, TAKEN);
+        for (unsigned i = 0; i < count; i++) {
+            madvise(e->memory + page[i] * MIG_PAGE_SIZE, MIG_PAGE_SIZE,
+                    MADV_REMOVE);
+        }
+    } while (count == TAKEN);
+}
+
+bool extract_finish(Extract *e, GError **errp)
+{
+    int fd = e->fd;
+
+    make_holes(e);
+    munmap(e->memory, extract_bytes(e));
+    e->memory = NULL;
+    e->fd = -1;
+    if (close(fd) < 0) {
+        fail_errno(e, "close", errp);
+        unlink(e->path);
+        return false;
+    }
+    return true;
+}
+
+void extract_free(Extract *e)
+{
+    if (!e) {
+        return;
+    }
+    if (e->memory) {
+        munmap(e->memory, extract_bytes(e));
+    }
+    if (e->fd >= 0) {
+        close(e->fd);
+        unlink(e->path);
+    }
+    g_free(e->room);
+    g_free(e->zeroed);
+    g_free(e->path);
+    g_free(e);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The command line of ferry-inspect. */
+#ifndef TOOLS_INSPECT_ARGS_H
+#define TOOLS_INSPECT_ARGS_H
+
+#include <glib.h>
+#include <stdbool.h>
+
+#include "tools/inspect/inspect-stream.h"
+#include "io/uri.h"
+#include "migration/options.h"
+
+typedef struct InspectArgs {
+    const char *input; /* as it was given */
+    IoUri *uri;        /* what it means */
+    GArray *extracts;  /* of InspectExtract */
+    MigOptions options;
+    bool verify, json, sections, vmdescription;
+    bool help, version; /* asked for: nothing else is checked */
+} InspectArgs;
+
+/* Fails with one line that names the option.  argv is borrowed. */
+bool inspect_args_parse(InspectArgs *args, char **argv, GError **errp);
+void inspect_args_clear(InspectArgs *args); /* after either outcome */
+
+char *inspect_args_help(void);
+
+#endif

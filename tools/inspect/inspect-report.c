@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "tools/inspect/inspect-report.h"
+
+#include "migration/wire.h"
+
+static void clear_device(void *device)
+{
+    g_free(((InspectDevice *)device)->name);
+}
+
+void inspect_report_init(InspectReport *report)
+{
+    *report = (InspectReport){
+        .commands = g_array_new(FALSE, FALSE, sizeof(InspectCommand)),
+        .sections = g_array_new(FALSE, FALSE, sizeof(InspectSection)),
+        .passes = g_array_new(FALSE, FALSE, sizeof(InspectPass)),
+        .devices = g_array_new(FALSE, FALSE, sizeof(InspectDevice)),
+    };
+    g_array_set_clear_func(report->devices, clear_device);
+}
+
+void inspect_report_destroy(InspectReport *report)
+{
+    g_array_unref(report->commands);
+    g_array_unref(report->sections);
+    g_array_unref(report->passes);
+    g_array_unref(report->devices);
+    g_clear_pointer(&report->vmdescription, json_node_unref);
+    g_free(report->block);
+    ram_list_free(report->list);
+}
+
+void page_tally_add(PageTally *to, const PageTally *more)
+{
+    to->zero += more->zero;
+    to->plain += more->plain;
+    to->compressed += more->compressed;
+    to->packed += more->packed;
+    to->bytes += more->bytes;
+}
+
+double page_tally_ratio(const PageTally *tally)
+{
+    return tally->packed ? (double)tally->compressed * MIG_PAGE_SIZE /
+                               (double)tally->packed
+                         : 0;
+}
+
+char *inspect_command_name(uint16_t number)
+{
+    static const char *const names[] = {
+        [WIRE_CMD_OPEN_RETURN_PATH] = "OPEN_RETURN_PATH",
+        [WIRE_CMD_PING] = "PING",
+        [WIRE_CMD_POSTCOPY_ADVISE] = "POSTCOPY_ADVISE",
+        [WIRE_CMD_POSTCOPY_LISTEN] = "POSTCOPY_LISTEN",
+        [WIRE_CMD_POSTCOPY_RUN] = "POSTCOPY_RUN",
+        [WIRE_CMD_POSTCOPY_DISCARD] = "POSTCOPY_RAM_DISCARD",
+        [WIRE_CMD_PACKAGED] = "PACKAGED",
+        [WIRE_CMD_ENABLE_COLO] = "ENABLE_COLO",
+        [WIRE_CMD_POSTCOPY_RESUME] = "POSTCOPY_RESUME",
+        [WIRE_CMD_RECV_BITMAP] = "RECV_BITMAP",
+        [WIRE_CMD_SWITCHOVER_START] = "SWITCHOVER_START",
+    };
+
+    if (number < G_N_ELEMENTS(names) && names[number]) {
+        return g_strdup(names[number]);
+    }
+    return g_strdup_printf("command %u", number);
+}

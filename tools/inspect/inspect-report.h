@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What was found in a stream: plain values, filled on the way through it. */
+#ifndef TOOLS_INSPECT_REPORT_H
+#define TOOLS_INSPECT_REPORT_H
+
+#include <glib.h>
+#include <json-glib/json-glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "migration/ram-list.h"
+#include "migration/section.h"
+
+typedef struct PageTally {
+    uint64_t zero, plain, compressed; /* pages */
+    uint64_t packed; /* bytes that the compressed ones were compressed to */
+    uint64_t bytes;  /* of records, heads included */
+} PageTally;
+
+typedef struct InspectCommand {
+    uint64_t offset;
+    Command command;
+} InspectCommand;
+
+/* A PART or END of the ram section. */
+typedef struct InspectSection {
+    uint64_t offset, size;
+    uint8_t type;  /* WIRE_PART or WIRE_END */
+    unsigned pass; /* from 1 */
+    PageTally pages;
+} InspectSection;
+
+/* See inspect-ram.c for what a pass is. */
+typedef struct InspectPass {
+    unsigned sections;
+    bool final; /* the END: the guest was stopped */
+    PageTally pages;
+} InspectPass;
+
+typedef struct InspectDevice {
+    char *name;
+    uint32_t id, instance, version;
+    uint64_t offset, size; /* of the section, footer included */
+} InspectDevice;
+
+typedef struct InspectReport {
+    bool has_preamble; /* else nothing below is known */
+    Preamble preamble;
+    bool ferry;        /* the source said that it is one */
+    GArray *commands;  /* of InspectCommand */
+    RamList *list;     /* NULL: RAM has not begun */
+    PageTally *block;  /* [list->count] */
+    GArray *sections;  /* of InspectSection */
+    GArray *passes;    /* of InspectPass */
+    PageTally pages;   /* all */
+    uint64_t repeated; /* pages that came twice in one section */
+    bool ram_ended;
+    GArray *devices;   /* of InspectDevice */
+    uint64_t devices_offset, devices_size; /* the part behind RAM, to EOF */
+    JsonNode *vmdescription;               /* NULL: none */
+    uint64_t vmdescription_offset, vmdescription_size;
+    bool complete;     /* the end was reached */
+    bool handed_over;  /* GO, behind the end */
+    uint64_t trailing; /* bytes behind the end; known of files only */
+    uint64_t bytes;    /* of stream read */
+} InspectReport;
+
+void inspect_report_init(InspectReport *report);
+void inspect_report_destroy(InspectReport *report);
+
+void page_tally_add(PageTally *to, const PageTally *more);
+
+/* How much smaller compression has made what it was given; 0: nothing. */
+double page_tally_ratio(const PageTally *tally);
+
+/* "PING", or "command 99". */
+char *inspect_command_name(uint16_t number);
+
+/* Print to standard output. */
+void inspect_print_text(const InspectReport *report, const char *input,
+                        bool sections, bool vmdescription);
+void inspect_print_json(const InspectReport *report, const char *input,
+                        bool verified, const GError *error);
+
+#endif

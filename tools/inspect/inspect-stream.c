@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Theory of operation
+ *
+ * The frame: the preamble, then items, up to the END of ram, by the readers
+ * that the destination uses.  What comes behind has no lengths and is
+ * inspect-tail.c's.
+ *
+ * Devices, and iterable sections that are not ram, have no length either.  One
+ * that comes before RAM has ended hides what is behind it, so it is named and
+ * refused.
+ */
+#include "tools/inspect/inspect-stream.h"
+
+#include <string.h>
+
+#include "tools/inspect/inspect-ram.h"
+#include "tools/inspect/inspect-tail.h"
+#include "migration/return-path.h"
+#include "migration/wire.h"
+
+#define COMMANDS_MAX (1u << 16)
+#define NOT_TAKEN "ferry-inspect looks at a guest and does not run it"
+
+typedef struct Walk {
+    const InspectConfig *config;
+    InspectReport *report;
+    IoChannel *channel;
+    Stream *stream;
+    Stream *rp;      /* NULL: nobody listens to answers */
+    RamListForm form;
+    InspectRam *ram; /* NULL: not begun */
+    uint32_t ram_id;
+} Walk;
+
+static bool unsupported(GError **errp, const char *format, ...)
+    G_GNUC_PRINTF(2, 3);
+
+static bool unsupported(GError **errp, const char *format, ...)
+{
+    g_autofree char *text = NULL;
+    va_list args;
+
+    va_start(args, format);
+    text = g_strdup_vprintf(format, args);
+    va_end(args);
+    g_set_error(errp, MIG_ERROR, MIG_ERROR_UNSUPPORTED, "%s", text);
+    return false;
+}
+
+/* The preamble */
+
+static bool check_capability(Walk *w, const char *name, GError **errp)
+{
+    g_autofree char *shown = NULL;
+
+    if (!strcmp(name, WIRE_CAP_IGNORE_SHARED)) {
+        w->form.addresses = true;
+        return true;
+    }
+    shown = g_strescape(name, NULL);
+    return unsupported(errp, "the source uses capability '%s', which changes "
+                       "the stream's layout and is not supported", shown);
+}
+
+static bool walk_preamble(Walk *w, GError **errp)
+{
+    Preamble *p = &w->report->preamble;
+
+    if (!section_get_preamble(w->stream, p, errp)) {
+        return false;
+    }
+    w->report->has_preamble = true;
+    for (unsigned i = 0; i < p->capabilities; i++) {
+        if (!check_capability(w, p->capability[i], errp)) {
+            return false;
+        }
+    }
+    return p->page_bits == MIG_PAGE_BITS ||
+           unsupported(errp, "pages of %u bits are not supported",
+                       p->page_bits);
+}
+
+/* Commands */
+
+static bool answer_ping(Walk *w, uint32_t value, GError **errp)
+{
+    if (value == WIRE_FERRY_HELLO) {
+        w->report->ferry = true;
+    }
+    if (!w->rp) {
+        return true;
+    }
+    return_path_put_pong(w->rp, value);
+    return stream_flush(w->rp, errp);
+}
+
+static bool get_ping(Walk *w, Command *command, GError **errp)
+{
+    if (command->length != sizeof(command->value)) {
+        stream_bad(w->stream, errp, "a PING of %u bytes", command->length);
+        return false;
+    }
+    return stream_get_be32(w->stream, &command->value, errp) &&
+           answer_ping(w, command->value, errp);
+}
+
+static bool run_command(Walk *w, Command *command, GError **errp)
+{
+    g_autofree char *name = NULL;
+
+    switch (command->number) {
+    case WIRE_CMD_OPEN_RETURN_PATH:
+        if (!w->rp && io_channel_is_two_way(w->channel)) {
+            w->rp = stream_new(w->channel);
+        }
+        break;
+    case WIRE_CMD_PING:
+        return get_ping(w, command, errp);
+    case WIRE_CMD_POSTCOPY_ADVISE:
+        w->form.page_sizes = true;
+        break;
+    case WIRE_CMD_SWITCHOVER_START:
+        break;
+    default:
+        name = inspect_command_name(command->number);
+        return unsupported(errp, "%s is not supported", name);
+    }
+    return stream_skip(w->stream, command->length, errp);
+}
+
+static bool walk_command(Walk *w, uint64_t offset, GError **errp)
+{
+    InspectCommand found = { .offset = offset };
+
+    if (w->report->commands->len == COMMANDS_MAX) {
+        return unsupported(errp, "more than %u commands", COMMANDS_MAX);
+    }
+    if (!section_get_command_head(w->stream, &found.command, errp) ||
+        !run_command(w, &found.command, errp)) {
+        return false;
+    }
+    g_array_append_val(w->report->commands, found);
+    return true;
+}
+
+/* Sections */
+
+static bool refuse_section(const SectionHeader *section, const char *what,
+                           GError **errp)
+{
+    g_autofree char *shown = g_strescape(section->name, NULL);
+
+    return unsupported(errp, "%s '%s', instance %u, version %u: it has no "
+                       "length and hides what is behind it", what, shown,
+                       section->instance, section->version);
+}
+
+static bool walk_ram_start(Walk *w, const SectionHeader *section,
+                           GError **errp)
+{
+    if (strcmp(section->name, WIRE_RAM_NAME) ||
+        section->instance != WIRE_RAM_INSTANCE) {
+        return refuse_section(section, "iterable section", errp);
+    }
+    if (section->version != WIRE_RAM_VERSION) {
+        return unsupported(errp, "version %u of the ram section",
+                           section->version);
+    }
+    if (w->ram) {
+        stream_bad(w->stream, errp, "a second START of the ram section");
+        return false;
+    }
+    w->ram_id = section->id;
+    w->ram = inspect_ram_new(w->stream, w->config, w->report, w->form, errp);
+    return w->ram && section_get_footer(w->stream, section->id, errp);
+}
+
+static bool walk_ram_pages(Walk *w, const SectionHeader *section,
+                           uint64_t offset, GError **errp)
+{
+    if (!w->ram || section->id != w->ram_id) {
+        stream_bad(w->stream, errp, "section %u, which has not begun",
+                   section->id);
+        return false;
+    }
+    return inspect_ram_section(w->ram, section, offset, errp);
+}
+
+static bool walk_section(Walk *w, uint8_t type, uint64_t offset,
+                         GError **errp)
+{
+    SectionHeader section = { .type = type };
+
+    if (!section_get_header(w->stream, &section, errp)) {
+        return false;
+    }
+    switch (type) {
+    case WIRE_START:
+        return walk_ram_start(w, &section, errp);
+    case WIRE_FULL:
+        return refuse_section(&section, "before RAM has ended, device", errp);
+    default:
+        return walk_ram_pages(w, &section, offset, errp);
+    }
+}
+
+static bool walk_item(Walk *w, GError **errp)
+{
+    uint64_t offset = stream_position(w->stream);
+    uint8_t type;
+
+    if (!stream_get_u8(w->stream, &type, errp)) {
+        return false;
+    }
+    switch (type) {
+    case WIRE_COMMAND:
+        return walk_command(w, offset, errp);
+    case WIRE_START:
+    case WIRE_PART:
+    case WIRE_END:
+    case WIRE_FULL:
+        return walk_section(w, type, offset, errp);
+    case WIRE_EOF:
+        stream_bad(w->stream, errp, "the end before RAM has ended");
+        return false;
+    default:
+        stream_bad(w->stream, errp, "unknown section type 0x%02x", type);
+        return false;
+    }
+}
+
+static bool walk(Walk *w, GError **errp)
+{
+    if (!walk_preamble(w, errp)) {
+        return false;
+    }
+    while (!w->report->ram_ended) {
+        if (!walk_item(w, errp)) {
+            return false;
+        }
+    }
+    return inspect_ram_finish(w->ram, errp) &&
+           inspect_tail(w->stream, w->config, w->report, errp);
+}
+
+/* The end */
+
+/* What a destination says that has failed: the guest stays where it is. */
+static void decline_guest(Walk *w)
+{
+    if (w->report->ferry) {
+        return_path_put_reason(w->rp, NOT_TAKEN);
+    }
+    return_path_put_shut(w->rp, 1);
+    stream_flush(w->rp, NULL);
+}
+
+bool inspect_stream(IoChannel *channel, const InspectConfig *config,
+                    InspectReport *report, GError **errp)
+{
+    Walk w = {
+        .config = config,
+        .report = report,
+        .channel = channel,
+        .stream = stream_new(channel),
+    };
+    GError *err = NULL;
+    bool ok = walk(&w, &err);
+
+    if (err) {
+        if (g_error_matches(err, MIG_ERROR, MIG_ERROR_UNSUPPORTED)) {
+            g_prefix_error(&err, "before byte %" G_GUINT64_FORMAT
+                           " of the stream: ", stream_position(w.stream));
+        }
+        g_propagate_error(errp, err);
+    }
+    report->complete = ok;
+    report->bytes = stream_position(w.stream);
+    if (w.rp) {
+        decline_guest(&w);
+    }
+    inspect_ram_free(w.ram);
+    stream_free(w.rp);
+    stream_free(w.stream);
+    return ok;
+}

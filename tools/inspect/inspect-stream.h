@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Read one stream, from its header to its end. */
+#ifndef TOOLS_INSPECT_STREAM_H
+#define TOOLS_INSPECT_STREAM_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tools/inspect/inspect-report.h"
+#include "io/channel.h"
+
+typedef struct InspectExtract {
+    const char *block;
+    const char *path; /* must not exist */
+} InspectExtract;
+
+typedef struct InspectConfig {
+    const InspectExtract *extract;
+    unsigned extracts;
+    bool verify;      /* decode every compressed page */
+    unsigned threads; /* that decode */
+    bool to_the_end;  /* the input is a file: read also what is behind */
+    void (*progress)(void *opaque, uint64_t position);
+    void *opaque;
+} InspectConfig;
+
+/*
+ * False when the stream is damaged, or has what is not supported: the error
+ * says where.  The report then has what came before.  Files to extract to are
+ * there when RAM was whole, whatever came behind it.
+ *
+ * A source that asked for answers gets them, and at the end the answer that
+ * its guest was not taken: so it goes on at the source.
+ */
+bool inspect_stream(IoChannel *channel, const InspectConfig *config,
+                    InspectReport *report, GError **errp);
+
+#endif

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What is behind RAM: devices, EOF, the vmdescription, perhaps GO. */
+#ifndef TOOLS_INSPECT_TAIL_H
+#define TOOLS_INSPECT_TAIL_H
+
+#include "tools/inspect/inspect-stream.h"
+#include "migration/stream.h"
+
+bool inspect_tail(Stream *stream, const InspectConfig *config,
+                  InspectReport *report, GError **errp);
+
+#endif

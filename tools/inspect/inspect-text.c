@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The report for people. */
+#include <stdio.h>
+
+#include "tools/inspect/inspect-report.h"
+#include "migration/wire.h"
+
+#define U64 "%" G_GUINT64_FORMAT
+
+static void print_size(const char *label, uint64_t bytes)
+{
+    g_autofree char *text = g_format_size_full(
+        bytes, G_FORMAT_SIZE_IEC_UNITS | G_FORMAT_SIZE_LONG_FORMAT);
+
+    printf("%-16s%s\n", label, text);
+}
+
+static void print_preamble(const InspectReport *report)
+{
+    const Preamble *p = &report->preamble;
+    g_autofree char *machine = g_strescape(p->machine, NULL);
+
+    printf("%-16s%s\n", "machine", machine);
+    if (report->ferry) {
+        printf("%-16s%s\n", "source", "Ferry");
+    }
+    for (unsigned i = 0; i < p->capabilities; i++) {
+        g_autofree char *name = g_strescape(p->capability[i], NULL);
+
+        printf("%-16s%s\n", "capability", name);
+    }
+    if (p->has_uuid) {
+        g_autofree char *uuid = section_uuid_text(p->uuid);
+
+        printf("%-16s%s\n", "UUID", uuid);
+    }
+}
+
+static void print_commands(const InspectReport *report)
+{
+    for (unsigned i = 0; i < report->commands->len; i++) {
+        const InspectCommand *c =
+            &g_array_index(report->commands, InspectCommand, i);
+        g_autofree char *name = inspect_command_name(c->command.number);
+
+        printf("%-16s%s", "command", name);
+        if (c->command.number == WIRE_CMD_PING) {
+            printf(" 0x%x", c->command.value);
+        }
+        printf(" at byte " U64 "\n", c->offset);
+    }
+}
+
+static void print_tally_head(const char *first, const char *second)
+{
+    printf("\n%-28s%10s%10s%10s%12s%15s%7s\n", first, second, "zero", "plain",
+           "compressed", "bytes", "ratio");
+}
+
+static void print_tally(const PageTally *t)
+{
+    double ratio = page_tally_ratio(t);
+
+    printf("%10" G_GUINT64_FORMAT "%10" G_GUINT64_FORMAT
+           "%12" G_GUINT64_FORMAT "%15" G_GUINT64_FORMAT,
+           t->zero, t->plain, t->compressed, t->bytes);
+    if (ratio > 0) {
+        printf("%7.2f\n", ratio);
+    } else {
+        printf("%7s\n", "-");
+    }
+}
+
+static void print_blocks(const InspectReport *report)
+{
+    print_tally_head("RAM block", "pages");
+    for (unsigned i = 0; i < report->list->count; i++) {
+        const RamListEntry *e = &report->list->entry[i];
+        g_autofree char *name = g_strescape(e->name, NULL);
+
+        printf("%-28s%10" G_GUINT64_FORMAT, name, e->length / MIG_PAGE_SIZE);
+        print_tally(&report->block[i]);
+        if (e->page_size) {
+            printf("  pages of " U64 " bytes at the source\n", e->page_size);
+        }
+        if (e->address) {
+            printf("  at guest address 0x%" G_GINT64_MODIFIER "x\n",
+                   e->address);
+        }
+    }
+}
+
+static void print_passes(const InspectReport *report)
+{
+    print_tally_head("pass", "sections");
+    for (unsigned i = 0; i < report->passes->len; i++) {
+        const InspectPass *p = &g_array_index(report->passes, InspectPass, i);
+        g_autofree char *name = g_strdup_printf(
+            "%u%s", i + 1, p->final ? " (guest stopped)" : "");
+
+        printf("%-28s%10u", name, p->sections);
+        print_tally(&p->pages);
+    }
+    printf("%-28s%10u", "all", report->sections->len);
+    print_tally(&report->pages);
+    if (report->repeated) {
+        printf("\n" U64 " pages came twice in one section: a receiver may load "
+               "the wrong one\n", report->repeated);
+    }
+}
+
+static void print_sections(const InspectReport *report)
+{
+    print_tally_head("section at byte", "pass");
+    for (unsigned i = 0; i < report->sections->len; i++) {
+        const InspectSection *s =
+            &g_array_index(report->sections, InspectSection, i);
+
+        printf("%-6s%-22" G_GUINT64_FORMAT "%10u",
+               s->type == WIRE_END ? "END" : "PART", s->offset, s->pass);
+        print_tally(&s->pages);
+    }
+}
+
+static void print_devices(const InspectReport *report)
+{
+    printf("\n%-40s%10s%9s%15s%10s\n", "device", "instance", "version",
+           "at byte", "bytes");
+    for (unsigned i = 0; i < report->devices->len; i++) {
+        const InspectDevice *d =
+            &g_array_index(report->devices, InspectDevice, i);
+        g_autofree char *name = g_strescape(d->name, NULL);
+
+        printf("%-40s%10u%9u%15" G_GUINT64_FORMAT "%10" G_GUINT64_FORMAT "\n",
+               name, d->instance, d->version, d->offset, d->size);
+    }
+}
+
+static void print_tail(const InspectReport *report)
+{
+    if (report->vmdescription) {
+        print_devices(report);
+        printf("\n");
+        print_size("devices", report->devices_size);
+        print_size("vmdescription", report->vmdescription_size);
+    } else if (report->complete) {
+        printf("\n");
+        print_size("devices", report->devices_size);
+        printf("%-16s%s\n", "vmdescription",
+               "none, so the devices are not told apart");
+    }
+    if (report->handed_over) {
+        printf("%-16s%s\n", "handed over", "the source said GO");
+    }
+    if (report->trailing) {
+        print_size("behind the end", report->trailing);
+    }
+}
+
+static void print_description(const InspectReport *report)
+{
+    g_autofree char *text = json_to_string(report->vmdescription, TRUE);
+
+    printf("\n%s\n", text);
+}
+
+void inspect_print_text(const InspectReport *report, const char *input,
+                        bool sections, bool vmdescription)
+{
+    printf("%-16s%s\n", "stream", input);
+    print_size("bytes", report->bytes);
+    if (report->has_preamble) {
+        print_preamble(report);
+    }
+    print_commands(report);
+    if (report->list) {
+        print_size("RAM", report->list->total);
+        print_blocks(report);
+        print_passes(report);
+    }
+    if (sections && report->sections->len) {
+        print_sections(report);
+    }
+    print_tail(report);
+    if (vmdescription && report->vmdescription) {
+        print_description(report);
+    }
+}
