@@ -16,10 +16,14 @@ typedef struct Codec {
     const char *name;
     bool available; /* it was built in; else all below is NULL */
 
+    /* Who encodes at a level: "ISA-L".  A constant. */
+    const char *(*encoder_name)(unsigned level);
+
     /* level is 0 (store) to 9 (smallest). */
     void *(*encoder_new)(unsigned level, GError **errp);
     void (*encoder_free)(void *encoder);
-    /* Bytes written to out, or 0 when they would be more than max. */
+    /* Bytes written to out; 0 when they would be more than max, or perhaps
+     * up to CODEC_SLACK less. */
     size_t (*encode)(void *encoder, const uint8_t *in, size_t in_size,
                      uint8_t *out, size_t max);
 
@@ -33,7 +37,9 @@ typedef struct Codec {
                           uint8_t *out, size_t out_size);
 } Codec;
 
-/* RFC 1950, by zlib: what flag WIRE_RAM_COMPRESSED stands for. */
+#define CODEC_SLACK 16
+
+/* RFC 1950: what flag WIRE_RAM_COMPRESSED stands for. */
 extern const Codec codec_zlib;
 
 /* By the name of a compress-method; NULL when there is none of that name. */

@@ -13,6 +13,7 @@
  */
 #include "migration/migration.h"
 
+#include "migration/codec.h"
 #include "migration/internal.h"
 #include "migration/state.h"
 #include "util/thread.h"
@@ -454,6 +455,12 @@ void migration_mark_handed_over(Migration *m)
     m->committed = true;
     m->cancelled = false;
     pthread_mutex_unlock(&m->lock);
+}
+
+const char *mig_encoder(const MigOptions *options)
+{
+    return codec_zlib.encoder_name(
+        (unsigned)options->value[MIG_OPT_COMPRESS_LEVEL]);
 }
 
 const char *mig_version(void)

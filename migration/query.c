@@ -55,7 +55,7 @@ static void fill_ram_locked(Migration *m, MigInfo *info, const StatsData *d)
     }
 }
 
-static void fill_compression(MigInfo *info, const StatsData *d)
+static void fill_compression(const Migration *m, MigInfo *info, const StatsData *d)
 {
     uint64_t raw = d->pages.compressed * MIG_PAGE_SIZE;
     uint64_t bytes = d->pages.compressed_bytes;
@@ -66,6 +66,7 @@ static void fill_compression(MigInfo *info, const StatsData *d)
         .busy_rate = d->jobs ? (double)d->busy / (double)d->jobs : 0,
         .compressed_size = bytes,
         .rate = bytes ? (double)raw / (double)bytes : 0,
+        .encoder = m->peer.incoming ? NULL : mig_encoder(&m->options),
     };
 }
 
@@ -103,7 +104,7 @@ void mig_query(Migration *m, MigInfo *info)
     }
     fill_times_locked(m, info);
     fill_ram_locked(m, info, &d);
-    fill_compression(info, &d);
+    fill_compression(m, info, &d);
     pthread_mutex_unlock(&m->lock);
     pthread_mutex_unlock(&m->event_lock);
 }

@@ -90,6 +90,7 @@ typedef enum {
     UNIT_PAGES,
     UNIT_MBPS, /* a floating-point number, as is the next */
     UNIT_RATIO,
+    UNIT_TEXT,
 } Unit;
 
 typedef struct Line {
@@ -139,6 +140,7 @@ static const Line compression_lines[] = {
     { "compression busy rate", "busy-rate", UNIT_RATIO },
     { "compressed size", "compressed-size", UNIT_KBYTES },
     { "compression rate", "compression-rate", UNIT_RATIO },
+    { "compression encoder", "encoder", UNIT_TEXT },
     { NULL },
 };
 
@@ -171,6 +173,9 @@ static void print_value(JsonNode *value, Unit unit, GString *out)
         return;
     case UNIT_RATIO:
         g_string_append_printf(out, "%.2f", json_node_get_double(value));
+        return;
+    case UNIT_TEXT:
+        g_string_append(out, json_node_get_string(value));
         return;
     }
     g_assert_not_reached();

@@ -124,6 +124,21 @@ static int run(const VmArgs *args, GError **errp)
     return status;
 }
 
+/* Which encoder is at work at which compress-level. */
+static void show_version(void)
+{
+    const MigOption *level = mig_option(MIG_OPT_COMPRESS_LEVEL);
+    MigOptions options;
+
+    printf("ferry-vm %s\nencoders:", mig_version());
+    mig_options_init(&options);
+    for (uint64_t i = level->min; i <= level->max; i++) {
+        mig_options_set(&options, level, i, NULL);
+        printf(" %" G_GUINT64_FORMAT " %s%s", i, mig_encoder(&options),
+               i < level->max ? "," : "\n");
+    }
+}
+
 static int run_or_help(const VmArgs *args, GError **errp)
 {
     if (args->help) {
@@ -133,7 +148,7 @@ static int run_or_help(const VmArgs *args, GError **errp)
         return EXIT_SUCCESS;
     }
     if (args->version) {
-        printf("ferry-vm %s\n", mig_version());
+        show_version();
         return EXIT_SUCCESS;
     }
     return run(args, errp);

@@ -232,7 +232,7 @@ static const VmOption vm_options[] = {
     { "serial", "CHARDEV", "the guest's serial port (null)", set_serial },
     { "h", NULL, "show this help", set_help },
     { "help", NULL, "the same", set_help },
-    { "version", NULL, "show the version", set_version },
+    { "version", NULL, "show the version and the encoders", set_version },
 };
 
 static const VmOption *find_option(const char *arg, GError **errp)

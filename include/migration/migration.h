@@ -110,6 +110,7 @@ typedef struct MigCompressionInfo {
     double busy_rate;         /* busy per job, lately or overall, 0..1 */
     uint64_t compressed_size; /* bytes of compressed pages, with headers */
     double rate;              /* raw bytes / compressed bytes */
+    const char *encoder;      /* source: as mig_encoder() says; else NULL */
 } MigCompressionInfo;
 
 typedef struct MigInfo {
@@ -135,6 +136,10 @@ const char *mig_state_name(MigState state);
 
 /* No more is going to happen: completed, failed or cancelled (or none). */
 bool mig_state_is_final(MigState state);
+
+/* What compresses with these options where compress is on: "ISA-L",
+ * "libdeflate", "zlib".  It depends on what the library was built with. */
+const char *mig_encoder(const MigOptions *options);
 
 /* The library's version, "0.1.0". */
 const char *mig_version(void);

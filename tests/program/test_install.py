@@ -50,9 +50,19 @@ class Install(program_kit.ProgramTest):
             "pkg-config", "--cflags", "--libs", "ferry",
             PKG_CONFIG_PATH=os.path.dirname(path)))
 
+    def private_flags(self):
+        """What it says the static library needs besides."""
+        needed = self.output(
+            "pkg-config", "--print-requires-private", "ferry",
+            PKG_CONFIG_PATH=os.path.dirname(self.find("ferry.pc")))
+        return shlex.split(self.output(
+            "pkg-config", "--libs",
+            *(line.split()[0] for line in needed.splitlines())))
+
     def test_program(self):
         self.assertRegex(self.output(self.find("ferry-vm"), "-version"),
-                         r"\Aferry-vm \d+\.\d+\.\d+\n\Z")
+                         r"\Aferry-vm \d+\.\d+\.\d+\n"
+                         r"encoders: 0 zlib, 1 .*, 9 .*\n\Z")
 
     def test_embedding(self):
         program = os.path.join(self.folder, "embed")
@@ -91,7 +101,7 @@ class Install(program_kit.ProgramTest):
         flags = [f for f in self.flags() if f != "-lferry"]
         self.output(*shlex.split(CC), "-std=gnu11",
                     os.path.join(HERE, "embed.c"), "-o", program, static,
-                    *flags, "-ljson-glib-1.0", "-lz", "-lpthread")
+                    *flags, *self.private_flags(), "-lpthread")
         self.assertRegex(
             self.output(program, os.path.join(self.folder, "stream")),
             r"\Amoved by libferry \d+\.\d+\.\d+\n\Z")

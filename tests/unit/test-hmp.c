@@ -415,7 +415,8 @@ static void test_info_none(Fixture *f, gconstpointer data)
     "compression busy: 0\n"                                                    \
     "compression busy rate: 0.00\n"                                            \
     "compressed size: 245 kbytes\n"                                            \
-    "compression rate: 2.37\n"
+    "compression rate: 2.37\n"                                                 \
+    "compression encoder: ISA-L\n"
 
 static void test_info_active(Fixture *f, gconstpointer data)
 {
@@ -438,7 +439,7 @@ static void test_info_throttled(Fixture *f, gconstpointer data)
     text = client_ask(f->client, "info migrate");
     g_assert_nonnull(strstr(text, "expected downtime: 300 ms\n"));
     g_assert_nonnull(strstr(text, "dirty pages rate: 17 pages\n"));
-    g_assert_true(g_str_has_suffix(text, "compression rate: 2.37\n"
+    g_assert_true(g_str_has_suffix(text, "compression encoder: ISA-L\n"
                                          "cpu throttle percentage: 30\n"));
 }
 

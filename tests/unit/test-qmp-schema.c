@@ -166,7 +166,8 @@ static void test_results(SchemaFixture *f, gconstpointer data)
           "page-size: int, multifd-bytes: int, pages-per-second: int, "
           "*precopy-bytes: int, *downtime-bytes: int, postcopy-bytes: int}, "
           "*compression: {pages: int, busy: int, busy-rate: number, "
-          "compressed-size: int, compression-rate: number}, "
+          "compressed-size: int, compression-rate: number, "
+          "*encoder: str}, "
           "*cpu-throttle-percentage: int, *error-desc: str}" },
         { "query-migrate-capabilities",
           "[{capability: " CAPABILITY_NAMES ", state: bool}]" },

@@ -483,7 +483,8 @@ static void test_query_migrate_none(Fixture *f, gconstpointer data)
 
 #define COMPRESSION_JSON                                                       \
     "\"compression\": {\"pages\": 151, \"busy\": 0, \"busy-rate\": 0.0, "      \
-    "\"compressed-size\": 250880, \"compression-rate\": 2.37}"
+    "\"compressed-size\": 250880, \"compression-rate\": 2.37, "                \
+    "\"encoder\": \"ISA-L\"}"
 
 static void test_query_migrate_active(Fixture *f, gconstpointer data)
 {

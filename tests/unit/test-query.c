@@ -5,6 +5,7 @@
  */
 #include <stdatomic.h>
 
+#include "migration/codec.h"
 #include "migration/internal.h"
 #include "tests/lib/expect-error.h"
 #include "tests/lib/fake-clock.h"
@@ -85,6 +86,7 @@ static void test_fresh(void)
             .state = MIG_STATE_NONE,
             .compress = compress,
             .expected_downtime_ms = 300, /* the default downtime-limit */
+            .compression.encoder = codec_zlib.encoder_name(1),
         };
         MigInfo info;
         World world;
