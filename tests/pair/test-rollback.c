@@ -414,7 +414,7 @@ static const Rubbish rubbish[] = {
     { "http", BYTES("GET / HTTP/1.0\r\n\r\n"), "not a migration stream" },
     { "version", BYTES("QEVM\0\0\0\2"), "stream version 2" },
     { "cut", BYTES("QEVM\0\0\0\3\7\0\0"), "the channel ended at byte 11" },
-    { "machine", BYTES("QEVM\0\0\0\3\7\0\0\0\4q35!"),
+    { "machine", BYTES("QEVM\0\0\0\3\7\0\0\0\4q35!\1"),
       "Machine type received is 'q35!' and local is 'fake-1.0'" },
     { "section", BYTES(PREAMBLE "\x55"), "unknown section type 0x55" },
     { "eof", BYTES(PREAMBLE "\0"), "before RAM has begun" },
