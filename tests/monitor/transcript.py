@@ -168,13 +168,14 @@ class HmpSession:
             text = re.sub(r"(?m)^\d+\.\d+\.\d+.*", "N.N.N", text)
         if command == "info migrate":
             text = re.sub(r"(?<= )\d+(\.\d+)?", "N", text)
+            text = re.sub(r"(?<=encoder: ).*", "N", text)
         return text.splitlines()
 
 
 def normalised(value):
     """Counters, times and versions become N, whatever they are nested in."""
     if isinstance(value, dict):
-        return {k: "N" if k == "package" else normalised(v)
+        return {k: "N" if k in ("package", "encoder") else normalised(v)
                 for k, v in value.items()}
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return "N" if is_number else value
