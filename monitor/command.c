@@ -110,6 +110,7 @@ static const Command commands[] = {
         .qmp = "migrate-continue",
         .hmp = "migrate_continue",
         .args = { { "state", KIND_ENUM, .value = migration_status_name } },
+        .next = HMP_RESUME,
         .help = "Continue migration from the given paused state",
         .run = cmd_migrate_continue,
     },

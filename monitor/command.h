@@ -30,6 +30,8 @@ typedef struct MonMachine {
 typedef enum {
     HMP_PROMPT,
     HMP_WAIT,   /* for the end of the migration, unless "detach" was given */
+    HMP_RESUME, /* the same, if it was waited for until it had to be continued
+                 */
     HMP_SILENT, /* no prompt: the process is about to end */
 } HmpNext;
 

@@ -3,9 +3,14 @@
  * HMP sessions.
  *
  * A session collects a line, runs it, and prints a prompt.  After "migrate"
- * without -d it reads no more input until the migration has ended or waits to
- * be continued, and meanwhile rewrites one line of progress; the process and
- * other sessions go on.
+ * without -d it watches: it reads no more input until the migration has ended,
+ * and meanwhile rewrites one line of progress; the process and other sessions
+ * go on.
+ *
+ * A migration that waits to be continued (pre-switchover) must be so by this
+ * session if there is no other: then there is a prompt, and the migration is
+ * held.  The session watches again when it goes on, by a command here or
+ * elsewhere, but not when its user has turned to something else.
  *
  * On a terminal lines are edited, if that was built in.  Nothing is ever shown
  * while somebody edits, and while nobody does the terminal does not echo, so
@@ -27,7 +32,9 @@ typedef struct HmpSession {
     LineEditor *editor; /* NULL where lines are not edited */
     GString *line;
     bool too_long;  /* drop the rest of this line */
-    GSource *timer; /* while waiting for a migration */
+    GSource *timer; /* while it watches, or the migration is held */
+    bool watching;  /* no input is read */
+    bool held;      /* the migration, when last looked at */
     int shown;      /* length of the progress line on the screen */
 } HmpSession;
 
@@ -121,67 +128,160 @@ static void show_end(HmpSession *hmp, const MigInfo *info)
     hmp->shown = 0;
 }
 
-/* Is there anything to wait for?  Not where the user has to continue it. */
-static bool is_under_way(MigState state)
+typedef enum { MOVES, HELD, ENDED } Outlook;
+
+static Outlook outlook_of(MigState state)
 {
-    return !mig_state_is_final(state) && state != MIG_STATE_PRE_SWITCHOVER;
+    return mig_state_is_final(state)           ? ENDED
+           : state == MIG_STATE_PRE_SWITCHOVER ? HELD
+                                               : MOVES;
 }
 
-/* Show how the migration gets on; false when it does not. */
-static bool watch(HmpSession *hmp)
+static Outlook look(const HmpSession *hmp)
 {
     const MonMachine *machine = hmp->machine;
     MigInfo info = { 0 };
-    bool goes_on;
+    Outlook outlook = ENDED;
+
+    if (machine->host->migrate_info(machine->opaque, &info)) {
+        outlook = outlook_of(info.state);
+        mig_info_clear(&info);
+    }
+    return outlook;
+}
+
+/* Show how the migration gets on, or that it does not. */
+static Outlook show(HmpSession *hmp)
+{
+    const MonMachine *machine = hmp->machine;
+    MigInfo info = { 0 };
+    Outlook outlook;
 
     if (!machine->host->migrate_info(machine->opaque, &info)) {
-        return false;
+        return ENDED;
     }
-    goes_on = is_under_way(info.state);
+    outlook = outlook_of(info.state);
     /* Not for a client that has not even taken the last one. */
     if (info.state == MIG_STATE_COMPLETED ||
-        (goes_on && !session_is_behind(hmp->session))) {
+        (outlook == MOVES && !session_is_behind(hmp->session))) {
         show_progress(hmp, &info);
     }
-    if (!goes_on) {
+    if (outlook != MOVES) {
         show_end(hmp, &info);
     }
     mig_info_clear(&info);
-    return goes_on;
+    return outlook;
 }
 
-static void stop_timer(HmpSession *hmp)
+static void forget_migration(HmpSession *hmp)
 {
     if (hmp->timer) {
         g_source_destroy(hmp->timer);
         g_source_unref(hmp->timer);
         hmp->timer = NULL;
     }
+    hmp->held = false;
+}
+
+static void begin_watching(HmpSession *hmp)
+{
+    hmp->watching = true;
+    session_pause(hmp->session);
+}
+
+static void end_watching(HmpSession *hmp)
+{
+    hmp->watching = false;
+    prompt(hmp);
+    session_resume(hmp->session); /* may run the next line */
+}
+
+static bool is_typing(const HmpSession *hmp)
+{
+    return hmp->line->len > 0 || hmp->too_long ||
+           (hmp->editor && !line_editor_is_empty(hmp->editor));
+}
+
+/* Watch in place of the prompt, which is overwritten. */
+static void take_prompt_back(HmpSession *hmp)
+{
+    if (hmp->editor) {
+        line_editor_leave(hmp->editor);
+    }
+    hmp->shown = (int)strlen(HMP_PROMPT_TEXT);
+    begin_watching(hmp);
+}
+
+/* It goes on, one way or the other: watch, but interrupt nobody. */
+static bool leave_hold(HmpSession *hmp)
+{
+    if (look(hmp) == HELD || (!hmp->watching && is_typing(hmp))) {
+        return false;
+    }
+    if (!hmp->watching) {
+        take_prompt_back(hmp);
+    }
+    hmp->held = false;
+    return true;
 }
 
 static gboolean on_timer(gpointer opaque)
 {
     HmpSession *hmp = opaque;
 
-    if (watch(hmp)) {
+    if (hmp->held && !leave_hold(hmp)) {
         return G_SOURCE_CONTINUE;
     }
-    stop_timer(hmp);
-    prompt(hmp);
-    session_resume(hmp->session);
-    return G_SOURCE_REMOVE;
+    switch (show(hmp)) {
+    case MOVES:
+        break;
+    case HELD:
+        hmp->held = true;
+        end_watching(hmp);
+        break;
+    case ENDED:
+        forget_migration(hmp);
+        end_watching(hmp);
+        break;
+    }
+    return G_SOURCE_CONTINUE; /* whether it is still attached or not */
 }
 
 static void wait_for_migration(HmpSession *hmp)
 {
-    if (!watch(hmp)) {
+    Outlook outlook = show(hmp);
+
+    if (outlook == MOVES) {
+        begin_watching(hmp);
+    } else {
         prompt(hmp);
+    }
+    if (outlook != ENDED) {
+        hmp->held = outlook == HELD;
+        hmp->timer = g_timeout_source_new(PROGRESS_INTERVAL_MS);
+        g_source_set_callback(hmp->timer, on_timer, hmp, NULL);
+        g_source_attach(hmp->timer, session_context(hmp->session));
+    }
+}
+
+/* What comes after a line that was run. */
+static void go_on(HmpSession *hmp, HmpNext next)
+{
+    if (next == HMP_RESUME && hmp->held) {
+        begin_watching(hmp); /* when the timer finds that it goes on */
         return;
     }
-    session_pause(hmp->session);
-    hmp->timer = g_timeout_source_new(PROGRESS_INTERVAL_MS);
-    g_source_set_callback(hmp->timer, on_timer, hmp, NULL);
-    g_source_attach(hmp->timer, session_context(hmp->session));
+    forget_migration(hmp);
+    if (next == HMP_WAIT) {
+        wait_for_migration(hmp);
+    } else if (next != HMP_SILENT) {
+        prompt(hmp);
+    }
+}
+
+static bool is_blank(const char *line)
+{
+    return line[strspn(line, " \t")] == '\0';
 }
 
 static void run_line(HmpSession *hmp)
@@ -189,6 +289,11 @@ static void run_line(HmpSession *hmp)
     g_autoptr(GString) out = g_string_new(NULL);
     HmpNext next = HMP_PROMPT;
 
+    if (!hmp->too_long && is_blank(hmp->line->str)) {
+        g_string_truncate(hmp->line, 0);
+        prompt(hmp);
+        return;
+    }
     if (hmp->too_long) {
         g_string_printf(out, "Error: a line has %d characters at most\r\n",
                         LINE_LENGTH_MAX);
@@ -198,11 +303,7 @@ static void run_line(HmpSession *hmp)
     session_write(hmp->session, out->str, out->len);
     g_string_truncate(hmp->line, 0);
     hmp->too_long = false;
-    if (next == HMP_WAIT) {
-        wait_for_migration(hmp);
-    } else if (next == HMP_PROMPT) {
-        prompt(hmp);
-    }
+    go_on(hmp, next);
 }
 
 static void add_byte(HmpSession *hmp, char c)
@@ -276,11 +377,26 @@ static void *hmp_open(Session *session, const MonMachine *machine)
     return hmp;
 }
 
+/* Somebody at a terminal does not want to watch any more. */
+static bool hmp_interrupt(void *front)
+{
+    HmpSession *hmp = front;
+
+    if (hmp->screen < 0 || !hmp->watching) {
+        return false;
+    }
+    forget_migration(hmp);
+    hmp->shown = 0;
+    write_text(hmp, "\r\ncontinuing detached\r\n");
+    end_watching(hmp);
+    return true;
+}
+
 static void hmp_close(void *front)
 {
     HmpSession *hmp = front;
 
-    stop_timer(hmp);
+    forget_migration(hmp);
     line_editor_free(hmp->editor);
     g_string_free(hmp->line, TRUE);
     g_free(hmp);
@@ -289,5 +405,6 @@ static void hmp_close(void *front)
 const SessionFront hmp_front = {
     .open = hmp_open,
     .byte = hmp_byte,
+    .interrupt = hmp_interrupt,
     .close = hmp_close,
 };

@@ -20,7 +20,6 @@
 
 #include <glib.h>
 #include <histedit.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -204,6 +203,18 @@ void line_editor_begin(LineEditor *editor)
     el_wset(editor->el, EL_UNBUFFERED, 1); /* an empty line, and the prompt */
     editor->editing = true;
     fflush(editor->screen);
+}
+
+bool line_editor_is_empty(const LineEditor *editor)
+{
+    const LineInfoW *line = el_wline(editor->el);
+
+    return line->lastchar == line->buffer;
+}
+
+void line_editor_leave(LineEditor *editor)
+{
+    editor->editing = false;
 }
 
 static char *finish_line(LineEditor *editor, const wchar_t *line, int count)

@@ -8,6 +8,7 @@
 #ifndef FERRY_MONITOR_LINE_EDITOR_H
 #define FERRY_MONITOR_LINE_EDITOR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef struct LineEditor LineEditor;
@@ -27,6 +28,12 @@ LineEditor *line_editor_new(int in, int out, LineEditorWrite *write,
 /* Show the prompt and begin a line. */
 void line_editor_begin(LineEditor *editor);
 
+/* Has nothing been typed yet? */
+bool line_editor_is_empty(const LineEditor *editor);
+
+/* Give up the line. */
+void line_editor_leave(LineEditor *editor);
+
 /* A byte from the terminal: the line, when that finishes it, to be freed, else
  * NULL.  Between lines bytes are dropped, and nothing is echoed. */
 char *line_editor_byte(LineEditor *editor, char c);
@@ -43,6 +50,15 @@ static inline LineEditor *line_editor_new(int in, int out,
 }
 
 static inline void line_editor_begin(LineEditor *editor)
+{
+}
+
+static inline bool line_editor_is_empty(const LineEditor *editor)
+{
+    return true;
+}
+
+static inline void line_editor_leave(LineEditor *editor)
 {
 }
 

@@ -101,6 +101,16 @@ void mon_emit_migration(Monitor *mon, const MigEvent *event)
     g_assert_not_reached();
 }
 
+bool mon_interrupt(Monitor *mon)
+{
+    bool any = false;
+
+    for (unsigned i = 0; i < mon->sessions->len; i++) {
+        any |= session_interrupt(g_ptr_array_index(mon->sessions, i));
+    }
+    return any;
+}
+
 void mon_free(Monitor *mon)
 {
     if (!mon) {

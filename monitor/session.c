@@ -277,6 +277,12 @@ void session_event(Session *session, const char *line)
     }
 }
 
+bool session_interrupt(Session *session)
+{
+    return session->front->interrupt &&
+           session->front->interrupt(session->front_state);
+}
+
 bool session_get_terminal(Session *session, int *in, int *out)
 {
     GInputStream *from = g_io_stream_get_input_stream(session->stream);

@@ -26,6 +26,7 @@ typedef struct SessionFront {
     void *(*open)(Session *session, const MonMachine *machine);
     void (*byte)(void *front, char c);
     void (*event)(void *front, const char *line); /* optional */
+    bool (*interrupt)(void *front);               /* optional */
     void (*close)(void *front);
 } SessionFront;
 
@@ -48,6 +49,9 @@ void session_resume(Session *session);
 
 /* Pass a line to the front end if it takes events. */
 void session_event(Session *session, const char *line);
+
+/* Leave off what lets the session wait; false where nothing does. */
+bool session_interrupt(Session *session);
 
 /* The descriptors of the stream, where it is a terminal both ways. */
 bool session_get_terminal(Session *session, int *in, int *out);

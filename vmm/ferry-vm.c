@@ -94,9 +94,20 @@ static gboolean on_signal(void *opaque)
     return G_SOURCE_CONTINUE;
 }
 
+/* At a terminal Ctrl-C ends what somebody waits for, if anything. */
+static gboolean on_interrupt(void *opaque)
+{
+    Machine *machine = opaque;
+
+    if (machine->monitor && mon_interrupt(machine->monitor)) {
+        return G_SOURCE_CONTINUE;
+    }
+    return on_signal(machine);
+}
+
 static bool run_machine(Machine *machine, GError **errp)
 {
-    unsigned interrupted = g_unix_signal_add(SIGINT, on_signal, machine);
+    unsigned interrupted = g_unix_signal_add(SIGINT, on_interrupt, machine);
     unsigned terminated = g_unix_signal_add(SIGTERM, on_signal, machine);
     Monitors monitors = { .monitor = NULL };
     bool ok = open_monitors(&monitors, machine, errp) &&

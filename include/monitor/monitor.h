@@ -93,6 +93,10 @@ void mon_emit_shutdown(Monitor *mon, MonShutdown why);
  * with its number.  Nothing is sent while the capability events is off. */
 void mon_emit_migration(Monitor *mon, const MigEvent *event);
 
+/* Somebody pressed Ctrl-C (SIGINT): let sessions on terminals that wait for a
+ * migration go on without.  False when there are none. */
+bool mon_interrupt(Monitor *mon);
+
 /* End all sessions, as far as possible after what was written is out.  Not
  * from within a call of the MonHost interface, such as quit().  NULL
  * is fine. */

@@ -20,6 +20,7 @@ import tap  # noqa: E402
 PROMPT = r"\(ferry\) "
 UP, DOWN, LEFT, RIGHT = "\x1b[A", "\x1b[B", "\x1b[D", "\x1b[C"
 BACKSPACE, TAB, HOME, KILL = "\x7f", "\t", "\x01", "\x15"
+INTERRUPT = "\x03"
 
 
 def has_libedit():
@@ -48,9 +49,15 @@ class Terminal:
         return self
 
     def __exit__(self, *exc):
-        os.kill(self.pid, 15)
+        if self.pid:
+            os.kill(self.pid, 15)
+            self.end()
         os.close(self.fd)
-        os.waitpid(self.pid, 0)
+
+    def end(self):
+        """Wait for its end; its exit status."""
+        pid, self.pid = self.pid, 0
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
     def type(self, keys):
         self.shown = ""
@@ -186,6 +193,28 @@ class LiveLine(unittest.TestCase):
             self.assertEqual(progress, sorted(progress, key=int))
             live = shown[shown.index("%"):shown.rindex("%")]
             self.assertNotIn("\n", live)
+
+    def test_interrupt(self):
+        """Ctrl-C ends the watching, not the machine; at the prompt it does."""
+        with Terminal() as terminal:
+            terminal.run("migrate_set_parameter max-bandwidth 1K")
+            terminal.type('migrate "exec:cat >/dev/null"\r')
+            terminal.wait(r"\r\d+%")
+            terminal.type(INTERRUPT)
+            terminal.wait(r"continuing detached\s+" + PROMPT)
+            self.assertIn("status: active", terminal.run("info migrate"))
+            terminal.type(INTERRUPT)
+            self.assertEqual(terminal.end(), 0)
+
+    def test_it_goes_on(self):
+        """migrate_continue here goes on with the line, to the end."""
+        with Terminal() as terminal:
+            terminal.run("migrate_set_capability pause-before-switchover on")
+            shown = terminal.run('migrate "exec:cat >/dev/null"')
+            self.assertIn("Migration status: pre-switchover", shown)
+            shown = terminal.run("migrate_continue pre-switchover")
+            self.assertRegex(shown, r"\r100%, .*\r\n"
+                                    r"Migration status: completed")
 
     def test_failure_is_told(self):
         with Terminal() as terminal:

@@ -331,6 +331,19 @@ class Blocking(program_kit.ProgramTest):
                          "VM status: paused (postmigrate)\n")
         self.check_moved(src, dst)
 
+    def test_continued_by_another(self):
+        """Its line goes on when another session lets the migration go on."""
+        uri = self.unix_uri()
+        src, dst = self.source(), self.destination(uri, "-S")
+        src.set_capability("pause-before-switchover")
+        self.assertTrue(src.hmp(f"migrate {uri}").endswith(
+            "\nMigration status: pre-switchover\n"))
+        src.qmp("migrate-continue", state="pre-switchover")
+        self.assertRegex(src.monitor.receive(),
+                         r"\r100%, .* pass \d+ *\n"
+                         r"Migration status: completed\n\Z")
+        self.check_moved(src, dst)
+
     def test_cancelled_by_another(self):
         uri = self.unix_uri()
         src, dst = self.source(), self.destination(uri)

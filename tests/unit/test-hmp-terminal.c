@@ -230,6 +230,42 @@ static void test_no_dialogues(Terminal *f, gconstpointer data)
     expect_calls(f, "incoming a; incoming a; ");
 }
 
+/* The live line comes back in place of an empty prompt, but not while somebody
+ * edits. */
+static void test_held(Terminal *f, gconstpointer data)
+{
+    fake_machine_set_info(f->machine, MIG_STATE_PRE_SWITCHOVER);
+    type(f, "migrate tcp:a:1\r");
+    skip_to(f, "pre-switchover\r\r\n" PROMPT);
+    f->machine->info.state = MIG_STATE_ACTIVE;
+    skip_to(f, "\r100%, ");
+    f->machine->info.state = MIG_STATE_PRE_SWITCHOVER;
+    skip_to(f, "pre-switchover\r\r\n" PROMPT);
+    type(f, "x");
+    skip_to(f, "x");
+    f->machine->info.state = MIG_STATE_CANCELLED;
+    type(f, "\177");
+    skip_to(f, "cancelled\r\r\n" PROMPT);
+    run(f, "migrate_incoming b\r");
+    expect_calls(f, "migrate tcp:a:1; incoming b; ");
+}
+
+/* Ctrl-C, which the process gets as a signal. */
+static void test_interrupt(Terminal *f, gconstpointer data)
+{
+    Monitor *monitor = f->machine->monitor;
+
+    g_assert_false(mon_interrupt(monitor)); /* at the prompt */
+    fake_machine_set_info(f->machine, MIG_STATE_ACTIVE);
+    type(f, "migrate tcp:a:1\r");
+    skip_to(f, "\r100%");
+    g_assert_true(mon_interrupt(monitor));
+    skip_to(f, "\r\ncontinuing detached\r\r\n" PROMPT);
+    g_assert_false(mon_interrupt(monitor));
+    run(f, "migrate_incoming b\r");
+    expect_calls(f, "migrate tcp:a:1; incoming b; ");
+}
+
 static void test_live_line(Terminal *f, gconstpointer data)
 {
     g_autofree char *line = NULL, *end = NULL;
@@ -330,6 +366,8 @@ int main(int argc, char **argv)
     add("/hmp-terminal/half-a-key", test_half_a_key);
     add("/hmp-terminal/no-dialogues", test_no_dialogues);
     add("/hmp-terminal/live-line", test_live_line);
+    add("/hmp-terminal/held", test_held);
+    add("/hmp-terminal/interrupt", test_interrupt);
     add("/hmp-terminal/modes/after-quit", test_modes_after_quit);
     add("/hmp-terminal/modes/after-signal", test_modes_after_signal);
     add("/hmp-terminal/modes/while-waiting", test_modes_while_waiting);

@@ -566,8 +566,9 @@ static void test_progress_is_rewritten(Fixture *f, gconstpointer data)
         g_str_has_suffix(end, "\r\nMigration status: completed\r\n" PROMPT));
 }
 
-/* Who has no other monitor could not continue it. */
-static void test_migrate_pauses(Fixture *f, gconstpointer data)
+/* Until it waits to be continued, and there is a prompt: who has no other
+ * monitor could not continue it otherwise. */
+static void migrate_until_held(Fixture *f)
 {
     fake_machine_set_info(f->machine, MIG_STATE_ACTIVE);
     f->machine->info.compress = false;
@@ -577,7 +578,74 @@ static void test_migrate_pauses(Fixture *f, gconstpointer data)
     f->machine->info.state = MIG_STATE_PRE_SWITCHOVER;
     g_free(client_take(f->client,
                        "\r\nMigration status: pre-switchover\r\n" PROMPT));
+}
+
+/* It goes on for who waited for it, whoever let it go on. */
+static void test_migrate_held(Fixture *f, gconstpointer data)
+{
+    g_autofree char *end = NULL;
+
+    migrate_until_held(f);
+    f->machine->info.state = MIG_STATE_DEVICE;
+    g_free(client_take(f->client, "\r100%, 6.43 mbps, remaining 0 MB, dirty 17 "
+                                  "pages/s, pass 3"));
+    f->machine->info.state = MIG_STATE_COMPLETED;
+    end = client_take(f->client, PROMPT);
+    g_assert_true(
+        g_str_has_suffix(end, "\r\nMigration status: completed\r\n" PROMPT));
+    expect(f, "info name", "bob\n");
+}
+
+/* By a command of one's own, too, whose answer is the end. */
+static void test_migrate_held_continued(Fixture *f, gconstpointer data)
+{
+    Client *other = client_new_hmp(f->machine);
+    g_autofree char *name = NULL, *end = NULL;
+
+    migrate_until_held(f);
+    expect(f, " ", "");
+    client_send(f->client, "migrate_continue pre-switchover\ninfo name\n");
+    name = client_ask(other, "info name");
+    g_assert_cmpstr(f->client->got->str, ==, ""); /* not yet */
+    f->machine->info.state = MIG_STATE_COMPLETED;
+    end = client_take(f->client, PROMPT);
+    g_assert_true(g_str_has_prefix(end, "\r100%, "));
+    g_assert_true(
+        g_str_has_suffix(end, "\r\nMigration status: completed\r\n" PROMPT));
+    g_free(client_take(f->client, "bob\r\n" PROMPT));
+    fixture_expect_calls(f, "migrate tcp:a:1; continue pre-switchover; ");
+    client_free(other);
+}
+
+static void test_migrate_held_cancelled(Fixture *f, gconstpointer data)
+{
+    migrate_until_held(f);
+    f->machine->info.state = MIG_STATE_CANCELLED;
+    g_free(
+        client_take(f->client, "\r\nMigration status: cancelled\r\n" PROMPT));
+}
+
+/* One who is typing is not interrupted, nor one who does something else. */
+static void test_migrate_held_and_left(Fixture *f, gconstpointer data)
+{
+    Client *other = client_new_hmp(f->machine);
+    g_autofree char *progress = NULL;
+
+    migrate_until_held(f);
+    client_send(f->client, "info na");
+    f->machine->info.state = MIG_STATE_ACTIVE;
+    client_send(other, "migrate tcp:b:1\n");
+    for (int i = 0; i < 3; i++) { /* while as much time goes by */
+        g_free(client_take(other, "pass 3"));
+    }
+    g_assert_cmpstr(f->client->got->str, ==, "");
+    expect(f, "me", "bob\n");
+    for (int i = 0; i < 3; i++) {
+        g_free(client_take(other, "pass 3"));
+    }
+    g_assert_cmpstr(f->client->got->str, ==, "");
     expect(f, "migrate_continue pre-switchover", "");
+    client_free(other);
 }
 
 /* No waiting where there is nothing to wait for. */
@@ -659,7 +727,10 @@ int main(int argc, char **argv)
     add("/hmp/info-migrate/cancelled", test_info_cancelled);
     add("/hmp/migrate/waits", test_migrate_waits);
     add("/hmp/migrate/progress", test_progress_is_rewritten);
-    add("/hmp/migrate/pauses", test_migrate_pauses);
+    add("/hmp/migrate/held", test_migrate_held);
+    add("/hmp/migrate/held/continued", test_migrate_held_continued);
+    add("/hmp/migrate/held/cancelled", test_migrate_held_cancelled);
+    add("/hmp/migrate/held/left", test_migrate_held_and_left);
     add("/hmp/migrate/fails-at-once", test_migrate_fails_at_once);
     add("/hmp/migrate/client-dies", test_client_dies_while_waiting);
     add("/hmp/migrate/end-while-waiting", test_end_while_waiting);
