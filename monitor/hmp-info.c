@@ -36,15 +36,10 @@ void print_name(const MonMachine *machine, JsonNode *result, GString *out)
     }
 }
 
+/* People want to know Ferry's. */
 void print_version(const MonMachine *machine, JsonNode *result, GString *out)
 {
-    JsonObject *triple =
-        json_object_get_object_member(json_node_get_object(result), "qemu");
-
-    g_string_append_printf(out, "%d.%d.%d\n",
-                           (int)json_object_get_int_member(triple, "major"),
-                           (int)json_object_get_int_member(triple, "minor"),
-                           (int)json_object_get_int_member(triple, "micro"));
+    g_string_append_printf(out, "%s\n", mig_version());
 }
 
 void print_migrate_capabilities(const MonMachine *machine, JsonNode *result,

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A QMP client that was written for QEMU drives a migration: go-qemu.
+"""QMP clients that were written for QEMU drive a migration: go-qemu, govmm.
 
-    test-foreign-client.py BUILD drive-migration.go
+    test-foreign-client.py BUILD drive-migration.go drive-govmm.go
 """
 import json
 import os
@@ -17,15 +17,17 @@ import ferry_vm  # noqa: E402
 import tap  # noqa: E402
 
 GOPATH = "/usr/share/gocode"  # where Debian's Go packages are
-CLIENT = os.path.join(GOPATH, "src/github.com/digitalocean/go-qemu/qmp")
+GO_QEMU = "github.com/digitalocean/go-qemu/qmp"
+GOVMM = "github.com/kata-containers/govmm/qemu"
 COMPILERS = ["go", "go-12"]   # golang-go, gccgo-12
 
 
-def build_client(source, folder):
+def build_client(package, source, folder):
     compiler = next(filter(shutil.which, COMPILERS), None)
-    if not compiler or not os.path.isdir(CLIENT):
-        raise unittest.SkipTest("no Go compiler (gccgo-12), or no "
-                                "golang-github-digitalocean-go-qemu-dev")
+    if not compiler or not os.path.isdir(os.path.join(GOPATH, "src",
+                                                      package)):
+        raise unittest.SkipTest(f"no Go compiler (gccgo-12), or no {package}"
+                                " (golang-github-*-dev)")
     program = os.path.join(folder, "drive-migration")
     subprocess.run(
         [compiler, "build", "-o", program, source], check=True,
@@ -35,12 +37,19 @@ def build_client(source, folder):
 
 
 class ForeignClient(unittest.TestCase):
-    def test_migration_with_compress(self):
+    def test_go_qemu(self):
+        self.drive_by(GO_QEMU, SOURCES[0])
+
+    def test_govmm(self):
+        self.drive_by(GOVMM, SOURCES[1])
+
+    def drive_by(self, package, source):
         with tempfile.TemporaryDirectory(prefix="ferry-") as folder:
-            client = build_client(SOURCE, folder)
+            client = build_client(package, source, folder)
             self.migrate(client, f"unix:{folder}/migration")
 
     def migrate(self, client, uri):
+        """A whole migration, with compress."""
         guest = os.path.join(BUILD, "tests", "guest", "ab.elf")
         with ferry_vm.Machine(BUILD, "-kernel", guest, "-append",
                               "ws=8") as source, \
@@ -52,7 +61,7 @@ class ForeignClient(unittest.TestCase):
                 timeout=ferry_vm.TIMEOUT)
             info = json.loads(ended.stdout)["return"]
             self.assertEqual(info["status"], "completed", info)
-            self.assertGreater(info["compression"]["pages"], 0)
+            self.assertGreater(source.migration()["compression"]["pages"], 0)
             self.assertEqual(info["ram"]["remaining"], 0)
             destination.wait_migration("completed")
             self.assertEqual(source.status(), "postmigrate")
@@ -61,6 +70,6 @@ class ForeignClient(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    BUILD, SOURCE = sys.argv[1:3]
-    del sys.argv[1:3]
+    BUILD, *SOURCES = sys.argv[1:4]
+    del sys.argv[1:4]
     tap.main()
