@@ -32,8 +32,9 @@ def run(*args, cwd=None):
     except (OSError, subprocess.TimeoutExpired) as err:
         raise Unavailable(str(err)) from None
     if done.returncode:
-        lines = (done.stderr or done.stdout).strip().splitlines() or ["?"]
-        raise Unavailable(f"{args[0]}: {lines[-1]}")
+        lines = (done.stderr or done.stdout).splitlines() or ["failed"]
+        errors = [line for line in lines if line.startswith("E:")]
+        raise Unavailable(f"{args[0]}: {(errors or lines)[0]}")
     return done.stdout
 
 
@@ -70,7 +71,7 @@ class Apt:
         }
         self.options = [arg for key, value in options.items()
                         for arg in ("-o", f"{key}={value}")]
-        self.apt_get("update")
+        self.apt_get("update", "--error-on=any")
 
     def sources(self):
         """Lines for the system's mirrors, and for the backports of one."""

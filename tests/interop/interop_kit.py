@@ -4,8 +4,10 @@
 Where they cannot be had, a test says why and is skipped.
 """
 import functools
+import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -17,12 +19,13 @@ import debian  # noqa: E402
 import newest_qemu  # noqa: E402
 import qemu_vm  # noqa: E402
 import read_stream  # noqa: E402
-from ferry_vm import differing_pages  # noqa: E402
+from ferry_vm import TIMEOUT, differing_pages  # noqa: E402
 from linux_guest import LinuxGuest  # noqa: E402
 from qemu_vm import QemuVm  # noqa: E402
 
 BUILD = os.environ.get("FERRY_BUILD", os.path.join(ROOT, "build"))
 CACHE = os.path.join(BUILD, "interop")
+SEND_GUEST = os.path.join(BUILD, "tests", "interop", "send-guest")
 INSTALLED = "qemu-system-x86_64"
 COMPRESSES = (7, 2)  # the version of QEMU whose compress we are held to
 
@@ -51,6 +54,25 @@ def unpacked_qemu():
     return attempt(newest_qemu.newest_qemu, CACHE)
 
 
+def need(found, what):
+    value, why = found
+    if not value:
+        raise unittest.SkipTest(f"no {what}: {why}")
+    return value
+
+
+def need_guest():
+    return need(linux_guest(), "Linux guest")
+
+
+def need_qemu():
+    return need((installed_qemu(), "not installed"), "QEMU 7.2")
+
+
+def need_newest_qemu():
+    return need(unpacked_qemu(), "QEMU of the backports")
+
+
 class InteropTest(unittest.TestCase):
     """A test with a folder of its own, and what it needs from outside."""
 
@@ -61,25 +83,14 @@ class InteropTest(unittest.TestCase):
     def path(self, name):
         return os.path.join(self.folder, name)
 
-    def need(self, found, what):
-        value, why = found
-        if not value:
-            self.skipTest(f"no {what}: {why}")
-        return value
-
-    def need_guest(self):
-        return self.need(linux_guest(), "Linux guest")
-
-    def need_qemu(self):
-        return self.need((installed_qemu(), "not installed"), "QEMU 7.2")
-
-    def need_newest_qemu(self):
-        return self.need(unpacked_qemu(), "QEMU of the backports")
-
     def run_qemu(self, *args, **kwargs):
         vm = QemuVm(*args, **kwargs)
         self.addCleanup(vm.close)
         return vm
+
+    def assert_completed(self, vm):
+        info = vm.wait_migration("completed", "failed")
+        self.assertEqual(info["status"], "completed")
 
     def assert_same_ram(self, one, other):
         """Two files with RAM are equal, byte for byte."""
@@ -90,3 +101,23 @@ class InteropTest(unittest.TestCase):
         ticks = qemu_vm.ticks(text)
         self.assertTrue(ticks)
         self.assertEqual(ticks, list(range(ticks[0], ticks[-1] + 1)))
+
+
+class SendTest(InteropTest):
+    """A test that sends a guest from self.laid_out with send-guest."""
+
+    laid_out = None  # a folder, as saved_guest.lay_out() makes them
+
+    def receive(self, vm, **parameters):
+        """Let a QEMU with -incoming defer wait for a guest; where."""
+        uri = f"unix:{vm.path('incoming')}"
+        vm.receive(uri, **parameters)
+        return uri
+
+    def send(self, uri, *options, **environment):
+        """Run send-guest; its report."""
+        done = subprocess.run(
+            [SEND_GUEST, self.laid_out, uri, *options], capture_output=True,
+            text=True, timeout=TIMEOUT, env={**os.environ, **environment})
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return json.loads(done.stdout)

@@ -9,11 +9,11 @@ class SavedStreams(interop_kit.InteropTest):
     def save(self, qemu, compress):
         """The stream of a guest that wrote to its memory meanwhile, and what
         QEMU itself says is in that memory."""
-        guest = self.need_guest()
-        vm = self.run_qemu(qemu, *guest.options(write=8))
+        guest = interop_kit.need_guest()
+        vm = self.run_qemu(qemu, *guest.options(write=8), compress=compress)
         vm.serial.wait_for(b"round 1")
         stream = self.path("stream")
-        vm.save(stream, compress)
+        vm.save(stream)
         return stream, vm.save_ram()
 
     def check(self, qemu, compress):
@@ -27,13 +27,13 @@ class SavedStreams(interop_kit.InteropTest):
         self.assertLess(len(set(pages)), len(pages), "no page changed")
 
     def test_compress(self):
-        self.check(self.need_qemu(), compress=True)
+        self.check(interop_kit.need_qemu(), compress=True)
 
     def test_plain(self):
-        self.check(self.need_qemu(), compress=False)
+        self.check(interop_kit.need_qemu(), compress=False)
 
     def test_newest_plain(self):
-        self.check(self.need_newest_qemu(), compress=False)
+        self.check(interop_kit.need_newest_qemu(), compress=False)
 
 
 if __name__ == "__main__":

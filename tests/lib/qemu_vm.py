@@ -3,7 +3,7 @@
 
     with QemuVm("qemu-system-x86_64", *guest.options()) as vm:
         vm.wait_tick(10)
-        vm.save(path, compress=True)
+        vm.save(path)
 """
 import re
 import subprocess
@@ -30,20 +30,22 @@ def ticks(text):
 
 
 class QemuVm(ferry_vm.Vm):
-    """QEMU under TCG, without any device but a serial port."""
+    """QEMU under TCG, without any device but a serial port.  compress is
+    QEMU's capability, which it has up to 9.0."""
 
     # Versioned: what "pc" stands for changes from release to release.
     MACHINE = "pc-i440fx-7.2"
 
-    def __init__(self, binary, *args, mem="256M"):
+    def __init__(self, binary, *args, mem="256M", compress=False):
         super().__init__(mem)
         self.start([binary, "-machine", self.MACHINE, "-accel", "tcg",
                     "-nodefaults", "-display", "none", "-no-reboot",
                     *self.common_options(args)])
+        if compress:
+            self.set_capability("compress")
 
     def wait_tick(self, count):
-        """Wait until the guest has counted so far, or, where it has come
-        from elsewhere, until it has counted once more than that here."""
+        """Wait until the guest has said more than count ticks here."""
         self.serial.wait_for(lambda text: len(ticks(text)) > count)
 
     def receive(self, uri, **parameters):
@@ -52,10 +54,8 @@ class QemuVm(ferry_vm.Vm):
             self.set_parameters(**parameters)
         self.qmp("migrate-incoming", uri=uri)
 
-    def save(self, path, compress=False):
+    def save(self, path):
         """Migrate to a file.  The guest is stopped when this returns."""
-        if compress:
-            self.set_capability("compress")
         self.qmp("migrate", uri=f"exec:cat > {path}")
         info = self.wait_migration("completed", "failed")
         if info["status"] == "failed":
