@@ -25,6 +25,7 @@ from qemu_vm import QemuVm  # noqa: E402
 
 BUILD = os.environ.get("FERRY_BUILD", os.path.join(ROOT, "build"))
 CACHE = os.path.join(BUILD, "interop")
+FERRY_INSPECT = os.path.join(BUILD, "tools", "inspect", "ferry-inspect")
 SEND_GUEST = os.path.join(BUILD, "tests", "interop", "send-guest")
 INSTALLED = "qemu-system-x86_64"
 COMPRESSES = (7, 2)  # the version of QEMU whose compress we are held to
