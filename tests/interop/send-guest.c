@@ -342,12 +342,14 @@ static void set_option(MigOptions *options, const char *text)
 
 static void report(const Guest *g, const MigInfo *info)
 {
+    const char *encoder = info->compression.encoder;
+
     printf("{\"passes\": %u, \"compressed\": %" G_GUINT64_FORMAT
            ", \"normal\": %" G_GUINT64_FORMAT
            ", \"duplicate\": %" G_GUINT64_FORMAT
-           ", \"transferred\": %" G_GUINT64_FORMAT "}\n",
+           ", \"transferred\": %" G_GUINT64_FORMAT ", \"encoder\": \"%s\"}\n",
            g->passes, info->compression.pages, info->ram.normal,
-           info->ram.duplicate, info->ram.transferred);
+           info->ram.duplicate, info->ram.transferred, encoder ? encoder : "");
 }
 
 static void send_guest(Guest *g, const char *where, const MigOptions *options)

@@ -2,7 +2,8 @@
 """Whatever Ferry compresses pages with, QEMU's decompressor understands.
 
 A small guest that does not run is saved by QEMU 7.2 and sent into a fresh one
-with every compress-level and every number of threads up to 16 on both sides.
+with every compress-level of every library, and with every number of threads up
+to 16 on both sides.
 """
 import os
 import random
@@ -54,25 +55,48 @@ class Encoders(interop_kit.SendTest):
             shutil.move(vm.save_ram(), cls.ram)
         saved_guest.lay_out(os.path.join(cls.saved, "stream"), cls.laid_out)
 
-    def check(self, level, threads, decompress_threads):
-        with self.subTest(level=level, threads=threads), \
-                QemuVm(self.qemu, "-S", "-incoming", "defer", mem=MEM,
-                       compress=True) as vm:
+    def check(self, level, threads, decompress_threads, **environment):
+        """Send the guest once; who compressed it."""
+        with QemuVm(self.qemu, "-S", "-incoming", "defer", mem=MEM,
+                    compress=True) as vm:
             uri = self.receive(vm, decompress_threads=decompress_threads)
             report = self.send(uri, "compress=on", f"compress-level={level}",
-                               f"compress-threads={threads}")
+                               f"compress-threads={threads}", **environment)
             self.assert_completed(vm)
             self.assert_same_ram(self.ram, vm.save_ram())
             # A page that is only stored grows, and goes as it is.
             self.assertEqual(report["compressed"] > 0, level > 0)
+        return report["encoder"]
 
-    def test_levels(self):
+    def check_levels(self, library, name):
+        """Every level, by that library where it has the level."""
+        used = set()
         for level in LEVELS:
-            self.check(level, threads=4, decompress_threads=2)
+            with self.subTest(level=level):
+                used.add(self.check(level, 4, 2, FERRY_ZLIB=library))
+        self.assertLessEqual(used, {name, "zlib"})
+        if name not in used:
+            self.skipTest(f"built without {name}")
+
+    def test_zlib(self):
+        self.check_levels("zlib", "zlib")
+
+    def test_isal(self):
+        self.check_levels("isal", "ISA-L")
+
+    def test_libdeflate(self):
+        self.check_levels("libdeflate", "libdeflate")
+
+    def test_default(self):
+        """Each level by the library that is best at it."""
+        for level in LEVELS:
+            with self.subTest(level=level):
+                self.assertTrue(self.check(level, 4, 2))
 
     def test_threads(self):
         for threads in THREADS:
-            self.check(1, threads, decompress_threads=17 - threads)
+            with self.subTest(threads=threads):
+                self.check(1, threads, 17 - threads)
 
 
 if __name__ == "__main__":
