@@ -17,8 +17,9 @@
  * Where there is a FILE.before, the block begins with what that has, and a
  * thread plays the guest: it writes the pages that differ, now as they were
  * before and now as they are in FILE, over and over again while the engine
- * reads them.  When pass PLAY_UNTIL begins, or the guest is stopped, it leaves
- * them as they are in FILE.
+ * reads them.  Every look at the dirty log waits until all of them have been
+ * written, so that there is always something left to send.  When pass
+ * PLAY_UNTIL begins, or the guest is stopped, they stay as they are in FILE.
  */
 #include <migration/migration.h>
 
@@ -34,6 +35,7 @@
 typedef struct Memory {
     const char *before; /* NULL: nothing is written */
     const char *after;
+    GArray *differ;  /* of size_t: the pages in which the two do */
     uint64_t *dirty; /* set by the player, taken by collect; atomic */
 } Memory;
 
@@ -50,10 +52,13 @@ typedef struct Guest {
     GArray *memory;   /* of Memory, in the same order */
     GArray *devices;  /* of MigDevice; each has a Device */
     GPtrArray *files; /* of GMappedFile */
+    unsigned passes;  /* the migration's thread only */
+    bool playing;     /* the same: there is a player */
     pthread_t player;
-    bool playing;    /* the thread exists; the migration's thread only */
-    int settle;      /* atomic: the player is to come to an end */
-    unsigned passes; /* the migration's thread only */
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool settle;     /* under lock: the player is to come to an end */
+    unsigned rounds; /* under lock: times that all pages were written */
 } Guest;
 
 static void need(bool ok, const char *what, const GError *err)
@@ -86,6 +91,17 @@ static bool has_file(const Guest *g, const char *name)
     return g_file_test(path, G_FILE_TEST_EXISTS);
 }
 
+static void compare_pages(Memory *memory, uint64_t length)
+{
+    for (size_t page = 0; page < length / MIG_PAGE_SIZE; page++) {
+        size_t at = page * MIG_PAGE_SIZE;
+
+        if (memcmp(memory->before + at, memory->after + at, MIG_PAGE_SIZE)) {
+            g_array_append_val(memory->differ, page);
+        }
+    }
+}
+
 static void add_block(Guest *g, const char *file, const char *name)
 {
     g_autofree char *older = g_strconcat(file, ".before", NULL);
@@ -96,6 +112,7 @@ static void add_block(Guest *g, const char *file, const char *name)
     };
     Memory memory = {
         .after = g_mapped_file_get_contents(after),
+        .differ = g_array_new(false, false, sizeof(size_t)),
         .dirty = g_new0(uint64_t, block.length / MIG_PAGE_SIZE / WORD_BITS + 1),
     };
 
@@ -103,6 +120,7 @@ static void add_block(Guest *g, const char *file, const char *name)
         memory.before = g_mapped_file_get_contents(map_file(g, older));
         host = map_file(g, older);
         need(g_mapped_file_get_length(host) == block.length, older, NULL);
+        compare_pages(&memory, block.length);
     }
     block.host = (uint8_t *)g_mapped_file_get_contents(host);
     g_array_append_val(g->blocks, block);
@@ -174,6 +192,8 @@ static void guest_init(Guest *g, const char *folder)
         add_line(g, *l);
     }
     need(g->machine != NULL, "a machine", NULL);
+    pthread_mutex_init(&g->lock, NULL);
+    pthread_cond_init(&g->changed, NULL);
 }
 
 static void guest_destroy(Guest *g)
@@ -187,6 +207,7 @@ static void guest_destroy(Guest *g)
     }
     for (guint i = 0; i < g->blocks->len; i++) {
         g_free((char *)g_array_index(g->blocks, MigRamBlock, i).name);
+        g_array_free(g_array_index(g->memory, Memory, i).differ, true);
         g_free(g_array_index(g->memory, Memory, i).dirty);
     }
     g_array_free(g->devices, true);
@@ -194,6 +215,8 @@ static void guest_destroy(Guest *g)
     g_array_free(g->memory, true);
     g_ptr_array_free(g->files, true);
     g_free(g->machine);
+    pthread_cond_destroy(&g->changed);
+    pthread_mutex_destroy(&g->lock);
 }
 
 /* The guest at work */
@@ -209,50 +232,74 @@ static void write_page(const Memory *memory, const MigRamBlock *block,
 }
 
 /* Write all pages that differ, as they are before or after. */
-static void write_block(const Memory *memory, const MigRamBlock *block,
-                        bool after)
+static void write_round(Guest *g, bool after)
 {
-    for (size_t page = 0; page < block->length / MIG_PAGE_SIZE; page++) {
-        size_t at = page * MIG_PAGE_SIZE;
+    for (guint i = 0; i < g->memory->len; i++) {
+        const Memory *memory = &g_array_index(g->memory, Memory, i);
 
-        if (memcmp(memory->before + at, memory->after + at, MIG_PAGE_SIZE)) {
-            write_page(memory, block, page,
+        for (guint j = 0; j < memory->differ->len; j++) {
+            write_page(memory, &g_array_index(g->blocks, MigRamBlock, i),
+                       g_array_index(memory->differ, size_t, j),
                        after ? memory->after : memory->before);
         }
     }
 }
 
-static void write_round(Guest *g, bool after)
+/* True when the player is to go on. */
+static bool finish_round(Guest *g)
 {
-    for (guint i = 0; i < g->blocks->len; i++) {
-        const Memory *memory = &g_array_index(g->memory, Memory, i);
+    bool go_on;
 
-        if (memory->before) {
-            write_block(memory, &g_array_index(g->blocks, MigRamBlock, i),
-                        after);
-        }
-    }
+    pthread_mutex_lock(&g->lock);
+    g->rounds++;
+    go_on = !g->settle;
+    pthread_cond_broadcast(&g->changed);
+    pthread_mutex_unlock(&g->lock);
+    return go_on;
 }
 
 static void *play(void *opaque)
 {
     Guest *g = opaque;
+    bool after = false;
 
-    while (!g_atomic_int_get(&g->settle)) {
-        write_round(g, true);
-        write_round(g, false);
-    }
+    do {
+        after = !after;
+        write_round(g, after);
+    } while (finish_round(g));
     write_round(g, true);
     return NULL;
 }
 
+static void settle(Guest *g)
+{
+    pthread_mutex_lock(&g->lock);
+    g->settle = true;
+    pthread_cond_broadcast(&g->changed);
+    pthread_mutex_unlock(&g->lock);
+}
+
 static void stop_playing(Guest *g)
 {
-    g_atomic_int_set(&g->settle, 1);
+    settle(g);
     if (g->playing) {
         pthread_join(g->player, NULL);
         g->playing = false;
     }
+}
+
+/* Wait until the player has written every page since the call. */
+static void wait_round(Guest *g)
+{
+    unsigned begin;
+
+    pthread_mutex_lock(&g->lock);
+    begin = g->rounds;
+    /* The round that is under way had begun before. */
+    while (!g->settle && g->rounds - begin < 2) {
+        pthread_cond_wait(&g->changed, &g->lock);
+    }
+    pthread_mutex_unlock(&g->lock);
 }
 
 /* The host interface */
@@ -277,8 +324,12 @@ static bool guest_dirty_log_start(void *opaque, GError **errp)
 {
     Guest *g = opaque;
 
-    need(pthread_create(&g->player, NULL, play, g) == 0, "a thread", NULL);
-    g->playing = true;
+    for (guint i = 0; i < g->memory->len && !g->playing; i++) {
+        g->playing = g_array_index(g->memory, Memory, i).differ->len > 0;
+    }
+    if (g->playing) {
+        need(!pthread_create(&g->player, NULL, play, g), "a thread", NULL);
+    }
     return true;
 }
 
@@ -290,6 +341,9 @@ static bool guest_dirty_log_collect(void *opaque, size_t block,
         g_array_index(g->blocks, MigRamBlock, block).length / MIG_PAGE_SIZE;
     uint64_t *dirty = g_array_index(g->memory, Memory, block).dirty;
 
+    if (block == 0 && g->playing) {
+        wait_round(g);
+    }
     for (uint64_t i = 0; i * WORD_BITS < pages; i++) {
         bitmap[i] |= __atomic_exchange_n(&dirty[i], 0, __ATOMIC_SEQ_CST);
     }
@@ -319,7 +373,7 @@ static void guest_event(void *opaque, const MigEvent *event)
     if (event->type == MIG_EVENT_PASS) {
         g->passes = event->pass;
         if (event->pass >= PLAY_UNTIL) {
-            g_atomic_int_set(&g->settle, 1);
+            settle(g);
         }
     }
 }
