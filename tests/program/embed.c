@@ -99,10 +99,12 @@ static void toy_init(Toy *toy)
     toy->device = (MigDevice){ "toy", 0, &toy_state, toy };
 }
 
-static void need(bool ok, const char *what, const GError *err)
+/* err, which may be NULL, is looked at after ok was computed. */
+static void need(bool ok, const char *what, GError *const *err)
 {
     if (!ok) {
-        fprintf(stderr, "%s: %s\n", what, err ? err->message : "no");
+        fprintf(stderr, "%s: %s\n", what,
+                err && *err ? (*err)->message : "no");
         exit(EXIT_FAILURE);
     }
 }
@@ -114,11 +116,11 @@ static void send_to(Toy *toy, const char *text, bool compress)
     MigOptions options;
     Migration *m;
 
-    need(uri != NULL, "io_uri_parse", err);
+    need(uri != NULL, "io_uri_parse", &err);
     mig_options_init(&options);
     options.value[MIG_OPT_COMPRESS] = compress;
     m = mig_new(&toy_host, toy, &options);
-    need(mig_send_to(m, uri, &err) && mig_wait(m, &err), "sending", err);
+    need(mig_send_to(m, uri, &err) && mig_wait(m, &err), "sending", &err);
     mig_free(m);
     need(toy->stopped, "stopped", NULL);
 }
@@ -131,11 +133,11 @@ static void receive_from(Toy *toy, const char *text)
     MigOptions options;
     Migration *m;
 
-    need(listener != NULL, "io_listener_new", err);
+    need(listener != NULL, "io_listener_new", &err);
     mig_options_init(&options);
     m = mig_new(&toy_host, toy, &options);
     need(mig_receive_from(m, listener, &err) && mig_wait(m, &err),
-         "receiving", err);
+         "receiving", &err);
     mig_free(m);
     need(toy->started, "started", NULL);
 }
