@@ -61,11 +61,12 @@ typedef struct Guest {
     unsigned rounds; /* under lock: times that all pages were written */
 } Guest;
 
-static void need(bool ok, const char *what, const GError *err)
+/* err, which may be NULL, is looked at after ok was computed. */
+static void need(bool ok, const char *what, GError *const *err)
 {
     if (!ok) {
         fprintf(stderr, "send-guest: %s: %s\n", what,
-                err ? err->message : "no");
+                err && *err ? (*err)->message : "no");
         exit(EXIT_FAILURE);
     }
 }
@@ -79,7 +80,7 @@ static GMappedFile *map_file(Guest *g, const char *name)
     g_autoptr(GError) err = NULL;
     GMappedFile *file = g_mapped_file_new(path, true, &err);
 
-    need(file != NULL, path, err);
+    need(file != NULL, path, &err);
     g_ptr_array_add(g->files, file);
     return file;
 }
@@ -139,7 +140,7 @@ static void add_device(Guest *g, char **word)
     };
     size_t size;
 
-    need(g_file_get_contents(path, &d->data, &size, &err), path, err);
+    need(g_file_get_contents(path, &d->data, &size, &err), path, &err);
     device.data = d->data;
     d->fields[0] = (MigVMStateField){
         .name = "bytes",
@@ -186,7 +187,7 @@ static void guest_init(Guest *g, const char *folder)
         .files =
             g_ptr_array_new_with_free_func((GDestroyNotify)g_mapped_file_unref),
     };
-    need(g_file_get_contents(path, &text, NULL, &err), path, err);
+    need(g_file_get_contents(path, &text, NULL, &err), path, &err);
     line = g_strsplit(text, "\n", -1);
     for (char **l = line; *l; l++) {
         add_line(g, *l);
@@ -391,7 +392,7 @@ static void set_option(MigOptions *options, const char *text)
     }
     need(option && word[1] &&
              mig_options_set_text(options, option, word[1], &err),
-         text, err);
+         text, &err);
 }
 
 static void report(const Guest *g, const MigInfo *info)
@@ -424,9 +425,9 @@ static void send_guest(Guest *g, const char *where, const MigOptions *options)
     Migration *m;
     MigInfo info;
 
-    need(uri != NULL, where, err);
+    need(uri != NULL, where, &err);
     m = mig_new(&host, g, options);
-    need(mig_send_to(m, uri, &err) && mig_wait(m, &err), "sending", err);
+    need(mig_send_to(m, uri, &err) && mig_wait(m, &err), "sending", &err);
     mig_query(m, &info);
     report(g, &info);
     mig_info_clear(&info);
