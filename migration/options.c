@@ -129,6 +129,21 @@ static const MigOption options[MIG_OPT__COUNT] = {
         .def = 99,
         .help = "auto-converge: never take more than this",
     },
+    [MIG_OPT_TLS_CREDS] = {
+        .id = MIG_OPT_TLS_CREDS,
+        .name = "tls-creds",
+        .kind = MIG_KIND_STRING,
+        .max = 1023,
+        .help = "folder with the certificates to encrypt with; '': do not",
+    },
+    [MIG_OPT_TLS_HOSTNAME] = {
+        .id = MIG_OPT_TLS_HOSTNAME,
+        .name = "tls-hostname",
+        .kind = MIG_KIND_STRING,
+        .max = 255,
+        .help = "whom the destination's certificate must be for; '': the "
+                "URI's host",
+    },
     [MIG_OPT_MAX_BANDWIDTH] = {
         .id = MIG_OPT_MAX_BANDWIDTH,
         .name = "max-bandwidth",
@@ -207,6 +222,10 @@ static bool bad_value(const MigOption *option, GError **errp)
     if (is_switch(option)) {
         g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
                     "Parameter '%s' expects 'on' or 'off'", name);
+    } else if (option->kind == MIG_KIND_STRING) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
+                    "Parameter '%s' expects a text of at most %"
+                    G_GUINT64_FORMAT " bytes", name, option->max);
     } else {
         g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
                     "Parameter '%s' expects a value between %" G_GUINT64_FORMAT
@@ -216,14 +235,42 @@ static bool bad_value(const MigOption *option, GError **errp)
     return false;
 }
 
+/* What a string's value stands for, or NULL. */
+static const char *text_of(uint64_t value)
+{
+    if (value == 0) {
+        return "";
+    }
+    return value <= G_MAXUINT32 ? g_quark_to_string((GQuark)value) : NULL;
+}
+
+static bool is_in_range(const MigOption *option, uint64_t value)
+{
+    const char *text;
+
+    if (option->kind != MIG_KIND_STRING) {
+        return value >= option->min && value <= option->max;
+    }
+    text = text_of(value);
+    return text && strlen(text) <= option->max;
+}
+
 bool mig_options_set(MigOptions *values, const MigOption *option,
                      uint64_t value, GError **errp)
 {
-    if (value < option->min || value > option->max) {
+    if (!is_in_range(option, value)) {
         return bad_value(option, errp);
     }
     values->value[option->id] = value;
     return true;
+}
+
+const char *mig_options_string(const MigOptions *values, MigOptionId id)
+{
+    const char *text = text_of(values->value[id]);
+
+    g_assert(options[id].kind == MIG_KIND_STRING && text);
+    return text;
 }
 
 bool mig_options_check(const MigOptions *values, GError **errp)
@@ -310,16 +357,42 @@ static bool parse_size(const char *text, uint64_t *value)
            scale(whole, fraction, shift, value);
 }
 
+/* What is too long does not get a number, as that would last. */
+static bool parse_string(const MigOption *option, const char *text,
+                         uint64_t *value)
+{
+    if (strlen(text) > option->max) {
+        return false;
+    }
+    *value = text[0] ? g_quark_from_string(text) : 0;
+    return true;
+}
+
+static bool parse_value(const MigOption *option, const char *text,
+                        uint64_t *value)
+{
+    switch (option->kind) {
+    case MIG_KIND_CAPABILITY:
+    case MIG_KIND_BOOL:
+        return parse_switch(text, value);
+    case MIG_KIND_UINT:
+        return parse_uint(text, value);
+    case MIG_KIND_SIZE:
+        return parse_size(text, value);
+    case MIG_KIND_STRING:
+        return parse_string(option, text, value);
+    }
+    g_assert_not_reached();
+}
+
 bool mig_options_set_text(MigOptions *values, const MigOption *option,
                           const char *text, GError **errp)
 {
     uint64_t value = 0;
-    bool ok = is_switch(option) ? parse_switch(text, &value)
-              : option->kind == MIG_KIND_SIZE ? parse_size(text, &value)
-                                              : parse_uint(text, &value);
 
-    return ok ? mig_options_set(values, option, value, errp)
-              : bad_value(option, errp);
+    return parse_value(option, text, &value)
+               ? mig_options_set(values, option, value, errp)
+               : bad_value(option, errp);
 }
 
 char *mig_options_text(const MigOptions *values, const MigOption *option)
@@ -328,6 +401,9 @@ char *mig_options_text(const MigOptions *values, const MigOption *option)
 
     if (is_switch(option)) {
         return g_strdup(value ? "on" : "off");
+    }
+    if (option->kind == MIG_KIND_STRING) {
+        return g_strdup_printf("'%s'", mig_options_string(values, option->id));
     }
     return g_strdup_printf("%" G_GUINT64_FORMAT "%s%s", value,
                            option->unit ? " " : "",

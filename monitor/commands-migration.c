@@ -125,6 +125,26 @@ static JsonNode *set_one(const MonMachine *machine, const MigOption *option,
     return apply_changes(machine, changes, errp);
 }
 
+/* As in QEMU null stands for the empty string. */
+static bool string_from_json(Change *change, JsonNode *node, GError **errp)
+{
+    bool is_string = json_node_get_value_type(node) == G_TYPE_STRING;
+    const char *text = is_string ? json_node_get_string(node) : "";
+    MigOptions scratch;
+
+    if (!is_string && !JSON_NODE_HOLDS_NULL(node)) {
+        command_error(errp,
+                      "Invalid parameter type for '%s', expected: StrOrNull",
+                      change->option->name);
+        return false;
+    }
+    if (!mig_options_set_text(&scratch, change->option, text, errp)) {
+        return false;
+    }
+    change->value = scratch.value[change->option->id];
+    return true;
+}
+
 /* What an option's value is in JSON, or why it is not. */
 static bool change_from_json(Change *change, JsonNode *node, GError **errp)
 {
@@ -140,6 +160,9 @@ static bool change_from_json(Change *change, JsonNode *node, GError **errp)
                           option->name);
         }
         return type == G_TYPE_BOOLEAN;
+    }
+    if (option->kind == MIG_KIND_STRING) {
+        return string_from_json(change, node, errp);
     }
     if (type != G_TYPE_INT64 || json_node_get_int(node) < 0) {
         /* Not a number that any option takes: let the table say which are. */
@@ -251,6 +274,9 @@ JsonNode *cmd_query_migrate_parameters(const MonMachine *machine,
         if (option->kind == MIG_KIND_BOOL) {
             json_object_set_boolean_member(values, option->name,
                                            options.value[id] != 0);
+        } else if (option->kind == MIG_KIND_STRING) {
+            command_set_text(values, option->name,
+                             mig_options_string(&options, id));
         } else if (option->kind != MIG_KIND_CAPABILITY) {
             json_object_set_int_member(values, option->name,
                                        (int64_t)options.value[id]);

@@ -227,6 +227,9 @@ static void help_option(GString *out, const MigOption *option)
                                "  %s (%" G_GUINT64_FORMAT
                                " to %" G_GUINT64_FORMAT ", default %s)",
                                option->name, option->min, option->max, def);
+    } else if (option->kind == MIG_KIND_STRING) {
+        g_string_append_printf(out, "  %s (text, default %s)", option->name,
+                               def);
     } else {
         g_string_append_printf(out, "  %s (on or off, default %s)",
                                option->name, def);

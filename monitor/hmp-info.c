@@ -56,6 +56,20 @@ void print_migrate_capabilities(const MonMachine *machine, JsonNode *result,
     }
 }
 
+/* As mig_options_text() has it. */
+static char *parameter_text(const MigOption *option, JsonNode *value)
+{
+    MigOptions options;
+
+    if (option->kind == MIG_KIND_STRING) {
+        return g_strdup_printf("'%s'", json_node_get_string(value));
+    }
+    options.value[option->id] = option->kind == MIG_KIND_BOOL
+                                    ? (uint64_t)json_node_get_boolean(value)
+                                    : (uint64_t)json_node_get_int(value);
+    return mig_options_text(&options, option);
+}
+
 void print_migrate_parameters(const MonMachine *machine, JsonNode *result,
                               GString *out)
 {
@@ -64,17 +78,12 @@ void print_migrate_parameters(const MonMachine *machine, JsonNode *result,
     for (MigOptionId id = 0; id < MIG_OPT__COUNT; id++) {
         const MigOption *option = mig_option(id);
         JsonNode *value = json_object_get_member(values, option->name);
-        g_autofree char *text = NULL;
-        MigOptions options;
 
-        if (!value) {
-            continue; /* a capability */
+        if (value) { /* or else it is a capability */
+            g_autofree char *text = parameter_text(option, value);
+
+            g_string_append_printf(out, "%s: %s\n", option->name, text);
         }
-        options.value[id] = option->kind == MIG_KIND_BOOL
-                                ? (uint64_t)json_node_get_boolean(value)
-                                : (uint64_t)json_node_get_int(value);
-        text = mig_options_text(&options, option);
-        g_string_append_printf(out, "%s: %s\n", option->name, text);
     }
 }
 

@@ -7,7 +7,6 @@
  */
 #include "monitor/shape.h"
 
-#include "migration/options.h"
 #include "monitor/command.h"
 
 static char plain(char c)
@@ -139,6 +138,21 @@ static bool check_elements(const Member *element, JsonArray *array,
     return true;
 }
 
+Kind shape_kind_of(const MigOption *parameter)
+{
+    switch (parameter->kind) {
+    case MIG_KIND_CAPABILITY:
+    case MIG_KIND_BOOL:
+        return KIND_BOOL;
+    case MIG_KIND_UINT:
+    case MIG_KIND_SIZE:
+        return KIND_UINT;
+    case MIG_KIND_STRING:
+        return KIND_STRING;
+    }
+    g_assert_not_reached();
+}
+
 static bool check_parameters(JsonObject *object, const char *where,
                              GError **errp)
 {
@@ -155,7 +169,7 @@ static bool check_parameters(JsonObject *object, const char *where,
         if (!option) {
             return false;
         }
-        member.kind = option->kind == MIG_KIND_BOOL ? KIND_BOOL : KIND_UINT;
+        member.kind = shape_kind_of(option);
         if (!shape_check(&member, node, path, errp)) {
             return false;
         }

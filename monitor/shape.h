@@ -14,6 +14,8 @@
 #include <json-glib/json-glib.h>
 #include <stdbool.h>
 
+#include "migration/options.h"
+
 typedef enum {
     KIND_STRING,
     KIND_REST,    /* a string; on HMP the rest of the line */
@@ -47,6 +49,9 @@ bool shape_name_begins(const char *name, const char *start);
 
 /* Of an enum: the index of what people call text, or -1. */
 int shape_find_value(const Member *member, const char *text);
+
+/* Of a parameter's value. */
+Kind shape_kind_of(const MigOption *parameter);
 
 /* Check a value; path is what messages call it.  Here names are programs', and
  * '_' is not '-'. */

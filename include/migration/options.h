@@ -32,6 +32,8 @@ typedef enum {
     MIG_OPT_CPU_THROTTLE_INCREMENT,
     MIG_OPT_CPU_THROTTLE_TAILSLOW,
     MIG_OPT_MAX_CPU_THROTTLE,
+    MIG_OPT_TLS_CREDS,
+    MIG_OPT_TLS_HOSTNAME,
     MIG_OPT_MAX_BANDWIDTH,
     MIG_OPT_DOWNTIME_LIMIT,
     MIG_OPT__COUNT
@@ -42,6 +44,7 @@ typedef enum {
     MIG_KIND_BOOL,       /* a parameter that is on or off */
     MIG_KIND_UINT,       /* a number from min to max */
     MIG_KIND_SIZE,       /* the same; on HMP K, M, G suffixes, default M */
+    MIG_KIND_STRING,     /* text of at most max bytes; '' is not set */
 } MigOptionKind;
 
 typedef struct MigOption {
@@ -63,7 +66,12 @@ const MigOption *mig_option(MigOptionId id);
 const MigOption *mig_option_find(const char *name, bool capability,
                                  GError **errp);
 
-/* The value of each option.  A plain value: copy it with '='. */
+/*
+ * The value of each option.  A plain value: copy it with '='.  That of a
+ * string is the number (GQuark) of its text, or 0: every text that was ever
+ * set stays in memory, once, for as long as the process lives, so that no copy
+ * has to be freed.
+ */
 typedef struct MigOptions {
     uint64_t value[MIG_OPT__COUNT];
 } MigOptions;
@@ -79,17 +87,21 @@ void mig_options_init(MigOptions *options); /* defaults */
 bool mig_options_set(MigOptions *options, const MigOption *option,
                      uint64_t value, GError **errp);
 
+/* The text of an option that is a string; "" when it is not set. */
+const char *mig_options_string(const MigOptions *options, MigOptionId id);
+
 /* Do the values fit each other?  max-cpu-throttle must not be below
  * cpu-throttle-initial. */
 bool mig_options_check(const MigOptions *options, GError **errp);
 
-/* The same from text as HMP takes it: "on"/"off", decimal or 0x numbers,
- * sizes with a suffix B, K, M, G, T (none: M). */
+/* Set one from text as HMP takes it: "on"/"off", decimal or 0x numbers,
+ * sizes with a suffix B, K, M, G, T (none: M), strings as they are. */
 bool mig_options_set_text(MigOptions *options, const MigOption *option,
                           const char *text, GError **errp);
 
 /* The value as "info migrate_parameters" shows it, without the name:
- * "on", "8", "300 ms", "134217728 bytes/second".  To be freed by g_free(). */
+ * "on", "8", "300 ms", "134217728 bytes/second", "'/etc/pki/ferry'".  To be
+ * freed by g_free(). */
 char *mig_options_text(const MigOptions *options, const MigOption *option);
 
 G_END_DECLS

@@ -62,6 +62,9 @@ static void test_parameters(Fixture *f, gconstpointer data)
 {
     expect(f, "migrate_set_parameter compress-wait-thread off", "");
     expect(f, "migrate_set_parameter max-bandwidth 1g", "");
+    expect(f, "migrate_set_parameter tls-creds \"/a folder\"", "");
+    expect(f, "migrate_set_parameter tls-hostname host", "");
+    expect(f, "migrate_set_parameter tls-hostname \"\"", "");
     expect(f, "info migrate_parameters",
            "compress-level: 1\n"
            "compress-threads: 8\n"
@@ -72,6 +75,8 @@ static void test_parameters(Fixture *f, gconstpointer data)
            "cpu-throttle-increment: 10\n"
            "cpu-throttle-tailslow: off\n"
            "max-cpu-throttle: 99\n"
+           "tls-creds: '/a folder'\n"
+           "tls-hostname: ''\n"
            "max-bandwidth: 1073741824 bytes/second\n"
            "downtime-limit: 300 ms\n");
 }

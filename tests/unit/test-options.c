@@ -20,6 +20,7 @@ static void test_table(void)
         g_assert_cmpuint(o->min, <=, o->def);
         g_assert_cmpuint(o->def, <=, o->max);
         g_assert_true(!is_switch || (o->min == 0 && o->max == 1 && !o->unit));
+        g_assert_true(o->kind != MIG_KIND_STRING || o->def == 0);
         /* Capabilities do not change while a migration runs. */
         g_assert_false(o->kind == MIG_KIND_CAPABILITY && o->live);
         g_assert_cmpuint(strspn(o->name, "abcdefghijklmnopqrstuvwxyz-"), ==,
@@ -123,6 +124,9 @@ static void test_ranges(void)
         const uint64_t bad[] = { o->min - 1, o->max + 1, UINT64_MAX };
         MigOptions options;
 
+        if (o->kind == MIG_KIND_STRING) {
+            continue; /* has texts, and no range */
+        }
         mig_options_init(&options);
         for (unsigned k = 0; k < 3; k++) {
             g_autoptr(GError) err = NULL;
@@ -145,13 +149,15 @@ static void test_ranges(void)
 static void test_set_one(void)
 {
     for (unsigned i = 0; i < MIG_OPT__COUNT; i++) {
+        uint64_t value = mig_option(i)->kind == MIG_KIND_STRING
+                             ? g_quark_from_static_string("text")
+                             : mig_option(i)->max;
         MigOptions options, before;
 
         mig_options_init(&options);
         before = options;
-        before.value[i] = mig_option(i)->max;
-        g_assert_true(mig_options_set(&options, mig_option(i),
-                                      mig_option(i)->max, NULL));
+        before.value[i] = value;
+        g_assert_true(mig_options_set(&options, mig_option(i), value, NULL));
         g_assert_cmpmem(&options, sizeof(options), &before, sizeof(before));
     }
 }
@@ -311,6 +317,65 @@ static void test_text_of_values(void)
     }
 }
 
+/* Strings */
+
+static void check_string(const char *text)
+{
+    const MigOption *o = mig_option(MIG_OPT_TLS_HOSTNAME);
+    g_autofree char *quoted = g_strdup_printf("'%s'", text);
+    g_autofree char *shown = NULL;
+    g_autoptr(GError) err = NULL;
+    MigOptions options, copy;
+
+    mig_options_init(&options);
+    mig_options_set_text(&options, o, text, &err);
+    g_assert_no_error(err);
+    copy = options;
+    mig_options_init(&options);
+    g_assert_cmpstr(mig_options_string(&copy, o->id), ==, text);
+    g_assert_cmpstr(mig_options_string(&options, o->id), ==, "");
+    g_assert_cmpstr(mig_options_string(&copy, MIG_OPT_TLS_CREDS), ==, "");
+    shown = mig_options_text(&copy, o);
+    g_assert_cmpstr(shown, ==, quoted);
+}
+
+static void test_strings(void)
+{
+    g_autofree char *longest = g_strnfill(255, 'x');
+
+    check_string("");
+    check_string("host.example");
+    check_string("two words");
+    check_string("on");
+    check_string("\xff\x01");
+    check_string(longest);
+}
+
+/* A text that is too long, a number that is that of no text. */
+static void test_bad_strings(void)
+{
+    static const char says[] =
+        "Parameter 'tls_hostname' expects a text of at most 255 bytes";
+    const MigOption *o = mig_option(MIG_OPT_TLS_HOSTNAME);
+    g_autofree char *too_long = g_strnfill(256, 'y');
+    g_autoptr(GError) err = NULL;
+    MigOptions options;
+
+    mig_options_init(&options);
+    g_assert_true(mig_options_set_text(&options, o, "before", NULL));
+    g_assert_false(mig_options_set_text(&options, o, too_long, &err));
+    expect_error(&err, MIG_ERROR_OPTION, says);
+    g_assert_cmpuint(g_quark_try_string(too_long), ==, 0);
+    g_assert_false(mig_options_set(&options, o,
+                                   g_quark_from_string(too_long), &err));
+    expect_error(&err, MIG_ERROR_OPTION, says);
+    g_assert_false(mig_options_set(&options, o, G_MAXUINT32, &err));
+    expect_error(&err, MIG_ERROR_OPTION, says);
+    g_assert_false(mig_options_set(&options, o, UINT64_C(1) << 32, &err));
+    expect_error(&err, MIG_ERROR_OPTION, says);
+    g_assert_cmpstr(mig_options_string(&options, o->id), ==, "before");
+}
+
 /* Values that do not fit each other, whichever was set last. */
 static void test_check(void)
 {
@@ -343,6 +408,8 @@ int main(int argc, char **argv)
     g_test_add_func("/options/texts", test_texts);
     g_test_add_func("/options/texts/bad", test_bad_texts);
     g_test_add_func("/options/text-of-values", test_text_of_values);
+    g_test_add_func("/options/strings", test_strings);
+    g_test_add_func("/options/strings/bad", test_bad_strings);
     g_test_add_func("/options/check", test_check);
     return g_test_run();
 }

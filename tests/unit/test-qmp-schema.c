@@ -125,7 +125,8 @@ static void expect(SchemaFixture *f, const char *name, const char *meta,
     "*compress-wait-thread: bool, *decompress-threads: int, "                  \
     "*throttle-trigger-threshold: int, *cpu-throttle-initial: int, "           \
     "*cpu-throttle-increment: int, *cpu-throttle-tailslow: bool, "             \
-    "*max-cpu-throttle: int, *max-bandwidth: int, *downtime-limit: int}"
+    "*max-cpu-throttle: int, *tls-creds: str, *tls-hostname: str, "            \
+    "*max-bandwidth: int, *downtime-limit: int}"
 
 static void test_arguments(SchemaFixture *f, gconstpointer data)
 {

@@ -387,12 +387,16 @@ static void test_parameters(Fixture *f, gconstpointer data)
             "\"compress-wait-thread\": false, \"max-bandwidth\": 0}",
             DONE);
     answers(f, "migrate-set-parameters", NULL, DONE);
+    answers(f, "migrate-set-parameters",
+            "{\"tls-creds\": \"/a folder\", \"tls-hostname\": \"host\"}", DONE);
+    answers(f, "migrate-set-parameters", "{\"tls-hostname\": null}", DONE);
     answers(f, "query-migrate-parameters", NULL,
             "{\"return\": {\"compress-level\": 9, \"compress-threads\": 12, "
             "\"compress-wait-thread\": false, \"decompress-threads\": 2, "
             "\"throttle-trigger-threshold\": 50, "
             "\"cpu-throttle-initial\": 20, \"cpu-throttle-increment\": 10, "
             "\"cpu-throttle-tailslow\": false, \"max-cpu-throttle\": 99, "
+            "\"tls-creds\": \"/a folder\", \"tls-hostname\": \"\", "
             "\"max-bandwidth\": 0, \"downtime-limit\": 300}}");
 }
 
@@ -419,6 +423,10 @@ static void test_parameter_errors(Fixture *f, gconstpointer data)
         { "{\"compress-level\": 2, \"compress-wait-thread\": 1}",
           "Invalid parameter type for 'compress-wait-thread', expected: "
           "boolean" },
+        { "{\"compress-level\": 2, \"tls-creds\": 1}",
+          "Invalid parameter type for 'tls-creds', expected: StrOrNull" },
+        { "{\"compress-level\": 2, \"tls-creds\": {\"x\": []}}",
+          "Invalid parameter type for 'tls-creds', expected: StrOrNull" },
         { "{\"compress-level\": 2, \"foo\": 1}",
           "Parameter 'foo' is unexpected" },
         { "{\"compress_level\": 2}",
