@@ -28,6 +28,8 @@ struct IoChannel {
     int out_fd;                    /* out's, while it is open, or -1 */
     GCancellable *aborted;
     GSocketConnection *connection; /* that in and out belong to, or NULL */
+    GTlsConnection *tls;           /* over connection: in and out are its */
+    bool heard;                    /* reader: the peer has sent something */
     GSubprocess *command;          /* that in or out is a pipe to, or NULL */
 };
 
@@ -60,6 +62,25 @@ IoChannel *io_connection_channel(const char *name,
 
     channel->connection = g_object_ref(connection);
     return channel;
+}
+
+GSocketConnection *io_channel_connection(IoChannel *channel)
+{
+    return channel->connection;
+}
+
+GCancellable *io_channel_cancellable(IoChannel *channel)
+{
+    return channel->aborted;
+}
+
+void io_channel_set_tls(IoChannel *channel, GTlsConnection *tls)
+{
+    GIOStream *stream = G_IO_STREAM(tls);
+
+    channel->tls = g_object_ref(tls);
+    g_set_object(&channel->in, g_io_stream_get_input_stream(stream));
+    g_set_object(&channel->out, g_io_stream_get_output_stream(stream));
 }
 
 IoChannel *io_exec_channel(const char *name, GSubprocess *command)
@@ -99,9 +120,14 @@ bool io_channel_read(IoChannel *channel, void *buf, size_t size,
                                   channel->aborted, errp);
     }
     if (got < 0) {
-        g_prefix_error(errp, "%s: ", channel->name);
+        g_prefix_error(errp, "%s: %s", channel->name,
+                       channel->tls && !channel->heard
+                           ? "nothing came after the TLS handshake, so the "
+                             "peer may have refused our certificate: "
+                           : "");
         return false;
     }
+    channel->heard = true;
     *nread = got;
     return true;
 }
@@ -124,6 +150,10 @@ static bool write_vectors(IoChannel *channel, GOutputVector *vectors,
 static bool close_output(IoChannel *channel, GError **errp)
 {
     if (g_cancellable_set_error_if_cancelled(channel->aborted, errp)) {
+        return false;
+    }
+    if (channel->tls &&
+        !g_output_stream_close(channel->out, channel->aborted, errp)) {
         return false;
     }
     if (channel->connection) {
@@ -187,6 +217,9 @@ void io_channel_abort(IoChannel *channel)
 /* Errors are dropped: who cares for them has called io_channel_finish. */
 static void close_streams(IoChannel *channel)
 {
+    if (channel->tls) {
+        g_io_stream_close(G_IO_STREAM(channel->tls), channel->aborted, NULL);
+    }
     if (channel->connection) {
         g_io_stream_close(G_IO_STREAM(channel->connection), channel->aborted,
                           NULL);
@@ -215,6 +248,7 @@ void io_channel_free(IoChannel *channel)
     g_cancellable_release_fd(channel->aborted);
     g_clear_object(&channel->in);
     g_clear_object(&channel->out);
+    g_clear_object(&channel->tls);
     g_clear_object(&channel->connection);
     g_clear_object(&channel->command);
     g_object_unref(channel->aborted);

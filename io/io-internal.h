@@ -27,6 +27,17 @@ IoChannel *io_connection_channel(const char *name,
 /* The same, after TCP's options have been set. */
 IoChannel *io_socket_channel(const char *name, GSocketConnection *connection);
 
+/* What a channel is over, or NULL; and what aborts it. */
+GSocketConnection *io_channel_connection(IoChannel *channel);
+GCancellable *io_channel_cancellable(IoChannel *channel);
+/* From now on everything goes through tls; takes a reference. */
+void io_channel_set_tls(IoChannel *channel, GTlsConnection *tls);
+
+/* Is the peer's certificate, or one that has signed it, on the list
+ * ca-crl.pem of that folder?  False then, and when the list cannot be read;
+ * true without a list. */
+bool tls_crl_check(const char *creds, GTlsCertificate *peer, GError **errp);
+
 /* Over the pipe to a command's input or from its output, whichever there is;
  * takes a reference. */
 IoChannel *io_exec_channel(const char *name, GSubprocess *command);

@@ -75,8 +75,8 @@ void *dest_main(void *arg);
 /* Enter a state, unless the migration has been cancelled; tell the host. */
 void migration_set_state(Migration *m, MigState state);
 
-/* The first thing a thread does: wait for or open the channel.  The channel
- * is the migration's until migration_finish(). */
+/* The first thing a thread does: wait for or open the channel, and encrypt
+ * it where that is wanted.  The channel is the migration's until migration_finish(). */
 IoChannel *migration_open_channel(Migration *m, GError **errp);
 
 /* From here on the migration cannot be cancelled: false when it has been. */

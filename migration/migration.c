@@ -199,6 +199,41 @@ static void cancelled_error(GError **errp)
                 "the migration was cancelled");
 }
 
+/* The name that the destination's certificate must have, or NULL. */
+static const char *destination_name(const Migration *m)
+{
+    const char *name = mig_options_string(&m->options, MIG_OPT_TLS_HOSTNAME);
+    const IoUri *uri = m->peer.uri;
+
+    if (name[0]) {
+        return name;
+    }
+    if (!uri || uri->kind != IO_URI_TCP) {
+        return NULL;
+    }
+    return uri->host[0] ? uri->host : "localhost";
+}
+
+static bool encrypt(Migration *m, IoChannel *channel, GError **errp)
+{
+    const char *creds = mig_options_string(&m->options, MIG_OPT_TLS_CREDS);
+    const char *name = destination_name(m);
+
+    if (!creds[0]) {
+        return true;
+    }
+    if (m->peer.incoming) {
+        return io_channel_tls_accept(channel, creds, errp);
+    }
+    if (!name) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
+                    "tls-creds is set, and nothing says whom the "
+                    "destination's certificate must be for: set tls-hostname");
+        return false;
+    }
+    return io_channel_tls_connect(channel, creds, name, errp);
+}
+
 IoChannel *migration_open_channel(Migration *m, GError **errp)
 {
     IoChannel *channel = m->peer.channel;
@@ -217,13 +252,15 @@ IoChannel *migration_open_channel(Migration *m, GError **errp)
     cancelled = m->cancelled;
     pthread_mutex_unlock(&m->lock);
 
-    if (!channel) {
-        g_set_error_literal(errp, MIG_ERROR, MIG_ERROR_IO, err->message);
-        g_error_free(err);
-    } else if (cancelled) {
+    if (channel && cancelled) {
         cancelled_error(errp);
+        return NULL;
     }
-    return cancelled ? NULL : channel;
+    if (!channel || !encrypt(m, channel, &err)) {
+        g_propagate_error(errp, own_error(err));
+        return NULL;
+    }
+    return channel;
 }
 
 /* Cancelling, and when it is too late */

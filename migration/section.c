@@ -29,7 +29,10 @@ static bool get_header(Stream *s, GError **errp)
         return false;
     }
     if (magic != WIRE_MAGIC) {
-        stream_bad(s, errp, "not a migration stream: magic 0x%08x", magic);
+        stream_bad(s, errp, "not a migration stream: magic 0x%08x%s", magic,
+                   magic >> 16 == WIRE_TLS
+                       ? ", which is TLS (tls-creds is not set here)"
+                       : "");
         return false;
     }
     if (!stream_get_be32(s, &version, errp)) {

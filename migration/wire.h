@@ -11,6 +11,7 @@
 #include "migration/host.h"
 
 #define WIRE_MAGIC   0x5145564du /* "QEVM" */
+#define WIRE_TLS     0x1603u /* what TLS begins with instead, RFC 8446, 5.1 */
 #define WIRE_VERSION 3u
 
 /* Section types. */

@@ -16,7 +16,7 @@ import xml.etree.ElementTree as ET
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LAST_LINES = 40  # of a program that failed
-SANITIZED = ["unit", "pair", "wire"]
+SANITIZED = ["unit", "pair", "wire", "tls"]
 BUILDS = [
     # suffix, meson options, suites (None: all)
     ("", [], None),

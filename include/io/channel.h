@@ -56,6 +56,23 @@ IoChannel *io_channel_new(const char *name, GInputStream *in,
  * the other, with a bounded amount in between. */
 bool io_channel_pair(IoChannel *ends[2], GError **errp);
 
+/*
+ * Encrypt a channel over a socket, before anything is read or written: shake
+ * hands with the peer, of which one end connects and the other accepts.  The
+ * folder creds is laid out as QEMU's: ca-cert.pem, ca-crl.pem (optional),
+ * server-cert.pem and server-key.pem (to accept), client-cert.pem and
+ * client-key.pem (to connect).  Each end refuses a peer without a certificate
+ * that is signed by that CA; whoever connects also one that is not for
+ * hostname, a name or an address.
+ *
+ * On failure nothing can be done with the channel but to free it; the message
+ * begins with its name.  See docs/tls.md.
+ */
+bool io_channel_tls_connect(IoChannel *channel, const char *creds,
+                            const char *hostname, GError **errp);
+bool io_channel_tls_accept(IoChannel *channel, const char *creds,
+                           GError **errp);
+
 const char *io_channel_name(const IoChannel *channel);
 bool io_channel_is_two_way(const IoChannel *channel);
 

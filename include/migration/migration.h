@@ -48,6 +48,8 @@ Migration *mig_new(const MigHost *host, void *opaque,
  * With mig_send_to() the connection is made by the migration's thread, so
  * that a host that does not answer can be cancelled; a failure to connect is
  * a failure of the migration.  mig_receive_from() waits for one connection.
+ * With tls-creds set, whichever channel it is is encrypted first; with
+ * mig_send() tls-hostname must be set then.
  * RAM at the destination must read as zero.
  */
 bool mig_send(Migration *m, IoChannel *channel, GError **errp);

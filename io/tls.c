@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * TLS over a socket that is connected: GIO's, which loads its back end
+ * (glib-networking) when it is first asked.  The handshake is done here and
+ * at once, with the channel's cancellable, so that it ends when the channel is
+ * aborted; then the channel reads from and writes to the TLS connection.
+ *
+ * Both ends show a certificate, and each takes the other's only if a CA of
+ * ca-cert.pem has signed it.  The client checks besides that it is for the
+ * host that it wanted.  The certificates of the system's CAs do not count.
+ *
+ * What a folder has is read for each channel: certificates are renewed while
+ * programs run.
+ *
+ * GIO says of a certificate only that it is unacceptable; the reasons it hands
+ * to whoever listens to accept-certificate, who decides.  A server is asked of
+ * good ones too, a client of bad ones.  Lists of revoked certificates GIO does
+ * not know at all: io/tls-crl.c does.
+ *
+ * Whoever accepts is the last to look at a certificate, and in TLS 1.3 the
+ * other end is ready by then.  It learns that it was refused when it reads.
+ */
+#include "io/io-internal.h"
+
+typedef struct Handshake {
+    IoChannel *channel;
+    const char *creds;
+    GTlsConnection *tls;
+    GTlsCertificateFlags faults; /* of the peer's certificate */
+    const char *hostname;        /* NULL: we are the server */
+} Handshake;
+
+static bool have_backend(GError **errp)
+{
+    if (!g_tls_backend_supports_tls(g_tls_backend_get_default())) {
+        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+                    "tls-creds cannot be used: GLib finds no TLS here (the "
+                    "package glib-networking)");
+        return false;
+    }
+    return true;
+}
+
+static bool have_connection(IoChannel *channel, GError **errp)
+{
+    if (!io_channel_connection(channel)) {
+        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+                    "tls-creds is set, and only sockets can be encrypted");
+        return false;
+    }
+    return true;
+}
+
+static GTlsCertificate *load_certificate(const Handshake *h, GError **errp)
+{
+    const char *side = h->hostname ? "client" : "server";
+    g_autofree char *cert = g_strdup_printf("%s/%s-cert.pem", h->creds, side);
+    g_autofree char *key = g_strdup_printf("%s/%s-key.pem", h->creds, side);
+    GTlsCertificate *found = g_tls_certificate_new_from_files(cert, key, errp);
+
+    if (!found) {
+        g_prefix_error(errp, "cannot load %s and %s: ", cert, key);
+    }
+    return found;
+}
+
+static GTlsDatabase *load_authorities(const char *creds, GError **errp)
+{
+    g_autofree char *path = g_strdup_printf("%s/ca-cert.pem", creds);
+    g_autofree char *absolute = g_canonicalize_filename(path, NULL);
+    GTlsDatabase *found = g_tls_file_database_new(absolute, errp);
+
+    if (!found) {
+        g_prefix_error(errp, "cannot load %s: ", path);
+    }
+    return found;
+}
+
+/* Called within g_tls_connection_handshake(), by its thread. */
+static gboolean on_certificate(GTlsConnection *tls, GTlsCertificate *peer,
+                               GTlsCertificateFlags faults, gpointer opaque)
+{
+    Handshake *h = opaque;
+
+    h->faults = faults;
+    return faults == 0;
+}
+
+/* An address is not a name that could be asked for. */
+static GSocketConnectable *identity_of(const char *hostname)
+{
+    GSocketAddress *address = g_inet_socket_address_new_from_string(hostname,
+                                                                    0);
+
+    return address ? G_SOCKET_CONNECTABLE(address)
+                   : g_network_address_new(hostname, 0);
+}
+
+static GTlsConnection *make_connection(const Handshake *h, GError **errp)
+{
+    GIOStream *socket = G_IO_STREAM(io_channel_connection(h->channel));
+    g_autoptr(GSocketConnectable) server = NULL;
+    GIOStream *stream;
+
+    if (!h->hostname) {
+        stream = g_tls_server_connection_new(socket, NULL, errp);
+        if (stream) {
+            g_object_set(stream, "authentication-mode",
+                         G_TLS_AUTHENTICATION_REQUIRED, NULL);
+        }
+    } else {
+        server = identity_of(h->hostname);
+        stream = g_tls_client_connection_new(socket, server, errp);
+    }
+    return stream ? G_TLS_CONNECTION(stream) : NULL;
+}
+
+static bool set_up(Handshake *h, GError **errp)
+{
+    g_autoptr(GTlsCertificate) mine = load_certificate(h, errp);
+    g_autoptr(GTlsDatabase) authorities = NULL;
+
+    if (!mine) {
+        return false;
+    }
+    authorities = load_authorities(h->creds, errp);
+    if (!authorities) {
+        return false;
+    }
+    h->tls = make_connection(h, errp);
+    if (!h->tls) {
+        return false;
+    }
+    g_tls_connection_set_certificate(h->tls, mine);
+    g_tls_connection_set_database(h->tls, authorities);
+    g_signal_connect(h->tls, "accept-certificate",
+                     G_CALLBACK(on_certificate), h);
+    return true;
+}
+
+/* What is wrong with the peer's certificate, in the order of importance. */
+static const char *worst_fault(GTlsCertificateFlags faults)
+{
+    static const struct {
+        GTlsCertificateFlags flag;
+        const char *text;
+    } rows[] = {
+        { G_TLS_CERTIFICATE_UNKNOWN_CA, "is not signed by the CA" },
+        { G_TLS_CERTIFICATE_BAD_IDENTITY, "is for another host" },
+        { G_TLS_CERTIFICATE_REVOKED, "has been revoked" },
+        { G_TLS_CERTIFICATE_EXPIRED, "has expired" },
+        { G_TLS_CERTIFICATE_NOT_ACTIVATED, "is not valid yet" },
+        { G_TLS_CERTIFICATE_INSECURE, "is not secure" },
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        if (faults & rows[i].flag) {
+            return rows[i].text;
+        }
+    }
+    return "is not valid";
+}
+
+static void refuse_certificate(const Handshake *h, GError **errp)
+{
+    if (h->faults & G_TLS_CERTIFICATE_UNKNOWN_CA || !h->hostname) {
+        g_set_error(errp, G_TLS_ERROR, G_TLS_ERROR_BAD_CERTIFICATE,
+                    "the peer's certificate %s (%s/ca-cert.pem)",
+                    worst_fault(h->faults), h->creds);
+    } else {
+        g_set_error(errp, G_TLS_ERROR, G_TLS_ERROR_BAD_CERTIFICATE,
+                    "the peer's certificate %s (tls-hostname '%s')",
+                    worst_fault(h->faults), h->hostname);
+    }
+}
+
+static bool shake_hands(Handshake *h, GError **errp)
+{
+    GError *err = NULL;
+
+    if (g_tls_connection_handshake(h->tls, io_channel_cancellable(h->channel),
+                                   &err)) {
+        return tls_crl_check(
+            h->creds, g_tls_connection_get_peer_certificate(h->tls), errp);
+    }
+    if (h->faults) {
+        refuse_certificate(h, errp);
+        g_error_free(err);
+        return false;
+    }
+    if (!g_error_matches(err, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
+        g_prefix_error(&err, "the handshake failed (is tls-creds set at the "
+                       "other end? did it refuse us?): ");
+    }
+    g_propagate_error(errp, err);
+    return false;
+}
+
+static bool start_tls(Handshake *h, GError **errp)
+{
+    bool ok = have_backend(errp) && have_connection(h->channel, errp) &&
+              set_up(h, errp) && shake_hands(h, errp);
+
+    if (ok) {
+        io_channel_set_tls(h->channel, h->tls);
+    } else {
+        g_prefix_error(errp, "%s: TLS: ", io_channel_name(h->channel));
+    }
+    if (h->tls) {
+        g_signal_handlers_disconnect_by_data(h->tls, h);
+        g_object_unref(h->tls);
+    }
+    return ok;
+}
+
+bool io_channel_tls_connect(IoChannel *channel, const char *creds,
+                            const char *hostname, GError **errp)
+{
+    Handshake h = { channel, creds, .hostname = hostname };
+
+    return start_tls(&h, errp);
+}
+
+bool io_channel_tls_accept(IoChannel *channel, const char *creds,
+                           GError **errp)
+{
+    Handshake h = { channel, creds };
+
+    return start_tls(&h, errp);
+}
