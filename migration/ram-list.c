@@ -61,10 +61,21 @@ typedef struct ListReader {
     RamListForm form;
     uint64_t left; /* bytes of blocks not yet read */
     bool at_end;   /* EOS was read, in the search for extras */
+    GArray *entry; /* of RamListEntry: those that were read */
 } ListReader;
 
-static bool check_entry(const ListReader *r, const RamList *list,
-                        const RamListEntry *new, GError **errp)
+static bool is_new_name(const ListReader *r, const char *name)
+{
+    for (unsigned i = 0; i < r->entry->len; i++) {
+        if (!strcmp(g_array_index(r->entry, RamListEntry, i).name, name)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool check_entry(const ListReader *r, const RamListEntry *new,
+                        GError **errp)
 {
     g_autofree char *shown = g_strescape(new->name, NULL);
 
@@ -76,13 +87,11 @@ static bool check_entry(const ListReader *r, const RamList *list,
                    r->left);
         return false;
     }
-    for (unsigned i = 0; i < list->count; i++) {
-        if (!strcmp(list->entry[i].name, new->name)) {
-            stream_bad(r->stream, errp, "RAM block '%s' twice", shown);
-            return false;
-        }
+    if (!is_new_name(r, new->name)) {
+        stream_bad(r->stream, errp, "RAM block '%s' twice", shown);
+        return false;
     }
-    if (list->count == WIRE_BLOCKS_MAX) {
+    if (r->entry->len == WIRE_BLOCKS_MAX) {
         stream_bad(r->stream, errp, "more than %u RAM blocks",
                    WIRE_BLOCKS_MAX);
         return false;
@@ -135,31 +144,46 @@ static bool get_extras(ListReader *r, RamListEntry *entry, GError **errp)
     return true;
 }
 
-static bool add_entry(ListReader *r, RamList *list, GError **errp)
+static bool get_entry(ListReader *r, GError **errp)
 {
     RamListEntry entry = { .length = 0 };
 
     if (!ram_list_get_entry(r->stream, entry.name, &entry.length, errp) ||
-        !check_entry(r, list, &entry, errp)) {
+        !check_entry(r, &entry, errp)) {
         return false;
     }
     r->left -= entry.length;
     if (!get_extras(r, &entry, errp)) {
         return false;
     }
-    list->entry = g_renew(RamListEntry, list->entry, list->count + 1);
-    list->entry[list->count++] = entry;
+    g_array_append_val(r->entry, entry);
     return true;
 }
 
-static bool get_entries(ListReader *r, RamList *list, GError **errp)
+static bool get_entries(ListReader *r, GError **errp)
 {
     while (r->left) {
-        if (!add_entry(r, list, errp)) {
+        if (!get_entry(r, errp)) {
             return false;
         }
     }
     return r->at_end || ram_list_get_end(r->stream, errp);
+}
+
+static RamList *get_list(ListReader *r, GError **errp)
+{
+    uint64_t total = r->left;
+    RamList *list;
+
+    if (!get_entries(r, errp)) {
+        return NULL;
+    }
+    list = g_new0(RamList, 1);
+    list->total = total;
+    list->count = r->entry->len;
+    list->entry = (RamListEntry *)g_array_free(g_steal_pointer(&r->entry),
+                                               FALSE);
+    return list;
 }
 
 RamList *ram_list_get(Stream *s, RamListForm form, uint64_t max,
@@ -167,23 +191,19 @@ RamList *ram_list_get(Stream *s, RamListForm form, uint64_t max,
 {
     ListReader r = { .stream = s, .form = form };
     RamList *list;
-    uint64_t total;
 
-    if (!ram_list_get_total(s, &total, errp)) {
+    if (!ram_list_get_total(s, &r.left, errp)) {
         return NULL;
     }
-    if (total > max) {
+    if (r.left > max) {
         g_set_error(errp, MIG_ERROR, MIG_ERROR_UNSUPPORTED,
                     "%" G_GUINT64_FORMAT " bytes of RAM, more than the %"
-                    G_GUINT64_FORMAT " that are supported", total, max);
+                    G_GUINT64_FORMAT " that are supported", r.left, max);
         return NULL;
     }
-    list = g_new0(RamList, 1);
-    list->total = r.left = total;
-    if (!get_entries(&r, list, errp)) {
-        ram_list_free(list);
-        return NULL;
-    }
+    r.entry = g_array_new(FALSE, FALSE, sizeof(RamListEntry));
+    list = get_list(&r, errp);
+    g_clear_pointer(&r.entry, g_array_unref);
     return list;
 }
 
