@@ -67,16 +67,16 @@ static bool set_version(InspectArgs *args, char **value, GError **errp)
 
 static const InspectOption options[] = {
     { "verify", NULL, 0, "decode every compressed page", set_verify },
-    { "extract", "BLOCK OUT", 2, "write the block's RAM, as it is in the end, "
-      "to the new file OUT; may be repeated", add_extract },
+    { "extract", "BLOCK OUT", 2, "write the block's RAM to OUT, a new file; "
+      "may be repeated", add_extract },
     { "json", NULL, 0, "print JSON, all of it", set_json },
-    { "sections", NULL, 0, "print every section of RAM", set_sections },
+    { "sections", NULL, 0, "print every pass and section of RAM",
+      set_sections },
     { "vmdescription", NULL, 0, "print the vmdescription",
       set_vmdescription },
     { "decompress-threads", "N", 1, "threads that decode, 1 to 255 (2)",
       set_threads },
-    { "h", NULL, 0, "show this help", set_help },
-    { "help", NULL, 0, "the same", set_help },
+    { "help", NULL, 0, "show this help, as -h does", set_help },
     { "version", NULL, 0, "show the version", set_version },
 };
 
@@ -84,6 +84,9 @@ static const InspectOption *find_option(const char *arg, GError **errp)
 {
     const char *name = arg + (arg[1] == '-' ? 2 : 1);
 
+    if (!strcmp(arg, "-h")) {
+        name = "help";
+    }
     for (size_t i = 0; i < G_N_ELEMENTS(options); i++) {
         if (!strcmp(options[i].name, name)) {
             return &options[i];

@@ -39,15 +39,13 @@ static void show_bar(uint64_t position, uint64_t size)
 static void show(Progress *p, uint64_t position, int64_t now)
 {
     double seconds = (double)(now - p->start) / (double)NS_PER_S;
-    g_autofree char *done = g_format_size(position);
-    g_autofree char *rate = g_format_size((guint64)((double)position /
-                                                    seconds));
+    double mib = (double)position / (1 << 20);
 
     fprintf(stderr, WIPE);
     if (p->size) {
         show_bar(position, p->size);
     }
-    fprintf(stderr, "%s, %s/s", done, rate);
+    fprintf(stderr, "%.0f MiB, %.0f MiB/s", mib, mib / seconds);
     fflush(stderr);
     p->shown = true;
 }

@@ -46,6 +46,22 @@ double page_tally_ratio(const PageTally *tally)
                          : 0;
 }
 
+char *inspect_size_text(uint64_t bytes)
+{
+    static const char *const units[] = { "KiB", "MiB", "GiB", "TiB" };
+    double size = (double)bytes / 1024;
+    unsigned unit = 0;
+
+    if (bytes < 1024) {
+        return g_strdup_printf("%" G_GUINT64_FORMAT " bytes", bytes);
+    }
+    for (; size >= 1024 && unit + 1 < G_N_ELEMENTS(units); unit++) {
+        size /= 1024;
+    }
+    return g_strdup_printf("%.1f %s (%" G_GUINT64_FORMAT " bytes)", size,
+                           units[unit], bytes);
+}
+
 char *inspect_command_name(uint16_t number)
 {
     static const char *const names[] = {

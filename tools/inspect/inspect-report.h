@@ -76,6 +76,9 @@ double page_tally_ratio(const PageTally *tally);
 /* "PING", or "command 99". */
 char *inspect_command_name(uint16_t number);
 
+/* "1.5 MiB (1572864 bytes)" */
+char *inspect_size_text(uint64_t bytes);
+
 /* Print to standard output. */
 void inspect_print_text(const InspectReport *report, const char *input,
                         bool sections, bool vmdescription);

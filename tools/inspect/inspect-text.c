@@ -5,12 +5,13 @@
 #include "tools/inspect/inspect-report.h"
 #include "migration/wire.h"
 
+#define PASSES_SHOWN 10u
+
 #define U64 "%" G_GUINT64_FORMAT
 
 static void print_size(const char *label, uint64_t bytes)
 {
-    g_autofree char *text = g_format_size_full(
-        bytes, G_FORMAT_SIZE_IEC_UNITS | G_FORMAT_SIZE_LONG_FORMAT);
+    g_autofree char *text = inspect_size_text(bytes);
 
     printf("%-16s%s\n", label, text);
 }
@@ -90,16 +91,29 @@ static void print_blocks(const InspectReport *report)
     }
 }
 
-static void print_passes(const InspectReport *report)
+static void print_pass(const InspectReport *report, unsigned i)
 {
-    print_tally_head("pass", "sections");
-    for (unsigned i = 0; i < report->passes->len; i++) {
-        const InspectPass *p = &g_array_index(report->passes, InspectPass, i);
-        g_autofree char *name = g_strdup_printf(
-            "%u%s", i + 1, p->final ? " (guest stopped)" : "");
+    const InspectPass *p = &g_array_index(report->passes, InspectPass, i);
+    g_autofree char *name = g_strdup_printf(
+        "%u%s", i + 1, p->final ? " (guest stopped)" : "");
 
-        printf("%-28s%10u", name, p->sections);
-        print_tally(&p->pages);
+    printf("%-28s%10u", name, p->sections);
+    print_tally(&p->pages);
+}
+
+/* Of very many the first and the last, unless all are wanted. */
+static void print_passes(const InspectReport *report, bool all)
+{
+    unsigned count = report->passes->len;
+    bool leave_out = !all && count > 2 * PASSES_SHOWN;
+
+    print_tally_head("pass", "sections");
+    for (unsigned i = 0; i < count; i++) {
+        if (leave_out && i == PASSES_SHOWN) {
+            i = count - PASSES_SHOWN;
+            printf("...\n");
+        }
+        print_pass(report, i);
     }
     printf("%-28s%10u", "all", report->sections->len);
     print_tally(&report->pages);
@@ -176,7 +190,7 @@ void inspect_print_text(const InspectReport *report, const char *input,
     if (report->list) {
         print_size("RAM", report->list->total);
         print_blocks(report);
-        print_passes(report);
+        print_passes(report, sections);
     }
     if (sections && report->sections->len) {
         print_sections(report);
