@@ -1,0 +1,302 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Damaged streams: where and why is said, and nothing else happens.
+
+A stream that ends anywhere is told to end there; a byte that is changed where
+it matters is found at, or closely behind, its place.
+"""
+import os
+import re
+import subprocess
+import sys
+import zlib
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from inspect_kit import (COMPRESSED, END, FULL, INSPECT, PAGE,  # noqa: E402
+                         PART, PLAIN, START, TIMEOUT, ZERO, InspectTest,
+                         block_list, command, golden, head, packed, pages,
+                         record, section, tail, u32, whole)
+import read_stream  # noqa: E402
+import tap  # noqa: E402
+
+NAMED = re.compile(r"byte (\d+)")
+
+
+def boundaries(s):
+    """Where records, sections, devices and commands of a stream begin."""
+    yield from (r.offset for r in s.records())
+    yield from (x.offset for x in s.sections)
+    yield from (d["offset"] for d in s.devices)
+    yield from (c["offset"] for c in s.commands)
+    yield from (s.vmdescription[0], s.vmdescription[0] - 1, 0, 4, 8)
+
+
+class Truncated(InspectTest):
+    def check(self, name, sizes):
+        data = golden(name)
+        for size in sizes:
+            message = self.refused(data[:size], kind="eof")
+            self.assertEqual(NAMED.findall(message), [str(size)])
+
+    def test_at_every_boundary(self):
+        for name in ("three-passes", "two-blocks"):
+            s = read_stream.parse(golden(name))
+            end = s.vmdescription[0]
+            self.check(name, [at for at in set(boundaries(s)) if at < end])
+
+    def test_at_every_byte(self):
+        """Of a small one; not what looks like a stream that has no
+        vmdescription, which ends with EOF."""
+        end = read_stream.parse(golden("ferry-peer")).vmdescription[0]
+        self.check("ferry-peer", range(end))
+
+    def test_in_the_vmdescription(self):
+        data = golden("plain")
+        at, size = read_stream.parse(data).vmdescription
+        self.inspect(data[:at])
+        for cut in (at + 1, at + 5):
+            self.refused(data[:cut], kind="eof", text=f"byte {cut} ")
+        for cut in (at + 6, at + size - 1):
+            self.refused(data[:cut], text=f"at byte {at} of the stream says "
+                         f"that it has {size - 5} bytes, and the stream "
+                         f"ended at byte {cut}")
+
+
+class Flipped(InspectTest):
+    def flip(self, data, at, kind="stream", text="", near=16, *args):
+        """Change a byte; what is said names a place near it."""
+        bad = bytearray(data)
+        bad[at] ^= 0xFF
+        message = self.refused(bytes(bad), "--verify", *args, kind=kind,
+                               text=text)
+        named = int(NAMED.findall(message)[0])
+        self.assertLessEqual(abs(named - at), near, message)
+
+    def setUp(self):
+        super().setUp()
+        self.data = golden("three-passes")
+        self.s = read_stream.parse(self.data)
+
+    def test_head(self):
+        self.flip(self.data, 0, text="not a migration stream: magic")
+        self.flip(self.data, 7, text="stream version")
+        self.flip(self.data, 8, text="no configuration section")
+        self.flip(self.data, 9, text="a machine name of")
+
+    def test_sections(self):
+        first = self.s.sections[0]
+        self.flip(self.data, first.offset, text="unknown section type 0xfe")
+        self.flip(self.data, first.offset + first.size - 5, text="no footer")
+        self.flip(self.data, first.offset + first.size - 1, text="the footer")
+        second = self.s.sections[1]
+        self.flip(self.data, second.offset + 4, text="has not begun")
+        # name, instance, version of ram
+        self.flip(self.data, first.offset + 6, "unsupported",
+                  "iterable section")
+        self.flip(self.data, first.offset + 12, "unsupported",
+                  "iterable section")
+        self.flip(self.data, first.offset + 16, "unsupported", "version 251")
+
+    def test_records(self):
+        r = next(r for r in self.s.records() if r.kind == "compressed")
+        self.flip(self.data, r.offset + 7, text="a RAM record with flags")
+        self.flip(self.data, r.offset + 2, text="is outside block 'ram0'")
+        self.flip(self.data, r.data_offset - 3, text="a compressed page of")
+        r = next(r for r in self.s.records() if r.kind == "zero")
+        self.flip(self.data, r.offset + r.data_offset - r.offset,
+                  text="a zero page filled with")
+
+    def test_every_byte_of_compressed_data(self):
+        """None is missed: zlib has a checksum."""
+        r = list(r for r in self.s.records() if r.kind == "compressed")[3]
+        for at in range(r.data_offset, r.data_offset + r.data_size):
+            bad = bytearray(self.data)
+            bad[at] ^= 0xFF
+            self.refused(bytes(bad), "--verify", text=f"block 'ram0', offset "
+                         f"0x{r.page_offset:x}: the compressed page at byte "
+                         f"{r.offset} of the stream is bad")
+            self.inspect(bytes(bad))  # not looked at
+
+    def test_devices(self):
+        d = self.s.devices[0]
+        for at in (0, 5, 6, 13):  # type, name's length, name, instance
+            self.flip(self.data, d["offset"] + at, "stream",
+                      "device 'fake' of the vmdescription does not begin at")
+        for at in (4, d["size"] - 1, d["size"] - 5):
+            self.flip(self.data, d["offset"] + at, "stream", "device 'fake' of "
+                      "the vmdescription does not end with a footer; it "
+                      "begins", d["size"])
+
+    def test_vmdescription(self):
+        at, _ = self.s.vmdescription
+        for place in (at, at + 5):  # type, first brace
+            self.flip(self.data, place, "eof", "behind RAM", 500)
+        self.flip(self.data, at + 4, text="at byte %d" % at)
+        self.flip(self.data, at + 2, text="at byte %d" % at)
+        self.flip(self.data, at + 6, text="is not JSON")
+
+
+class Refused(InspectTest):
+    def start(self, *blocks):
+        return head() + section(START, block_list(*blocks or [("a", PAGE)]))
+
+    def unsupported(self, stream, text):
+        message = self.refused(stream, kind="unsupported", text=text)
+        self.assertRegex(message, r"^before byte \d+ of the stream: ")
+
+    def test_records_by_name(self):
+        for kind, text in ((0x40, "XBZRLE"), (0x80, "RDMA"),
+                           (0x200, "multifd")):
+            self.unsupported(self.start() + pages(PART, record(
+                kind, 0, b"", "a")), text)
+
+    def test_commands_by_name(self):
+        for number, text in ((4, "POSTCOPY_LISTEN"), (7, "PACKAGED"),
+                             (8, "ENABLE_COLO"), (99, "command 99")):
+            self.unsupported(self.start() + command(number), text)
+
+    def test_capabilities_by_name(self):
+        self.unsupported(head(capabilities=["mapped-ram"]) + b"\1",
+                         "capability 'mapped-ram'")
+
+    def test_sections_by_name(self):
+        self.unsupported(self.start() + section(
+            START, b"", 2, "dirty-bitmap", 0, 1), "'dirty-bitmap'")
+        self.unsupported(head() + section(FULL, b"", 2, "virtio-mem", 3, 1),
+                         "before RAM has ended, device 'virtio-mem', "
+                         "instance 3")
+
+    def test_order(self):
+        self.refused(head() + pages(PART), text="has not begun")
+        self.refused(head() + b"\0", text="the end before RAM has ended")
+        start = section(START, block_list(("a", PAGE)))
+        self.refused(head() + start + start, text="a second START")
+        self.refused(self.start() + pages(PART, record(ZERO, 0)),
+                     text="without a block")
+        self.refused(self.start() + pages(PART, record(ZERO, 0, b"", "b")),
+                     text="unknown RAM block 'b'")
+
+    def test_compressed_pages(self):
+        good = zlib.compress(b"x" * PAGE)
+        for data in (zlib.compress(b"x" * (PAGE - 1)),
+                     zlib.compress(b"x" * (PAGE + 1)), good + b"x",
+                     good[:-1], good[:-4] + u32(1)):
+            stream = whole(pages(PART, record(COMPRESSED, 5, data, "pc.ram")))
+            self.refused(stream, "--verify",
+                         text="block 'pc.ram', offset 0x5000")
+            self.refused(stream, "--extract", "pc.ram", self.path("out"),
+                         text="block 'pc.ram', offset 0x5000")
+
+    def test_vmdescription_that_is_none(self):
+        start = self.start() + pages(END)
+        for description, text in (({"page_size": PAGE}, "no list of devices"),
+                                  ({"devices": 3}, "no list of devices"),
+                                  ({"devices": [{"name": "x"}]},
+                                   "no list of devices")):
+            self.refused(start + tail((), description), text=text)
+        deep = b"{" + b"[" * 1000000
+        self.refused(start + b"\0\6" + u32(len(deep)) + deep,
+                     text="is nested too deeply")
+
+    def test_devices_not_described(self):
+        stream = self.start() + pages(END)
+        self.refused(stream + section(FULL, b"", 2, "x", 0, 1) + tail(()),
+                     text=f"byte {len(stream)} of the stream: something")
+
+    def test_names_cannot_drive_a_terminal(self):
+        done = self.run_it(self.write(
+            head(machine="\x1b[2J") + section(START, block_list(
+                ("\x1b[1m", PAGE))) + pages(END) + tail()))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertNotIn("\x1b", done.stdout)
+        self.assertIn("\\033[2J", done.stdout)
+
+
+class Extraction(InspectTest):
+    def test_damage_leaves_no_file(self):
+        out = self.path("out")
+        good = whole(pages(PART, packed(0, b"x" * PAGE, "pc.ram")))
+        self.refused(good[:150], "--extract", "pc.ram", out, kind="eof")
+        self.assertFalse(os.path.exists(out))
+
+    def test_damage_behind_ram_leaves_it(self):
+        out = self.path("out")
+        good = whole(pages(PART, packed(0, b"x" * PAGE, "pc.ram")))
+        self.refused(good[:-5], "--extract", "pc.ram", out)
+        with open(out, "rb") as f:
+            self.assertEqual(f.read(), b"x" * PAGE + bytes(15 * PAGE))
+
+    def test_never_overwrites(self):
+        path = self.write(golden("plain"))
+        self.refused(path, "--extract", "ram0", path, kind="other",
+                     text="File exists")
+        with open(path, "rb") as f:
+            self.assertEqual(f.read(), golden("plain"))
+
+    def test_unknown_block(self):
+        out = self.path("out")
+        self.refused(golden("two-blocks"), "--extract", "pc.ram", out,
+                     kind="other", text="there is no RAM block 'pc.ram' to "
+                     "extract; there is 'ram0', 'ram1'")
+        self.assertFalse(os.path.exists(out))
+
+    def test_twice(self):
+        self.refused(golden("plain"), "--extract", "ram0", self.path("x"),
+                     "--extract", "ram0", self.path("y"), kind="other",
+                     text="extracted twice")
+        self.assertFalse(os.path.exists(self.path("x")))
+
+    def test_full_disk(self):
+        """An error, and not a signal."""
+        disk = self.path("disk")
+        os.mkdir(disk)
+        mount = ["unshare", "-rm", "sh", "-c", "mount -t tmpfs -o size=128k "
+                 "none \"$0\" && exec \"$@\"", disk]
+        if subprocess.run([*mount, "true"], capture_output=True).returncode:
+            self.skipTest("no mounts in a namespace of its own")
+        records = [packed(i, b"x" * PAGE, "pc.ram") for i in range(64)]
+        path = self.write(whole(pages(PART, *records),
+                                blocks=[("pc.ram", 64 * PAGE)]))
+        done = subprocess.run(
+            [*mount, INSPECT, "--extract", "pc.ram", disk + "/out", path],
+            capture_output=True, text=True, timeout=TIMEOUT)
+        self.assertEqual(done.returncode, 1, done)
+        self.assertIn("No space left on device", done.stderr)
+
+
+class CommandLine(InspectTest):
+    def test_bad_ones(self):
+        for args, text in (
+                ([], "nothing to inspect"), (["--what", "x"], "--what: inv"),
+                (["a", "b"], "b: only one stream"),
+                (["--extract", "a"], "--extract: requires BLOCK OUT"),
+                (["--decompress-threads", "0", "x"], "between 1 and 255"),
+                (["no:such"], "expects a valid migration protocol"),
+                (["tcp:nowhere"], "tcp:nowhere")):
+            done = self.run_it(*args)
+            self.assertEqual((done.returncode, done.stdout), (2, ""))
+            self.assertIn(text, done.stderr)
+            self.assertEqual(done.stderr.count("\n"), 1)
+
+    def test_no_such_file(self):
+        self.refused(self.path("none"), kind="other", text="No such file")
+
+    def test_version_and_help(self):
+        self.assertRegex(self.run_it("--version").stdout,
+                         r"^ferry-inspect \d+\.\d+")
+        for option in ("--help", "-h"):
+            done = self.run_it(option)
+            self.assertEqual(done.returncode, 0)
+            self.assertIn("Usage: ferry-inspect", done.stdout)
+            self.assertLess(max(map(len, done.stdout.splitlines())), 80)
+
+    def test_output_that_fails(self):
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            done = subprocess.run(
+                [INSPECT, self.write(golden("plain"))], stdout=full,
+                stderr=subprocess.PIPE, text=True)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("cannot write the report", done.stderr)
+
+
+if __name__ == "__main__":
+    tap.main()

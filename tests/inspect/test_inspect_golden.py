@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Recorded streams, and made-up ones for what those do not have.
+
+What ferry-inspect says of the recorded ones is compared with what the
+independent reader of tests/wire finds in them.
+"""
+import json
+import os
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from inspect_kit import (END, FULL, GOLDEN, INSPECT, PAGE, PART,  # noqa: E402
+                         PLAIN, ROOT, START, TIMEOUT, ZERO, InspectTest,
+                         block_list, command, golden, head, packed, pages,
+                         record, section, tail, u32, u64, whole)
+import read_stream  # noqa: E402
+import tap  # noqa: E402
+
+NAMES = sorted(f[:-4] for f in os.listdir(GOLDEN) if f.endswith(".bin"))
+KINDS = ("zero", "plain", "compressed")
+TEXT = b"some text " * 409 + b"\0" * 6
+NOISE = bytes(i * i % 251 for i in range(PAGE))
+
+
+def count(records, kind):
+    return sum(r.kind == kind for r in records)
+
+
+class Golden(InspectTest):
+    def check_frame(self, report, s):
+        self.assertEqual(report["machine"], s.machine)
+        self.assertEqual(report["bytes"], s.size)
+        self.assertEqual(report["handed-over"], s.handed_over)
+        self.assertEqual(report["trailing"], 0)
+        self.assertEqual(
+            [(c["offset"], c["command"], c.get("value"))
+             for c in report["commands"]],
+            [(c["offset"], c["command"], c.get("value")) for c in s.commands
+             if c.get("value") != read_stream.GO])
+
+    def check_ram(self, ram, s):
+        self.assertEqual({b["name"]: b["length"] for b in ram["blocks"]},
+                         s.blocks)
+        sections = s.sections[1:]  # without START
+        self.assertEqual([(x["offset"], x["size"], x["type"])
+                          for x in ram["sections"]],
+                         [(x.offset, x.size, x.type) for x in sections])
+        for kind in KINDS:
+            self.assertEqual(ram[kind], count(s.records(), kind))
+            self.assertEqual([x[kind] for x in ram["sections"]],
+                             [count(x.records, kind) for x in sections])
+            for b in ram["blocks"]:
+                mine = [r for r in s.records() if r.block == b["name"]]
+                self.assertEqual(b[kind], count(mine, kind))
+        self.assertEqual(ram["compressed-bytes"], sum(
+            r.data_size for r in s.records() if r.kind == "compressed"))
+
+    def check_tail(self, report, s):
+        keys = ("name", "id", "instance", "version", "offset", "size")
+        self.assertEqual([[d[k] for k in keys] for d in report["devices"]],
+                         [[d[k] for k in keys] for d in s.devices])
+        self.assertEqual((report["vmdescription-offset"],
+                          report["vmdescription-size"]), s.vmdescription)
+        self.assertEqual(report["vmdescription"], s.description)
+
+    def test_same_as_independent_reader(self):
+        for name in NAMES:
+            with self.subTest(name):
+                s = read_stream.parse(golden(name))
+                report = self.inspect(golden(name), "--verify")
+                self.assertTrue(report["verified"])
+                self.check_frame(report, s)
+                self.check_ram(report["ram"], s)
+                self.check_tail(report, s)
+
+    def test_extract(self):
+        for name in NAMES:
+            ram = read_stream.parse(golden(name), ram=True).ram
+            for block in ram:
+                with self.subTest(f"{name} {block}"):
+                    data, _ = self.extract(golden(name), block)
+                    self.assertEqual(data, bytes(ram[block]))
+
+    def test_passes(self):
+        passes = self.inspect(golden("three-passes"))["ram"]["passes"]
+        self.assertEqual([(p["sections"], p["final"],
+                           sum(p[k] for k in KINDS)) for p in passes],
+                         [(1, False, 150), (1, False, 3), (1, False, 1),
+                          (1, True, 2)])
+
+    def test_text(self):
+        done = self.run_it("--verify", "--sections", "--vmdescription",
+                           os.path.join(GOLDEN, "compressed.bin"))
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        for line in ("machine         fake-1.0\n",
+                     "RAM             600.0 KiB (614400 bytes)\n",
+                     "PART  72 ", "2 (guest stopped)", '"vmsd_name"'):
+            self.assertIn(line, done.stdout)
+        self.assertRegex(done.stdout, r"ram0 +150 +119 +1 +30 +9093 +34\.68\n")
+        self.assertRegex(done.stdout, r"fake +0 +2 +9201 +56\n")
+
+    def test_standard_input(self):
+        path = os.path.join(GOLDEN, "plain.bin")
+        for where in ("-", "fd:0", "exec:cat " + path):
+            with open(path, "rb") as f:
+                done = self.run_it("--json", where, stdin=f)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(json.loads(done.stdout)["ram"]["plain"], 2)
+
+    def test_offset(self):
+        path = self.write(b"x" * 512 + golden("plain"))
+        self.inspect(f"file:{path},offset=512")
+        self.refused(path, text="not a migration stream")
+
+
+class MadeUp(InspectTest):
+    def test_order_of_pages(self):
+        """Whatever comes last is what is extracted."""
+        data, report = self.extract(whole(
+            pages(PART, packed(0, TEXT, "pc.ram"), record(PLAIN, 1, NOISE),
+                  packed(2, TEXT), record(ZERO, 3), packed(4, NOISE)),
+            pages(PART, record(PLAIN, 0, NOISE), record(ZERO, 1),
+                  record(ZERO, 2), packed(3, TEXT))), "pc.ram")
+        self.assertEqual(data, NOISE + bytes(2 * PAGE) + TEXT + NOISE +
+                         bytes(11 * PAGE))
+        self.assertEqual(len(report["ram"]["passes"]), 3)
+
+    def test_sparse(self):
+        out = self.path("out")
+        self.inspect(whole(
+            pages(PART, packed(0, TEXT, "a"), record(PLAIN, 1, NOISE),
+                  record(ZERO, 2), packed(1 << 20, TEXT)),
+            pages(PART, record(ZERO, 1)), blocks=[("a", 1 << 33)]),
+            "--extract", "a", out)
+        stat = os.stat(out)
+        self.assertEqual(stat.st_size, 1 << 33)
+        self.assertEqual(stat.st_blocks * 512, 2 * PAGE)
+        self.assertEqual(stat.st_mode & 0o777, 0o600)
+
+    def test_two_blocks_at_once(self):
+        paths = [self.path("x"), self.path("y")]
+        self.inspect(whole(
+            pages(PART, packed(1, TEXT, "a"), record(PLAIN, 0, NOISE, "b")),
+            blocks=[("a", 2 * PAGE), ("b", PAGE)]),
+            "--extract", "a", paths[0], "--extract", "b", paths[1])
+        self.assertEqual([open(p, "rb").read() for p in paths],
+                         [bytes(PAGE) + TEXT, NOISE])
+
+    @unittest.skipIf(os.environ.get("FERRY_SANITIZE", "none") != "none",
+                     "a sanitizer's own memory is not bounded")
+    def test_memory_is_bounded(self):
+        """A terabyte that is claimed costs nothing; nor do pages."""
+        records = [packed(i << 10, TEXT, "huge") for i in range(1 << 12)]
+        path = self.write(whole(*[pages(PART, *records)] * 4,
+                                blocks=[("huge", 1 << 40)]))
+        for args in (["--verify"], ["--extract", "huge", self.path("out")]):
+            # Meson sets it, and then calloc() writes to all that it gives.
+            env = {**os.environ, "MALLOC_PERTURB_": "0"}
+            with subprocess.Popen([INSPECT, *args, path], env=env,
+                                  stdout=subprocess.DEVNULL) as process:
+                _, status, usage = os.wait4(process.pid, 0)
+                process.returncode = os.waitstatus_to_exitcode(status)
+            self.assertEqual(process.returncode, 0)
+            # The pages themselves are the file's: that is 4096 of them.
+            print(f"# {args[0]}: {usage.ru_maxrss} KiB")
+            self.assertLess(usage.ru_maxrss, 128 << 10)
+
+    def test_too_much_ram(self):
+        self.refused(whole(blocks=[("a", 1 << 45)]), kind="unsupported",
+                     text="35184372088832 bytes of RAM")
+
+    def test_block_extras(self):
+        """Page sizes where postcopy was advised, addresses where listed."""
+        def stream(advised, capabilities, *blocks):
+            return head(capabilities=capabilities) + \
+                (command(3, u64(1) + u64(2)) if advised else b"") + \
+                section(START, block_list(*blocks)) + pages(END) + tail()
+
+        big, address = u64(2 << 20), u64(1 << 32)
+        report = self.inspect(stream(True, [], ("a", PAGE, big),
+                                     ("b", PAGE), ("c", PAGE, big)))
+        self.assertEqual([b.get("page-size") for b in
+                          report["ram"]["blocks"]], [2 << 20, None, 2 << 20])
+        report = self.inspect(stream(False, ["x-ignore-shared"],
+                                     ("a", PAGE, u64(0)),
+                                     ("b", PAGE, address)))
+        self.assertEqual(report["capabilities"], ["x-ignore-shared"])
+        self.assertEqual([b.get("address") for b in
+                          report["ram"]["blocks"]], [None, 1 << 32])
+        self.refused(stream(False, [], ("a", PAGE, big), ("b", PAGE)),
+                     text="an empty name, before byte 56")
+
+    def test_repeated_page(self):
+        report = self.inspect(whole(
+            pages(PART, packed(0, TEXT, "pc.ram"), record(ZERO, 0))))
+        self.assertEqual(report["ram"]["repeated"], 1)
+        self.assertEqual(len(report["ram"]["passes"]), 2)
+
+    def test_commands_between_devices(self):
+        """QEMU 10 says SWITCHOVER_START; it could stand among devices."""
+        stream = head() + command(1) + command(11) + \
+            section(START, block_list(("a", PAGE))) + pages(END)
+        devices = [section(FULL, b"one", 5, "x", 0, 1), command(11),
+                   section(FULL, b"two\x7e\0\0\0\5", 6, "y", 3, 2)]
+        text = tail((), {"devices": [{"name": "x", "instance_id": 0},
+                                     {"name": "y", "instance_id": 3}]})
+        report = self.inspect(stream + b"".join(devices) + text)
+        self.assertEqual([c["command"] for c in report["commands"]],
+                         ["OPEN_RETURN_PATH", "SWITCHOVER_START"])
+        self.assertEqual([d["size"] for d in report["devices"]],
+                         [len(devices[0]), len(devices[2])])
+
+    def test_device_with_footers_in_it(self):
+        """Neither a footer nor what looks like a vmdescription misleads."""
+        inner = b"\x7e" + u32(2) + b"\0\x06" + u32(2) + b"{}" + \
+            b"\0\x06" + u32(0xFFFFFF) + b"{"
+        report = self.inspect(head() + section(
+            START, block_list(("a", PAGE))) + pages(END) +
+            tail([("one", inner), ("two", inner)]))
+        self.assertEqual([d["name"] for d in report["devices"]],
+                         ["one", "two"])
+
+    def test_without_vmdescription(self):
+        stream = head() + section(START, block_list(("a", PAGE))) + pages(END)
+        device = section(FULL, b"state", 7, "x", 0, 1)
+        for devices in (b"", device, device * 2):
+            report = self.inspect(stream + devices + b"\0")
+            self.assertEqual(report["devices-size"], len(devices))
+            self.assertNotIn("vmdescription", report)
+
+    def test_behind_the_end(self):
+        report = self.inspect(golden("ferry-peer") + b"rest")
+        self.assertTrue(report["handed-over"])
+        self.assertEqual(report["trailing"], 4)
+        report = self.inspect(golden("plain") + bytes(100000))
+        self.assertEqual(report["trailing"], 100000)
+
+
+class Page(unittest.TestCase):
+    """The manual page has the options that --help has, and is well-formed."""
+
+    PATH = os.path.join(ROOT, "docs", "man", "ferry-inspect.1")
+
+    def test_options(self):
+        done = subprocess.run([INSPECT, "--help"], capture_output=True,
+                              text=True, check=True, timeout=TIMEOUT)
+        wanted = [line for line in done.stdout.splitlines()
+                  if line.startswith("--")]
+        with open(self.PATH, encoding="utf-8") as f:
+            page = [line.replace(".It Fl -", "--", 1).replace(" Ar", "")
+                    .rstrip() for line in f if line.startswith(".It Fl -")]
+        self.assertGreater(len(wanted), 5)
+        self.assertEqual(page, wanted)
+
+    def test_form(self):
+        try:
+            done = subprocess.run(["mandoc", "-Tlint", "-Wwarning",
+                                   self.PATH], capture_output=True, text=True,
+                                  timeout=TIMEOUT)
+        except FileNotFoundError:
+            self.skipTest("mandoc is not installed")
+        self.assertEqual((done.returncode, done.stdout + done.stderr),
+                         (0, ""))
+
+
+if __name__ == "__main__":
+    tap.main()
