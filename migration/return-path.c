@@ -42,17 +42,34 @@ struct ReturnPath {
 
 /* Source end */
 
+/* A Ferry says with its features that it waits for GO, and there is none that
+ * does not; a GO that it waits for in vain would lose the guest. */
+static bool check_pong(uint32_t value, GError **errp)
+{
+    if (value != WIRE_FERRY_HELLO &&
+        ((value & WIRE_FERRY_MASK) != WIRE_FERRY_FEATURES ||
+         !(value & WIRE_FERRY_HANDOVER))) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_STREAM,
+                    "return path: a PONG 0x%08x that no PING asked for",
+                    value);
+        return false;
+    }
+    return true;
+}
+
 static bool get_pong(ReturnPath *rp, GError **errp)
 {
     uint32_t value;
 
-    if (!stream_get_be32(rp->stream, &value, errp)) {
+    if (!stream_get_be32(rp->stream, &value, errp) ||
+        !check_pong(value, errp)) {
         return false;
     }
     pthread_mutex_lock(&rp->lock);
-    rp->answered = true;
-    if ((value & WIRE_FERRY_MASK) == WIRE_FERRY_FEATURES) {
-        rp->wants_go = value & WIRE_FERRY_HANDOVER;
+    if (value == WIRE_FERRY_HELLO) {
+        rp->answered = true;
+    } else {
+        rp->wants_go = true;
     }
     pthread_cond_broadcast(&rp->changed);
     pthread_mutex_unlock(&rp->lock);

@@ -372,21 +372,32 @@ static void source_roll_back(Source *s)
     }
 }
 
-/* What made a step fail: where the destination said why, that. */
+/* Does this error only say that the channel is gone? */
+static bool is_channel_error(const GError *err)
+{
+    return g_error_matches(err, MIG_ERROR, MIG_ERROR_IO) ||
+           g_error_matches(err, MIG_ERROR, MIG_ERROR_EOF);
+}
+
+/* What made a step fail: where the destination said why, that; where the
+ * return path broke first, how. */
 static void find_first_cause(Source *s, GError **err)
 {
+    bool aborted = g_error_matches(*err, MIG_ERROR, MIG_ERROR_CANCELLED);
     GError *cause = NULL;
 
-    if (!s->rp || migration_is_cancelled(s->m)) {
+    if (!s->rp || migration_is_cancelled(s->m) ||
+        !(aborted || is_channel_error(*err))) {
         return;
     }
-    if (!g_error_matches(*err, MIG_ERROR, MIG_ERROR_IO) &&
-        !g_error_matches(*err, MIG_ERROR, MIG_ERROR_CANCELLED)) {
+    if (!return_path_find_cause(s->rp, &cause)) {
         return;
     }
-    if (return_path_find_cause(s->rp, &cause)) {
+    if (aborted || !is_channel_error(cause)) {
         g_error_free(*err);
         *err = cause;
+    } else {
+        g_error_free(cause);
     }
 }
 

@@ -15,7 +15,8 @@ import sys
 import xml.etree.ElementTree as ET
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-SANITIZED = ["unit", "pair", "wire", "inspect", "tls"]
+LAST_LINES = 40  # of a program that failed
+SANITIZED = ["unit", "pair", "errors", "wire", "inspect", "tls"]
 BUILDS = [
     # suffix, meson options, suites (None: all)
     ("", [], None),

@@ -1,53 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/lib/mem-channel.h"
 
-/* A GInputStream that gives its bytes in pieces of bounded size. */
-
-#define CHUNK_TYPE_INPUT (chunk_input_get_type())
-G_DECLARE_FINAL_TYPE(ChunkInput, chunk_input, CHUNK, INPUT, GInputStream)
-
-struct _ChunkInput {
-    GInputStream parent;
-    GBytes *bytes;
-    size_t position;
-    size_t chunk;
-};
-
-G_DEFINE_TYPE(ChunkInput, chunk_input, G_TYPE_INPUT_STREAM)
-
-static gssize chunk_input_read(GInputStream *stream, void *buf, gsize size,
-                               GCancellable *cancel, GError **errp)
-{
-    ChunkInput *input = CHUNK_INPUT(stream);
-    size_t total;
-    const uint8_t *data = g_bytes_get_data(input->bytes, &total);
-    size_t part = MIN(MIN(size, input->chunk), total - input->position);
-
-    if (g_cancellable_set_error_if_cancelled(cancel, errp)) {
-        return -1;
-    }
-    if (part) {
-        memcpy(buf, data + input->position, part);
-        input->position += part;
-    }
-    return (gssize)part;
-}
-
-static void chunk_input_finalize(GObject *object)
-{
-    g_bytes_unref(CHUNK_INPUT(object)->bytes);
-    G_OBJECT_CLASS(chunk_input_parent_class)->finalize(object);
-}
-
-static void chunk_input_class_init(ChunkInputClass *klass)
-{
-    G_OBJECT_CLASS(klass)->finalize = chunk_input_finalize;
-    G_INPUT_STREAM_CLASS(klass)->read_fn = chunk_input_read;
-}
-
-static void chunk_input_init(ChunkInput *input)
-{
-}
+#include "tests/lib/fault-channel.h"
 
 /* Writing */
 
@@ -105,19 +59,21 @@ GBytes *mem_writer_finish(MemWriter *w)
 MemReader *mem_reader_new_chunked(GBytes *bytes, size_t chunk)
 {
     MemReader *r = g_new0(MemReader, 1);
-    g_autoptr(ChunkInput) input = g_object_new(CHUNK_TYPE_INPUT, NULL);
+    Fault short_reads = { .chunk = chunk };
+    g_autoptr(GInputStream) memory =
+        g_memory_input_stream_new_from_bytes(bytes);
+    g_autoptr(GInputStream) input = fault_input_new(memory, NULL,
+                                                    &short_reads);
 
-    input->bytes = g_bytes_ref(bytes);
-    input->chunk = chunk;
     r->bytes = g_bytes_ref(bytes);
-    r->channel = io_channel_new("memory", G_INPUT_STREAM(input), NULL);
+    r->channel = io_channel_new("memory", input, NULL);
     r->stream = stream_new(r->channel);
     return r;
 }
 
 MemReader *mem_reader_new(GBytes *bytes)
 {
-    return mem_reader_new_chunked(bytes, G_MAXSSIZE);
+    return mem_reader_new_chunked(bytes, 0);
 }
 
 MemReader *mem_reader_new_static(const void *data, size_t size)

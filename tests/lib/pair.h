@@ -6,6 +6,7 @@
 #include "migration/migration.h"
 #include "tests/lib/fake-clock.h"
 #include "tests/lib/fake-host.h"
+#include "tests/lib/gate.h"
 
 typedef struct Pair {
     FakeClock clock;
@@ -33,21 +34,5 @@ void pair_assert_moved(Pair *pair);
 void pair_assert_stayed(Pair *pair, MigState src_state);
 
 void pair_free(Pair *pair);
-
-/*
- * A gate: a thread that reaches it stays there until it is released.
- */
-typedef struct Gate {
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool reached;
-    bool released;
-} Gate;
-
-void gate_init(Gate *gate);
-void gate_pass(Gate *gate);    /* reach it, and wait for the release */
-void gate_await(Gate *gate);   /* wait until it is reached */
-void gate_release(Gate *gate);
-void gate_destroy(Gate *gate);
 
 #endif

@@ -13,35 +13,6 @@
 #include "tests/lib/pair.h"
 #include "util/endian.h"
 
-/* One host call fails. */
-typedef struct FailCase {
-    const char *name;
-    bool at_dst;
-    FakePoint point;
-    unsigned nth;
-} FailCase;
-
-static const FailCase fail_cases[] = {
-    { "log-start", false, FAKE_LOG_START, 1 },
-    { "first-collect", false, FAKE_LOG_COLLECT, 1 },
-    { "last-collect", false, FAKE_LOG_COLLECT, 2 },
-    { "vm-stop", false, FAKE_VM_STOP, 1 },
-    { "pre-save", false, FAKE_PRE_SAVE, 1 },
-    { "post-load", true, FAKE_POST_LOAD, 1 },
-};
-
-static bool fail_hook(FakeHost *host, FakePoint point, unsigned nth,
-                      GError **errp)
-{
-    const FailCase *c = host->hook_data;
-
-    if (point == c->point && nth == c->nth) {
-        g_set_error(errp, MIG_ERROR, MIG_ERROR_HOST, "it broke on purpose");
-        return false;
-    }
-    return true;
-}
-
 static void assert_says(Migration *m, const char *what)
 {
     MigInfo info;
@@ -51,24 +22,6 @@ static void assert_says(Migration *m, const char *what)
     g_assert_nonnull(info.error);
     g_assert_nonnull(strstr(info.error, what));
     mig_info_clear(&info);
-}
-
-static void test_host_call(gconstpointer data)
-{
-    const FailCase *c = data;
-    Pair *pair = pair_new();
-    FakeHost *host = c->at_dst ? pair->dst_host : pair->src_host;
-
-    host->hook = fail_hook;
-    host->hook_data = (void *)c;
-    pair_start(pair);
-    pair_assert_stayed(pair, MIG_STATE_FAILED);
-    assert_says(pair->src, "it broke on purpose");
-    if (c->at_dst) {
-        assert_says(pair->src, "the destination failed: ");
-        assert_says(pair->dst, "it broke on purpose");
-    }
-    pair_free(pair);
 }
 
 static void test_other_ram(void)
@@ -531,9 +484,6 @@ static void add(const char *group, const char *name, const void *data,
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    for (unsigned i = 0; i < G_N_ELEMENTS(fail_cases); i++) {
-        add("host-call", fail_cases[i].name, &fail_cases[i], test_host_call);
-    }
     for (unsigned i = 0; i < G_N_ELEMENTS(rubbish); i++) {
         add("rubbish", rubbish[i].name, &rubbish[i], test_rubbish);
     }

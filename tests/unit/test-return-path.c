@@ -126,19 +126,31 @@ static void test_shut_too_early(void)
 
 static void test_pong(void)
 {
-    static const uint32_t values[] = {
-        0, 1, UINT32_MAX, WIRE_FERRY_HELLO, WIRE_FERRY_GO,
-        WIRE_FERRY_FEATURES, WIRE_FERRY_FEATURES | 0xfffe,
-        WIRE_FERRY_HANDOVER,
-    };
     World world;
 
     world_init(&world);
-    for (unsigned i = 0; i < G_N_ELEMENTS(values); i++) {
-        return_path_put_pong(world.dest, values[i]);
-    }
+    return_path_put_pong(world.dest, WIRE_FERRY_HELLO);
+    return_path_put_pong(world.dest, WIRE_FERRY_HELLO);
     return_path_put_shut(world.dest, 0);
     expect_success(&world, false);
+}
+
+/* What nobody asked for; and features that no Ferry has. */
+static void test_other_pong(void)
+{
+    static const uint32_t values[] = {
+        0, 1, UINT32_MAX, WIRE_FERRY_GO, WIRE_FERRY_HANDOVER,
+        WIRE_FERRY_FEATURES, WIRE_FERRY_FEATURES | 0xfffe,
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(values); i++) {
+        g_autofree char *text = g_strdup_printf("a PONG 0x%08x", values[i]);
+        World world;
+
+        world_init(&world);
+        return_path_put_pong(world.dest, values[i]);
+        expect_failure(&world, MIG_ERROR_STREAM, text);
+    }
 }
 
 static void test_features(void)
@@ -152,7 +164,6 @@ static void test_features(void)
         return_path_put_pong(world.dest, WIRE_FERRY_HELLO);
         return_path_put_pong(world.dest, WIRE_FERRY_FEATURES |
                                              WIRE_FERRY_HANDOVER | others[i]);
-        return_path_put_pong(world.dest, 1);
         return_path_put_shut(world.dest, 0);
         expect_success(&world, true);
     }
@@ -179,7 +190,7 @@ static void test_shut_1(void)
         World world;
 
         world_init(&world);
-        return_path_put_pong(world.dest, 1);
+        return_path_put_pong(world.dest, WIRE_FERRY_HELLO);
         return_path_put_shut(world.dest, values[i]);
         expect_failure(&world, MIG_ERROR_PEER,
                        "the destination failed: it did not say why");
@@ -271,7 +282,7 @@ static void test_bad_messages(void)
 /* The end of the channel, after each number of bytes of these messages. */
 static void test_eof(void)
 {
-    static const char bytes[] = "\0\2\0\4\0\0\0\1" /* PONG 1 */
+    static const char bytes[] = "\0\2\0\4FRY1"       /* PONG */
                                 "\x46\x52\0\3why"  /* REASON */
                                 "\0\1\0\4\0\0\0";  /* SHUT, and almost 0 */
 
@@ -350,6 +361,7 @@ int main(int argc, char **argv)
     g_test_add_func("/return-path/shut-0", test_shut_0);
     g_test_add_func("/return-path/shut-0/too-early", test_shut_too_early);
     g_test_add_func("/return-path/pong", test_pong);
+    g_test_add_func("/return-path/pong/other", test_other_pong);
     g_test_add_func("/return-path/features", test_features);
     g_test_add_func("/return-path/reason-and-success",
                     test_reason_and_success);
