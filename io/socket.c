@@ -8,7 +8,9 @@
  *
  * A migration is many large writes and a few short messages that somebody
  * waits for, so Nagle's algorithm is off.  Keep-alive is on, since a side that
- * only reads would never learn that its peer is gone.
+ * only reads would never learn that its peer is gone; a side that writes
+ * learns by the time limit for what it wrote.  Both take a minute, where the
+ * system's own defaults are two hours and a quarter of one.
  */
 #include <errno.h>
 #include <gio/gunixsocketaddress.h>
@@ -21,6 +23,11 @@
 #include <unistd.h>
 
 #include "io/io-internal.h"
+
+#define SILENT_FOR 30 /* seconds, until the peer's system is asked */
+#define ASK_EVERY  10 /* seconds */
+#define ASK_TIMES  3
+#define GONE_AFTER ((SILENT_FOR + ASK_TIMES * ASK_EVERY) * 1000) /* ms */
 
 static GSocketAddress *unix_address(const char *path, GError **errp)
 {
@@ -35,13 +42,23 @@ static GSocketAddress *unix_address(const char *path, GError **errp)
     return g_unix_socket_address_new(path);
 }
 
+static void set_tcp_options(GSocket *socket)
+{
+    g_socket_set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1, NULL);
+    g_socket_set_option(socket, IPPROTO_TCP, TCP_KEEPIDLE, SILENT_FOR, NULL);
+    g_socket_set_option(socket, IPPROTO_TCP, TCP_KEEPINTVL, ASK_EVERY, NULL);
+    g_socket_set_option(socket, IPPROTO_TCP, TCP_KEEPCNT, ASK_TIMES, NULL);
+    g_socket_set_option(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, GONE_AFTER,
+                        NULL);
+    g_socket_set_keepalive(socket, TRUE);
+}
+
 IoChannel *io_socket_channel(const char *name, GSocketConnection *connection)
 {
     GSocket *socket = g_socket_connection_get_socket(connection);
 
     if (g_socket_get_family(socket) != G_SOCKET_FAMILY_UNIX) {
-        g_socket_set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1, NULL);
-        g_socket_set_keepalive(socket, TRUE);
+        set_tcp_options(socket);
     }
     return io_connection_channel(name, connection);
 }

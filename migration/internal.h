@@ -8,6 +8,7 @@
 
 #include "migration/migration.h"
 #include "migration/ratelimit.h"
+#include "migration/stall.h"
 #include "migration/stats.h"
 #include "util/clock.h"
 
@@ -27,6 +28,7 @@ struct Migration {
     const Clock *clock;
     MigOptions options; /* the snapshot; live ones are in limit and below */
     RateLimit *limit;          /* has its own lock */
+    Stall *stall;              /* has its own lock; a source starts it */
     Stats *stats;              /* has its own lock */
     GCancellable *connecting;  /* wakes connect and accept; any thread */
 
@@ -99,6 +101,9 @@ bool migration_wait_continue(Migration *m, GError **errp);
 
 /* The return path's call: wake the thread from whatever it waits for. */
 void migration_peer_failed(void *m);
+
+/* The destination does nothing: make whatever waits for it fail. */
+void migration_stalled(void *m);
 
 void migration_set_throttle(Migration *m, unsigned percent);
 

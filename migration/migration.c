@@ -28,6 +28,9 @@ Migration *migration_new(const MigHost *host, void *opaque,
     m->clock = clock;
     m->options = *options;
     m->limit = ratelimit_new(clock, options->value[MIG_OPT_MAX_BANDWIDTH]);
+    /* What a peer takes is real time, also in tests. */
+    m->stall = stall_new(&clock_monotonic,
+                         options->value[MIG_OPT_STALL_TIMEOUT]);
     m->stats = stats_new(clock);
     m->connecting = g_cancellable_new();
     m->downtime_limit_ms = options->value[MIG_OPT_DOWNTIME_LIMIT];
@@ -74,6 +77,7 @@ void mig_free(Migration *m)
     g_clear_error(&m->error);
     g_object_unref(m->connecting);
     stats_free(m->stats);
+    stall_free(m->stall);
     ratelimit_free(m->limit);
     pthread_cond_destroy(&m->changed);
     pthread_mutex_destroy(&m->lock);
@@ -337,6 +341,18 @@ void migration_peer_failed(void *opaque)
     ratelimit_cancel(m->limit);
 }
 
+void migration_stalled(void *opaque)
+{
+    Migration *m = opaque;
+
+    pthread_mutex_lock(&m->lock);
+    if (m->peer.channel) {
+        io_channel_abort(m->peer.channel);
+    }
+    pthread_mutex_unlock(&m->lock);
+    g_cancellable_cancel(m->connecting);
+}
+
 bool migration_is_cancelled(Migration *m)
 {
     bool cancelled;
@@ -443,6 +459,9 @@ bool mig_set_live(Migration *m, MigOptionId id, uint64_t value, GError **errp)
         pthread_mutex_lock(&m->lock);
         m->downtime_limit_ms = value;
         pthread_mutex_unlock(&m->lock);
+        return true;
+    case MIG_OPT_STALL_TIMEOUT:
+        stall_set(m->stall, value);
         return true;
     default:
         g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,

@@ -164,6 +164,17 @@ static const MigOption options[MIG_OPT__COUNT] = {
         .live = true,
         .help = "how long the guest may stand still at the switch-over",
     },
+    [MIG_OPT_STALL_TIMEOUT] = {
+        .id = MIG_OPT_STALL_TIMEOUT,
+        .name = "stall-timeout",
+        .kind = MIG_KIND_UINT,
+        .max = 86400,
+        .def = 60,
+        .unit = "s",
+        .live = true,
+        .help = "how long the destination may take and say nothing; 0: for "
+                "ever",
+    },
 };
 
 /* Without G_DEFINE_QUARK's function static: that one is set by whichever

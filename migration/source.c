@@ -62,11 +62,17 @@ static bool source_connect(Source *s, GError **errp)
 {
     Migration *m = s->m;
 
+    if (!stall_start(m->stall, migration_stalled, m, errp)) {
+        return false;
+    }
+    stall_wait(m->stall, true);
     s->channel = migration_open_channel(m, errp);
+    stall_wait(m->stall, false);
     if (!s->channel) {
         return false;
     }
     s->stream = stream_new(s->channel);
+    stream_set_watch(s->stream, stall_wait, m->stall);
     stream_set_pacer(s->stream, ratelimit_wait, m->limit);
     if (m->options.value[MIG_OPT_RETURN_PATH] &&
         io_channel_is_two_way(s->channel)) {
@@ -112,6 +118,18 @@ static void put_ram_header(Source *s, uint8_t type)
     section_put_header(s->stream, &section);
 }
 
+/* A destination that does not answer must not cost the guest a stop: the
+ * channel may take everything without anybody reading it. */
+static bool get_answer(Source *s, GError **errp)
+{
+    bool ok;
+
+    stall_wait(s->m->stall, true);
+    ok = return_path_wait_answer(s->rp, errp);
+    stall_wait(s->m->stall, false);
+    return ok;
+}
+
 static bool source_begin(Source *s, GError **errp)
 {
     Migration *m = s->m;
@@ -137,10 +155,7 @@ static bool source_begin(Source *s, GError **errp)
     put_ram_header(s, WIRE_START);
     ram_save_setup(s->ram);
     section_put_footer(s->stream, RAM_SECTION);
-    /* A destination that does not answer must not cost the guest a stop: the
-     * channel may take everything without anybody reading it. */
-    return stream_flush(s->stream, errp) &&
-           (!s->rp || return_path_wait_answer(s->rp, errp));
+    return stream_flush(s->stream, errp) && (!s->rp || get_answer(s, errp));
 }
 
 /* Precopy */
@@ -292,6 +307,19 @@ static bool source_precopy(Source *s, GError **errp)
 
 /* Switch-over */
 
+/*
+ * From here on a destination that is not Ferry may run the guest as soon as it
+ * likes.  To give up on one that is slow would let it run twice, so there is
+ * no stall any more.
+ */
+static void expect_shut(Source *s)
+{
+    if (!return_path_wants_go(s->rp)) {
+        stream_set_watch(s->stream, NULL, NULL);
+    }
+    return_path_expect_shut(s->rp);
+}
+
 static bool source_switch_over(Source *s, GError **errp)
 {
     Migration *m = s->m;
@@ -315,7 +343,7 @@ static bool source_switch_over(Source *s, GError **errp)
         return false;
     }
     if (s->rp) {
-        return_path_expect_shut(s->rp);
+        expect_shut(s);
     }
     stream_put_u8(s->stream, WIRE_EOF);
     devices_describe(s->devices, s->stream);
@@ -348,9 +376,19 @@ static bool finish_one_way(Source *s, GError **errp)
            io_channel_finish(s->channel, errp);
 }
 
+static bool get_shut(Source *s, GError **errp)
+{
+    bool ok;
+
+    stall_wait(s->m->stall, return_path_wants_go(s->rp));
+    ok = return_path_wait(s->rp, errp);
+    stall_wait(s->m->stall, false);
+    return ok;
+}
+
 static bool source_hand_over(Source *s, GError **errp)
 {
-    if (!(s->rp ? return_path_wait(s->rp, errp) : finish_one_way(s, errp))) {
+    if (!(s->rp ? get_shut(s, errp) : finish_one_way(s, errp))) {
         return false;
     }
     if (s->rp && return_path_wants_go(s->rp) && !send_go(s, errp)) {
@@ -379,13 +417,18 @@ static bool is_channel_error(const GError *err)
            g_error_matches(err, MIG_ERROR, MIG_ERROR_EOF);
 }
 
-/* What made a step fail: where the destination said why, that; where the
- * return path broke first, how. */
+/* What made a step fail: where the destination did nothing, or said why it
+ * failed, that; where the return path broke first, how. */
 static void find_first_cause(Source *s, GError **err)
 {
     bool aborted = g_error_matches(*err, MIG_ERROR, MIG_ERROR_CANCELLED);
     GError *cause = NULL;
 
+    if (stall_found(s->m->stall, &cause)) {
+        g_error_free(*err);
+        *err = cause;
+        return;
+    }
     if (!s->rp || migration_is_cancelled(s->m) ||
         !(aborted || is_channel_error(*err))) {
         return;
@@ -406,6 +449,7 @@ static void source_clean_up(Source *s)
     Migration *m = s->m;
 
     return_path_free(s->rp);
+    stall_stop(m->stall);
     end_throttle(s);
     if (s->logging) {
         m->host->dirty_log_stop(m->opaque);

@@ -19,6 +19,8 @@ struct Stream {
     IoChannel *channel;
     StreamPacer *pacer;
     void *pacer_opaque;
+    StreamWatch *watch;
+    void *watch_opaque;
     GError *error;     /* writer: the first one, until it is reported */
     bool failed;       /* writer: an error was met; nothing more goes out */
     uint64_t position; /* bytes got or put */
@@ -55,6 +57,12 @@ void stream_set_pacer(Stream *s, StreamPacer *pacer, void *opaque)
     s->pacer_opaque = opaque;
 }
 
+void stream_set_watch(Stream *s, StreamWatch *watch, void *opaque)
+{
+    s->watch = watch;
+    s->watch_opaque = opaque;
+}
+
 /* Turn GIO's errors into the library's. */
 static void take_error(GError *err, GError **errp)
 {
@@ -71,6 +79,20 @@ static void take_error(GError *err, GError **errp)
 
 /* Writing */
 
+static bool write_watched(Stream *s, GOutputVector *vectors, unsigned count)
+{
+    bool ok;
+
+    if (s->watch) {
+        s->watch(s->watch_opaque, true);
+    }
+    ok = io_channel_writev(s->channel, vectors, count, &s->error);
+    if (s->watch) {
+        s->watch(s->watch_opaque, false);
+    }
+    return ok;
+}
+
 /* Send vectors, in an array that may be scribbled on. */
 static bool send_vectors(Stream *s, GOutputVector *vectors, unsigned count,
                          size_t bytes)
@@ -79,7 +101,7 @@ static bool send_vectors(Stream *s, GOutputVector *vectors, unsigned count,
         return false;
     }
     s->failed = (s->pacer && !s->pacer(s->pacer_opaque, bytes, &s->error)) ||
-                !io_channel_writev(s->channel, vectors, count, &s->error);
+                !write_watched(s, vectors, count);
     return !s->failed;
 }
 

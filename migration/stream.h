@@ -34,6 +34,10 @@ uint64_t stream_position(const Stream *s);
 typedef bool StreamPacer(void *opaque, size_t bytes, GError **errp);
 void stream_set_pacer(Stream *s, StreamPacer *pacer, void *opaque);
 
+/* Called before, with true, and after each write to the channel. */
+typedef void StreamWatch(void *opaque, bool writes);
+void stream_set_watch(Stream *s, StreamWatch *watch, void *opaque);
+
 /*
  * Writing.  Puts are buffered and do not fail; the first error of the channel
  * is kept and reported by the next stream_writev() or stream_flush().

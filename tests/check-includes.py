@@ -17,7 +17,7 @@ PAYLOAD = {"codec", "device", "stats", "vmstate", "vmstate-io"}
 PAYLOAD_PREFIXES = ("ram-", "codec-")
 ENGINE = {
     "converge", "dest", "internal", "migration", "options", "query",
-    "ratelimit", "return-path", "source", "state",
+    "ratelimit", "return-path", "source", "stall", "state",
 }
 
 INCLUDE = {"include/io", "include/migration"}

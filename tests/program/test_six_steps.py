@@ -31,6 +31,7 @@ cpu-throttle-tailslow: off
 max-cpu-throttle: 99
 max-bandwidth: 134217728 bytes/second
 downtime-limit: 300 ms
+stall-timeout: 60 s
 """
 
 COMPLETED = re.compile(r"""capabilities: [^\n]* compress: on [^\n]*

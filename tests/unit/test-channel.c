@@ -142,6 +142,7 @@ static void test_tcp_options(void)
 
     for (int fd = 0; fd < 256; fd++) {
         int no_delay = 0, keep_alive = 0, listening = 0;
+        int idle = 0, interval = 0, count = 0, unacknowledged = 0;
         socklen_t size = sizeof(int);
 
         if (getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &no_delay, &size) < 0) {
@@ -151,6 +152,14 @@ static void test_tcp_options(void)
         getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size);
         connected += !listening;
         g_assert_true(listening || (no_delay && keep_alive));
+        getsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, &size);
+        getsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, &size);
+        getsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, &size);
+        getsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged, &size);
+        /* A peer that is gone is found to be so within a minute. */
+        g_assert_true(listening || idle + count * interval <= 60);
+        g_assert_true(listening || (unacknowledged > 0 &&
+                                    unacknowledged <= 60000));
     }
     g_assert_cmpint(connected, ==, 2);
     io_channel_free(sender);

@@ -78,7 +78,8 @@ static void test_parameters(Fixture *f, gconstpointer data)
            "tls-creds: '/a folder'\n"
            "tls-hostname: ''\n"
            "max-bandwidth: 1073741824 bytes/second\n"
-           "downtime-limit: 300 ms\n");
+           "downtime-limit: 300 ms\n"
+           "stall-timeout: 60 s\n");
 }
 
 /* Values that do not fit each other. */

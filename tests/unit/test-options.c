@@ -47,6 +47,7 @@ static void test_promised(void)
         { "decompress-threads", 1, 255, 2, false, false },
         { "max-bandwidth", 0, INT64_MAX, 134217728, false, true },
         { "downtime-limit", 0, 2000000, 300, false, true },
+        { "stall-timeout", 0, 86400, 60, false, true },
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {

@@ -126,7 +126,7 @@ static void expect(SchemaFixture *f, const char *name, const char *meta,
     "*throttle-trigger-threshold: int, *cpu-throttle-initial: int, "           \
     "*cpu-throttle-increment: int, *cpu-throttle-tailslow: bool, "             \
     "*max-cpu-throttle: int, *tls-creds: str, *tls-hostname: str, "            \
-    "*max-bandwidth: int, *downtime-limit: int}"
+    "*max-bandwidth: int, *downtime-limit: int, *stall-timeout: int}"
 
 static void test_arguments(SchemaFixture *f, gconstpointer data)
 {

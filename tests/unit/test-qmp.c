@@ -397,7 +397,8 @@ static void test_parameters(Fixture *f, gconstpointer data)
             "\"cpu-throttle-initial\": 20, \"cpu-throttle-increment\": 10, "
             "\"cpu-throttle-tailslow\": false, \"max-cpu-throttle\": 99, "
             "\"tls-creds\": \"/a folder\", \"tls-hostname\": \"\", "
-            "\"max-bandwidth\": 0, \"downtime-limit\": 300}}");
+            "\"max-bandwidth\": 0, \"downtime-limit\": 300, "
+            "\"stall-timeout\": 60}}");
 }
 
 static void test_parameter_errors(Fixture *f, gconstpointer data)

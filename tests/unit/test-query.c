@@ -154,6 +154,7 @@ static void test_set_live(void)
         }
     }
     g_assert_cmpuint(migration_downtime_limit_ms(world.m), ==, 2000000);
+    g_assert_true(mig_set_live(world.m, MIG_OPT_STALL_TIMEOUT, 0, NULL));
     g_assert_cmpuint(ratelimit_get(world.m->limit), ==, INT64_MAX);
     g_assert_false(mig_set_live(world.m, MIG_OPT_DOWNTIME_LIMIT, 2000001,
                                 &err));

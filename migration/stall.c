@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Theory of operation
+ *
+ * A wait begins and ends with every write, so that must cost next to nothing:
+ * the owner notes when, and wakes nobody.  The thread sleeps for as long as
+ * no wait can possibly become too long, that is the whole time limit when it
+ * finds none, and then looks again.
+ */
+#include "migration/stall.h"
+
+#include "migration/error.h"
+#include "util/thread.h"
+
+struct Stall {
+    const Clock *clock;
+    void (*stalled)(void *opaque);
+    void *opaque;
+    pthread_t thread;
+    bool running; /* the owner's: thread was started */
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* seconds or stopping was set */
+    /* all below: lock */
+    uint64_t seconds;
+    int64_t since; /* the wait's beginning, or 0: there is none */
+    bool found;
+    bool stopping;
+};
+
+Stall *stall_new(const Clock *clock, uint64_t seconds)
+{
+    Stall *stall = g_new0(Stall, 1);
+
+    stall->clock = clock;
+    stall->seconds = seconds;
+    pthread_mutex_init(&stall->lock, NULL);
+    thread_cond_init(&stall->changed);
+    return stall;
+}
+
+void stall_free(Stall *stall)
+{
+    if (stall) {
+        g_assert(!stall->running);
+        pthread_cond_destroy(&stall->changed);
+        pthread_mutex_destroy(&stall->lock);
+        g_free(stall);
+    }
+}
+
+void stall_set(Stall *stall, uint64_t seconds)
+{
+    pthread_mutex_lock(&stall->lock);
+    stall->seconds = seconds;
+    pthread_cond_signal(&stall->changed);
+    pthread_mutex_unlock(&stall->lock);
+}
+
+/* Returns when a wait has become too long, or false when told to stop. */
+static bool watch_locked(Stall *stall)
+{
+    while (!stall->stopping) {
+        int64_t now = clock_now(stall->clock);
+        int64_t limit = (int64_t)stall->seconds * NS_PER_S;
+
+        if (limit == 0) {
+            pthread_cond_wait(&stall->changed, &stall->lock);
+        } else if (stall->since && now - stall->since >= limit) {
+            return true;
+        } else {
+            stall->clock->wait(stall->clock, &stall->changed, &stall->lock,
+                               (stall->since ? stall->since : now) + limit);
+        }
+    }
+    return false;
+}
+
+static void *stall_main(void *arg)
+{
+    Stall *stall = arg;
+    bool found;
+
+    pthread_mutex_lock(&stall->lock);
+    found = stall->found = watch_locked(stall);
+    pthread_mutex_unlock(&stall->lock);
+    if (found) {
+        stall->stalled(stall->opaque);
+    }
+    return NULL;
+}
+
+bool stall_start(Stall *stall, void (*stalled)(void *opaque), void *opaque,
+                 GError **errp)
+{
+    stall->stalled = stalled;
+    stall->opaque = opaque;
+    stall->running = thread_start(&stall->thread, "mig/src/stall", stall_main,
+                                  stall, errp);
+    return stall->running;
+}
+
+void stall_stop(Stall *stall)
+{
+    if (!stall->running) {
+        return;
+    }
+    pthread_mutex_lock(&stall->lock);
+    stall->stopping = true;
+    pthread_cond_signal(&stall->changed);
+    pthread_mutex_unlock(&stall->lock);
+    thread_join(stall->thread);
+    stall->running = false;
+}
+
+void stall_wait(void *opaque, bool waits)
+{
+    Stall *stall = opaque;
+
+    pthread_mutex_lock(&stall->lock);
+    stall->since = waits ? clock_now(stall->clock) : 0;
+    pthread_mutex_unlock(&stall->lock);
+}
+
+bool stall_found(Stall *stall, GError **errp)
+{
+    uint64_t seconds;
+    bool found;
+
+    pthread_mutex_lock(&stall->lock);
+    found = stall->found;
+    seconds = stall->seconds;
+    pthread_mutex_unlock(&stall->lock);
+    if (found) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_PEER,
+                    "the destination has taken and said nothing for %"
+                    G_GUINT64_FORMAT " seconds", seconds);
+    }
+    return found;
+}
