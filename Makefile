@@ -20,10 +20,14 @@ check:
 bench: all
 	tests/bench/run.py $(BUILD)
 
+stress: all
+	FERRY_BUILD=$(abspath $(BUILD)) FERRY_ROUNDS=100 \
+	    tests/program/test_process_faults.py
+
 install: all
 	meson install --no-rebuild -C $(BUILD)
 
 clean:
 	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan
 
-.PHONY: all demo check bench install clean
+.PHONY: all demo check bench stress install clean

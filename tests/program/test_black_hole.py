@@ -1,0 +1,116 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A network that swallows everything, without a word to anybody.
+
+Two machines in network namespaces of their own, and a router between them that
+stops to forward in the midst of a migration.  The source gives up by
+stall-timeout; and where that is off, by the socket's own time limit, as the
+destination does, which has nothing else: so this takes a minute.
+"""
+import ctypes
+import os
+import subprocess
+
+import program_kit
+import tap
+
+CLONE_NEWNET = 0x40000000
+PORT = 4444
+
+
+def ip(*args):
+    subprocess.run(["ip", *args], check=True, capture_output=True)
+
+
+class Network:
+    """source - router - destination; its names are this process's own."""
+
+    def __init__(self):
+        self.names = {end: f"ferry-{os.getpid()}-{end}"
+                      for end in ("src", "router", "dst")}
+        for name in self.names.values():
+            ip("netns", "add", name)
+        for number, end in enumerate(("src", "dst"), 1):
+            self._join(end, f"192.0.2.{64 * number}")
+        self.forward(True)
+
+    def _join(self, end, net):
+        """A wire from end to the router."""
+        base, _, low = net.rpartition(".")
+        here, there = (f"{base}.{int(low) + i}" for i in (1, 2))
+        name, router = self.names[end], self.names["router"]
+        ip("link", "add", "wire", "netns", name, "type", "veth",
+           "peer", "name", end, "netns", router)
+        for where, dev, address in ((name, "wire", here),
+                                    (router, end, there)):
+            ip("-n", where, "addr", "add", f"{address}/26", "dev", dev)
+            ip("-n", where, "link", "set", dev, "up")
+        ip("-n", name, "route", "add", "default", "via", there)
+
+    def forward(self, on):
+        subprocess.run(["ip", "netns", "exec", self.names["router"], "sh",
+                        "-c", f"echo {int(on)} > /proc/sys/net/ipv4/"
+                        "ip_forward"], check=True)
+
+    def enter(self, end):
+        """What a child calls before it becomes a machine."""
+        fd = os.open(f"/run/netns/{self.names[end]}", os.O_RDONLY)
+        libc = ctypes.CDLL(None)
+
+        def call():
+            if libc.setns(fd, CLONE_NEWNET):
+                os._exit(1)
+        return call
+
+    def remove(self):
+        for name in self.names.values():
+            subprocess.run(["ip", "netns", "del", name], check=False,
+                           capture_output=True)
+
+
+class BlackHole(program_kit.ProgramTest):
+    mem = "8M"
+    append = "ws=1"
+    uri = f"tcp:192.0.2.129:{PORT}"
+
+    def setUp(self):
+        super().setUp()
+        try:
+            self.network = Network()
+        except (OSError, subprocess.CalledProcessError) as err:
+            self.skipTest(f"no network namespaces: {err}")
+        self.addCleanup(self.network.remove)
+
+    def begun(self):
+        dst = self.destination(self.uri,
+                               preexec_fn=self.network.enter("dst"))
+        src = self.source(preexec_fn=self.network.enter("src"))
+        return src, dst
+
+    def lose(self, src):
+        self.begin_slow_move(src, self.uri)
+        self.network.forward(False)
+
+    def check_given_up(self, src, words):
+        info = src.wait_migration("failed")
+        self.assertIn(words, info["error-desc"])
+        self.check_runs(src)
+
+    def test_stall_timeout(self):
+        src, dst = self.begun()
+        src.set_parameters(stall_timeout=1)
+        self.lose(src)
+        src.set_parameters(max_bandwidth=0)
+        self.check_given_up(src, "nothing for 1 seconds")
+        self.kill(dst)
+
+    def test_by_tcp_alone(self):
+        src, dst = self.begun()
+        src.set_parameters(stall_timeout=0)
+        self.lose(src)
+        self.check_given_up(src, "timed out")
+        self.check_refused(dst, "timed out")
+
+
+if __name__ == "__main__":
+    tap.main()
