@@ -19,15 +19,19 @@ def content(data, device):
                 device["offset"] + device["size"] - FOOTER_SIZE]
 
 
+def parse(data):
+    return read_stream.parse(data, ram=True, may_repeat=True)
+
+
 def lay_out(path, folder, before=None):
     """Write the guest of a saved stream to a folder.  before is a stream that
     the guest's memory begins with.  Returns the file that has pc.ram."""
     data = read_stream.load(path)
-    stream = read_stream.parse(data, ram=True)
+    stream = parse(data)
     if stream.opaque:
         raise ValueError(f"{path}: the devices cannot be told apart")
     if before:
-        old = read_stream.parse(read_stream.load(before), ram=True)
+        old = parse(read_stream.load(before))
         read_stream.write_ram(old, folder)
         for block in old.blocks:
             name = os.path.join(folder, file_of(block))

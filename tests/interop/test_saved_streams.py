@@ -36,6 +36,7 @@ class SavedStreams(interop_kit.InteropTest):
             self.assertEqual(
                 found["ram"][kind],
                 sum(r.kind == kind for r in parsed.records()), kind)
+        self.assertEqual(found["ram"]["repeated"], parsed.repeated)
         names = [[(d["name"], d["instance"], d["version"], d["size"])
                   for d in devices]
                  for devices in (found["devices"], parsed.devices)]
@@ -48,7 +49,8 @@ class SavedStreams(interop_kit.InteropTest):
         self.assert_same_ram(extracted, ram)
         self.assertEqual(found["ram"]["compressed"] > 0, compress)
 
-        parsed = read_stream.parse(read_stream.load(stream), ram=True)
+        parsed = read_stream.parse(read_stream.load(stream), ram=True,
+                                   may_repeat=True)
         read_stream.write_ram(parsed, self.path("blocks"))
         self.assert_same_ram(self.path("blocks/pc.ram.ram"), ram)
         self.check_readers_agree(found, parsed)

@@ -100,6 +100,7 @@ class Stream:
     commands: list = field(default_factory=list)
     total: int = 0
     blocks: dict = field(default_factory=dict)  # name: length
+    repeated: int = 0  # pages that came twice in one section
     sections: list = field(default_factory=list)  # of ram
     devices: list = field(default_factory=list)  # of dicts
     opaque: tuple = None  # (offset, size) of devices that are not decoded
@@ -171,8 +172,9 @@ def require(ok, offset, cause):
 class Parser:
     """One pass over one stream.  Methods read the item of their name."""
 
-    def __init__(self, data, want_ram):
+    def __init__(self, data, want_ram, may_repeat):
         self.c = Cursor(data)
+        self.may_repeat = may_repeat
         self.s = Stream(size=len(data), ram={} if want_ram else None)
         self.ram_id = None
         self.ram_ended = False
@@ -369,7 +371,8 @@ class Parser:
             if record is None:
                 break
             page = (record.block, record.page_offset)
-            require(page not in seen, record.offset,
+            self.s.repeated += page in seen
+            require(self.may_repeat or page not in seen, record.offset,
                     f"block '{record.block}', offset "
                     f"0x{record.page_offset:x} twice in one section")
             seen.add(page)
@@ -654,10 +657,11 @@ def unused_key(values, f):
     return key
 
 
-def parse(data, ram=False):
+def parse(data, ram=False, may_repeat=False):
     """Read a whole stream, given as bytes or a mmap.  Returns a Stream;
-    raises StreamError.  With ram, Stream.ram has what the blocks hold."""
-    return Parser(data, ram).stream()
+    raises StreamError.  With ram, Stream.ram has what the blocks hold.  With
+    may_repeat a section may have a page twice, as QEMU writes it."""
+    return Parser(data, ram, may_repeat).stream()
 
 
 # Reports
@@ -741,6 +745,8 @@ def main():
     args.add_argument("stream", help="a file, or - for standard input")
     args.add_argument("--ram", metavar="FOLDER",
                       help="write each RAM block to a file there")
+    args.add_argument("--may-repeat", action="store_true",
+                      help="let a section have a page twice, as QEMU does")
     args.add_argument("--canonical", action="store_true",
                       help="print what does not depend on the zlib in use")
     options = args.parse_args()
@@ -749,7 +755,7 @@ def main():
         if options.canonical:
             print("\n".join(canonical(data)))
             return 0
-        s = parse(data, ram=options.ram is not None)
+        s = parse(data, options.ram is not None, options.may_repeat)
     except StreamError as e:
         print(f"{options.stream}: {e}", file=sys.stderr)
         return 1

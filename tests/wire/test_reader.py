@@ -443,6 +443,11 @@ class Damage(unittest.TestCase):
         copy = self.plain[r.offset:r.data_offset + 1]
         self.insert(self.plain, r.data_offset + 1, copy,
                     "twice in one section")
+        # QEMU writes such sections.
+        at = r.data_offset + 1
+        twice = self.plain[:at] + copy + self.plain[at:]
+        self.assertEqual(
+            read_stream.parse(twice, may_repeat=True).repeated, 1)
         # In another section it is what sections are for.
         at = parse(self.plain).sections[2].offset + 5
         parse(self.plain[:at] + copy + self.plain[at:])
