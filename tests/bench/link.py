@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A link between two hosts: two network namespaces, joined and shaped.
+
+Without root it is loopback, and the rate becomes the source's max-bandwidth.
+"""
+import os
+import subprocess
+
+ADDRESSES = "10.77.0.1", "10.77.0.2"
+
+
+def run(*args):
+    subprocess.run(args, check=True)
+
+
+class Link:
+    """As a context: .source and .destination are what to put before a command
+    to run it there, .address is the destination's."""
+
+    def __init__(self, mbit=None):
+        self.mbit = mbit  # None: not shaped
+        self.real = os.geteuid() == 0
+        self.hosts = [f"ferry-{os.getpid()}-{i}" for i in range(2)]
+
+    @property
+    def max_bandwidth(self):
+        """Bytes a second that a source has to keep to, or 0."""
+        return 0 if self.real or not self.mbit else self.mbit * 125000
+
+    @property
+    def address(self):
+        return ADDRESSES[1] if self.real else "127.0.0.1"
+
+    @property
+    def source(self):
+        return self._prefix(0)
+
+    @property
+    def destination(self):
+        return self._prefix(1)
+
+    def _prefix(self, side):
+        return ["ip", "netns", "exec", self.hosts[side]] if self.real else []
+
+    def _interface(self, side):
+        return f"fb{os.getpid() % 100000}-{side}"
+
+    def _configure(self, side):
+        device = self._interface(side)
+        inside = ["ip", "-n", self.hosts[side]]
+        run("ip", "link", "set", device, "netns", self.hosts[side])
+        run(*inside, "address", "add", f"{ADDRESSES[side]}/24", "dev", device)
+        run(*inside, "link", "set", "lo", "up")
+        run(*inside, "link", "set", device, "up")
+        if self.mbit:
+            run(*self._prefix(side), "tc", "qdisc", "add", "dev", device,
+                "root", "tbf", "rate", f"{self.mbit}mbit", "burst", "256k",
+                "latency", "20ms")
+
+    def __enter__(self):
+        if self.real:
+            for host in self.hosts:
+                run("ip", "netns", "add", host)
+            run("ip", "link", "add", self._interface(0), "type", "veth",
+                "peer", "name", self._interface(1))
+            for side in range(2):
+                self._configure(side)
+        return self
+
+    def __exit__(self, *exc):
+        if self.real:
+            for host in self.hosts:
+                subprocess.run(["ip", "netns", "delete", host], check=False)

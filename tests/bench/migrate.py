@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Whole migrations, Ferry's and its peers', over links of several rates.
+
+Everybody gets the same image as RAM, a stopped guest, and the same two cores
+for source and destination together.  Beside each result stands what no
+program could beat with what it sent and computed:
+
+    bound = max(bytes / link, (source + destination CPU) / cores)
+
+A running guest is the other half: its working set is rewritten all the time,
+and what it misses is seen on its serial port, which beats every 10 ms.
+"""
+import os
+import subprocess
+
+import vms
+from link import Link
+
+MIB = 4096
+LINKS = [200, 1000, None]        # Mbit/s; None: as fast as it goes
+LIMIT = 120                      # seconds for one migration
+LOADED_MIB = 1024
+LOADED = "ws=512 rate=15000 beat=10 fill=text"
+LOADED_MBIT = 1000
+LOADED_SETTLE = 300              # beats before the migration starts
+THREADS = 2
+
+
+def ferry(build):
+    """What Ferry has: method by method."""
+    program = vms.FerryVm(build)
+    threads = {"compress-threads": THREADS}
+    yield vms.Contestant("Ferry plain", program)
+    for method in methods(build):
+        both = {"compress-method": method}
+        yield vms.Contestant(f"Ferry {method}", program, ["compress"],
+                             {**both, **threads},
+                             {**both, "decompress-threads": THREADS})
+
+
+def methods(build):
+    """The values of compress-method that were built in."""
+    text = subprocess.run(
+        [os.path.join(build, "vmm", "ferry-vm"), "--version"], check=True,
+        stdout=subprocess.PIPE, text=True).stdout
+    return [m for m in ("zlib", "zstd", "lz4") if m in text]
+
+
+def compress_peer(name, program):
+    return vms.Contestant(f"{name} compress", program, ["compress"],
+                          {"compress-threads": 8, "compress-level": 1},
+                          {"decompress-threads": 2})
+
+
+def multifd_peer(name, program, compression):
+    both = {"multifd-channels": 2, "multifd-compression": compression}
+    return vms.Contestant(f"{name} multifd {compression}", program,
+                          ["multifd"], both, both)
+
+
+def qemus(build, old, new):
+    """The peers; old and new are binaries, or None."""
+    if old:
+        program = vms.Qemu(build, old)
+        yield vms.Contestant("QEMU 7.2 plain", program)
+        yield compress_peer("QEMU 7.2", program)
+    if new:
+        program = vms.Qemu(build, new)
+        yield vms.Contestant("QEMU 10 plain", program)
+        for compression in "none", "zlib", "zstd":
+            yield multifd_peer("QEMU 10", program, compression)
+
+
+def bound(outcome, mbit):
+    cpu = outcome.source_cpu + outcome.destination_cpu
+    link = outcome.bytes * 8 / (mbit * 1e6) if mbit else 0
+    return max(link, cpu / os.cpu_count())
+
+
+def run_idle(contestant, link, image):
+    guest = contestant.program.idle(MIB, image)
+    with vms.pair(contestant, link, MIB, guest) as (src, dst):
+        return vms.migrate(src, dst, link, LIMIT)
+
+
+def beat_times(serial):
+    return [time for time, byte in serial.output() if byte == b"."]
+
+
+def run_loaded(contestant, link, append=LOADED):
+    guest = contestant.program.guest("stress", append)
+    with vms.pair(contestant, link, LOADED_MIB, guest) as (src, dst):
+        src.qmp("cont")
+        src.serial.wait_for(lambda text: text.count(b".") >= LOADED_SETTLE)
+        outcome = vms.migrate(src, dst, link, LIMIT)
+        if outcome.status == "completed":
+            dst.serial.wait_for(b".")
+            gap = beat_times(dst.serial)[0] - beat_times(src.serial)[-1]
+            outcome.gap_ms = gap * 1000
+        return outcome
+
+
+def as_row(contestant, outcome, mbit, load):
+    return {"name": contestant.name, "mbit": mbit, "load": load,
+            "bound": bound(outcome, mbit), **outcome.as_json()}
+
+
+def show(row):
+    print(f"{row['name']:<22} {row['seconds']:7.2f} s  bound "
+          f"{row['bound']:6.2f} s  {row['bytes'] / 1e6:8.1f} MB  "
+          f"CPU {row['source_cpu']:5.1f} + {row['destination_cpu']:4.1f} s"
+          f"  {row['passes']:3} passes", end="")
+    if row["gap_ms"] is not None:
+        print(f"  silent {row['gap_ms']:.0f} ms", end="")
+    print("" if row["status"] == "completed"
+          else f"  ({row['status']}: {row['error']})", flush=True)
+
+
+def run_links(contestants, image, links):
+    for mbit in links:
+        print(f"\n{MIB} MiB, stopped guest, "
+              f"{f'{mbit} Mbit/s' if mbit else 'not shaped'}")
+        for contestant in contestants:
+            with Link(mbit) as link:
+                outcome = run_idle(contestant, link, image)
+            row = as_row(contestant, outcome, mbit, None)
+            show(row)
+            yield row
+
+
+def run_under_load(contestants):
+    print(f"\n{LOADED_MIB} MiB, {LOADED}, {LOADED_MBIT} Mbit/s")
+    for contestant in contestants:
+        with Link(LOADED_MBIT) as link:
+            outcome = run_loaded(contestant, link)
+        row = as_row(contestant, outcome, LOADED_MBIT, LOADED)
+        show(row)
+        yield row

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How Ferry's cost grows: with the guest's size, its writes, and the threads.
+
+The link is not shaped, so that what is measured is Ferry and not the link.
+"""
+import os
+
+import migrate
+import vms
+from link import Link
+
+TOUCHED_MIB = 1024
+SIZES_GIB = [1, 4, 16, 64]
+RATES = [0, 5000, 15000, 30000]  # pages a second
+THREADS = [1, 2, 4, 8, 16, 64]
+
+
+def contestant(build, method, threads=migrate.THREADS):
+    """Ferry with that method; None: plain."""
+    program = vms.FerryVm(build)
+    if method is None:
+        return vms.Contestant("Ferry plain", program)
+    both = {"compress-method": method}
+    return vms.Contestant(f"Ferry {method}", program, ["compress"],
+                          {**both, "compress-threads": threads},
+                          {**both, "decompress-threads": threads})
+
+
+def run(who, image, mib):
+    guest = who.program.idle(mib, image)
+    with Link() as link, vms.pair(who, link, mib, guest) as (src, dst):
+        return vms.migrate(src, dst, link, migrate.LIMIT)
+
+
+def row_of(kind, value, who, outcome):
+    row = {"scale": kind, "value": value, "name": who.name,
+           **outcome.as_json()}
+    print(f"{kind:<8} {value:>6}  {who.name:<12} {row['seconds']:7.2f} s  "
+          f"CPU {row['source_cpu']:6.2f} + {row['destination_cpu']:5.2f} s  "
+          f"{row['bytes'] / 1e6:8.1f} MB  {row['passes']:3} passes", flush=True)
+    return row
+
+
+def by_size(build, image):
+    """The first GiB is the same, and nobody ever touched the rest."""
+    whole = os.path.getsize(image)
+    try:
+        for method in [None, *migrate.methods(build)]:
+            who = contestant(build, method)
+            for gib in SIZES_GIB:
+                os.truncate(image, TOUCHED_MIB << 20)
+                os.truncate(image, gib << 30)
+                yield row_of("GiB", gib, who, run(who, image, gib << 10))
+    finally:
+        os.truncate(image, whole)
+
+
+def by_threads(build, image, mib):
+    for method in migrate.methods(build):
+        for threads in THREADS:
+            who = contestant(build, method, threads)
+            yield row_of("threads", threads, who, run(who, image, mib))
+
+
+def by_rate(build):
+    for method in [None, *migrate.methods(build)]:
+        who = contestant(build, method)
+        for rate in RATES:
+            append = f"ws=512 rate={rate} beat=10 fill=text"
+            with Link(migrate.LOADED_MBIT) as link:
+                outcome = migrate.run_loaded(who, link, append)
+            yield row_of("pages/s", rate, who, outcome)
