@@ -21,7 +21,7 @@ BUILDS = [
     # suffix, meson options, suites (None: all)
     ("", [], None),
     ("-asan", ["-Db_sanitize=address,undefined", "-Db_lundef=false"],
-     SANITIZED),
+     [*SANITIZED, "fuzz"]),
     ("-tsan", ["-Db_sanitize=thread", "-Db_lundef=false"], SANITIZED),
 ]
 
