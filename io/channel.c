@@ -64,17 +64,17 @@ IoChannel *io_connection_channel(const char *name,
     return channel;
 }
 
-GSocketConnection *io_channel_connection(IoChannel *channel)
+GSocketConnection *io_connection_of(IoChannel *channel)
 {
     return channel->connection;
 }
 
-GCancellable *io_channel_cancellable(IoChannel *channel)
+GCancellable *io_abort_of(IoChannel *channel)
 {
     return channel->aborted;
 }
 
-void io_channel_set_tls(IoChannel *channel, GTlsConnection *tls)
+void io_connection_set_tls(IoChannel *channel, GTlsConnection *tls)
 {
     GIOStream *stream = G_IO_STREAM(tls);
 

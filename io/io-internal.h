@@ -28,10 +28,10 @@ IoChannel *io_connection_channel(const char *name,
 IoChannel *io_socket_channel(const char *name, GSocketConnection *connection);
 
 /* What a channel is over, or NULL; and what aborts it. */
-GSocketConnection *io_channel_connection(IoChannel *channel);
-GCancellable *io_channel_cancellable(IoChannel *channel);
+GSocketConnection *io_connection_of(IoChannel *channel);
+GCancellable *io_abort_of(IoChannel *channel);
 /* From now on everything goes through tls; takes a reference. */
-void io_channel_set_tls(IoChannel *channel, GTlsConnection *tls);
+void io_connection_set_tls(IoChannel *channel, GTlsConnection *tls);
 
 /* Is the peer's certificate, or one that has signed it, on the list
  * ca-crl.pem of that folder?  False then, and when the list cannot be read;

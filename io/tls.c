@@ -43,7 +43,7 @@ static bool have_backend(GError **errp)
 
 static bool have_connection(IoChannel *channel, GError **errp)
 {
-    if (!io_channel_connection(channel)) {
+    if (!io_connection_of(channel)) {
         g_set_error(errp, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
                     "tls-creds is set, and only sockets can be encrypted");
         return false;
@@ -98,7 +98,7 @@ static GSocketConnectable *identity_of(const char *hostname)
 
 static GTlsConnection *make_connection(const Handshake *h, GError **errp)
 {
-    GIOStream *socket = G_IO_STREAM(io_channel_connection(h->channel));
+    GIOStream *socket = G_IO_STREAM(io_connection_of(h->channel));
     g_autoptr(GSocketConnectable) server = NULL;
     GIOStream *stream;
 
@@ -178,7 +178,7 @@ static bool shake_hands(Handshake *h, GError **errp)
 {
     GError *err = NULL;
 
-    if (g_tls_connection_handshake(h->tls, io_channel_cancellable(h->channel),
+    if (g_tls_connection_handshake(h->tls, io_abort_of(h->channel),
                                    &err)) {
         return tls_crl_check(
             h->creds, g_tls_connection_get_peer_certificate(h->tls), errp);
@@ -202,7 +202,7 @@ static bool start_tls(Handshake *h, GError **errp)
               set_up(h, errp) && shake_hands(h, errp);
 
     if (ok) {
-        io_channel_set_tls(h->channel, h->tls);
+        io_connection_set_tls(h->channel, h->tls);
     } else {
         g_prefix_error(errp, "%s: TLS: ", io_channel_name(h->channel));
     }
