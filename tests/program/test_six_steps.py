@@ -29,6 +29,8 @@ cpu-throttle-initial: 20
 cpu-throttle-increment: 10
 cpu-throttle-tailslow: off
 max-cpu-throttle: 99
+tls-creds: ''
+tls-hostname: ''
 max-bandwidth: 134217728 bytes/second
 downtime-limit: 300 ms
 stall-timeout: 60 s
