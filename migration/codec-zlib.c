@@ -158,6 +158,7 @@ static const char *zlib_decode(void *decoder, const uint8_t *in, size_t size,
 const Codec codec_zlib = {
     .name = "zlib",
     .available = true,
+    .batch_pages = 1,
     .encoder_name = zlib_encoder_name,
     .encoder_new = zlib_encoder_new,
     .encoder_free = zlib_encoder_free,

@@ -16,6 +16,12 @@ typedef struct Codec {
     const char *name;
     bool available; /* it was built in; else all below is NULL */
 
+    /* How many pages make a record of the stream: 1, WIRE_RAM_COMPRESSED; or
+     * more, WIRE_RAM_BATCH, which only a Ferry reads that has announced the
+     * feature. */
+    unsigned batch_pages;
+    uint16_t feature; /* of WIRE_FERRY_FEATURES, or 0 */
+
     /* Who encodes at a level: "ISA-L".  A constant. */
     const char *(*encoder_name)(unsigned level);
 
@@ -42,7 +48,25 @@ typedef struct Codec {
 /* RFC 1950: what flag WIRE_RAM_COMPRESSED stands for. */
 extern const Codec codec_zlib;
 
+/* Between two Ferry ends. */
+extern const Codec codec_zstd;
+extern const Codec codec_lz4;
+
+/* Measured (make bench): pages together are smaller and faster, and from 16 on
+ * hardly more so. */
+#define CODEC_BATCH_PAGES 16
+
+/* By a value of the option compress-method. */
+const Codec *codec_by_method(uint64_t method);
+
 /* By the name of a compress-method; NULL when there is none of that name. */
 const Codec *codec_find(const char *method);
+
+/* The one whose batches a source announces by this name; NULL, and
+ * MIG_ERROR_UNSUPPORTED, when we have none. */
+const Codec *codec_for_batches(const char *method, GError **errp);
+
+/* Of all that are available: what a destination announces. */
+uint16_t codec_features(void);
 
 #endif

@@ -42,6 +42,7 @@ typedef struct Dest {
     RamBlocks *blocks;
     RamLoad *ram;
     Devices *devices;
+    Preamble preamble;
     RamPhase phase;
     uint32_t ram_id;    /* RAM_BEGUN on: the ram section's */
 } Dest;
@@ -96,12 +97,14 @@ static bool answer_ping(Dest *d, uint32_t value, GError **errp)
     if (!d->rp) {
         return true;
     }
-    return_path_put_pong(d->rp, value);
     if (value == WIRE_FERRY_HELLO) {
         d->ferry = true;
         return_path_put_pong(d->rp, WIRE_FERRY_FEATURES |
-                                        WIRE_FERRY_HANDOVER);
+                                        WIRE_FERRY_HANDOVER |
+                                        WIRE_FERRY_ZERO_RANGE |
+                                        codec_features());
     }
+    return_path_put_pong(d->rp, value);
     return stream_flush(d->rp, errp);
 }
 
@@ -145,6 +148,22 @@ static bool wrong_order(Dest *d, const char *what, GError **errp)
     return false;
 }
 
+/* Late enough for a source to be told why not. */
+static bool choose_codec(Dest *d, GError **errp)
+{
+    const char *method = section_method(&d->preamble);
+    const Codec *codec;
+
+    if (!method) {
+        return true;
+    }
+    codec = codec_for_batches(method, errp);
+    if (codec) {
+        ram_load_set_codec(d->ram, codec);
+    }
+    return codec != NULL;
+}
+
 static bool load_ram_start(Dest *d, const SectionHeader *section,
                            GError **errp)
 {
@@ -165,6 +184,9 @@ static bool load_ram_start(Dest *d, const SectionHeader *section,
     }
     if (d->phase != RAM_NOT_BEGUN) {
         return wrong_order(d, "a second START of the ram section", errp);
+    }
+    if (!choose_codec(d, errp)) {
+        return false;
     }
     d->phase = RAM_BEGUN;
     d->ram_id = section->id;
@@ -215,10 +237,9 @@ static bool load_section(Dest *d, uint8_t type, GError **errp)
 static bool load_preamble(Dest *d, GError **errp)
 {
     Identity id = { d->m->host->machine, d->m->host->uuid };
-    Preamble preamble;
 
-    return section_get_preamble(d->stream, &preamble, errp) &&
-           section_check_preamble(&preamble, &id, errp);
+    return section_get_preamble(d->stream, &d->preamble, errp) &&
+           section_check_preamble(&d->preamble, &id, errp);
 }
 
 /* Everything up to and including EOF. */

@@ -515,8 +515,13 @@ void migration_mark_handed_over(Migration *m)
 
 const char *mig_encoder(const MigOptions *options)
 {
-    return codec_zlib.encoder_name(
-        (unsigned)options->value[MIG_OPT_COMPRESS_LEVEL]);
+    const Codec *codec =
+        codec_by_method(options->value[MIG_OPT_COMPRESS_METHOD]);
+
+    return codec->available
+               ? codec->encoder_name(
+                     (unsigned)options->value[MIG_OPT_COMPRESS_LEVEL])
+               : NULL;
 }
 
 const char *mig_version(void)

@@ -5,7 +5,15 @@
 #include <errno.h>
 #include <string.h>
 
+#include "migration/codec.h"
 #include "migration/error.h"
+
+static const char *const methods[] = {
+    [MIG_METHOD_ZLIB] = "zlib",
+    [MIG_METHOD_ZSTD] = "zstd",
+    [MIG_METHOD_LZ4] = "lz4",
+    [MIG_METHOD__COUNT] = NULL,
+};
 
 static const MigOption options[MIG_OPT__COUNT] = {
     [MIG_OPT_AUTO_CONVERGE] = {
@@ -58,6 +66,14 @@ static const MigOption options[MIG_OPT__COUNT] = {
         .max = 9,
         .def = 1,
         .help = "0 stores, 1 is the fastest compression, 9 the smallest",
+    },
+    [MIG_OPT_COMPRESS_METHOD] = {
+        .id = MIG_OPT_COMPRESS_METHOD,
+        .name = "compress-method",
+        .kind = MIG_KIND_ENUM,
+        .max = MIG_METHOD__COUNT - 1,
+        .names = methods,
+        .help = "zlib is what QEMU reads, the others are for a Ferry",
     },
     [MIG_OPT_COMPRESS_THREADS] = {
         .id = MIG_OPT_COMPRESS_THREADS,
@@ -226,6 +242,21 @@ static bool is_switch(const MigOption *option)
            option->kind == MIG_KIND_BOOL;
 }
 
+/* "'zlib', 'zstd' or 'lz4'" */
+static char *list_names(const MigOption *option)
+{
+    GString *list = g_string_new(NULL);
+
+    for (uint64_t i = option->min; i <= option->max; i++) {
+        g_string_append_printf(list, "%s'%s'",
+                               i == option->min   ? ""
+                               : i == option->max ? " or "
+                                                  : ", ",
+                               option->names[i]);
+    }
+    return g_string_free(list, FALSE);
+}
+
 static bool bad_value(const MigOption *option, GError **errp)
 {
     g_autofree char *name = g_strdelimit(g_strdup(option->name), "-", '_');
@@ -237,6 +268,11 @@ static bool bad_value(const MigOption *option, GError **errp)
         g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
                     "Parameter '%s' expects a text of at most %"
                     G_GUINT64_FORMAT " bytes", name, option->max);
+    } else if (option->kind == MIG_KIND_ENUM) {
+        g_autofree char *names = list_names(option);
+
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
+                    "Parameter '%s' expects %s", name, names);
     } else {
         g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
                     "Parameter '%s' expects a value between %" G_GUINT64_FORMAT
@@ -286,6 +322,15 @@ const char *mig_options_string(const MigOptions *values, MigOptionId id)
 
 bool mig_options_check(const MigOptions *values, GError **errp)
 {
+    const Codec *codec =
+        codec_by_method(values->value[MIG_OPT_COMPRESS_METHOD]);
+
+    if (!codec->available) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
+                    "Parameter 'compress_method': %s was not built in",
+                    codec->name);
+        return false;
+    }
     if (values->value[MIG_OPT_MAX_CPU_THROTTLE] <
         values->value[MIG_OPT_CPU_THROTTLE_INITIAL]) {
         g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
@@ -313,6 +358,17 @@ static bool parse_uint(const char *text, uint64_t *value)
     errno = 0;
     *value = g_ascii_strtoull(text, &end, hex ? 16 : 10);
     return !errno && !*end;
+}
+
+static bool parse_name(const MigOption *option, const char *text,
+                       uint64_t *value)
+{
+    for (*value = option->min; option->names[*value]; (*value)++) {
+        if (!strcmp(option->names[*value], text)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* The power of two that a size's suffix stands for; none: M. */
@@ -392,6 +448,8 @@ static bool parse_value(const MigOption *option, const char *text,
         return parse_size(text, value);
     case MIG_KIND_STRING:
         return parse_string(option, text, value);
+    case MIG_KIND_ENUM:
+        return parse_name(option, text, value);
     }
     g_assert_not_reached();
 }
@@ -415,6 +473,9 @@ char *mig_options_text(const MigOptions *values, const MigOption *option)
     }
     if (option->kind == MIG_KIND_STRING) {
         return g_strdup_printf("'%s'", mig_options_string(values, option->id));
+    }
+    if (option->kind == MIG_KIND_ENUM) {
+        return g_strdup(option->names[value]);
     }
     return g_strdup_printf("%" G_GUINT64_FORMAT "%s%s", value,
                            option->unit ? " " : "",

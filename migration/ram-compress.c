@@ -13,7 +13,10 @@
  * worker's scratch first; whatever mixture of old and new the copy holds, the
  * guest's write has set the page's dirty bit and the page will be sent again.
  *
- * A page that does not shrink, record header included, goes as a plain page.
+ * Pages are gathered until the codec has as many as it takes at a time: one in
+ * the zlib format, several otherwise.  What does not shrink, record header
+ * included, goes as plain pages.  Zero pages in a row are gathered too, as a
+ * Ferry takes them in one record; they may overtake a batch that is not full.
  */
 #include "migration/ram-compress.h"
 
@@ -24,13 +27,10 @@
 #include "util/pool.h"
 #include "util/zero.h"
 
-/* A plain page's record takes 8 bytes and the page, a compressed one's 4 more
- * than its data: that much it must save, and one byte, to be worth it. */
-#define COMPRESSED_MAX (MIG_PAGE_SIZE - 4 - 1)
-
-/* No record is longer than a plain page's; only the first has a name. */
-#define JOB_BYTES                                                           \
-    (WIRE_RECORD_HEAD_MAX + RAM_BATCH_PAGES * (8 + MIG_PAGE_SIZE))
+/* No record is longer than the plain pages in its stead; only the first has a
+ * name. */
+#define PLAIN_BYTES (8 + MIG_PAGE_SIZE)
+#define JOB_BYTES   (WIRE_RECORD_HEAD_MAX + RAM_BATCH_PAGES * PLAIN_BYTES)
 
 struct CompressPool {
     Pool *pool;
@@ -41,29 +41,108 @@ struct CompressPool {
 typedef struct CompressWorker {
     const Codec *codec;
     void *encoder;
-    uint8_t scratch[MIG_PAGE_SIZE];
+    /* of the job at work: */
+    CompressJob *job;
+    const char *name;     /* of the block; NULL: a record has it already */
+    uint64_t zero;        /* the first of a run of zero pages, */
+    uint64_t zeros;       /* how many, perhaps none */
+    RamPages pages;       /* gathered for the codec, perhaps none */
+    uint8_t *scratch;     /* [codec->batch_pages][MIG_PAGE_SIZE]: copies */
 } CompressWorker;
 
-static size_t put_page(CompressWorker *w, CompressJob *job, uint64_t offset,
-                       const char *name)
+/* A record of that many bytes is complete. */
+static void add_record(CompressWorker *w, size_t size)
 {
-    uint8_t *to = job->out + job->size;
+    w->job->size += size;
+    w->name = NULL;
+}
+
+static uint8_t *next_record(CompressWorker *w)
+{
+    return w->job->out + w->job->size;
+}
+
+static void put_zeros(CompressWorker *w)
+{
+    if (w->zeros) {
+        add_record(w, ram_record_put_zeros(next_record(w), w->zero, w->name,
+                                           w->zeros, w->job->zero_ranges));
+        w->job->counts.zero += w->zeros;
+        w->zeros = 0;
+    }
+}
+
+static void put_plain(CompressWorker *w)
+{
+    for (unsigned i = 0; i < w->pages.count; i++) {
+        uint8_t *to = next_record(w);
+        size_t head = ram_record_put_plain(
+            to, w->pages.page[i] * MIG_PAGE_SIZE, w->name);
+
+        memcpy(to + head, w->scratch + i * MIG_PAGE_SIZE, MIG_PAGE_SIZE);
+        add_record(w, head + MIG_PAGE_SIZE);
+    }
+    w->job->counts.normal += w->pages.count;
+}
+
+static size_t put_head(const CompressWorker *w, uint8_t *to, uint32_t length)
+{
+    if (w->codec->batch_pages > 1) {
+        return ram_record_put_batch(to, &w->pages, w->name, length);
+    }
+    return ram_record_put_compressed(
+        to, w->pages.page[0] * MIG_PAGE_SIZE, w->name, length);
+}
+
+/* What was gathered becomes a record, if that saves a byte. */
+static void put_pages(CompressWorker *w)
+{
+    size_t raw = w->pages.count * MIG_PAGE_SIZE;
+    uint8_t *to = next_record(w);
+    size_t name = w->name ? 1 + strlen(w->name) : 0;
     size_t head, data;
 
-    /* The data's length is in the header, the header's is known before. */
-    head = ram_record_put_compressed(to, offset, name, 0);
-    data = w->codec->encode(w->encoder, w->scratch, MIG_PAGE_SIZE, to + head,
-                            COMPRESSED_MAX);
-    if (data) {
-        ram_record_put_compressed(to, offset, name, (uint32_t)data);
-        job->counts.compressed++;
-        job->counts.compressed_bytes += head + data;
-        return head + data;
+    if (!w->pages.count) {
+        return;
     }
-    head = ram_record_put_plain(to, offset, name);
-    memcpy(to + head, w->scratch, MIG_PAGE_SIZE);
-    job->counts.normal++;
-    return head + MIG_PAGE_SIZE;
+    /* The data's length is in the header, the header's is known before. */
+    head = put_head(w, to, 0);
+    data = w->codec->encode(w->encoder, w->scratch, raw, to + head,
+                            MIN(raw - 1, w->pages.count * PLAIN_BYTES + name -
+                                             head - 1));
+    if (data) {
+        put_head(w, to, (uint32_t)data);
+        w->job->counts.compressed += w->pages.count;
+        w->job->counts.compressed_bytes += head + data;
+        add_record(w, head + data);
+    } else {
+        put_plain(w);
+    }
+    w->pages.count = 0;
+}
+
+static void gather_zero(CompressWorker *w, uint64_t page)
+{
+    if (w->zeros && page != w->zero + w->zeros) {
+        put_zeros(w);
+    }
+    if (!w->zeros) {
+        w->zero = page;
+    }
+    w->zeros++;
+}
+
+static void gather_page(CompressWorker *w, uint64_t page, const uint8_t *from)
+{
+    put_zeros(w);
+    if (w->pages.count && !ram_record_follows(&w->pages, page)) {
+        put_pages(w);
+    }
+    memcpy(w->scratch + w->pages.count * MIG_PAGE_SIZE, from, MIG_PAGE_SIZE);
+    w->pages.page[w->pages.count++] = page;
+    if (w->pages.count == w->codec->batch_pages) {
+        put_pages(w);
+    }
 }
 
 static void compress_run(void *opaque, void *worker)
@@ -71,24 +150,23 @@ static void compress_run(void *opaque, void *worker)
     CompressJob *job = opaque;
     CompressWorker *w = worker;
     const RamBlock *block = job->batch.block;
-    const char *name = block->name;
 
     job->size = 0;
     job->counts = (PageCounts){ 0 };
+    w->job = job;
+    w->name = block->name;
     for (unsigned i = 0; i < job->batch.count; i++) {
-        const uint8_t *page = ram_block_page(block, job->batch.page[i]);
-        uint64_t offset = job->batch.page[i] * MIG_PAGE_SIZE;
+        uint64_t page = job->batch.page[i];
+        const uint8_t *from = ram_block_page(block, page);
 
-        if (buffer_is_zero(page, MIG_PAGE_SIZE)) {
-            job->size += ram_record_put_zero(job->out + job->size, offset,
-                                             name);
-            job->counts.zero++;
+        if (buffer_is_zero(from, MIG_PAGE_SIZE)) {
+            gather_zero(w, page);
         } else {
-            memcpy(w->scratch, page, MIG_PAGE_SIZE);
-            job->size += put_page(w, job, offset, name);
+            gather_page(w, page, from);
         }
-        name = NULL;
     }
+    put_zeros(w);
+    put_pages(w);
     g_assert(job->size <= JOB_BYTES);
 }
 
@@ -117,6 +195,7 @@ static void *compress_worker_new(void *opaque, GError **errp)
         g_free(w);
         return NULL;
     }
+    w->scratch = g_malloc((gsize)w->codec->batch_pages * MIG_PAGE_SIZE);
     return w;
 }
 
@@ -125,6 +204,7 @@ static void compress_worker_free(void *worker)
     CompressWorker *w = worker;
 
     w->codec->encoder_free(w->encoder);
+    g_free(w->scratch);
     g_free(w);
 }
 

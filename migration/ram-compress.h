@@ -21,7 +21,8 @@
 typedef struct CompressPool CompressPool;
 
 typedef struct CompressJob {
-    RamBatch batch;    /* set by the save loop */
+    RamBatch batch;    /* set by the save loop, as is */
+    bool zero_ranges;  /* whether the reader takes them; */
     uint8_t *out;      /* then written by the worker: the records, */
     size_t size;       /* their bytes, */
     PageCounts counts; /* and what they are */

@@ -2,8 +2,9 @@
 /*
  * Theory of operation
  *
- * Added pages gather in a job; a full job goes to the pool, whose workers
- * inflate each page straight into guest memory.  The in-flight bitmap belongs
+ * Added records gather in a job; a full job goes to the pool, whose workers
+ * decode each record straight into guest memory or, where its pages are not
+ * all in a row, page by page from their scratch.  The in-flight bitmap belongs
  * to the load loop alone: it sets a page's bit when it adds the page and
  * clears it when it collects the job, so the bitmap needs no lock and the
  * workers do not know of it.
@@ -13,28 +14,38 @@
  */
 #include "migration/ram-decompress.h"
 
+#include <string.h>
+
 #include "migration/error.h"
 #include "migration/wire.h"
 #include "util/bitmap.h"
 #include "util/pool.h"
 
-typedef struct CompressedPage {
+#define JOB_BYTES (RAM_BATCH_PAGES * WIRE_COMPRESSED_MAX)
+
+/* One or several pages that were compressed together. */
+typedef struct Packed {
     const RamBlock *block;
-    uint64_t page;
+    const uint64_t *page; /* [pages], in the job */
+    unsigned pages;
     uint64_t position; /* of the record in the stream */
     uint32_t start;    /* of the data in the job's */
     uint32_t length;
-} CompressedPage;
+} Packed;
 
 typedef struct DecompressJob {
     unsigned count;
+    Packed packed[RAM_BATCH_PAGES];
+    unsigned pages; /* of all of them */
+    uint64_t page[RAM_BATCH_PAGES];
     uint32_t size; /* bytes of data in use */
-    CompressedPage page[RAM_BATCH_PAGES];
-    uint8_t *data;
-    /* set by the worker, when a page was bad: */
+    uint8_t *data; /* [JOB_BYTES] */
+    /* set by the worker, when one was bad: */
     const char *fault;
     unsigned bad; /* which */
 } DecompressJob;
+
+G_STATIC_ASSERT(RAM_BATCH_PAGES >= WIRE_BATCH_PAGES_MAX);
 
 struct DecompressPool {
     Pool *pool;
@@ -47,25 +58,38 @@ struct DecompressPool {
 typedef struct DecompressWorker {
     const Codec *codec;
     void *decoder;
-    uint8_t dropped[MIG_PAGE_SIZE]; /* for pages that have no memory */
+    uint8_t *scratch; /* for pages that are apart or have no memory */
 } DecompressWorker;
 
-static uint8_t *page_memory(DecompressWorker *w, const CompressedPage *p)
+static bool is_in_a_row(const Packed *p)
 {
-    return p->block->host ? ram_block_page(p->block, p->page) : w->dropped;
+    return p->page[p->pages - 1] - p->page[0] == p->pages - 1;
+}
+
+static const char *decode(DecompressWorker *w, const DecompressJob *job,
+                          const Packed *p)
+{
+    bool direct = p->block->host && is_in_a_row(p);
+    uint8_t *to = direct ? ram_block_page(p->block, p->page[0]) : w->scratch;
+    const char *fault =
+        w->codec->decode(w->decoder, job->data + p->start, p->length, to,
+                         (size_t)p->pages * MIG_PAGE_SIZE);
+
+    if (!fault && !direct && p->block->host) {
+        for (unsigned i = 0; i < p->pages; i++) {
+            memcpy(ram_block_page(p->block, p->page[i]),
+                   w->scratch + (size_t)i * MIG_PAGE_SIZE, MIG_PAGE_SIZE);
+        }
+    }
+    return fault;
 }
 
 static void decompress_run(void *opaque, void *worker)
 {
     DecompressJob *job = opaque;
-    DecompressWorker *w = worker;
 
     for (unsigned i = 0; i < job->count; i++) {
-        const CompressedPage *p = &job->page[i];
-
-        job->fault = w->codec->decode(w->decoder, job->data + p->start,
-                                      p->length, page_memory(w, p),
-                                      MIG_PAGE_SIZE);
+        job->fault = decode(worker, job, &job->packed[i]);
         if (job->fault) {
             job->bad = i;
             return;
@@ -77,7 +101,7 @@ static void decompress_job_init(void *opaque, void *pool)
 {
     DecompressJob *job = opaque;
 
-    job->data = g_malloc(RAM_BATCH_PAGES * WIRE_COMPRESSED_MAX);
+    job->data = g_malloc(JOB_BYTES);
 }
 
 static void decompress_job_destroy(void *opaque)
@@ -98,6 +122,9 @@ static void *decompress_worker_new(void *opaque, GError **errp)
         g_free(w);
         return NULL;
     }
+    w->scratch = g_malloc((gsize)MIG_PAGE_SIZE * (w->codec->batch_pages > 1
+                                                      ? WIRE_BATCH_PAGES_MAX
+                                                      : 1));
     return w;
 }
 
@@ -106,6 +133,7 @@ static void decompress_worker_free(void *worker)
     DecompressWorker *w = worker;
 
     w->codec->decoder_free(w->decoder);
+    g_free(w->scratch);
     g_free(w);
 }
 
@@ -153,12 +181,6 @@ void decompress_free(DecompressPool *pool)
     g_free(pool);
 }
 
-static bool is_in_flight(const DecompressPool *pool, const RamBlock *block,
-                         uint64_t page)
-{
-    return bitmap_test(pool->in_flight[block->index], page);
-}
-
 static void submit_filling(DecompressPool *pool)
 {
     if (pool->filling) {
@@ -167,15 +189,23 @@ static void submit_filling(DecompressPool *pool)
     }
 }
 
-static void report_bad_page(const DecompressJob *job, GError **errp)
+static void report_bad(const DecompressJob *job, GError **errp)
 {
-    const CompressedPage *p = &job->page[job->bad];
+    const Packed *p = &job->packed[job->bad];
 
     g_set_error(errp, MIG_ERROR, MIG_ERROR_STREAM,
-                "block '%s', offset 0x%" G_GINT64_MODIFIER "x: the compressed "
-                "page at byte %" G_GUINT64_FORMAT " of the stream is bad: %s",
-                p->block->name, p->page * MIG_PAGE_SIZE, p->position,
-                job->fault);
+                "block '%s', offset 0x%" G_GINT64_MODIFIER "x: the %s at byte "
+                "%" G_GUINT64_FORMAT " of the stream is bad: %s",
+                p->block->name, p->page[0] * MIG_PAGE_SIZE,
+                p->pages > 1 ? "batch of pages" : "compressed page",
+                p->position, job->fault);
+}
+
+static void land(DecompressPool *pool, const Packed *p)
+{
+    for (unsigned i = 0; i < p->pages; i++) {
+        bitmap_clear(pool->in_flight[p->block->index], p->page[i]);
+    }
 }
 
 /* Wait for the oldest job; false on a bad page. */
@@ -185,25 +215,35 @@ static bool collect_oldest(DecompressPool *pool, GError **errp)
     bool ok = !job->fault;
 
     for (unsigned i = 0; i < job->count; i++) {
-        bitmap_clear(pool->in_flight[job->page[i].block->index],
-                     job->page[i].page);
+        land(pool, &job->packed[i]);
     }
     if (!ok) {
-        report_bad_page(job, errp);
+        report_bad(job, errp);
     }
     pool_release(pool->pool);
     return ok;
 }
 
 bool decompress_settle(DecompressPool *pool, const RamBlock *block,
-                       uint64_t page, GError **errp)
+                       uint64_t page, uint64_t count, GError **errp)
 {
-    if (!is_in_flight(pool, block, page)) {
-        return true;
-    }
-    submit_filling(pool);
-    while (is_in_flight(pool, block, page)) {
+    const uint64_t *in_flight = pool->in_flight[block->index];
+    uint64_t end = page + count;
+
+    while ((page = bitmap_next_set(in_flight, end, page)) < end) {
+        submit_filling(pool);
         if (!collect_oldest(pool, errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool settle_all(DecompressPool *pool, const RamBlock *block,
+                       const RamPages *pages, GError **errp)
+{
+    for (unsigned i = 0; i < pages->count; i++) {
+        if (!decompress_settle(pool, block, pages->page[i], 1, errp)) {
             return false;
         }
     }
@@ -221,41 +261,69 @@ static bool start_job(DecompressPool *pool, GError **errp)
         job = pool_next(pool->pool);
     }
     job->count = 0;
+    job->pages = 0;
     job->size = 0;
     job->fault = NULL;
     pool->filling = job;
     return true;
 }
 
-uint8_t *decompress_add(DecompressPool *pool, const RamBlock *block,
-                        uint64_t page, uint32_t length, uint64_t position,
-                        GError **errp)
+static bool has_room(const DecompressJob *job, const RamRecord *record)
 {
-    DecompressJob *job;
-    uint32_t start;
+    return job->pages + record->pages.count <= RAM_BATCH_PAGES &&
+           job->size + record->length <= JOB_BYTES;
+}
 
-    g_assert(length > 0 && length <= WIRE_COMPRESSED_MAX);
-    if (!decompress_settle(pool, block, page, errp)) {
+/* It becomes the job's last. */
+static uint8_t *pack(DecompressPool *pool, DecompressJob *job,
+                     const RamBlock *block, const RamRecord *record)
+{
+    Packed *p = &job->packed[job->count++];
+    uint64_t *page = &job->page[job->pages];
+
+    *p = (Packed){
+        .block = block,
+        .page = page,
+        .pages = record->pages.count,
+        .position = record->position,
+        .start = job->size,
+        .length = record->length,
+    };
+    for (unsigned i = 0; i < p->pages; i++) {
+        page[i] = record->pages.page[i];
+        bitmap_set(pool->in_flight[block->index], page[i]);
+    }
+    job->pages += p->pages;
+    job->size += p->length;
+    return job->data + p->start;
+}
+
+uint8_t *decompress_add_record(DecompressPool *pool, const RamBlock *block,
+                               const RamRecord *record, GError **errp)
+{
+    if (!settle_all(pool, block, &record->pages, errp)) {
         return NULL;
     }
-    if (pool->filling && pool->filling->count == RAM_BATCH_PAGES) {
+    if (pool->filling && !has_room(pool->filling, record)) {
         submit_filling(pool);
     }
     if (!pool->filling && !start_job(pool, errp)) {
         return NULL;
     }
-    job = pool->filling;
-    start = job->size;
-    job->page[job->count++] = (CompressedPage){
-        .block = block,
-        .page = page,
-        .position = position,
-        .start = start,
-        .length = length,
+    return pack(pool, pool->filling, block, record);
+}
+
+uint8_t *decompress_add(DecompressPool *pool, const RamBlock *block,
+                        uint64_t page, uint32_t length, uint64_t position,
+                        GError **errp)
+{
+    RamRecord record = {
+        .length = length, .position = position,
+        .pages = { .count = 1, .page = { page } },
     };
-    job->size += length;
-    bitmap_set(pool->in_flight[block->index], page);
-    return job->data + start;
+
+    g_assert(length > 0 && length <= WIRE_COMPRESSED_MAX);
+    return decompress_add_record(pool, block, &record, errp);
 }
 
 bool decompress_drain(DecompressPool *pool, GError **errp)

@@ -15,6 +15,7 @@
 
 #include "migration/codec.h"
 #include "migration/ram-blocks.h"
+#include "migration/ram-record.h"
 
 typedef struct DecompressPool DecompressPool;
 
@@ -25,18 +26,23 @@ DecompressPool *decompress_new(const Codec *codec, unsigned threads,
 void decompress_free(DecompressPool *pool);
 
 /*
- * Wait until no earlier version of the page is in flight.  This call and the
- * two below report, with MIG_ERROR_STREAM, block, offset and cause, a page
+ * Wait until no earlier version of these pages is in flight.  This call and
+ * those below report, with MIG_ERROR_STREAM, block, offset and cause, a page
  * that did not decompress; it need not be the one that they are called for.
  */
 bool decompress_settle(DecompressPool *pool, const RamBlock *block,
-                       uint64_t page, GError **errp);
+                       uint64_t page, uint64_t count, GError **errp);
 
 /*
- * Add a page of length compressed bytes, 1..WIRE_COMPRESSED_MAX.  Returns
- * where to put them, before the next call; NULL on an error.  position is
- * where the record stands in the stream, for messages.
+ * Add the pages of a record, WIRE_RAM_COMPRESSED or _BATCH, that are all in
+ * the block.  Returns where to put its data, before the next call; NULL on an
+ * error.
  */
+uint8_t *decompress_add_record(DecompressPool *pool, const RamBlock *block,
+                               const RamRecord *record, GError **errp);
+
+/* The same for one page of length compressed bytes; position is where its
+ * record stands in the stream, for messages. */
 uint8_t *decompress_add(DecompressPool *pool, const RamBlock *block,
                         uint64_t page, uint32_t length, uint64_t position,
                         GError **errp);

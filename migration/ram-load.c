@@ -2,7 +2,7 @@
 /*
  * Theory of operation
  *
- * Records are read one by one; each becomes a checked (block, page) first.
+ * Records are read one by one; each becomes a block and checked pages first.
  * Compressed pages go to the decompression pool, the others are written here.
  * The order of records that are for the same page is kept, whatever kinds
  * they are: see ram-decompress.h.
@@ -27,6 +27,7 @@ struct RamLoad {
     const RamBlocks *blocks;
     Stats *stats;
     unsigned threads;
+    const Codec *codec;
     DecompressPool *pool;  /* NULL: no compressed page yet */
     uint64_t **written;    /* [blocks->count]: memory may differ from zero */
     const RamBlock *block; /* of the record before; survives sections */
@@ -44,6 +45,7 @@ RamLoad *ram_load_new(Stream *stream, const RamBlocks *blocks,
     load->blocks = blocks;
     load->stats = stats;
     load->threads = threads;
+    load->codec = &codec_zlib;
     load->written = g_new0(uint64_t *, blocks->count);
     for (unsigned i = 0; i < blocks->count; i++) {
         load->written[i] = bitmap_new(blocks->block[i].pages);
@@ -54,6 +56,12 @@ RamLoad *ram_load_new(Stream *stream, const RamBlocks *blocks,
 void ram_load_watch(RamLoad *load, const RamWatcher *watcher)
 {
     load->watcher = *watcher;
+}
+
+void ram_load_set_codec(RamLoad *load, const Codec *codec)
+{
+    g_assert(!load->pool);
+    load->codec = codec;
 }
 
 void ram_load_free(RamLoad *load)
@@ -137,9 +145,7 @@ bool ram_load_setup(RamLoad *load, GError **errp)
 
 /* Pages */
 
-/* From a record to a page of ours. */
-static bool find_page(RamLoad *load, const RamRecord *r, uint64_t *page,
-                      GError **errp)
+static bool find_block(RamLoad *load, const RamRecord *r, GError **errp)
 {
     if (r->has_name) {
         load->block = ram_blocks_find(load->blocks, r->name);
@@ -154,25 +160,60 @@ static bool find_page(RamLoad *load, const RamRecord *r, uint64_t *page,
         stream_bad(load->stream, errp, "a first RAM record without a block");
         return false;
     }
-    *page = r->offset / MIG_PAGE_SIZE;
-    if (*page >= load->block->pages) {
+    return true;
+}
+
+static bool is_packed(const RamRecord *r)
+{
+    return r->type == WIRE_RAM_COMPRESSED || r->type == WIRE_RAM_BATCH;
+}
+
+static bool is_zero(const RamRecord *r)
+{
+    return r->type == WIRE_RAM_ZERO || r->type == WIRE_RAM_ZERO_RANGE;
+}
+
+/* From the first page of a record to its last one: how many pages there are
+ * from one to the other, both included. */
+static uint64_t span_of(const RamRecord *r)
+{
+    if (is_packed(r)) {
+        return r->pages.page[r->pages.count - 1] - r->pages.page[0] + 1;
+    }
+    return is_zero(r) ? r->range : 1;
+}
+
+/* From a record to pages of ours. */
+static bool find_pages(RamLoad *load, const RamRecord *r, GError **errp)
+{
+    uint64_t page = r->offset / MIG_PAGE_SIZE;
+
+    if (!find_block(load, r, errp)) {
+        return false;
+    }
+    if (page >= load->block->pages ||
+        span_of(r) > load->block->pages - page) {
         stream_bad(load->stream, errp,
-                   "offset 0x%" G_GINT64_MODIFIER "x is outside block '%s'",
-                   r->offset, load->block->name);
+                   "offset 0x%" G_GINT64_MODIFIER "x%s is outside block '%s'",
+                   r->offset, span_of(r) > 1 ? " and what follows it" : "",
+                   load->block->name);
         return false;
     }
     return true;
 }
 
-static void load_zero(RamLoad *load, uint64_t page)
+/* Clear those of the pages that were written; a word that has none costs one
+ * test, and memory that was never written is not touched. */
+static void load_zeros(RamLoad *load, uint64_t page, uint64_t count)
 {
     uint64_t *written = load->written[load->block->index];
+    uint64_t end = page + count;
 
-    if (bitmap_test(written, page)) {
+    while ((page = bitmap_next_set(written, end, page)) < end) {
         memset(ram_block_page(load->block, page), 0, MIG_PAGE_SIZE);
         bitmap_clear(written, page);
     }
-    load->counts.zero++;
+    load->counts.zero += count;
 }
 
 static bool load_plain(RamLoad *load, uint64_t page, GError **errp)
@@ -186,60 +227,95 @@ static bool load_plain(RamLoad *load, uint64_t page, GError **errp)
                             MIG_PAGE_SIZE, errp);
 }
 
-static bool load_compressed(RamLoad *load, const RamRecord *r, uint64_t page,
-                            GError **errp)
+/* Batches come from who has announced them, and then nothing else that is
+ * compressed. */
+static bool check_packed(RamLoad *load, const RamRecord *r, GError **errp)
 {
-    uint8_t *to;
+    bool batches = load->codec->batch_pages > 1;
 
-    if (!load->block->host && !load->watcher.verify) {
-        return stream_skip(load->stream, r->length, errp);
-    }
-    if (!load->pool) {
-        load->pool = decompress_new(&codec_zlib, load->threads, load->blocks,
-                                    errp);
-        if (!load->pool) {
-            return false;
-        }
-    }
-    to = decompress_add(load->pool, load->block, page, r->length, r->position,
-                        errp);
-    if (!to || !stream_get_bytes(load->stream, to, r->length, errp)) {
+    if (batches != (r->type == WIRE_RAM_BATCH)) {
+        stream_bad(load->stream, errp, "a %s with compress-method %s",
+                   batches ? "compressed page" : "batch of pages",
+                   load->codec->name);
         return false;
     }
-    if (load->block->host) {
-        bitmap_set(load->written[load->block->index], page);
-    }
-    load->counts.compressed++;
-    load->counts.compressed_bytes += stream_position(load->stream) -
-                                     r->position;
     return true;
 }
 
-static bool watch_page(RamLoad *load, const RamRecord *r, uint64_t page,
-                       GError **errp)
+static bool start_pool(RamLoad *load, GError **errp)
 {
-    const RamWatcher *w = &load->watcher;
-
-    return !w->page || w->page(w->opaque, r, load->block, page, errp);
+    if (!load->pool) {
+        load->pool = decompress_new(load->codec, load->threads, load->blocks,
+                                    errp);
+    }
+    return load->pool != NULL;
 }
 
-static bool load_page(RamLoad *load, const RamRecord *r, GError **errp)
+static void note_packed(RamLoad *load, const RamRecord *r)
 {
-    uint64_t page;
+    if (load->block->host) {
+        for (unsigned i = 0; i < r->pages.count; i++) {
+            bitmap_set(load->written[load->block->index], r->pages.page[i]);
+        }
+    }
+    load->counts.compressed += r->pages.count;
+    load->counts.compressed_bytes += stream_position(load->stream) -
+                                     r->position;
+}
 
-    if (!find_page(load, r, &page, errp) ||
-        !watch_page(load, r, page, errp)) {
+static bool load_packed(RamLoad *load, const RamRecord *r, GError **errp)
+{
+    uint8_t *to;
+
+    if (!check_packed(load, r, errp)) {
         return false;
     }
-    if (r->type == WIRE_RAM_COMPRESSED) {
-        return load_compressed(load, r, page, errp);
+    if (!load->block->host && !load->watcher.verify) {
+        return stream_skip(load->stream, r->length, errp);
     }
-    if (load->pool &&
-        !decompress_settle(load->pool, load->block, page, errp)) {
+    if (!start_pool(load, errp)) {
         return false;
     }
-    if (r->type == WIRE_RAM_ZERO) {
-        load_zero(load, page);
+    to = decompress_add_record(load->pool, load->block, r, errp);
+    if (!to || !stream_get_bytes(load->stream, to, r->length, errp)) {
+        return false;
+    }
+    note_packed(load, r);
+    return true;
+}
+
+static bool watch_pages(RamLoad *load, const RamRecord *r, GError **errp)
+{
+    const RamWatcher *w = &load->watcher;
+    uint64_t count = is_packed(r) ? r->pages.count : span_of(r);
+
+    for (uint64_t i = 0; w->page && i < count; i++) {
+        uint64_t page = is_packed(r) ? r->pages.page[i]
+                                     : r->offset / MIG_PAGE_SIZE + i;
+
+        if (!w->page(w->opaque, r, load->block, page, errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool load_pages(RamLoad *load, const RamRecord *r, GError **errp)
+{
+    uint64_t page = r->offset / MIG_PAGE_SIZE;
+
+    if (!find_pages(load, r, errp) || !watch_pages(load, r, errp)) {
+        return false;
+    }
+    if (is_packed(r)) {
+        return load_packed(load, r, errp);
+    }
+    if (load->pool && !decompress_settle(load->pool, load->block, page,
+                                         span_of(r), errp)) {
+        return false;
+    }
+    if (is_zero(r)) {
+        load_zeros(load, page, r->range);
         return true;
     }
     return load_plain(load, page, errp);
@@ -268,7 +344,7 @@ bool ram_load_section(RamLoad *load, GError **errp)
             stream_bad(load->stream, errp, "a second list of RAM blocks");
             return false;
         default:
-            if (!load_page(load, &record, errp)) {
+            if (!load_pages(load, &record, errp)) {
                 return false;
             }
             if (++load->uncounted == RAM_BATCH_PAGES) {

@@ -6,6 +6,7 @@
 #include <glib.h>
 #include <stdbool.h>
 
+#include "migration/codec.h"
 #include "migration/ram-blocks.h"
 #include "migration/ram-record.h"
 #include "migration/stats.h"
@@ -22,9 +23,13 @@ RamLoad *ram_load_new(Stream *stream, const RamBlocks *blocks,
                       unsigned threads, Stats *stats);
 void ram_load_free(RamLoad *load);
 
+/* How pages are compressed, where it is not in the zlib format.  Before the
+ * first page. */
+void ram_load_set_codec(RamLoad *load, const Codec *codec);
+
 /* Who reads a stream without having the guest: the inspector. */
 typedef struct RamWatcher {
-    /* Called for every page record, before its data is read. */
+    /* Called for every page of a record, before its data is read. */
     bool (*page)(void *opaque, const RamRecord *record, const RamBlock *block,
                  uint64_t page, GError **errp);
     void *opaque;

@@ -28,10 +28,16 @@ struct RamSave {
     Stats *stats;
     CompressPool *pool; /* NULL: compress is off */
     bool wait_thread;
+    bool zero_ranges;
     /* for batches that are sent as they are */
     uint8_t heads[WIRE_RECORD_HEAD_MAX + RAM_BATCH_PAGES * (8 + 1)];
     GOutputVector vectors[2 * RAM_BATCH_PAGES];
 };
+
+static const Codec *codec_of(const MigOptions *options)
+{
+    return codec_by_method(options->value[MIG_OPT_COMPRESS_METHOD]);
+}
 
 RamSave *ram_save_new(Stream *stream, const RamBlocks *blocks,
                       const MigOptions *options, Stats *stats, GError **errp)
@@ -44,7 +50,7 @@ RamSave *ram_save_new(Stream *stream, const RamBlocks *blocks,
     save->stats = stats;
     save->wait_thread = value[MIG_OPT_COMPRESS_WAIT_THREAD];
     if (value[MIG_OPT_COMPRESS]) {
-        save->pool = compress_new(&codec_zlib,
+        save->pool = compress_new(codec_of(options),
                                   (unsigned)value[MIG_OPT_COMPRESS_THREADS],
                                   (unsigned)value[MIG_OPT_COMPRESS_LEVEL],
                                   errp);
@@ -64,6 +70,11 @@ void ram_save_free(RamSave *save)
     }
 }
 
+void ram_save_use_ranges(RamSave *save)
+{
+    save->zero_ranges = true;
+}
+
 void ram_save_setup(RamSave *save)
 {
     const RamBlocks *blocks = save->blocks;
@@ -76,38 +87,83 @@ void ram_save_setup(RamSave *save)
     ram_record_put_eos(save->stream);
 }
 
+/* A batch that is on its way as it is: headers and, between them, pages. */
+typedef struct PlainBatch {
+    RamSave *save;
+    const RamBlock *block;
+    const char *name;  /* NULL: a record has it already */
+    uint8_t *head;     /* where the next header goes */
+    uint8_t *begin;    /* of the headers that no vector covers yet */
+    unsigned vectors;
+    uint64_t zero;     /* the first of a run of zero pages, */
+    uint64_t zeros;    /* how many, perhaps none */
+    PageCounts counts;
+} PlainBatch;
+
+static void put_zeros(PlainBatch *p)
+{
+    if (p->zeros) {
+        p->head += ram_record_put_zeros(p->head, p->zero, p->name, p->zeros,
+                                        p->save->zero_ranges);
+        p->name = NULL;
+        p->counts.zero += p->zeros;
+        p->zeros = 0;
+    }
+}
+
+static void put_vector(PlainBatch *p, uint8_t *data, size_t size)
+{
+    p->save->vectors[p->vectors++] = (GOutputVector){ data, size };
+}
+
+static void put_heads(PlainBatch *p)
+{
+    if (p->head > p->begin) {
+        put_vector(p, p->begin, (size_t)(p->head - p->begin));
+        p->begin = p->head;
+    }
+}
+
+static void put_plain(PlainBatch *p, uint64_t page)
+{
+    p->head += ram_record_put_plain(p->head, page * MIG_PAGE_SIZE, p->name);
+    p->name = NULL;
+    put_heads(p);
+    put_vector(p, ram_block_page(p->block, page), MIG_PAGE_SIZE);
+    p->counts.normal++;
+}
+
+static void add_page(PlainBatch *p, uint64_t page)
+{
+    bool zero = buffer_is_zero(ram_block_page(p->block, page), MIG_PAGE_SIZE);
+
+    if (!zero || page != p->zero + p->zeros) {
+        put_zeros(p);
+    }
+    if (!zero) {
+        put_plain(p, page);
+    } else if (p->zeros++ == 0) {
+        p->zero = page;
+    }
+}
+
 /* Send a batch uncompressed, zero pages aside. */
 static bool save_plain(RamSave *save, const RamBatch *batch, GError **errp)
 {
-    const char *name = batch->block->name;
-    PageCounts counts = { 0 };
-    uint8_t *head = save->heads;
-    uint8_t *begin = head; /* of the headers that no vector covers yet */
-    unsigned n = 0;
+    PlainBatch p = {
+        .save = save, .block = batch->block, .name = batch->block->name,
+        .head = save->heads, .begin = save->heads,
+    };
 
     for (unsigned i = 0; i < batch->count; i++) {
-        uint8_t *page = ram_block_page(batch->block, batch->page[i]);
-        uint64_t offset = batch->page[i] * MIG_PAGE_SIZE;
-
-        if (buffer_is_zero(page, MIG_PAGE_SIZE)) {
-            head += ram_record_put_zero(head, offset, name);
-            counts.zero++;
-        } else {
-            head += ram_record_put_plain(head, offset, name);
-            save->vectors[n++] = (GOutputVector){ begin, head - begin };
-            save->vectors[n++] = (GOutputVector){ page, MIG_PAGE_SIZE };
-            begin = head;
-            counts.normal++;
-        }
-        name = NULL;
+        add_page(&p, batch->page[i]);
     }
-    if (head > begin) {
-        save->vectors[n++] = (GOutputVector){ begin, head - begin };
-    }
-    if (!stream_writev(save->stream, save->vectors, n, errp)) {
+    put_zeros(&p);
+    put_heads(&p);
+    if (!stream_writev(save->stream, save->vectors, p.vectors, errp)) {
         return false;
     }
-    stats_account(save->stats, &counts, stream_position(save->stream));
+    stats_account(save->stats, &p.counts, stream_position(save->stream));
     return true;
 }
 
@@ -158,6 +214,7 @@ static bool save_compressed(RamSave *save, const RamBatch *batch,
         stats_job(save->stats, false);
     }
     job->batch = *batch;
+    job->zero_ranges = save->zero_ranges;
     compress_submit(save->pool);
     return true;
 }

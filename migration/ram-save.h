@@ -21,6 +21,9 @@ RamSave *ram_save_new(Stream *stream, const RamBlocks *blocks,
                       GError **errp);
 void ram_save_free(RamSave *save);
 
+/* The reader takes ranges of zero pages; before the first pass. */
+void ram_save_use_ranges(RamSave *save);
+
 /* The content of the START section. */
 void ram_save_setup(RamSave *save);
 

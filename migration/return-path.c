@@ -3,8 +3,8 @@
  * Theory of operation
  *
  * The destination says little: PONG to each PING, and at the end SHUT with 0
- * or not 0; a Ferry also says what it can (a second PONG) and, before a SHUT
- * that is not 0, why.  The thread reads until SHUT, the end of the channel or
+ * or not 0; a Ferry also says what it can (a PONG more, before that of HELLO)
+ * and, before a SHUT that is not 0, why.  The thread reads until SHUT, the end of the channel or
  * an error, and leaves the outcome for return_path_wait().
  *
  * The source may at that time be blocked in a write, or in the wait for the
@@ -34,8 +34,8 @@ struct ReturnPath {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* answered or ended was set */
     bool ended;      /* lock: no more will come */
-    bool answered;   /* lock: a PONG has come */
-    bool wants_go;   /* lock */
+    bool answered;   /* lock: the PONG of HELLO has come */
+    uint16_t features; /* lock */
     bool all_sent;   /* lock: SHUT 0 can be true */
     GError *error;   /* lock: NULL when it ended in success */
 };
@@ -66,11 +66,10 @@ static bool get_pong(ReturnPath *rp, GError **errp)
         return false;
     }
     pthread_mutex_lock(&rp->lock);
-    if (value == WIRE_FERRY_HELLO) {
-        rp->answered = true;
-    } else {
-        rp->wants_go = true;
+    if ((value & WIRE_FERRY_MASK) == WIRE_FERRY_FEATURES) {
+        rp->features = value & ~WIRE_FERRY_MASK;
     }
+    rp->answered |= value == WIRE_FERRY_HELLO;
     pthread_cond_broadcast(&rp->changed);
     pthread_mutex_unlock(&rp->lock);
     return true;
@@ -257,14 +256,14 @@ bool return_path_find_cause(ReturnPath *rp, GError **errp)
     return found;
 }
 
-bool return_path_wants_go(ReturnPath *rp)
+uint16_t return_path_features(ReturnPath *rp)
 {
-    bool wants_go;
+    uint16_t features;
 
     pthread_mutex_lock(&rp->lock);
-    wants_go = rp->wants_go;
+    features = rp->features;
     pthread_mutex_unlock(&rp->lock);
-    return wants_go;
+    return features;
 }
 
 void return_path_free(ReturnPath *rp)

@@ -21,9 +21,13 @@ typedef struct ReturnPath ReturnPath;
 ReturnPath *return_path_new(IoChannel *channel, void (*failed)(void *opaque),
                             void *opaque, GError **errp);
 
-/* Wait until the destination has answered a PING; false when it fails, goes
+/* Wait until the destination has answered HELLO; false when it fails, goes
  * away, or the channel is aborted. */
 bool return_path_wait_answer(ReturnPath *rp, GError **errp);
+
+/* What the destination has announced, WIRE_FERRY_..., when it has answered; 0
+ * when it is not a Ferry. */
+uint16_t return_path_features(ReturnPath *rp);
 
 /* The end of the stream is about to be sent: from now on, and not before, the
  * destination may say that it has loaded everything. */
@@ -32,10 +36,6 @@ void return_path_expect_shut(ReturnPath *rp);
 /* Wait until it says so; false when it fails, goes away, or the channel is
  * aborted. */
 bool return_path_wait(ReturnPath *rp, GError **errp);
-
-/* Is the other end a Ferry that waits for GO?  Known at the latest when
- * return_path_wait() has returned. */
-bool return_path_wants_go(ReturnPath *rp);
 
 /* When something else has failed: has the destination said why?  Waits for it
  * a moment only.  True, and an error, when it has. */

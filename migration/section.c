@@ -6,6 +6,17 @@
 
 #include "migration/wire.h"
 
+static void put_method(Stream *s, const char *method)
+{
+    g_autofree char *name = g_strconcat(WIRE_CAPABILITY_METHOD, method, NULL);
+
+    stream_put_u8(s, WIRE_SUBSECTION);
+    stream_put_name(s, WIRE_CONFIG_CAPABILITIES);
+    stream_put_be32(s, WIRE_CONFIG_CAPABILITIES_VERSION);
+    stream_put_be32(s, 1);
+    stream_put_name(s, name);
+}
+
 void section_put_preamble(Stream *s, const Identity *id)
 {
     stream_put_be32(s, WIRE_MAGIC);
@@ -13,6 +24,9 @@ void section_put_preamble(Stream *s, const Identity *id)
     stream_put_u8(s, WIRE_CONFIGURATION);
     stream_put_be32(s, (uint32_t)strlen(id->machine));
     stream_put_bytes(s, id->machine, strlen(id->machine));
+    if (id->method) {
+        put_method(s, id->method);
+    }
     if (id->uuid) {
         stream_put_u8(s, WIRE_SUBSECTION);
         stream_put_name(s, WIRE_CONFIG_UUID);
@@ -169,19 +183,31 @@ static bool check_machine(const char *theirs, const char *ours, GError **errp)
     return false;
 }
 
-/* Capabilities that both sides must have: Ferry has none of that kind. */
+const char *section_method(const Preamble *p)
+{
+    for (unsigned i = 0; i < p->capabilities; i++) {
+        if (g_str_has_prefix(p->capability[i], WIRE_CAPABILITY_METHOD)) {
+            return p->capability[i] + strlen(WIRE_CAPABILITY_METHOD);
+        }
+    }
+    return NULL;
+}
+
+/* Capabilities that both sides must have: Ferry has one of that kind. */
 static bool check_capabilities(const Preamble *p, GError **errp)
 {
-    g_autofree char *shown = NULL;
+    for (unsigned i = 0; i < p->capabilities; i++) {
+        if (!g_str_has_prefix(p->capability[i], WIRE_CAPABILITY_METHOD) ||
+            i > 0) {
+            g_autofree char *shown = g_strescape(p->capability[i], NULL);
 
-    if (p->capabilities == 0) {
-        return true;
+            g_set_error(errp, MIG_ERROR, MIG_ERROR_UNSUPPORTED,
+                        "the source uses capability '%s', which is not "
+                        "supported%s", shown, i > 0 ? " with others" : "");
+            return false;
+        }
     }
-    shown = g_strescape(p->capability[0], NULL);
-    g_set_error(errp, MIG_ERROR, MIG_ERROR_UNSUPPORTED,
-                "the source uses capability '%s', which is not supported",
-                shown);
-    return false;
+    return true;
 }
 
 static bool check_page_bits(uint32_t bits, GError **errp)

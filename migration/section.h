@@ -24,6 +24,8 @@ typedef struct SectionHeader {
 typedef struct Identity {
     const char *machine;
     const uint8_t *uuid; /* 16 bytes, or NULL: not sent, not compared */
+    const char *method;  /* to be sent: the compress-method whose batches
+                          * follow; NULL: none do */
 } Identity;
 
 /* The header and the configuration section, as they were read. */
@@ -39,7 +41,11 @@ typedef struct Preamble {
 void section_put_preamble(Stream *s, const Identity *id);
 bool section_get_preamble(Stream *s, Preamble *preamble, GError **errp);
 
-/* False when machine, UUID or what the source needs are not ours. */
+/* The compress-method of which there are batches; NULL: there are none. */
+const char *section_method(const Preamble *preamble);
+
+/* False when machine, UUID or what the source needs are not ours.  Whether a
+ * compress-method is, is not looked at. */
 bool section_check_preamble(const Preamble *preamble, const Identity *id,
                             GError **errp);
 

@@ -26,6 +26,7 @@
 
 #include <string.h>
 
+#include "migration/codec.h"
 #include "migration/converge.h"
 #include "migration/device.h"
 #include "migration/ram-save.h"
@@ -44,6 +45,7 @@ typedef struct Source {
     IoChannel *channel; /* the migration's */
     Stream *stream;
     ReturnPath *rp;     /* NULL: one-way */
+    bool met;           /* the destination has answered */
     RamBlocks *blocks;
     RamDirty *dirty;
     Devices *devices;
@@ -130,6 +132,50 @@ static bool get_answer(Source *s, GError **errp)
     return ok;
 }
 
+static const Codec *codec_of(const Source *s)
+{
+    return codec_by_method(s->m->options.value[MIG_OPT_COMPRESS_METHOD]);
+}
+
+/* The compress-method that only a Ferry reads; NULL when it is not used. */
+static const char *batch_method(const Source *s)
+{
+    bool batches = s->m->options.value[MIG_OPT_COMPRESS] &&
+                   codec_of(s)->batch_pages > 1;
+
+    return batches ? codec_of(s)->name : NULL;
+}
+
+/* Is the other end a Ferry that waits for GO?  Known when it has answered. */
+static bool wants_go(const Source *s)
+{
+    return return_path_features(s->rp) & WIRE_FERRY_HANDOVER;
+}
+
+static bool meet_peer(Source *s, GError **errp)
+{
+    uint16_t features;
+
+    if (!get_answer(s, errp)) {
+        return false;
+    }
+    s->met = true;
+    features = return_path_features(s->rp);
+    if (batch_method(s) && !(features & codec_of(s)->feature)) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_PEER,
+                    features ? "the destination's Ferry was built without "
+                               "compress-method %s; use another"
+                             : "the destination is not Ferry: compress-method "
+                               "%s needs it; use zlib",
+                    batch_method(s));
+        return false;
+    }
+    if (features & WIRE_FERRY_ZERO_RANGE) {
+        ram_save_use_ranges(s->ram);
+    }
+    return true;
+}
+
 static bool source_begin(Source *s, GError **errp)
 {
     Migration *m = s->m;
@@ -138,9 +184,10 @@ static bool source_begin(Source *s, GError **errp)
     if (m->options.value[MIG_OPT_VALIDATE_UUID]) {
         id.uuid = m->host->uuid;
     }
-    if (!source_ask_host(s, errp)) {
+    if (!mig_options_check(&m->options, errp) || !source_ask_host(s, errp)) {
         return false;
     }
+    id.method = batch_method(s);
     s->logging = m->host->dirty_log_start(m->opaque, errp);
     if (!s->logging) {
         g_prefix_error(errp, "cannot start the dirty log: ");
@@ -155,7 +202,7 @@ static bool source_begin(Source *s, GError **errp)
     put_ram_header(s, WIRE_START);
     ram_save_setup(s->ram);
     section_put_footer(s->stream, RAM_SECTION);
-    return stream_flush(s->stream, errp) && (!s->rp || get_answer(s, errp));
+    return stream_flush(s->stream, errp) && (!s->rp || meet_peer(s, errp));
 }
 
 /* Precopy */
@@ -314,7 +361,7 @@ static bool source_precopy(Source *s, GError **errp)
  */
 static void expect_shut(Source *s)
 {
-    if (!return_path_wants_go(s->rp)) {
+    if (!wants_go(s)) {
         stream_set_watch(s->stream, NULL, NULL);
     }
     return_path_expect_shut(s->rp);
@@ -380,7 +427,7 @@ static bool get_shut(Source *s, GError **errp)
 {
     bool ok;
 
-    stall_wait(s->m->stall, return_path_wants_go(s->rp));
+    stall_wait(s->m->stall, wants_go(s));
     ok = return_path_wait(s->rp, errp);
     stall_wait(s->m->stall, false);
     return ok;
@@ -391,7 +438,7 @@ static bool source_hand_over(Source *s, GError **errp)
     if (!(s->rp ? get_shut(s, errp) : finish_one_way(s, errp))) {
         return false;
     }
-    if (s->rp && return_path_wants_go(s->rp) && !send_go(s, errp)) {
+    if (s->rp && wants_go(s) && !send_go(s, errp)) {
         return false;
     }
     migration_mark_handed_over(s->m);
@@ -444,6 +491,22 @@ static void find_first_cause(Source *s, GError **err)
     }
 }
 
+/* What does not know the method in the configuration ends the connection: a
+ * QEMU does, and says why on its own terminal only. */
+static void explain_silence(Source *s, GError **err)
+{
+    g_autofree char *text = NULL;
+
+    if (!s->rp || s->met || !batch_method(s) || !is_channel_error(*err)) {
+        return;
+    }
+    text = g_strdup_printf("the destination left before it said that it is "
+                           "Ferry: compress-method %s needs it; use zlib (%s)",
+                           batch_method(s), (*err)->message);
+    g_clear_error(err);
+    g_set_error_literal(err, MIG_ERROR, MIG_ERROR_PEER, text);
+}
+
 static void source_clean_up(Source *s)
 {
     Migration *m = s->m;
@@ -472,6 +535,7 @@ void *source_main(void *arg)
     if (!ok) {
         source_roll_back(&s);
         find_first_cause(&s, &err);
+        explain_silence(&s, &err);
     }
     source_clean_up(&s);
     migration_conclude(s.m, err);

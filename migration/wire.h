@@ -31,11 +31,16 @@
 #define WIRE_CONFIG_PAGE_BITS    "configuration/target-page-bits"
 #define WIRE_CONFIG_UUID         "configuration/uuid"
 #define WIRE_CONFIG_UUID_VERSION 1u
+#define WIRE_CONFIG_CAPABILITIES_VERSION 1u
 #define WIRE_UUID_SIZE           16
 
 /* Capabilities that the configuration lists: both change the ram section. */
 #define WIRE_CAP_IGNORE_SHARED "x-ignore-shared"
 #define WIRE_CAP_MAPPED_RAM    "mapped-ram"
+
+/* The one capability that a stream of ours may list, and behind it the name of
+ * a compress-method whose batches it has. */
+#define WIRE_CAPABILITY_METHOD "compress-method-"
 
 /* Commands, source to destination. */
 #define WIRE_CMD_OPEN_RETURN_PATH 1
@@ -63,6 +68,9 @@
 #define WIRE_FERRY_FEATURES 0x46460000u /* PONG: so is the destination, with */
 #define WIRE_FERRY_MASK     0xffff0000u /* these features in the low half */
 #define WIRE_FERRY_HANDOVER 0x0001u     /* feature: waits for GO, says why */
+#define WIRE_FERRY_ZSTD       0x0002u  /* feature: batches by zstd */
+#define WIRE_FERRY_LZ4        0x0004u  /* feature: batches by lz4 */
+#define WIRE_FERRY_ZERO_RANGE 0x0008u  /* feature: ranges of zero pages */
 #define WIRE_FERRY_GO       0x4652474fu /* PING: the guest is yours ("FRGO") */
 #define WIRE_RP_FERRY_REASON 0x4652     /* return path: why it failed, text */
 #define WIRE_REASON_MAX      1024u
@@ -82,21 +90,27 @@
 #define WIRE_RAM_HOOK       0x080u
 #define WIRE_RAM_COMPRESSED 0x100u
 #define WIRE_RAM_MULTIFD    0x200u
+#define WIRE_RAM_BATCH      0x400u /* ours */
+#define WIRE_RAM_ZERO_RANGE 0x800u /* ours */
 #define WIRE_RAM_FLAGS      ((uint64_t)MIG_PAGE_SIZE - 1)
 
 /* Limits. */
 #define WIRE_NAME_MAX        255u
 #define WIRE_COMPRESSED_MAX  4110u /* zlib's compressBound(MIG_PAGE_SIZE) */
+#define WIRE_BATCH_PAGES_MAX 64u
+#define WIRE_BATCH_GAP_MAX   65535u /* pages, from one page to the next */
 #define WIRE_BLOCKS_MAX      4096u
 #define WIRE_VMDESC_MAX      (16u << 20)
 #define WIRE_CAPABILITIES_MAX 64u
 
-/* The longest record: u64, u8 and name, u32, data. */
-#define WIRE_RECORD_HEAD_MAX (8 + 1 + WIRE_NAME_MAX + 4)
+/* The longest record without its data: u64, u8 and name, and at most a batch's
+ * u8 count, u16 gaps, u32 length. */
+#define WIRE_RECORD_HEAD_MAX                                                \
+    (8 + 1 + WIRE_NAME_MAX + 1 + 2 * (WIRE_BATCH_PAGES_MAX - 1) + 4)
 
 G_STATIC_ASSERT(MIG_PAGE_SIZE == 1u << MIG_PAGE_BITS);
 G_STATIC_ASSERT(WIRE_COMPRESSED_MAX > MIG_PAGE_SIZE);
-G_STATIC_ASSERT((WIRE_RAM_FLAGS & (WIRE_RAM_MULTIFD << 2)) != 0);
+G_STATIC_ASSERT((WIRE_RAM_FLAGS & WIRE_RAM_ZERO_RANGE) != 0);
 G_STATIC_ASSERT((WIRE_FERRY_FEATURES & ~WIRE_FERRY_MASK) == 0);
 G_STATIC_ASSERT((WIRE_FERRY_HELLO & WIRE_FERRY_MASK) != WIRE_FERRY_FEATURES);
 

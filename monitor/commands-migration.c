@@ -125,12 +125,21 @@ static JsonNode *set_one(const MonMachine *machine, const MigOption *option,
     return apply_changes(machine, changes, errp);
 }
 
+static bool change_from_text(Change *change, const char *text, GError **errp)
+{
+    MigOptions scratch;
+    bool ok = mig_options_set_text(&scratch, change->option, text, errp);
+
+    if (ok) {
+        change->value = scratch.value[change->option->id];
+    }
+    return ok;
+}
+
 /* As in QEMU null stands for the empty string. */
 static bool string_from_json(Change *change, JsonNode *node, GError **errp)
 {
     bool is_string = json_node_get_value_type(node) == G_TYPE_STRING;
-    const char *text = is_string ? json_node_get_string(node) : "";
-    MigOptions scratch;
 
     if (!is_string && !JSON_NODE_HOLDS_NULL(node)) {
         command_error(errp,
@@ -138,11 +147,8 @@ static bool string_from_json(Change *change, JsonNode *node, GError **errp)
                       change->option->name);
         return false;
     }
-    if (!mig_options_set_text(&scratch, change->option, text, errp)) {
-        return false;
-    }
-    change->value = scratch.value[change->option->id];
-    return true;
+    return change_from_text(change,
+                            is_string ? json_node_get_string(node) : "", errp);
 }
 
 /* What an option's value is in JSON, or why it is not. */
@@ -164,9 +170,13 @@ static bool change_from_json(Change *change, JsonNode *node, GError **errp)
     if (option->kind == MIG_KIND_STRING) {
         return string_from_json(change, node, errp);
     }
-    if (type != G_TYPE_INT64 || json_node_get_int(node) < 0) {
-        /* Not a number that any option takes: let the table say which are. */
-        return mig_options_set_text(&scratch, option, "", errp);
+    if (option->kind == MIG_KIND_ENUM && type == G_TYPE_STRING) {
+        return change_from_text(change, json_node_get_string(node), errp);
+    }
+    if (option->kind == MIG_KIND_ENUM || type != G_TYPE_INT64 ||
+        json_node_get_int(node) < 0) {
+        /* Nothing that any option takes: let the table say which are. */
+        return change_from_text(change, "", errp);
     }
     change->value = (uint64_t)json_node_get_int(node);
     return mig_options_set(&scratch, option, change->value, errp);
@@ -203,12 +213,11 @@ JsonNode *cmd_migrate_set_parameter(const MonMachine *machine, JsonObject *args,
     const char *name = json_object_get_string_member(args, "parameter");
     const MigOption *option = mig_option_find(name, false, NULL);
     const char *text = json_object_get_string_member(args, "value");
-    MigOptions scratch;
+    Change change = { .option = option };
 
-    if (!mig_options_set_text(&scratch, option, text, errp)) {
-        return NULL;
-    }
-    return set_one(machine, option, scratch.value[option->id], errp);
+    return change_from_text(&change, text, errp)
+               ? set_one(machine, option, change.value, errp)
+               : NULL;
 }
 
 JsonNode *cmd_migrate_set_capabilities(const MonMachine *machine,
@@ -277,6 +286,9 @@ JsonNode *cmd_query_migrate_parameters(const MonMachine *machine,
         } else if (option->kind == MIG_KIND_STRING) {
             command_set_text(values, option->name,
                              mig_options_string(&options, id));
+        } else if (option->kind == MIG_KIND_ENUM) {
+            json_object_set_string_member(values, option->name,
+                                          option->names[options.value[id]]);
         } else if (option->kind != MIG_KIND_CAPABILITY) {
             json_object_set_int_member(values, option->name,
                                        (int64_t)options.value[id]);

@@ -222,7 +222,13 @@ static void help_option(GString *out, const MigOption *option)
 
     mig_options_init(&defaults);
     def = mig_options_text(&defaults, option);
-    if (option->kind == MIG_KIND_UINT || option->kind == MIG_KIND_SIZE) {
+    if (option->kind == MIG_KIND_ENUM) {
+        g_autofree char *names = g_strjoinv(", ", (char **)option->names);
+
+        g_string_append_printf(out, "  %s (%s, default %s)", option->name,
+                               names, def);
+    } else if (option->kind == MIG_KIND_UINT ||
+               option->kind == MIG_KIND_SIZE) {
         g_string_append_printf(out,
                                "  %s (%" G_GUINT64_FORMAT
                                " to %" G_GUINT64_FORMAT ", default %s)",

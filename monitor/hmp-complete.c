@@ -55,6 +55,10 @@ static void offer_setting(Completion *c, const char *parameter)
 
     if (option && option->kind == MIG_KIND_BOOL) {
         offer_switch(c);
+    } else if (option && option->kind == MIG_KIND_ENUM) {
+        for (unsigned i = 0; option->names[i]; i++) {
+            offer(c, option->names[i]);
+        }
     }
 }
 

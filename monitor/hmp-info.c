@@ -64,6 +64,9 @@ static char *parameter_text(const MigOption *option, JsonNode *value)
     if (option->kind == MIG_KIND_STRING) {
         return g_strdup_printf("'%s'", json_node_get_string(value));
     }
+    if (option->kind == MIG_KIND_ENUM) {
+        return json_node_dup_string(value);
+    }
     options.value[option->id] = option->kind == MIG_KIND_BOOL
                                     ? (uint64_t)json_node_get_boolean(value)
                                     : (uint64_t)json_node_get_int(value);

@@ -176,7 +176,7 @@ static void add_parameters(Schema *schema, JsonArray *parts)
 {
     for (MigOptionId id = 0; id < MIG_OPT__COUNT; id++) {
         const MigOption *option = mig_option(id);
-        Member member = { .kind = shape_kind_of(option) };
+        Member member = shape_parameter(option);
 
         if (option->kind != MIG_KIND_CAPABILITY) {
             add_part(parts, option->name, type_of(schema, &member), true);

@@ -138,17 +138,32 @@ static bool check_elements(const Member *element, JsonArray *array,
     return true;
 }
 
-Kind shape_kind_of(const MigOption *parameter)
+static const char *method_name(unsigned index)
 {
-    switch (parameter->kind) {
+    return mig_option(MIG_OPT_COMPRESS_METHOD)->names[index];
+}
+
+Member shape_parameter(const MigOption *option)
+{
+    Member member = { .name = option->name };
+
+    switch (option->kind) {
     case MIG_KIND_CAPABILITY:
     case MIG_KIND_BOOL:
-        return KIND_BOOL;
+        member.kind = KIND_BOOL;
+        return member;
     case MIG_KIND_UINT:
     case MIG_KIND_SIZE:
-        return KIND_UINT;
+        member.kind = KIND_UINT;
+        return member;
     case MIG_KIND_STRING:
-        return KIND_STRING;
+        member.kind = KIND_STRING;
+        return member;
+    case MIG_KIND_ENUM:
+        g_assert(option->id == MIG_OPT_COMPRESS_METHOD);
+        member.kind = KIND_ENUM;
+        member.value = method_name;
+        return member;
     }
     g_assert_not_reached();
 }
@@ -164,12 +179,12 @@ static bool check_parameters(JsonObject *object, const char *where,
     while (json_object_iter_next_ordered(&iter, &name, &node)) {
         const MigOption *option = mig_option_find(name, false, errp);
         g_autofree char *path = g_strconcat(where, name, NULL);
-        Member member = { .name = name };
+        Member member;
 
         if (!option) {
             return false;
         }
-        member.kind = shape_kind_of(option);
+        member = shape_parameter(option);
         if (!shape_check(&member, node, path, errp)) {
             return false;
         }

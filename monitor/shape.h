@@ -47,11 +47,11 @@ struct Member {
 bool shape_same_name(const char *a, const char *b);
 bool shape_name_begins(const char *name, const char *start);
 
+/* What the value of a migration parameter looks like. */
+Member shape_parameter(const MigOption *option);
+
 /* Of an enum: the index of what people call text, or -1. */
 int shape_find_value(const Member *member, const char *text);
-
-/* Of a parameter's value. */
-Kind shape_kind_of(const MigOption *parameter);
 
 /* Check a value; path is what messages call it.  Here names are programs', and
  * '_' is not '-'. */

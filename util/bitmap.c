@@ -48,3 +48,32 @@ unsigned bitmap_take(uint64_t *map, uint64_t bits, uint64_t start,
     }
     return n;
 }
+
+/* invert: all ones to look for a clear bit. */
+static uint64_t next_bit(const uint64_t *map, uint64_t bits, uint64_t start,
+                         uint64_t invert)
+{
+    uint64_t word = start / BITMAP_WORD_BITS;
+    uint64_t found;
+
+    if (start >= bits) {
+        return bits;
+    }
+    found = (map[word] ^ invert) & UINT64_MAX << (start % BITMAP_WORD_BITS);
+    while (!found && ++word < bitmap_words(bits)) {
+        found = map[word] ^ invert;
+    }
+    return found ? MIN(bits, word * BITMAP_WORD_BITS +
+                                 (unsigned)__builtin_ctzll(found))
+                 : bits;
+}
+
+uint64_t bitmap_next_set(const uint64_t *map, uint64_t bits, uint64_t start)
+{
+    return next_bit(map, bits, start, 0);
+}
+
+uint64_t bitmap_next_clear(const uint64_t *map, uint64_t bits, uint64_t start)
+{
+    return next_bit(map, bits, start, UINT64_MAX);
+}

@@ -136,17 +136,40 @@ static int run(const VmArgs *args, GError **errp)
 }
 
 /* Which encoder is at work at which compress-level. */
-static void show_version(void)
+static void show_encoders(MigOptions *options)
 {
     const MigOption *level = mig_option(MIG_OPT_COMPRESS_LEVEL);
+    const char *before = NULL;
+
+    for (uint64_t i = level->min; i <= level->max; i++) {
+        const char *encoder;
+
+        mig_options_set(options, level, i, NULL);
+        encoder = mig_encoder(options);
+        if (!encoder) {
+            printf(" not built in");
+            break;
+        }
+        if (g_strcmp0(encoder, before) != 0) {
+            printf("%s %s from level %" G_GUINT64_FORMAT, before ? "," : "",
+                   encoder, i);
+        }
+        before = encoder;
+    }
+    printf("\n");
+}
+
+static void show_version(void)
+{
+    const MigOption *method = mig_option(MIG_OPT_COMPRESS_METHOD);
     MigOptions options;
 
-    printf("ferry-vm %s\nencoders:", mig_version());
+    printf("ferry-vm %s\n", mig_version());
     mig_options_init(&options);
-    for (uint64_t i = level->min; i <= level->max; i++) {
-        mig_options_set(&options, level, i, NULL);
-        printf(" %" G_GUINT64_FORMAT " %s%s", i, mig_encoder(&options),
-               i < level->max ? "," : "\n");
+    for (uint64_t i = method->min; i <= method->max; i++) {
+        mig_options_set(&options, method, i, NULL);
+        printf("compress-method %s:", method->names[i]);
+        show_encoders(&options);
     }
 }
 

@@ -140,7 +140,8 @@ const char *mig_state_name(MigState state);
 bool mig_state_is_final(MigState state);
 
 /* What compresses with these options where compress is on: "ISA-L",
- * "libdeflate", "zlib".  It depends on what the library was built with. */
+ * "libdeflate", "zlib", "zstd", "lz4", "lz4hc".  It depends on what the library
+ * was built with; NULL when compress-method was not. */
 const char *mig_encoder(const MigOptions *options);
 
 /* The library's version, "0.1.0". */

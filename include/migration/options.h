@@ -24,6 +24,7 @@ typedef enum {
     MIG_OPT_VALIDATE_UUID,
     /* parameters */
     MIG_OPT_COMPRESS_LEVEL,
+    MIG_OPT_COMPRESS_METHOD,
     MIG_OPT_COMPRESS_THREADS,
     MIG_OPT_COMPRESS_WAIT_THREAD,
     MIG_OPT_DECOMPRESS_THREADS,
@@ -40,12 +41,21 @@ typedef enum {
     MIG_OPT__COUNT
 } MigOptionId;
 
+/* The values of compress-method. */
+typedef enum {
+    MIG_METHOD_ZLIB, /* what QEMU reads */
+    MIG_METHOD_ZSTD, /* these between two Ferry ends */
+    MIG_METHOD_LZ4,
+    MIG_METHOD__COUNT
+} MigMethod;
+
 typedef enum {
     MIG_KIND_CAPABILITY, /* on or off, set by migrate_set_capability */
     MIG_KIND_BOOL,       /* a parameter that is on or off */
     MIG_KIND_UINT,       /* a number from min to max */
     MIG_KIND_SIZE,       /* the same; on HMP K, M, G suffixes, default M */
     MIG_KIND_STRING,     /* text of at most max bytes; '' is not set */
+    MIG_KIND_ENUM,       /* one of some names, by its index */
 } MigOptionKind;
 
 typedef struct MigOption {
@@ -56,6 +66,7 @@ typedef struct MigOption {
     const char *unit;       /* "ms", "bytes/second" or NULL */
     bool live;              /* may change while a migration runs */
     const char *help;       /* one line, no full stop */
+    const char *const *names; /* MIG_KIND_ENUM: of min to max; ends with NULL */
 } MigOption;
 
 /* Every option, indexed by MigOptionId. */
@@ -91,11 +102,11 @@ bool mig_options_set(MigOptions *options, const MigOption *option,
 /* The text of an option that is a string; "" when it is not set. */
 const char *mig_options_string(const MigOptions *options, MigOptionId id);
 
-/* Do the values fit each other?  max-cpu-throttle must not be below
- * cpu-throttle-initial. */
+/* Do the values fit each other, and the library?  max-cpu-throttle must not be
+ * below cpu-throttle-initial, and compress-method must have been built in. */
 bool mig_options_check(const MigOptions *options, GError **errp);
 
-/* Set one from text as HMP takes it: "on"/"off", decimal or 0x numbers,
+/* Set one from text as HMP takes it: "on"/"off", a name, decimal or 0x numbers,
  * sizes with a suffix B, K, M, G, T (none: M), strings as they are. */
 bool mig_options_set_text(MigOptions *options, const MigOption *option,
                           const char *text, GError **errp);

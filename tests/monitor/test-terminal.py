@@ -160,7 +160,7 @@ class Completion(unittest.TestCase):
 
     def test_parameters_are_listed(self):
         self.lists("migrate_set_parameter compress", "compress-level",
-                   "compress-threads", "compress-wait-thread")
+                   "compress-method", "compress-threads", "compress-wait-thread")
 
     def test_item_of_info(self):
         self.completes("info st", "info status")

@@ -20,7 +20,7 @@ import tap  # transcript.py has added its folder
 
 BUILD = sys.argv[1]
 
-OWN = {"stall-timeout"}  # options that QEMU does not have
+OWN = {"compress-method", "stall-timeout"}  # options that QEMU does not have
 
 
 def parsed(kind, lines):

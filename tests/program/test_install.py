@@ -62,7 +62,9 @@ class Install(program_kit.ProgramTest):
     def test_program(self):
         self.assertRegex(self.output(self.find("ferry-vm"), "-version"),
                          r"\Aferry-vm \d+\.\d+\.\d+\n"
-                         r"encoders: 0 zlib, 1 .*, 9 .*\n\Z")
+                         r"compress-method zlib: zlib from level 0.*\n"
+                         r"compress-method zstd: .*\n"
+                         r"compress-method lz4: .*\n\Z")
 
     def test_embedding(self):
         program = os.path.join(self.folder, "embed")

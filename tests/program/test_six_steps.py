@@ -21,6 +21,7 @@ from program_kit import capability_list
 
 PARAMETERS = """\
 compress-level: {level}
+compress-method: zlib
 compress-threads: {threads}
 compress-wait-thread: on
 decompress-threads: {decompress}

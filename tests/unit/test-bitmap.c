@@ -154,6 +154,31 @@ static void test_take_against_model(void)
     }
 }
 
+static void test_next(void)
+{
+    uint64_t map[3] = { 0 };
+
+    g_assert_cmpuint(bitmap_next_set(map, 130, 0), ==, 130);
+    g_assert_cmpuint(bitmap_next_clear(map, 130, 63), ==, 63);
+    bitmap_set(map, 0);
+    bitmap_set(map, 63);
+    bitmap_set(map, 64);
+    bitmap_set(map, 129);
+    g_assert_cmpuint(bitmap_next_set(map, 130, 0), ==, 0);
+    g_assert_cmpuint(bitmap_next_set(map, 130, 1), ==, 63);
+    g_assert_cmpuint(bitmap_next_set(map, 130, 64), ==, 64);
+    g_assert_cmpuint(bitmap_next_set(map, 130, 65), ==, 129);
+    g_assert_cmpuint(bitmap_next_set(map, 129, 65), ==, 129);
+    g_assert_cmpuint(bitmap_next_set(map, 100, 65), ==, 100);
+    g_assert_cmpuint(bitmap_next_set(map, 130, 130), ==, 130);
+    g_assert_cmpuint(bitmap_next_clear(map, 130, 0), ==, 1);
+    g_assert_cmpuint(bitmap_next_clear(map, 130, 63), ==, 65);
+    g_assert_cmpuint(bitmap_next_clear(map, 130, 129), ==, 130);
+    bitmap_fill(map, 130);
+    g_assert_cmpuint(bitmap_next_clear(map, 130, 0), ==, 130);
+    g_assert_cmpuint(bitmap_next_set(map, 130, 70), ==, 70);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -165,5 +190,6 @@ int main(int argc, char **argv)
     g_test_add_func("/bitmap/take/stops-at-max", test_take_stops_at_max);
     g_test_add_func("/bitmap/take/start-offsets", test_take_start_offsets);
     g_test_add_func("/bitmap/take/model", test_take_against_model);
+    g_test_add_func("/bitmap/next", test_next);
     return g_test_run();
 }

@@ -67,6 +67,7 @@ static void test_parameters(Fixture *f, gconstpointer data)
     expect(f, "migrate_set_parameter tls-hostname \"\"", "");
     expect(f, "info migrate_parameters",
            "compress-level: 1\n"
+           "compress-method: zlib\n"
            "compress-threads: 8\n"
            "compress-wait-thread: off\n"
            "decompress-threads: 2\n"

@@ -3,7 +3,7 @@
  * migration/options.h: that the table is sound, what text means, and the words
  * in which a value is refused.
  */
-#include "migration/options.h"
+#include "migration/migration.h"
 
 #include <string.h>
 
@@ -198,6 +198,9 @@ static const TextRow good_texts[] = {
     { MIG_OPT_MAX_BANDWIDTH, "0.5", 1 << 19 },
     { MIG_OPT_MAX_BANDWIDTH, "134217728B", 134217728 },
     { MIG_OPT_MAX_BANDWIDTH, "0x10", 16 << 20 },
+    { MIG_OPT_COMPRESS_METHOD, "zlib", MIG_METHOD_ZLIB },
+    { MIG_OPT_COMPRESS_METHOD, "zstd", MIG_METHOD_ZSTD },
+    { MIG_OPT_COMPRESS_METHOD, "lz4", MIG_METHOD_LZ4 },
 };
 
 static void test_texts(void)
@@ -222,6 +225,7 @@ static void test_texts(void)
     "Parameter 'max_bandwidth' expects a value between 0 and " \
     "9223372036854775807"
 #define SWITCH "Parameter 'compress' expects 'on' or 'off'"
+#define METHOD "Parameter 'compress_method' expects 'zlib', 'zstd' or 'lz4'"
 #define WAIT "Parameter 'compress_wait_thread' expects 'on' or 'off'"
 
 /* Whatever is wrong with a value, the range is told. */
@@ -268,6 +272,11 @@ static const struct {
     { MIG_OPT_COMPRESS, "ON", SWITCH },
     { MIG_OPT_COMPRESS, "on ", SWITCH },
     { MIG_OPT_COMPRESS_WAIT_THREAD, "true", WAIT },
+    { MIG_OPT_COMPRESS_METHOD, "brotli", METHOD },
+    { MIG_OPT_COMPRESS_METHOD, "ZLIB", METHOD },
+    { MIG_OPT_COMPRESS_METHOD, "zlib ", METHOD },
+    { MIG_OPT_COMPRESS_METHOD, "0", METHOD },
+    { MIG_OPT_COMPRESS_METHOD, "", METHOD },
 };
 
 static void test_bad_texts(void)
@@ -297,6 +306,7 @@ static void test_text_of_values(void)
     } rows[] = {
         { MIG_OPT_COMPRESS, 0, "off" },
         { MIG_OPT_COMPRESS, 1, "on" },
+        { MIG_OPT_COMPRESS_METHOD, 2, "lz4" },
         { MIG_OPT_COMPRESS_LEVEL, 1, "1" },
         { MIG_OPT_COMPRESS_THREADS, 8, "8" },
         { MIG_OPT_COMPRESS_WAIT_THREAD, 1, "on" },
@@ -377,6 +387,25 @@ static void test_bad_strings(void)
     g_assert_cmpstr(mig_options_string(&options, o->id), ==, "before");
 }
 
+/* What was not built in can be named, but not be used. */
+static void test_check_method(void)
+{
+    for (MigMethod i = 0; i < MIG_METHOD__COUNT; i++) {
+        g_autoptr(GError) err = NULL;
+        MigOptions options;
+
+        mig_options_init(&options);
+        options.value[MIG_OPT_COMPRESS_METHOD] = i;
+        if (mig_encoder(&options)) {
+            g_assert_true(mig_options_check(&options, NULL));
+        } else {
+            g_assert_cmpint(i, !=, MIG_METHOD_ZLIB);
+            g_assert_false(mig_options_check(&options, &err));
+            expect_error(&err, MIG_ERROR_OPTION, "was not built in");
+        }
+    }
+}
+
 /* Values that do not fit each other, whichever was set last. */
 static void test_check(void)
 {
@@ -412,5 +441,6 @@ int main(int argc, char **argv)
     g_test_add_func("/options/strings", test_strings);
     g_test_add_func("/options/strings/bad", test_bad_strings);
     g_test_add_func("/options/check", test_check);
+    g_test_add_func("/options/check/method", test_check_method);
     return g_test_run();
 }

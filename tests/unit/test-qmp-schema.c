@@ -121,7 +121,8 @@ static void expect(SchemaFixture *f, const char *name, const char *meta,
     "auto-converge|compress|events|return-path|pause-before-switchover|"       \
     "validate-uuid"
 #define PARAMETERS                                                             \
-    "{*compress-level: int, *compress-threads: int, "                          \
+    "{*compress-level: int, *compress-method: zlib|zstd|lz4, "                 \
+    "*compress-threads: int, "                                                 \
     "*compress-wait-thread: bool, *decompress-threads: int, "                  \
     "*throttle-trigger-threshold: int, *cpu-throttle-initial: int, "           \
     "*cpu-throttle-increment: int, *cpu-throttle-tailslow: bool, "             \

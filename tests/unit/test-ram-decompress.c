@@ -201,12 +201,12 @@ static void test_settle(void)
     World world;
 
     world_init(&world, 2);
-    g_assert_true(decompress_settle(world.pool, world.ram->a, 0, NULL));
+    g_assert_true(decompress_settle(world.pool, world.ram->a, 0, 1, NULL));
     for (uint32_t i = 0; i < 300; i++) {
         g_assert_true(add(&world, world.ram->a, i, i, NULL));
         if (i % 3 == 0) {
             g_assert_true(decompress_settle(world.pool, world.ram->a, i / 2,
-                                            NULL));
+                                            1, NULL));
             assert_version(world.ram->a, i / 2, i / 2);
         }
     }
@@ -241,8 +241,8 @@ static void test_error_from_settle(void)
     add_bad(&world, world.ram->b, 3);
     g_assert_true(add(&world, world.ram->b, 4, 1, NULL));
     /* One that is not in flight has nothing to wait for. */
-    g_assert_true(decompress_settle(world.pool, world.ram->b, 5, &err));
-    g_assert_false(decompress_settle(world.pool, world.ram->b, 4, &err));
+    g_assert_true(decompress_settle(world.pool, world.ram->b, 5, 1, &err));
+    g_assert_false(decompress_settle(world.pool, world.ram->b, 4, 1, &err));
     expect_error(&err, MIG_ERROR_STREAM, BAD_PAGE);
     world_destroy(&world);
 }

@@ -170,6 +170,10 @@ static bool is_legal(unsigned flags)
     case WIRE_RAM_PLAIN | WIRE_RAM_CONTINUE:
     case WIRE_RAM_COMPRESSED:
     case WIRE_RAM_COMPRESSED | WIRE_RAM_CONTINUE:
+    case WIRE_RAM_BATCH:
+    case WIRE_RAM_BATCH | WIRE_RAM_CONTINUE:
+    case WIRE_RAM_ZERO_RANGE:
+    case WIRE_RAM_ZERO_RANGE | WIRE_RAM_CONTINUE:
         return true;
     default:
         return false;
@@ -214,14 +218,17 @@ static void test_all_flags(void)
 static void test_legal_flags(void)
 {
     /* A name of one byte, a fill byte or a length: right for each. */
-    static const uint8_t with_name[] = { 1, 'n', 0, 0, 0, 1 };
-    static const uint8_t without[] = { 0, 0, 0, 1 };
+    static const uint8_t with_name[] = { 1, 'n', 0, 0, 0, 1, 0, 0, 0, 0 };
+    static const uint8_t without[] = { 0, 0, 0, 1, 0, 0, 0, 0 };
+    static const uint8_t batch_with_name[] = { 1, 'n', 1, 0, 0, 0, 1 };
+    static const uint8_t batch_without[] = { 1, 0, 0, 0, 1 };
     unsigned legal = 0;
 
     for (unsigned flags = 0; flags <= WIRE_RAM_FLAGS; flags++) {
         bool name = !(flags & (WIRE_RAM_CONTINUE | WIRE_RAM_EOS |
                                WIRE_RAM_MEM_SIZE));
-        uint8_t bytes[14] = { 0 };
+        bool batch = flags & WIRE_RAM_BATCH;
+        uint8_t bytes[18] = { 0 };
         g_autoptr(MemReader) reader = NULL;
         g_autoptr(GError) err = NULL;
         RamRecord r;
@@ -231,15 +238,20 @@ static void test_legal_flags(void)
         }
         legal++;
         store_be64(bytes, flags);
-        memcpy(bytes + 8, name ? with_name : without,
-               name ? sizeof(with_name) : sizeof(without));
+        if (batch) {
+            memcpy(bytes + 8, name ? batch_with_name : batch_without,
+                   name ? sizeof(batch_with_name) : sizeof(batch_without));
+        } else {
+            memcpy(bytes + 8, name ? with_name : without,
+                   name ? sizeof(with_name) : sizeof(without));
+        }
         reader = reader_of(bytes, sizeof(bytes));
         ram_record_get(reader->stream, &r, &err);
         g_assert_no_error(err);
         g_assert_cmpuint(r.type, ==, flags & ~WIRE_RAM_CONTINUE);
         g_assert_cmpint(r.has_name, ==, name);
     }
-    g_assert_cmpuint(legal, ==, 8);
+    g_assert_cmpuint(legal, ==, 12);
 }
 
 /* Fields */
@@ -287,6 +299,114 @@ static void test_compressed_length(void)
     }
 }
 
+static void test_range(void)
+{
+    static const uint64_t counts[] = { 1, 2, 1 << 20, UINT64_MAX };
+    uint8_t bytes[64];
+    RamRecord r;
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(counts); i++) {
+        const char *name = i % 2 ? "ram" : NULL;
+
+        read_good(bytes, ram_record_put_zero_range(bytes, 0x5000, name,
+                                                   counts[i]), &r);
+        g_assert_cmpuint(r.type, ==, WIRE_RAM_ZERO_RANGE);
+        g_assert_cmphex(r.offset, ==, 0x5000);
+        g_assert_cmpuint(r.range, ==, counts[i]);
+    }
+    refuse(bytes, ram_record_put_zero_range(bytes, 0, NULL, 0),
+           MIG_ERROR_STREAM, "a range of no pages");
+    read_good(bytes, ram_record_put_zero(bytes, 0x5000, NULL), &r);
+    g_assert_cmpuint(r.range, ==, 1);
+}
+
+/* Zero pages in a row: how many records that takes. */
+static void test_zeros(void)
+{
+    uint8_t bytes[64 * 9 + 4];
+
+    g_assert_cmpuint(ram_record_put_zeros(bytes, 7, "ram", 64, false), ==,
+                     4 + 64 * 9);
+    g_assert_cmphex(load_be64(bytes + 4 + 63 * 9), ==,
+                    (7 + 63) * MIG_PAGE_SIZE |
+                        WIRE_RAM_ZERO | WIRE_RAM_CONTINUE);
+    g_assert_cmpuint(ram_record_put_zeros(bytes, 7, NULL, 64, true), ==, 16);
+    g_assert_cmphex(load_be64(bytes), ==, 7 * MIG_PAGE_SIZE |
+                                              WIRE_RAM_ZERO_RANGE |
+                                              WIRE_RAM_CONTINUE);
+    /* A range would be longer, and everybody reads a zero page. */
+    g_assert_cmpuint(ram_record_put_zeros(bytes, 7, NULL, 1, true), ==, 9);
+}
+
+static RamPages pages_of(unsigned count, uint64_t first, uint64_t gap)
+{
+    RamPages pages = { .count = count };
+
+    for (unsigned i = 0; i < count; i++) {
+        pages.page[i] = first + i * gap;
+    }
+    return pages;
+}
+
+static void test_batch(void)
+{
+    static const uint64_t gaps[] = { 1, 7, WIRE_BATCH_GAP_MAX };
+    uint8_t bytes[WIRE_RECORD_HEAD_MAX];
+    g_autofree char *longest = g_strnfill(255, 'n');
+    RamRecord r;
+
+    for (unsigned count = 1; count <= WIRE_BATCH_PAGES_MAX; count++) {
+        for (unsigned i = 0; i < G_N_ELEMENTS(gaps); i++) {
+            RamPages pages = pages_of(count, 100, gaps[i]);
+            size_t size = ram_record_put_batch(bytes, &pages,
+                                               i ? longest : NULL, 4095);
+
+            g_assert_cmpuint(size, <=, WIRE_RECORD_HEAD_MAX);
+            read_good(bytes, size, &r);
+            g_assert_cmpuint(r.type, ==, WIRE_RAM_BATCH);
+            g_assert_cmpuint(r.length, ==, 4095);
+            g_assert_cmpuint(r.pages.count, ==, count);
+            g_assert_cmpmem(r.pages.page, count * sizeof(uint64_t),
+                            pages.page, count * sizeof(uint64_t));
+        }
+    }
+}
+
+static void test_batch_limits(void)
+{
+    RamPages pages = pages_of(2, 0, 1);
+    uint8_t bytes[64];
+    size_t size = ram_record_put_batch(bytes, &pages, NULL, 8191);
+    RamRecord r;
+
+    read_good(bytes, size, &r);
+    refuse(bytes, ram_record_put_batch(bytes, &pages, NULL, 8192),
+           MIG_ERROR_STREAM, "a batch of 2 pages in 8192 bytes");
+    refuse(bytes, ram_record_put_batch(bytes, &pages, NULL, UINT32_MAX),
+           MIG_ERROR_STREAM, "a batch of 2 pages in 4294967295 bytes");
+    refuse(bytes, ram_record_put_batch(bytes, &pages, NULL, 0),
+           MIG_ERROR_STREAM, "a batch of 2 pages in 0 bytes");
+    pages.page[1] = 0;
+    refuse(bytes, ram_record_put_batch(bytes, &pages, NULL, 1),
+           MIG_ERROR_STREAM, "a batch with a page twice");
+    bytes[8] = 0;
+    refuse(bytes, size, MIG_ERROR_STREAM, "a batch of 0 pages");
+    bytes[8] = 65;
+    refuse(bytes, size, MIG_ERROR_STREAM, "a batch of 65 pages");
+}
+
+/* What the writer asks before it takes a page more. */
+static void test_follows(void)
+{
+    RamPages pages = pages_of(63, 100, 2);
+
+    g_assert_true(ram_record_follows(&pages, 225));
+    g_assert_true(ram_record_follows(&pages, 224 + 65535));
+    g_assert_false(ram_record_follows(&pages, 224 + 65536));
+    pages = pages_of(64, 100, 2);
+    g_assert_false(ram_record_follows(&pages, 227));
+}
+
 static void test_bad_names(void)
 {
     uint8_t bytes[64] = { 0 };
@@ -326,6 +446,11 @@ int main(int argc, char **argv)
     g_test_add_func("/ram-record/eos-with-offset", test_eos_with_offset);
     g_test_add_func("/ram-record/fill-byte", test_fill_byte);
     g_test_add_func("/ram-record/compressed-length", test_compressed_length);
+    g_test_add_func("/ram-record/range", test_range);
+    g_test_add_func("/ram-record/zeros", test_zeros);
+    g_test_add_func("/ram-record/batch", test_batch);
+    g_test_add_func("/ram-record/batch/limits", test_batch_limits);
+    g_test_add_func("/ram-record/follows", test_follows);
     g_test_add_func("/ram-record/bad-names", test_bad_names);
     g_test_add_func("/ram-record/eof", test_eof);
     return g_test_run();

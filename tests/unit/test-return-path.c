@@ -71,7 +71,7 @@ static void assert_aborted(World *world)
     g_assert_error(err, G_IO_ERROR, G_IO_ERROR_CANCELLED);
 }
 
-static void expect_success(World *world, bool wants_go)
+static void expect_success(World *world, uint16_t features)
 {
     GOutputVector vector = { "x", 1 };
     g_autoptr(GError) err = NULL;
@@ -80,7 +80,7 @@ static void expect_success(World *world, bool wants_go)
     flush(world);
     return_path_wait(world->rp, &err);
     g_assert_no_error(err);
-    g_assert_cmpint(return_path_wants_go(world->rp), ==, wants_go);
+    g_assert_cmphex(return_path_features(world->rp), ==, features);
     /* The source can go on. */
     g_assert_false(world->failed);
     g_assert_true(io_channel_writev(world->ends[0], &vector, 1, NULL));
@@ -109,7 +109,7 @@ static void test_shut_0(void)
 
     world_init(&world);
     return_path_put_shut(world.dest, 0);
-    expect_success(&world, false);
+    expect_success(&world, 0);
 }
 
 /* While there is more to send, that cannot be true. */
@@ -132,7 +132,7 @@ static void test_pong(void)
     return_path_put_pong(world.dest, WIRE_FERRY_HELLO);
     return_path_put_pong(world.dest, WIRE_FERRY_HELLO);
     return_path_put_shut(world.dest, 0);
-    expect_success(&world, false);
+    expect_success(&world, 0);
 }
 
 /* What nobody asked for; and features that no Ferry has. */
@@ -161,11 +161,16 @@ static void test_features(void)
         World world;
 
         world_init(&world);
-        return_path_put_pong(world.dest, WIRE_FERRY_HELLO);
         return_path_put_pong(world.dest, WIRE_FERRY_FEATURES |
                                              WIRE_FERRY_HANDOVER | others[i]);
+        return_path_put_pong(world.dest, WIRE_FERRY_HELLO);
+        flush(&world);
+        /* They are known from the answer on. */
+        g_assert_true(return_path_wait_answer(world.rp, NULL));
+        g_assert_cmphex(return_path_features(world.rp), ==,
+                        WIRE_FERRY_HANDOVER | others[i]);
         return_path_put_shut(world.dest, 0);
-        expect_success(&world, true);
+        expect_success(&world, (uint16_t)(WIRE_FERRY_HANDOVER | others[i]));
     }
 }
 
@@ -177,7 +182,7 @@ static void test_reason_and_success(void)
     world_init(&world);
     return_path_put_reason(world.dest, "just talking");
     return_path_put_shut(world.dest, 0);
-    expect_success(&world, false);
+    expect_success(&world, 0);
 }
 
 /* Failure */
@@ -249,7 +254,7 @@ static void test_long_reason(void)
     world_init(&world);
     put_message(&world, WIRE_RP_FERRY_REASON, 1024, text);
     return_path_put_shut(world.dest, 0);
-    expect_success(&world, false);
+    expect_success(&world, 0);
     world_init(&world);
     put_message(&world, WIRE_RP_FERRY_REASON, 1025, text);
     expect_failure(&world, MIG_ERROR_STREAM,

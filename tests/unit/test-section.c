@@ -91,8 +91,41 @@ static void test_subsections_accepted(void)
     ACCEPT(CAPABILITIES "\0\0\0\0" PAGE_BITS "\0\0\0\14" UUID SOME_UUID);
 }
 
+/* The octal 23: "compress-method-abc". */
+#define METHOD CAPABILITIES "\0\0\0\1\23compress-method-abc"
+
+static void test_method(void)
+{
+    static const char bytes[] = METHOD;
+    g_autoptr(MemReader) r = NULL;
+    MemWriter *w = mem_writer_new();
+    g_autoptr(GBytes) written = NULL;
+    Identity id = { "pc-test", NULL, "abc" };
+    Preamble preamble;
+
+    section_put_preamble(w->stream, &id);
+    stream_put_u8(w->stream, 0);
+    written = mem_writer_finish(w);
+    /* Between the name, here, and the byte behind. */
+    g_assert_cmpuint(g_bytes_get_size(written), ==,
+                     13 + 7 + sizeof(bytes) - 1 + 1);
+    g_assert_cmpmem((const char *)g_bytes_get_data(written, NULL) + 20,
+                    sizeof(bytes) - 1, bytes, sizeof(bytes) - 1);
+    r = mem_reader_new(written);
+    g_assert_true(section_get_preamble(r->stream, &preamble, NULL));
+    g_assert_cmpstr(section_method(&preamble), ==, "abc");
+    g_assert_true(section_check_preamble(&preamble, &id, NULL));
+    preamble.capabilities = 0;
+    g_assert_null(section_method(&preamble));
+}
+
 static void test_subsections_refused(void)
 {
+    REFUSE(CAPABILITIES "\0\0\0\2\23compress-method-abc\1x",
+           MIG_ERROR_UNSUPPORTED, "'x', which is not supported with others");
+    REFUSE(CAPABILITIES "\0\0\0\2\1x\23compress-method-abc",
+           MIG_ERROR_UNSUPPORTED, "'x', which is not supported");
+    REFUSE(METHOD METHOD, MIG_ERROR_UNSUPPORTED, "not supported with others");
     REFUSE(CAPABILITIES "\0\0\0\1\017x-ignore-shared", MIG_ERROR_UNSUPPORTED,
            "capability 'x-ignore-shared'");
     REFUSE(CAPABILITIES "\0\0\0\1\3a\1b", MIG_ERROR_UNSUPPORTED,
@@ -407,6 +440,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/section/preamble/put", test_put_preamble);
     g_test_add_func("/section/preamble/accepted", test_subsections_accepted);
+    g_test_add_func("/section/method", test_method);
     g_test_add_func("/section/preamble/refused", test_subsections_refused);
     g_test_add_func("/section/preamble/header", test_bad_header);
     g_test_add_func("/section/preamble/machine", test_bad_machine);

@@ -99,6 +99,10 @@ const GoldenCase golden_cases[] = {
       .peer = PEER_FERRY, .fill = fill_one },
     { .name = "other-peer", .pages = { 2 }, .blocks = 1, .compress = true,
       .peer = PEER_OTHER, .fill = fill_one },
+    { .name = "batches", .pages = { 150 }, .blocks = 1, .compress = true,
+      .method = MIG_METHOD_LZ4, .fill = fill_many },
+    { .name = "zero-range", .pages = { 70 }, .blocks = 1,
+      .peer = PEER_RANGES, .fill = fill_one },
     { .name = NULL },
 };
 

@@ -7,11 +7,13 @@
 #include <stdint.h>
 
 #include "migration/host.h"
+#include "migration/options.h"
 #include "tests/lib/fake-host.h"
 
 typedef enum {
     PEER_NONE,  /* a one-way channel */
     PEER_FERRY, /* answers HELLO as Ferry does */
+    PEER_RANGES, /* the same, and takes ranges of zero pages */
     PEER_OTHER, /* answers HELLO as QEMU does */
 } GoldenPeer;
 
@@ -20,6 +22,7 @@ typedef struct GoldenCase {
     uint64_t pages[FAKE_BLOCKS_MAX];
     size_t blocks;
     bool compress;
+    MigMethod method;
     bool boards; /* devices with arrays, structs and subsections */
     GoldenPeer peer;
     void (*fill)(FakeHost *host);

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "migration/codec.h"
 #include "migration/wire.h"
 #include "util/endian.h"
 
@@ -21,13 +22,12 @@ static void put_message(GByteArray *to, uint16_t type, uint32_t value)
 }
 
 /* What a destination answers, in all. */
-static void put_pongs(GByteArray *to, GoldenPeer peer)
+static void put_pongs(GByteArray *to, GoldenPeer peer, uint16_t features)
 {
-    put_message(to, WIRE_RP_PONG, WIRE_FERRY_HELLO);
-    if (peer == PEER_FERRY) {
-        put_message(to, WIRE_RP_PONG,
-                    WIRE_FERRY_FEATURES | WIRE_FERRY_HANDOVER);
+    if (peer == PEER_FERRY || peer == PEER_RANGES) {
+        put_message(to, WIRE_RP_PONG, WIRE_FERRY_FEATURES | features);
     }
+    put_message(to, WIRE_RP_PONG, WIRE_FERRY_HELLO);
 }
 
 static void say(IoChannel *channel, const GByteArray *bytes)
@@ -75,7 +75,9 @@ GBytes *golden_play_destination(IoChannel *channel, GoldenPeer peer)
     g_autoptr(GByteArray) shut = g_byte_array_new();
     GByteArray *got = g_byte_array_new();
 
-    put_pongs(pongs, peer);
+    put_pongs(pongs, peer, WIRE_FERRY_HANDOVER |
+                               (peer == PEER_RANGES ? WIRE_FERRY_ZERO_RANGE
+                                                    : 0));
     put_message(shut, WIRE_RP_SHUT, 0);
     while (!has_hello(got)) {
         g_assert_true(hear(channel, got));
@@ -112,7 +114,8 @@ void golden_assert_answers(GBytes *answers)
 {
     g_autoptr(GByteArray) expected = g_byte_array_new();
 
-    put_pongs(expected, PEER_FERRY);
+    put_pongs(expected, PEER_FERRY,
+              WIRE_FERRY_HANDOVER | WIRE_FERRY_ZERO_RANGE | codec_features());
     put_message(expected, WIRE_RP_SHUT, 0);
     g_assert_cmpuint(g_bytes_get_size(answers), >=, expected->len);
     g_assert_cmpmem(g_bytes_get_data(answers, NULL), expected->len,

@@ -31,9 +31,11 @@ EOF, START, PART, END, FULL, SUBSECTION, VMDESCRIPTION, CONFIGURATION, \
 FOOTER = 0x7E
 SECTION_NAMES = {START: "START", PART: "PART", END: "END", FULL: "FULL"}
 
-ZERO, MEM_SIZE, PLAIN, EOS, CONTINUE, COMPRESSED = \
-    0x002, 0x004, 0x008, 0x010, 0x020, 0x100
-PAGE_KINDS = {ZERO: "zero", PLAIN: "plain", COMPRESSED: "compressed"}
+ZERO, MEM_SIZE, PLAIN, EOS, CONTINUE, COMPRESSED, BATCH, ZERO_RANGE = \
+    0x002, 0x004, 0x008, 0x010, 0x020, 0x100, 0x400, 0x800
+PAGE_KINDS = {ZERO: "zero", PLAIN: "plain", COMPRESSED: "compressed",
+              BATCH: "batch", ZERO_RANGE: "zero-range"}
+METHOD = "compress-method-"  # a capability
 FOREIGN_RECORDS = {0x040: "XBZRLE", 0x080: "RDMA", 0x200: "multifd"}
 
 # number: (name, allowed payload lengths)
@@ -50,6 +52,7 @@ NAME_MAX = 255
 CAPABILITIES_MAX = 64
 BLOCKS_MAX = 4096
 COMPRESSED_MAX = 4110
+BATCH_PAGES_MAX = 64
 VMDESCRIPTION_MAX = 16 << 20
 ARRAY_MAX = 1 << 16  # this reader's: elements of a device's array
 
@@ -75,6 +78,7 @@ class Record:
     page_offset: int
     data_offset: int
     data_size: int
+    pages: list = field(default_factory=list)  # the offsets of all of them
 
 
 @dataclass
@@ -179,6 +183,7 @@ class Parser:
         self.ram_id = None
         self.ram_ended = False
         self.block = None  # of the record before; survives sections
+        self.method = None  # that batches are compressed with
         self.return_path = False
         self.hello = False
         self.advised = False  # postcopy, by a QEMU
@@ -225,6 +230,9 @@ class Parser:
                     f"{count} capabilities")
             self.s.capabilities = [c.name("a capability")
                                    for _ in range(count)]
+            for capability in self.s.capabilities:
+                if capability.startswith(METHOD):
+                    self.method = capability.removeprefix(METHOD)
         elif name == "configuration/target-page-bits":
             bits_at = c.at
             self.s.page_bits = c.u32(name)
@@ -370,12 +378,13 @@ class Parser:
             record = self.record()
             if record is None:
                 break
-            page = (record.block, record.page_offset)
-            self.s.repeated += page in seen
-            require(self.may_repeat or page not in seen, record.offset,
-                    f"block '{record.block}', offset "
-                    f"0x{record.page_offset:x} twice in one section")
-            seen.add(page)
+            for offset in record.pages:
+                page = (record.block, offset)
+                self.s.repeated += page in seen
+                require(self.may_repeat or page not in seen, record.offset,
+                        f"block '{record.block}', offset 0x{offset:x} twice "
+                        f"in one section")
+                seen.add(page)
             section.records.append(record)
         self.footer(section)
         self.ram_ended = kind == END
@@ -399,17 +408,63 @@ class Parser:
             require(name in self.s.blocks, name_at, f"unknown block '{name}'")
             self.block = name
         require(self.block is not None, at, "a first record without a block")
-        require(offset < self.s.blocks[self.block], at,
-                f"offset 0x{offset:x} is outside block '{self.block}'")
         record = Record(at, PAGE_KINDS[kind], self.block, offset, c.at, 0)
+        record.pages = self.page_offsets(kind, offset)
+        last = record.pages[-1]
+        require(last < self.s.blocks[self.block], at,
+                f"offset 0x{last:x} is outside block '{self.block}'")
         content = self.content(kind, record)
         record.data_size = c.at - record.data_offset
         if self.s.ram is not None:
-            self.s.ram[self.block][offset:offset + PAGE] = content
+            for i, page in enumerate(record.pages):
+                self.s.ram[self.block][page:page + PAGE] = \
+                    content[i * PAGE:(i + 1) * PAGE]
         return record
+
+    def page_offsets(self, kind, first):
+        """Where the pages of a record are; what says so is read."""
+        c = self.c
+        at = c.at
+        if kind == ZERO_RANGE:
+            count = c.u64("a range")
+            require(count, at, "a range of no pages")
+            require(count <= self.s.total // PAGE, at,
+                    f"a range of {count} pages")
+            return list(range(first, first + count * PAGE, PAGE))
+        if kind != BATCH:
+            return [first]
+        count = c.u8("a batch")
+        require(1 <= count <= BATCH_PAGES_MAX, at, f"a batch of {count} pages")
+        pages = [first]
+        for _ in range(count - 1):
+            at = c.at
+            gap = c.u16("a batch")
+            require(gap, at, "a batch with a page twice")
+            pages.append(pages[-1] + gap * PAGE)
+        return pages
+
+    def batch(self, record):
+        """What the pages of a batch are, one after the other."""
+        c = self.c
+        at = c.at
+        most = len(record.pages) * PAGE
+        size = c.u32("a batch")
+        require(1 <= size < most, at,
+                f"a batch of {len(record.pages)} pages in {size} bytes")
+        record.data_offset = c.at
+        return unpack(self.method, c.take(size, "a batch"), most, record,
+                      self.s.ram is not None)
 
     def content(self, kind, record):
         c = self.c
+        require((kind == BATCH) == (self.method is not None)
+                or kind not in (BATCH, COMPRESSED), record.offset,
+                f"{record.kind} with compress-method {self.method}")
+        if kind == ZERO_RANGE:
+            record.data_offset = c.at
+            return bytes(PAGE * len(record.pages)) if self.s.ram else b""
+        if kind == BATCH:
+            return self.batch(record)
         if kind == PLAIN:
             return c.take(PAGE, "a plain page")
         at = c.at
@@ -573,6 +628,65 @@ def inflate(raw, record):
     return page
 
 
+def lz4_block(raw, size):
+    """An LZ4 block of size bytes, by its format's description."""
+    out, at = bytearray(), 0
+
+    def length(nibble):
+        nonlocal at
+        total = nibble
+        while nibble == 15 or nibble == 255:
+            nibble = raw[at]
+            at += 1
+            total += nibble
+        return total
+
+    while True:
+        token = raw[at]
+        at += 1
+        literals = length(token >> 4)
+        if at + literals > len(raw):
+            raise ValueError("literals behind the end")
+        out += raw[at:at + literals]
+        at += literals
+        if at == len(raw):
+            break
+        distance = int.from_bytes(raw[at:at + 2], "little")
+        at += 2
+        match = length(token & 15) + 4
+        if not 1 <= distance <= len(out) or len(out) + match > size:
+            raise ValueError("a match out of bounds")
+        for _ in range(match):
+            out.append(out[-distance])
+    return bytes(out)
+
+
+def zstd_frame(raw, size):
+    """A zstd frame of size bytes, where Python has a module for that."""
+    import zstandard  # pylint: disable=import-outside-toplevel,import-error
+    return zstandard.ZstdDecompressor().decompress(raw, max_output_size=size)
+
+
+UNPACKERS = {"lz4": lz4_block, "zstd": zstd_frame}
+
+
+def unpack(method, raw, size, record, wanted):
+    """The pages of a batch; zero bytes where it cannot be looked into and
+    nobody wants them."""
+    require(method in UNPACKERS, record.offset, f"compress-method {method}")
+    try:
+        pages = UNPACKERS[method](bytes(raw), size)
+    except ImportError:
+        require(not wanted, record.offset,
+                "a batch by zstd, for which this Python has no module")
+        return bytes(size)
+    except Exception as e:  # pylint: disable=broad-except
+        raise StreamError(record.offset, f"a bad batch: {e!r}") from None
+    require(len(pages) == size, record.offset,
+            f"a batch that holds {len(pages)} bytes instead of {size}")
+    return pages
+
+
 def find_vmdescription(data, begin, end):
     """Where the vmdescription that ends at end begins, or None."""
     at = data.find(b"\x06", begin, end)
@@ -674,8 +788,8 @@ def section_report(section):
     for kind in PAGE_KINDS.values():
         sizes = [r.data_size for r in section.records if r.kind == kind]
         report[kind] = len(sizes)
-        if kind == "compressed":
-            report["compressed_bytes"] = sum(sizes)
+        if kind in ("compressed", "batch"):
+            report[kind + "_bytes"] = sum(sizes)
     return report
 
 
@@ -696,23 +810,27 @@ def report(s):
 
 
 def canonical(data):
-    """Lines that are the same for two streams that differ only in how zlib
-    compressed their pages."""
+    """Lines that are the same for two streams that differ only in how their
+    pages were compressed."""
     s = parse(data, ram=True)
     yield f"{s.machine} {s.total} {s.blocks}"
     for section in s.sections:
         yield f"{section.type} {section.id}"
         for r in section.records:
-            yield f"{r.kind} {r.block} {r.page_offset} {page_digest(data, r)}"
+            yield (f"{r.kind} {r.block} {r.pages} "
+                   f"{page_digest(data, r, s.capabilities)}")
     yield from (f"{c['command']} {c.get('value')}" for c in s.commands)
     yield hashlib.sha256(data[s.sections[-1].offset +
                               s.sections[-1].size:]).hexdigest()
 
 
-def page_digest(data, r):
+def page_digest(data, r, capabilities):
     raw = data[r.data_offset:r.data_offset + r.data_size]
     if r.kind == "compressed":
         raw = zlib.decompress(raw)
+    elif r.kind == "batch":
+        raw = unpack(capabilities[0].removeprefix(METHOD), raw,
+                     len(r.pages) * PAGE, r, True)
     return hashlib.sha256(raw).hexdigest()
 
 

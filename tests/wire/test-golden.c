@@ -62,6 +62,7 @@ static Machine *machine_new(const GoldenCase *c)
     set_option(vm, MIG_OPT_DOWNTIME_LIMIT, 0); /* until nothing is dirty */
     set_option(vm, MIG_OPT_COMPRESS, c->compress);
     set_option(vm, MIG_OPT_COMPRESS_LEVEL, LEVEL);
+    set_option(vm, MIG_OPT_COMPRESS_METHOD, c->method);
     if (c->boards) {
         vm->boards = boards_new();
         vm->host->hook_data = vm->boards;
@@ -241,13 +242,16 @@ static GBytes *compress_known_page(void)
     return g_bytes_new(out, size);
 }
 
-static bool zlib_is_the_recorded_one(void)
+/* Another encoder than the one that recorded may write other bytes.  What lz4
+ * writes is taken for what any version of it writes. */
+static bool encoder_is_the_recorded_one(const GoldenCase *c)
 {
     g_autofree char *path = golden_path(KNOWN_PAGE, "");
     g_autoptr(GBytes) recorded = read_file(path);
     g_autoptr(GBytes) now = compress_known_page();
 
-    return g_bytes_equal(recorded, now);
+    return !c->compress || c->method != MIG_METHOD_ZLIB ||
+           g_bytes_equal(recorded, now);
 }
 
 /* Tests */
@@ -280,14 +284,30 @@ static void assert_same_bytes(GBytes *actual, GBytes *expected)
     }
 }
 
+static bool can_run(const GoldenCase *c)
+{
+    const Codec *codec = codec_by_method(c->method);
+
+    if (!codec->available) {
+        g_autofree char *why = g_strdup_printf("%s was NOT BUILT IN",
+                                               codec->name);
+
+        g_test_skip(why);
+    }
+    return codec->available;
+}
+
 static void test_bytes(const void *data)
 {
     static const unsigned threads[] = { 1, 2, 8 };
     const GoldenCase *c = data;
     g_autofree char *path = golden_path(c->name, ".bin");
     g_autoptr(GBytes) expected = read_file(path);
-    bool by_reader = c->compress && !zlib_is_the_recorded_one();
+    bool by_reader = !encoder_is_the_recorded_one(c);
 
+    if (!can_run(c)) {
+        return;
+    }
     for (unsigned i = 0; i < (c->compress ? G_N_ELEMENTS(threads) : 1); i++) {
         g_autoptr(GBytes) actual = stream_of(c, threads[i], LEVEL);
 
@@ -354,7 +374,7 @@ static void receive_two_way(Machine *vm, GBytes *bytes)
     answers = golden_play_source(ends[0], bytes);
     golden_assert_answers(answers);
     mig_wait(m, &err);
-    if (vm->c->peer == PEER_FERRY) {
+    if (vm->c->peer != PEER_OTHER) {
         g_assert_no_error(err);
     } else {
         /* There is no GO in it. */
@@ -372,8 +392,14 @@ static void test_load(const void *data)
     g_autoptr(GBytes) golden = read_file(path);
     Machine *src = machine_new_source(c);
     Machine *dst = machine_new(c);
-    g_autoptr(GBytes) sent = machine_send(src); /* src is as recorded now */
+    g_autoptr(GBytes) sent = NULL;
 
+    if (!can_run(c)) {
+        machine_free(src);
+        machine_free(dst);
+        return;
+    }
+    sent = machine_send(src); /* src is as recorded now */
     if (c->peer == PEER_NONE) {
         receive_one_way(dst, golden);
     } else {

@@ -21,8 +21,8 @@ import read_stream  # noqa: E402
 import tap  # noqa: E402
 from read_stream import PAGE, StreamError, parse  # noqa: E402
 
-NAMES = ["boards", "compressed", "ferry-peer", "other-peer", "plain",
-         "three-passes", "two-blocks"]
+NAMES = ["batches", "boards", "compressed", "ferry-peer", "other-peer",
+         "plain", "three-passes", "two-blocks", "zero-range"]
 
 
 def golden(name):
@@ -76,6 +76,7 @@ def three_passes():
 
 
 EXPECTED_RAM = {
+    "batches": {"ram0": many()},
     "boards": {"ram0": memory(1, {})},
     "compressed": {"ram0": many()},
     "ferry-peer": {"ram0": memory(2, {0: text(7)})},
@@ -84,10 +85,12 @@ EXPECTED_RAM = {
     "three-passes": {"ram0": three_passes()},
     "two-blocks": {"ram0": memory(70, {69: text(69)}),
                    "ram1": memory(3, {0: text(70)})},
+    "zero-range": {"ram0": memory(70, {0: text(7)})},
 }
 
-# Per section: zero, plain and compressed pages.
+# Per section: zero, plain and compressed records, batches, ranges.
 EXPECTED_PAGES = {
+    "batches": [(119, 0, 0, 3), (0, 0, 0)],
     "boards": [(1, 0, 0), (0, 0, 0)],
     "compressed": [(119, 1, 30), (0, 0, 0)],
     "ferry-peer": [(1, 0, 1), (0, 0, 0)],
@@ -95,7 +98,9 @@ EXPECTED_PAGES = {
     "plain": [(3, 2, 0), (0, 0, 0)],
     "three-passes": [(119, 1, 30), (1, 0, 2), (0, 0, 1), (0, 0, 2)],
     "two-blocks": [(71, 2, 0), (0, 0, 0)],
+    "zero-range": [(0, 1, 0, 0, 2), (0, 0, 0)],
 }
+KINDS = ["zero", "plain", "compressed", "batch", "zero-range"]
 
 
 class Whole(unittest.TestCase):
@@ -113,9 +118,10 @@ class Whole(unittest.TestCase):
     def test_counts(self):
         for name, _, s in self.each():
             report = read_stream.report(s)["sections"]
-            self.assertEqual([(x["zero"], x["plain"], x["compressed"])
-                              for x in report[1:]], EXPECTED_PAGES[name],
-                             name)
+            self.assertEqual([[x[kind] for kind in KINDS]
+                              for x in report[1:]],
+                             [list(x) + [0] * (len(KINDS) - len(x))
+                              for x in EXPECTED_PAGES[name]], name)
 
     def test_frame(self):
         for name, data, s in self.each():
@@ -128,19 +134,24 @@ class Whole(unittest.TestCase):
             self.assertIsNone(s.opaque)
 
     def test_what_ferry_never_sends(self):
-        for _, _, s in self.each():
+        for name, _, s in self.each():
+            methods = ["compress-method-lz4"] if name == "batches" else []
             self.assertEqual((s.capabilities, s.page_bits, s.uuid),
-                             ([], None, None))
+                             (methods, None, None))
             for r in s.records():
                 if r.kind == "compressed":
                     self.assertLessEqual(r.data_size, 4091)
 
     def test_grouping(self):
-        """Ascending pages, and a name at least every 64."""
-        for _, data, s in self.each():
+        """Ascending pages, and a name at least every 64; only a batch may
+        come behind zero pages that stand behind its first page."""
+        for name, data, s in self.each():
             for section in s.sections:
-                keys = [(r.block, r.page_offset) for r in section.records]
+                keys = [(r.block, r.page_offset) for r in section.records
+                        if r.kind != "batch"]
                 self.assertEqual(keys, sorted(keys))
+                for r in section.records:
+                    self.assertEqual(r.pages, sorted(r.pages))
                 run = 0
                 for i, r in enumerate(section.records):
                     flags = int.from_bytes(data[r.offset:r.offset + 8],
@@ -154,11 +165,12 @@ class Whole(unittest.TestCase):
         go = [(2, read_stream.GO)]
         numbers = {v[0]: k for k, v in read_stream.COMMANDS.items()}
         for name, _, s in self.each():
-            expected = {"ferry-peer": hello + go,
+            expected = {"ferry-peer": hello + go, "zero-range": hello + go,
                         "other-peer": hello}.get(name, [])
             self.assertEqual([(numbers[c["command"]], c.get("value"))
                               for c in s.commands], expected, name)
-            self.assertEqual(s.handed_over, name == "ferry-peer", name)
+            self.assertEqual(s.handed_over,
+                             name in ("ferry-peer", "zero-range"), name)
 
     def test_fake_device(self):
         for name, _, s in self.each():
@@ -421,8 +433,8 @@ class Damage(unittest.TestCase):
                              (0x0A, "flags 0x00a"), (0x30, "flags 0x030"),
                              (0x04, "flags 0x004"), (0x102, "flags 0x102"),
                              (0x40, "XBZRLE"), (0x80, "RDMA"),
-                             (0x200, "multifd"), (0x400, "flags 0x400"),
-                             (0x800, "flags 0x800")):
+                             (0x200, "multifd"), (0xC00, "flags 0xc00"),
+                             (0x402, "flags 0x402")):
             self.change(self.plain, at, u64(flags), cause)
         self.change(self.plain, at, u64(PAGE | 0x10), "flags 0x010")
 
@@ -500,6 +512,48 @@ class Damage(unittest.TestCase):
         self.replace_page(zlib.compress(page, wbits=31), "incorrect header")
         z = zlib.compressobj(zdict=page)
         self.replace_page(z.compress(page) + z.flush(), "Error 2")
+
+    # Batches and ranges, between two Ferry ends
+
+    def batch(self, pages=2, gaps=(1,), size=20, method=True):
+        """A stream that may have one, and it in place of its first record."""
+        data = golden("batches")
+        r = parse(data).sections[1].records[0]
+        if not method:
+            data = data.replace(b"compress-method-lz4", b"x-a-capability-lz4x")
+        head = u64(0x400) + b"\4ram0" + bytes([pages])
+        head += b"".join(struct.pack(">H", gap) for gap in gaps) + u32(size)
+        return data[:r.offset] + head + data[r.offset:], r.offset
+
+    def refuse_batch(self, cause, at=0, **what):
+        data, offset = self.batch(**what)
+        self.refuse(data, offset + at, cause)
+
+    def test_batch_head(self):
+        self.refuse_batch("a batch of 0 pages", 13, pages=0, gaps=())
+        self.refuse_batch("a batch of 65 pages", 13, pages=65)
+        self.refuse_batch("a page twice", 14, gaps=(0,))
+        self.refuse_batch("outside block 'ram0'", gaps=(150,))
+        self.refuse_batch("in 0 bytes", 16, size=0)
+        self.refuse_batch("in 8192 bytes", 16, size=2 * PAGE)
+        self.refuse_batch("a bad batch")
+        self.refuse_batch("batch with compress-method None", method=False)
+
+    def test_compressed_page_among_batches(self):
+        data = golden("batches")
+        r = parse(data).sections[1].records[0]
+        self.insert(data, r.offset, u64(0x100) + b"\4ram0" + u32(1) + b"x",
+                    "compressed with compress-method lz4")
+
+    def test_range(self):
+        data = golden("zero-range")
+        r = self.record(data, "zero-range")
+        at = r.data_offset - 8
+        self.change(data, at, u64(0), "a range of no pages")
+        self.change(data, at, u64(70), "outside block 'ram0'", r.offset)
+        self.change(data, at, u64(1 << 60), "a range of 1152921504606846976")
+        self.change(data, at, u64(64), "twice in one section",
+                    self.record(data, "zero-range", 1).offset)
 
     # Devices and the end
 

@@ -107,12 +107,16 @@ static bool note_page(void *opaque, const RamRecord *record,
 
 static void start_loading(InspectRam *ram)
 {
+    const char *method = section_method(&ram->report->preamble);
     const RamWatcher watcher = { note_page, ram, ram->config->verify };
 
     ram->stats = stats_new(&clock_monotonic);
     ram->load = ram_load_new(ram->stream, ram->blocks, ram->config->threads,
                              ram->stats);
     ram_load_watch(ram->load, &watcher);
+    if (method) {
+        ram_load_set_codec(ram->load, codec_find(method));
+    }
 }
 
 static bool set_up(InspectRam *ram, GError **errp)
@@ -190,15 +194,18 @@ static void note_order(InspectRam *ram, const RamBlock *block, uint64_t page)
 }
 
 /* Its head has been read, its data has not. */
-static PageTally tally_of(const InspectRam *ram, const RamRecord *record)
+static PageTally tally_of(const InspectRam *ram, const RamRecord *record,
+                          uint64_t page)
 {
+    /* Bytes that several pages share are the first one's. */
+    bool first = page == record->offset / MIG_PAGE_SIZE;
     PageTally tally = {
-        .bytes = stream_position(ram->stream) - record->position,
+        .bytes = first ? stream_position(ram->stream) - record->position : 0,
     };
 
-    /* Another kind of record, Ferry's own, would have its case here. */
     switch (record->type) {
     case WIRE_RAM_ZERO:
+    case WIRE_RAM_ZERO_RANGE:
         tally.zero = 1;
         break;
     case WIRE_RAM_PLAIN:
@@ -206,9 +213,10 @@ static PageTally tally_of(const InspectRam *ram, const RamRecord *record)
         tally.bytes += MIG_PAGE_SIZE;
         break;
     case WIRE_RAM_COMPRESSED:
+    case WIRE_RAM_BATCH:
         tally.compressed = 1;
-        tally.packed = record->length;
-        tally.bytes += record->length;
+        tally.packed = first ? record->length : 0;
+        tally.bytes += tally.packed;
         break;
     default:
         g_assert_not_reached();
@@ -229,7 +237,7 @@ static bool note_page(void *opaque, const RamRecord *record,
                       const RamBlock *block, uint64_t page, GError **errp)
 {
     InspectRam *ram = opaque;
-    PageTally tally = tally_of(ram, record);
+    PageTally tally = tally_of(ram, record, page);
     Extract *extract = ram->extract[block->index];
 
     note_order(ram, block, page);
@@ -237,7 +245,9 @@ static bool note_page(void *opaque, const RamRecord *record,
     page_tally_add(&ram->report->block[block->index], &tally);
     report_progress(ram);
     return !extract ||
-           extract_page(extract, page, record->type == WIRE_RAM_ZERO, errp);
+           extract_page(extract, page,
+                        record->type == WIRE_RAM_ZERO ||
+                            record->type == WIRE_RAM_ZERO_RANGE, errp);
 }
 
 /* Sections */

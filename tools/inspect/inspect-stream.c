@@ -16,6 +16,7 @@
 
 #include "tools/inspect/inspect-ram.h"
 #include "tools/inspect/inspect-tail.h"
+#include "migration/codec.h"
 #include "migration/return-path.h"
 #include "migration/wire.h"
 
@@ -57,6 +58,10 @@ static bool check_capability(Walk *w, const char *name, GError **errp)
     if (!strcmp(name, WIRE_CAP_IGNORE_SHARED)) {
         w->form.addresses = true;
         return true;
+    }
+    if (g_str_has_prefix(name, WIRE_CAPABILITY_METHOD)) {
+        return codec_for_batches(name + strlen(WIRE_CAPABILITY_METHOD),
+                                 errp) != NULL;
     }
     shown = g_strescape(name, NULL);
     return unsupported(errp, "the source uses capability '%s', which changes "

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * compress-method: the guest moves whole with each, and a peer that does not
+ * read it is told from one that does before any page is sent.
+ */
+#include <glib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "migration/codec.h"
+#include "migration/wire.h"
+#include "tests/lib/pair.h"
+#include "util/endian.h"
+
+static bool can_run(MigMethod method)
+{
+    const Codec *codec = codec_by_method(method);
+
+    if (!codec->available) {
+        g_autofree char *why = g_strdup_printf("%s was NOT BUILT IN",
+                                               codec->name);
+
+        g_test_skip(why);
+    }
+    return codec->available;
+}
+
+static Pair *new_pair(MigMethod method, unsigned level)
+{
+    Pair *pair = pair_new();
+
+    pair_set(pair, MIG_OPT_COMPRESS, 1);
+    pair_set(pair, MIG_OPT_COMPRESS_METHOD, method);
+    pair_set(pair, MIG_OPT_COMPRESS_LEVEL, level);
+    return pair;
+}
+
+static void test_levels(gconstpointer data)
+{
+    MigMethod method = GPOINTER_TO_UINT(data);
+
+    for (unsigned level = 0; level <= 9 && can_run(method); level += 3) {
+        Pair *pair = new_pair(method, level);
+        MigInfo src, dst;
+
+        pair_start(pair);
+        pair_assert_moved(pair);
+        mig_query(pair->src, &src);
+        mig_query(pair->dst, &dst);
+        g_assert_cmpuint(src.compression.pages > 100, ==,
+                         method != MIG_METHOD_ZLIB || level > 0);
+        g_assert_cmpuint(src.compression.pages, ==, dst.compression.pages);
+        g_assert_cmpuint(src.compression.compressed_size, ==,
+                         dst.compression.compressed_size);
+        g_assert_cmpuint(src.ram.normal + src.ram.duplicate +
+                         src.compression.pages, ==, 370);
+        g_assert_cmpuint(src.ram.duplicate, ==, dst.ram.duplicate);
+        g_assert_cmpuint(src.ram.transferred, ==, dst.ram.transferred);
+        g_assert_cmpstr(src.compression.encoder, ==,
+                        mig_encoder(&pair->options));
+        pair_free(pair);
+    }
+}
+
+static bool write_pages(FakeHost *host, FakePoint point, unsigned nth,
+                        GError **errp)
+{
+    static const unsigned pages[] = { 0, 200, 100, 30, 0, 5 };
+
+    if (point == FAKE_LOG_COLLECT && nth < G_N_ELEMENTS(pages)) {
+        for (unsigned i = 0; i < pages[nth]; i++) {
+            fake_host_write(host, i % 2, i * 7 % 70, nth * 1000 + i);
+        }
+    }
+    return true;
+}
+
+static void test_writing_guest(gconstpointer data)
+{
+    MigMethod method = GPOINTER_TO_UINT(data);
+
+    for (unsigned threads = 1; threads <= 8 && can_run(method);
+         threads += 7) {
+        Pair *pair = new_pair(method, 1);
+
+        pair_set(pair, MIG_OPT_COMPRESS_THREADS, threads);
+        pair_set(pair, MIG_OPT_DECOMPRESS_THREADS, threads);
+        pair_set(pair, MIG_OPT_COMPRESS_WAIT_THREAD, threads == 1);
+        pair_set(pair, MIG_OPT_DOWNTIME_LIMIT, 0);
+        pair->src_host->hook = write_pages;
+        pair_start(pair);
+        pair_assert_moved(pair);
+        pair_free(pair);
+    }
+}
+
+/* The capability must be on: the method alone changes nothing. */
+static void test_method_alone(void)
+{
+    Pair *pair = new_pair(MIG_METHOD_LZ4, 1);
+    MigInfo info;
+
+    if (can_run(MIG_METHOD_LZ4)) {
+        pair_set(pair, MIG_OPT_COMPRESS, 0);
+        pair_start(pair);
+        pair_assert_moved(pair);
+        mig_query(pair->dst, &info);
+        g_assert_cmpuint(info.compression.pages, ==, 0);
+    }
+    pair_free(pair);
+}
+
+/* Peers made of a bare socket */
+
+static int start_to_socket(Pair *pair)
+{
+    g_autofree char *text = NULL;
+    g_autoptr(IoUri) uri = NULL;
+    int fd[2];
+
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), ==, 0);
+    text = g_strdup_printf("fd:%d", fd[0]);
+    uri = io_uri_parse(text, NULL);
+    pair->src = mig_new(&fake_mig_host, pair->src_host, &pair->options);
+    g_assert_true(mig_send_to(pair->src, uri, NULL));
+    return fd[1];
+}
+
+static void say_pong(int peer, uint32_t value)
+{
+    uint8_t message[8] = { 0, WIRE_RP_PONG, 0, 4 };
+
+    store_be32(message + 4, value);
+    g_assert_cmpint(write(peer, message, sizeof(message)), ==,
+                    sizeof(message));
+}
+
+/* The source has failed with these words, and has sent no page. */
+static void assert_refused(Pair *pair, const char *says)
+{
+    g_autoptr(GError) err = NULL;
+    MigInfo info;
+
+    g_assert_false(mig_wait(pair->src, &err));
+    g_assert_error(err, MIG_ERROR, MIG_ERROR_PEER);
+    g_test_message("%s", err->message);
+    g_assert_nonnull(strstr(err->message, says));
+    mig_query(pair->src, &info);
+    g_assert_cmpuint(info.ram.normal + info.ram.duplicate +
+                     info.compression.pages, ==, 0);
+    g_assert_true(fake_host_running(pair->src_host));
+    g_assert_cmpuint(fake_host_calls(pair->src_host, FAKE_VM_STOP), ==, 0);
+    mig_info_clear(&info);
+}
+
+static void test_qemu_peer(gconstpointer data)
+{
+    MigMethod method = GPOINTER_TO_UINT(data);
+    Pair *pair = new_pair(method, 1);
+
+    if (can_run(method)) {
+        g_autofree char *says = g_strdup_printf(
+            "the destination is not Ferry: compress-method %s needs it; use "
+            "zlib", codec_by_method(method)->name);
+        int peer = start_to_socket(pair);
+
+        say_pong(peer, WIRE_FERRY_HELLO);
+        assert_refused(pair, says);
+        close(peer);
+    }
+    pair_free(pair);
+}
+
+/* One that was built without. */
+static void test_ferry_peer(gconstpointer data)
+{
+    MigMethod method = GPOINTER_TO_UINT(data);
+    Pair *pair = new_pair(method, 1);
+
+    if (can_run(method)) {
+        g_autofree char *says = g_strdup_printf(
+            "built without compress-method %s", codec_by_method(method)->name);
+        int peer = start_to_socket(pair);
+
+        say_pong(peer, WIRE_FERRY_FEATURES |
+                           (0xffff & ~codec_by_method(method)->feature));
+        say_pong(peer, WIRE_FERRY_HELLO);
+        assert_refused(pair, says);
+        close(peer);
+    }
+    pair_free(pair);
+}
+
+/* What a QEMU does when it has read the configuration. */
+static void test_peer_leaves(gconstpointer data)
+{
+    MigMethod method = GPOINTER_TO_UINT(data);
+    Pair *pair = new_pair(method, 1);
+
+    if (can_run(method)) {
+        int peer = start_to_socket(pair);
+
+        close(peer);
+        assert_refused(pair, "left before it said that it is Ferry");
+    }
+    pair_free(pair);
+}
+
+/* A destination is sent what it was not built with: it says so, and its
+ * source is told. */
+static void test_unknown_method(void)
+{
+    static const char stream[] =
+        "QEVM\0\0\0\3\7\0\0\0\10fake-1.0"
+        "\5\032configuration/capabilities\0\0\0\1\0\0\0\1"
+        "\026compress-method-brotli"
+        "\10\0\1\0\0\10\0\2\0\4FRY1"
+        "\1\0\0\0\1\3ram\0\0\0\0\0\0\0\4";
+    Pair *pair = pair_new();
+    g_autoptr(GError) err = NULL;
+    char heard[256] = { 0 };
+    size_t length = 0, n;
+    IoChannel *ends[2];
+
+    g_assert_true(io_channel_pair(ends, NULL));
+    pair->dst = mig_new(&fake_mig_host, pair->dst_host, &pair->options);
+    g_assert_true(mig_receive(pair->dst, ends[1], NULL));
+    g_assert_true(io_channel_writev(
+        ends[0], &(GOutputVector){ stream, sizeof(stream) - 1 }, 1, NULL));
+    g_assert_false(mig_wait(pair->dst, &err));
+    g_assert_error(err, MIG_ERROR, MIG_ERROR_UNSUPPORTED);
+    g_assert_nonnull(strstr(err->message, "compress-method brotli, which is "
+                                          "not built in here"));
+    do {
+        g_assert_true(io_channel_read(ends[0], heard + length,
+                                      sizeof(heard) - length, &n, NULL));
+        length += n;
+    } while (n);
+    g_assert_nonnull(memmem(heard, length, "brotli", 6));
+    io_channel_free(ends[0]);
+    pair_free(pair);
+}
+
+static void add(const char *what, GTestDataFunc func, MigMethod from)
+{
+    for (MigMethod i = from; i < MIG_METHOD__COUNT; i++) {
+        g_autofree char *path = g_strdup_printf(
+            "/method/%s/%s", what, codec_by_method(i)->name);
+
+        g_test_add_data_func(path, GUINT_TO_POINTER(i), func);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    add("levels", test_levels, MIG_METHOD_ZLIB);
+    add("writing-guest", test_writing_guest, MIG_METHOD_ZLIB);
+    g_test_add_func("/method/alone", test_method_alone);
+    add("qemu-peer", test_qemu_peer, MIG_METHOD_ZSTD);
+    add("ferry-peer", test_ferry_peer, MIG_METHOD_ZSTD);
+    add("peer-leaves", test_peer_leaves, MIG_METHOD_ZSTD);
+    g_test_add_func("/method/unknown", test_unknown_method);
+    return g_test_run();
+}
