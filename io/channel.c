@@ -132,6 +132,18 @@ bool io_channel_read(IoChannel *channel, void *buf, size_t size,
     return true;
 }
 
+bool io_channel_has_input(IoChannel *channel)
+{
+    GPollableInputStream *in;
+
+    if (!channel->in || !G_IS_POLLABLE_INPUT_STREAM(channel->in)) {
+        return false;
+    }
+    in = G_POLLABLE_INPUT_STREAM(channel->in);
+    return g_pollable_input_stream_can_poll(in) &&
+           g_pollable_input_stream_is_readable(in);
+}
+
 static bool write_vectors(IoChannel *channel, GOutputVector *vectors,
                           size_t count, GError **errp)
 {

@@ -21,6 +21,8 @@ struct Stream {
     void *pacer_opaque;
     StreamWatch *watch;
     void *watch_opaque;
+    const StreamTap *tap; /* or NULL */
+    void *tap_opaque;
     GError *error;     /* writer: the first one, until it is reported */
     bool failed;       /* writer: an error was met; nothing more goes out */
     uint64_t position; /* bytes got or put */
@@ -61,6 +63,12 @@ void stream_set_watch(Stream *s, StreamWatch *watch, void *opaque)
 {
     s->watch = watch;
     s->watch_opaque = opaque;
+}
+
+void stream_set_tap(Stream *s, const StreamTap *tap, void *opaque)
+{
+    s->tap = tap;
+    s->tap_opaque = opaque;
 }
 
 /* Turn GIO's errors into the library's. */
@@ -215,16 +223,33 @@ bool stream_writev(Stream *s, const GOutputVector *vectors, unsigned count,
 
 /* Reading */
 
+static bool set_idle(Stream *s, bool waits, GError **errp)
+{
+    return s->tap->idle(s->tap_opaque, waits, errp);
+}
+
 static bool read_some(Stream *s, void *buf, size_t size, size_t *nread,
                       GError **errp)
 {
+    bool waits = s->tap && s->tap->idle && !io_channel_has_input(s->channel);
     GError *err = NULL;
 
+    if (waits && !set_idle(s, true, errp)) {
+        return false;
+    }
     if (!io_channel_read(s->channel, buf, size, nread, &err)) {
         take_error(err, errp);
         return false;
     }
-    return true;
+    return !waits || set_idle(s, false, errp);
+}
+
+/* Bytes have been copied to where they are wanted, or are being skipped. */
+static bool give(Stream *s, const void *buf, size_t size, GError **errp)
+{
+    s->position += size;
+    return !size || !s->tap || !s->tap->given ||
+           s->tap->given(s->tap_opaque, buf, size, errp);
 }
 
 static bool end_of_file(const Stream *s, GError **errp)
@@ -266,7 +291,9 @@ bool stream_get_bytes(Stream *s, void *buf, size_t size, GError **errp)
         } else if (part == 0 && !fill_buffer(s, errp)) {
             return false;
         }
-        s->position += part;
+        if (!give(s, to, part, errp)) {
+            return false;
+        }
         to += part;
         size -= part;
     }
@@ -282,8 +309,7 @@ bool stream_get_some(Stream *s, void *buf, size_t size, size_t *got,
     *got = MIN(size, s->end - s->start);
     memcpy(buf, s->buffer + s->start, *got);
     s->start += *got;
-    s->position += *got;
-    return true;
+    return give(s, buf, *got, errp);
 }
 
 bool stream_skip(Stream *s, size_t size, GError **errp)
@@ -295,7 +321,9 @@ bool stream_skip(Stream *s, size_t size, GError **errp)
             return false;
         }
         s->start += part;
-        s->position += part;
+        if (!give(s, s->buffer + s->start - part, part, errp)) {
+            return false;
+        }
         size -= part;
     }
     return true;

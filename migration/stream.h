@@ -54,6 +54,22 @@ bool stream_writev(Stream *s, const GOutputVector *vectors, unsigned count,
                    GError **errp);
 bool stream_flush(Stream *s, GError **errp);
 
+/*
+ * Who looks on while a stream is read.  Either may be NULL, and either may
+ * fail: then so does what was to be read.
+ */
+typedef struct StreamTap {
+    /* Bytes that are given out, all of them and in order; also those that
+     * come before the end or an error and are given to nobody else. */
+    bool (*given)(void *opaque, const void *buf, size_t size, GError **errp);
+    /* With waits true: the channel has nothing now, and will be waited for;
+     * with false: that is over. */
+    bool (*idle)(void *opaque, bool waits, GError **errp);
+} StreamTap;
+
+/* tap is borrowed. */
+void stream_set_tap(Stream *s, const StreamTap *tap, void *opaque);
+
 /* Reading.  Each is all or nothing, but for get_some. */
 bool stream_get_u8(Stream *s, uint8_t *v, GError **errp);
 bool stream_get_be16(Stream *s, uint16_t *v, GError **errp);

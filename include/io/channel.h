@@ -80,6 +80,10 @@ bool io_channel_is_two_way(const IoChannel *channel);
 bool io_channel_read(IoChannel *channel, void *buf, size_t size,
                      size_t *nread, GError **errp);
 
+/* Would a read return at once, be it with bytes, with the end or with an
+ * error?  False also where the stream cannot tell. */
+bool io_channel_has_input(IoChannel *channel);
+
 /* Write all of count vectors.  The array is used as scratch space. */
 bool io_channel_writev(IoChannel *channel, GOutputVector *vectors,
                        size_t count, GError **errp);

@@ -548,6 +548,112 @@ static void test_pacer_fails(void)
     g_assert_cmpuint(g_bytes_get_size(out), ==, 20);
 }
 
+/* A tap that writes down what it sees. */
+typedef struct Tapped {
+    GString *given;
+    unsigned waits, went_on;
+    bool refuse;
+} Tapped;
+
+static bool tap_given(void *opaque, const void *buf, size_t size,
+                        GError **errp)
+{
+    Tapped *w = opaque;
+
+    if (w->refuse) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_HOST, "refused");
+        return false;
+    }
+    g_string_append_len(w->given, buf, size);
+    return true;
+}
+
+static bool tap_idle(void *opaque, bool waits, GError **errp)
+{
+    Tapped *w = opaque;
+
+    *(waits ? &w->waits : &w->went_on) += 1;
+    return true;
+}
+
+static const StreamTap tap = { tap_given, tap_idle };
+
+static void test_tap_given(void)
+{
+    g_autoptr(MemReader) r = mem_reader_new_static("abcdefghij", 10);
+    Tapped w = { .given = g_string_new(NULL) };
+    g_autoptr(GError) err = NULL;
+    char buf[10];
+    uint8_t byte;
+    size_t n;
+
+    stream_set_tap(r->stream, &tap, &w);
+    g_assert_true(stream_peek_u8(r->stream, &byte, NULL));
+    g_assert_cmpstr(w.given->str, ==, "");
+    g_assert_true(stream_get_bytes(r->stream, buf, 3, NULL));
+    g_assert_true(stream_skip(r->stream, 2, NULL));
+    g_assert_true(stream_get_some(r->stream, buf, 2, &n, NULL));
+    g_assert_cmpstr(w.given->str, ==, "abcdefg");
+    /* What comes before the end is given to the tap only. */
+    g_assert_false(stream_get_bytes(r->stream, buf, 10, &err));
+    g_assert_error(err, MIG_ERROR, MIG_ERROR_EOF);
+    g_assert_cmpstr(w.given->str, ==, "abcdefghij");
+    g_string_free(w.given, TRUE);
+}
+
+static void test_tap_refuses(void)
+{
+    g_autoptr(MemReader) r = mem_reader_new_static("abcdefghij", 10);
+    Tapped w = { .refuse = true };
+    g_autoptr(GError) err = NULL;
+    uint8_t byte;
+
+    stream_set_tap(r->stream, &tap, &w);
+    g_assert_false(stream_get_u8(r->stream, &byte, &err));
+    g_assert_error(err, MIG_ERROR, MIG_ERROR_HOST);
+}
+
+/* Idle is when nothing is there, not when there is something or the end. */
+static void test_tap_idle(void)
+{
+    Tapped w = { .given = g_string_new(NULL) };
+    GOutputVector vector = { "xy", 2 };
+    IoChannel *ends[2];
+    Stream *s;
+    uint8_t byte;
+
+    g_assert_true(io_channel_pair(ends, NULL));
+    g_assert_false(io_channel_has_input(ends[0]));
+    s = stream_new(ends[0]);
+    stream_set_tap(s, &tap, &w);
+    g_assert_true(io_channel_writev(ends[1], &vector, 1, NULL));
+    g_assert_true(io_channel_has_input(ends[0]));
+    g_assert_true(stream_get_u8(s, &byte, NULL));
+    g_assert_true(stream_get_u8(s, &byte, NULL));
+    g_assert_true(io_channel_finish(ends[1], NULL));
+    g_assert_true(io_channel_has_input(ends[0]));
+    g_assert_false(stream_get_u8(s, &byte, NULL));
+    g_assert_cmpuint(w.waits, ==, 0);
+    stream_free(s);
+    io_channel_free(ends[0]);
+    io_channel_free(ends[1]);
+    g_string_free(w.given, TRUE);
+}
+
+/* A memory stream cannot tell whether it has anything: always idle. */
+static void test_tap_unknown(void)
+{
+    g_autoptr(MemReader) r = mem_reader_new_static("ab", 2);
+    Tapped w = { .given = g_string_new(NULL) };
+    uint8_t byte;
+
+    stream_set_tap(r->stream, &tap, &w);
+    g_assert_true(stream_get_u8(r->stream, &byte, NULL));
+    g_assert_cmpuint(w.waits, ==, 1);
+    g_assert_cmpuint(w.went_on, ==, 1);
+    g_string_free(w.given, TRUE);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -577,5 +683,9 @@ int main(int argc, char **argv)
     g_test_add_func("/stream/error/bad", test_bad);
     g_test_add_func("/stream/pacer/sees-all", test_pacer_sees_all);
     g_test_add_func("/stream/pacer/fails", test_pacer_fails);
+    g_test_add_func("/stream/tap/given", test_tap_given);
+    g_test_add_func("/stream/tap/refuses", test_tap_refuses);
+    g_test_add_func("/stream/tap/idle", test_tap_idle);
+    g_test_add_func("/stream/tap/unknown", test_tap_unknown);
     return g_test_run();
 }
