@@ -231,6 +231,7 @@ bool ram_record_get(Stream *s, RamRecord *r, GError **errp)
     }
     flags = head & WIRE_RAM_FLAGS;
     r->type = flags & ~WIRE_RAM_CONTINUE;
+    r->has_name = !(flags & WIRE_RAM_CONTINUE);
     r->offset = head & ~WIRE_RAM_FLAGS;
     r->length = 0;
     switch (r->type) {
@@ -239,7 +240,6 @@ bool ram_record_get(Stream *s, RamRecord *r, GError **errp)
     case WIRE_RAM_COMPRESSED:
     case WIRE_RAM_BATCH:
     case WIRE_RAM_ZERO_RANGE:
-        r->has_name = !(flags & WIRE_RAM_CONTINUE);
         return (!r->has_name || stream_get_name(s, r->name, errp)) &&
                get_data_head(s, r, errp);
     case WIRE_RAM_MEM_SIZE:

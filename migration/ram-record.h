@@ -71,6 +71,9 @@ typedef struct RamRecord {
  * compressed page's or a batch's length bytes, are left in the stream.  Legal
  * here: a known type with one flag, offset a multiple of the page size (but for
  * MEM_SIZE), lengths and counts within limits, pages ascending, fill byte 0.
+ *
+ * MIG_ERROR_UNSUPPORTED is for a type that QEMU has and Ferry has not.  Then
+ * the u64 has been read, and type, has_name and offset are set.
  */
 bool ram_record_get(Stream *s, RamRecord *record, GError **errp);
 
