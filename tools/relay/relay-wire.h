@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Every number of the protocol between two relays.  docs/relay.md is the
+ * specification.
+ */
+#ifndef RELAY_WIRE_H
+#define RELAY_WIRE_H
+
+#include <glib.h>
+
+#include "migration/host.h"
+
+/* HELLO and ANSWER. */
+#define RELAY_MAGIC        "\376FRELAY\n"
+#define RELAY_MAGIC_SIZE   8
+#define RELAY_FIRST_BYTE   0xfe
+#define RELAY_VERSION      1u
+#define RELAY_METHOD_SIZE  16
+#define RELAY_HELLO_SIZE   32 /* up to the reason and the checksum */
+#define RELAY_REASON_MAX   1024u
+
+/* Frames. */
+#define RELAY_DATA      1u
+#define RELAY_END       2u
+#define RELAY_ABORT     3u
+#define RELAY_DELIVERED 4u
+
+#define RELAY_HEAD_SIZE  24
+#define RELAY_TOTAL_SIZE 8 /* the body of END and of DELIVERED */
+
+/* How long, once one direction has failed, the other may take to end by
+ * itself; and how long a receiver may take to answer. */
+#define RELAY_LINGER_NS (INT64_C(2) * 1000 * 1000 * 1000)
+#define RELAY_ANSWER_NS (INT64_C(30) * 1000 * 1000 * 1000)
+
+/* How long a connection waits for those that came before it. */
+#define RELAY_TURN_NS (INT64_C(2) * 1000 * 1000 * 1000)
+
+/* DATA's table. */
+#define RELAY_ZERO_PAGE   0x8000u
+#define RELAY_LITERAL_MAX 0x7fffu
+
+#define RELAY_PAGES_MAX 256u /* in a batch that a receiver takes */
+#define RELAY_PAGES     64u  /* in a batch that Ferry's sender makes */
+
+/* The decoded body of a DATA frame with that many pages, at most. */
+#define RELAY_BODY_MAX(pages)                                               \
+    ((size_t)(pages) * (MIG_PAGE_SIZE + 2) + RELAY_LITERAL_MAX)
+
+/* What a DATA frame with that many pages stands for, at most. */
+#define RELAY_BYTES_MAX(pages)                                              \
+    ((size_t)(pages) * MIG_PAGE_SIZE + RELAY_LITERAL_MAX)
+
+G_STATIC_ASSERT(sizeof(RELAY_MAGIC) - 1 == RELAY_MAGIC_SIZE);
+G_STATIC_ASSERT((RELAY_LITERAL_MAX & RELAY_ZERO_PAGE) == 0);
+G_STATIC_ASSERT(RELAY_PAGES <= RELAY_PAGES_MAX);
+G_STATIC_ASSERT(RELAY_REASON_MAX <= RELAY_LITERAL_MAX);
+
+#endif
