@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * ferry-relay: arguments, signals, and a thread for each migration.
+ *
+ * The main thread runs a main loop for signals and statistics.  A second one
+ * accepts connections; it hands each to the main thread, which starts a thread
+ * for it and joins that when it says that it is done.  So the list of sessions
+ * is the main thread's alone.
+ */
+#include <glib-unix.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tools/relay/relay-args.h"
+#include "tools/relay/relay-session.h"
+#include "tools/relay/relay-stdio.h"
+#include "util/clock.h"
+#include "util/thread.h"
+
+typedef struct Relay {
+    const RelayArgs *args;
+    GMainLoop *loop;
+    IoListener *listener;
+    GCancellable *stop_accepting;
+    pthread_t acceptor;
+    bool accepting;      /* there is an acceptor to be joined */
+
+    pthread_mutex_t lock;
+    GQueue arrived;      /* lock; of IoChannel, accepted */
+    GQueue done;         /* lock; of Run, whose threads are at their end */
+    bool accept_failed;  /* lock */
+
+    GPtrArray *runs;     /* of Run */
+    Turns *turns;
+    unsigned count;      /* migrations so far */
+    bool draining;
+    bool failed;         /* the last one */
+    uint64_t last_in, last_out; /* at the last line of statistics */
+    int64_t last_time;
+    bool live_line;      /* one is on the terminal */
+} Relay;
+
+/* A session and its thread. */
+typedef struct Run {
+    Relay *relay;
+    Session *session;
+    pthread_t thread;
+    bool succeeded;      /* set by the thread */
+} Run;
+
+static gboolean on_wake(void *opaque);
+
+static void quit_if_done(Relay *relay)
+{
+    if (relay->draining && relay->runs->len == 0) {
+        g_main_loop_quit(relay->loop);
+    }
+}
+
+static void stop_accepting(Relay *relay)
+{
+    relay->draining = true;
+    g_cancellable_cancel(relay->stop_accepting);
+}
+
+/* Statistics */
+
+static void end_live_line(Relay *relay)
+{
+    if (relay->live_line) {
+        fputc('\n', stderr);
+        relay->live_line = false;
+    }
+}
+
+static void print_report(Relay *relay, Session *session)
+{
+    g_autofree char *report = session_report(session);
+    FILE *to = relay->args->stdio ? stderr : stdout;
+
+    fprintf(to, "%s\n", report);
+    fflush(to);
+}
+
+static gboolean on_second(void *opaque)
+{
+    Relay *relay = opaque;
+    int64_t now = clock_now(&clock_monotonic);
+    double seconds = (double)(now - relay->last_time) / (double)NS_PER_S;
+    uint64_t in = 0, out = 0;
+
+    for (unsigned i = 0; i < relay->runs->len; i++) {
+        const Run *run = relay->runs->pdata[i];
+        RelayStats *stats = session_stats(run->session);
+
+        in += relay_stats_get(&stats->bytes_in);
+        out += relay_stats_get(&stats->bytes_out);
+    }
+    if (relay->runs->len) {
+        /* What has ended is missing from the sums. */
+        double rate_in = in > relay->last_in ? in - relay->last_in : 0;
+        double rate_out = out > relay->last_out ? out - relay->last_out : 0;
+
+        fprintf(stderr, "\r%u migrating: in %.1f MiB, %.1f MiB/s; out %.1f "
+                "MiB, %.1f MiB/s   ", relay->runs->len,
+                (double)in / 1048576, rate_in / 1048576 / seconds,
+                (double)out / 1048576, rate_out / 1048576 / seconds);
+        relay->live_line = true;
+    } else {
+        end_live_line(relay);
+    }
+    relay->last_in = in;
+    relay->last_out = out;
+    relay->last_time = now;
+    return G_SOURCE_CONTINUE;
+}
+
+/* Sessions */
+
+static void end_run(Relay *relay, Run *run)
+{
+    thread_join(run->thread);
+    if (!session_was_empty(run->session)) {
+        end_live_line(relay);
+        relay->failed = !run->succeeded;
+        if (relay->args->json) {
+            print_report(relay, run->session);
+        }
+        if (relay->args->once) {
+            stop_accepting(relay);
+        }
+    }
+    session_free(run->session);
+    g_ptr_array_remove(relay->runs, run);
+    g_free(run);
+}
+
+static void *run_main(void *opaque)
+{
+    Run *run = opaque;
+    Relay *relay = run->relay;
+
+    run->succeeded = session_run(run->session);
+    pthread_mutex_lock(&relay->lock);
+    g_queue_push_tail(&relay->done, run);
+    pthread_mutex_unlock(&relay->lock);
+    g_idle_add(on_wake, relay);
+    return NULL;
+}
+
+static void start_run(Relay *relay, IoChannel *near)
+{
+    Run *run = g_new0(Run, 1);
+    g_autoptr(GError) err = NULL;
+
+    run->relay = relay;
+    run->session = session_new(relay->args, relay->turns, ++relay->count,
+                               near);
+    if (!thread_start(&run->thread, "relay/forward", run_main, run, &err)) {
+        fprintf(stderr, "ferry-relay: %s\n", err->message);
+        relay->failed = true;
+        session_free(run->session);
+        g_free(run);
+        return;
+    }
+    g_ptr_array_add(relay->runs, run);
+}
+
+/* Accepting */
+
+/* Somebody else can connect to a socket only. */
+static bool is_only_one(const IoUri *uri)
+{
+    return uri->kind != IO_URI_TCP && uri->kind != IO_URI_UNIX;
+}
+
+static void *accept_main(void *opaque)
+{
+    Relay *relay = opaque;
+    GError *err = NULL;
+    IoChannel *channel;
+
+    while ((channel = io_listener_accept(relay->listener,
+                                         relay->stop_accepting, &err))) {
+        pthread_mutex_lock(&relay->lock);
+        g_queue_push_tail(&relay->arrived, channel);
+        pthread_mutex_unlock(&relay->lock);
+        g_idle_add(on_wake, relay);
+        if (is_only_one(relay->args->listen)) {
+            return NULL;
+        }
+    }
+    if (!g_error_matches(err, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
+        fprintf(stderr, "ferry-relay: %s\n", err->message);
+        pthread_mutex_lock(&relay->lock);
+        relay->accept_failed = true;
+        pthread_mutex_unlock(&relay->lock);
+        g_idle_add(on_wake, relay);
+    }
+    g_error_free(err);
+    return NULL;
+}
+
+static bool start_accepting(Relay *relay, GError **errp)
+{
+    relay->listener = io_listener_new(relay->args->listen, errp);
+    if (!relay->listener) {
+        return false;
+    }
+    fprintf(stderr, "ferry-relay: listening at %s\n",
+            io_listener_address(relay->listener));
+    relay->accepting = thread_start(&relay->acceptor, "relay/accept",
+                                    accept_main, relay, errp);
+    return relay->accepting;
+}
+
+static bool start(Relay *relay, GError **errp)
+{
+    IoChannel *near;
+
+    if (relay->args->listen) {
+        return start_accepting(relay, errp);
+    }
+    near = relay_stdio_channel(errp);
+    if (near) {
+        start_run(relay, near);
+    }
+    return near != NULL;
+}
+
+/* What the other threads have to say */
+
+static void *pop(Relay *relay, GQueue *queue)
+{
+    void *item;
+
+    pthread_mutex_lock(&relay->lock);
+    item = g_queue_pop_head(queue);
+    pthread_mutex_unlock(&relay->lock);
+    return item;
+}
+
+static bool accept_has_failed(Relay *relay)
+{
+    bool failed;
+
+    pthread_mutex_lock(&relay->lock);
+    failed = relay->accept_failed;
+    pthread_mutex_unlock(&relay->lock);
+    return failed;
+}
+
+static gboolean on_wake(void *opaque)
+{
+    Relay *relay = opaque;
+    IoChannel *channel;
+    Run *run;
+
+    while ((run = pop(relay, &relay->done))) {
+        end_run(relay, run);
+    }
+    while ((channel = pop(relay, &relay->arrived))) {
+        if (relay->draining) {
+            io_channel_free(channel);
+        } else {
+            start_run(relay, channel);
+        }
+    }
+    if (accept_has_failed(relay)) {
+        relay->failed = true;
+        stop_accepting(relay);
+    }
+    quit_if_done(relay);
+    return G_SOURCE_REMOVE;
+}
+
+/* Signals: the first one lets migrations end, the second ends them. */
+static gboolean on_signal(void *opaque)
+{
+    Relay *relay = opaque;
+
+    end_live_line(relay);
+    if (relay->draining) {
+        for (unsigned i = 0; i < relay->runs->len; i++) {
+            const Run *run = relay->runs->pdata[i];
+
+            session_abort(run->session, "terminated by a signal");
+        }
+    } else if (relay->runs->len) {
+        fprintf(stderr, "ferry-relay: %u migrations are still running; "
+                "waiting for them, another signal ends them\n",
+                relay->runs->len);
+    }
+    stop_accepting(relay);
+    quit_if_done(relay);
+    return G_SOURCE_CONTINUE;
+}
+
+static void init(Relay *relay, const RelayArgs *args)
+{
+    *relay = (Relay){
+        .args = args,
+        .loop = g_main_loop_new(NULL, FALSE),
+        .stop_accepting = g_cancellable_new(),
+        .runs = g_ptr_array_new(),
+        .turns = turns_new(),
+        .last_time = clock_now(&clock_monotonic),
+        .lock = PTHREAD_MUTEX_INITIALIZER,
+        .arrived = G_QUEUE_INIT,
+        .done = G_QUEUE_INIT,
+    };
+}
+
+static void destroy(Relay *relay)
+{
+    stop_accepting(relay);
+    if (relay->accepting) {
+        thread_join(relay->acceptor);
+    }
+    /* Who has arrived in the meantime is turned away. */
+    while (g_main_context_iteration(NULL, FALSE)) {
+    }
+    end_live_line(relay);
+    io_listener_free(relay->listener);
+    pthread_mutex_destroy(&relay->lock);
+    g_object_unref(relay->stop_accepting);
+    g_ptr_array_unref(relay->runs);
+    turns_free(relay->turns);
+    g_main_loop_unref(relay->loop);
+}
+
+static int run(const RelayArgs *args, GError **errp)
+{
+    unsigned interrupted, terminated, second = 0;
+    Relay relay;
+    bool ok;
+
+    init(&relay, args);
+    interrupted = g_unix_signal_add(SIGINT, on_signal, &relay);
+    terminated = g_unix_signal_add(SIGTERM, on_signal, &relay);
+    if (args->stats) {
+        second = g_timeout_add_seconds(1, on_second, &relay);
+    }
+    ok = start(&relay, errp);
+    if (ok) {
+        relay.draining = !args->listen;
+        g_main_loop_run(relay.loop);
+    }
+    if (second) {
+        g_source_remove(second);
+    }
+    g_source_remove(interrupted);
+    g_source_remove(terminated);
+    destroy(&relay);
+    return !ok ? -1 : relay.failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static int run_or_help(const RelayArgs *args, GError **errp)
+{
+    if (args->help) {
+        g_autofree char *help = relay_args_help();
+
+        fputs(help, stdout);
+        return EXIT_SUCCESS;
+    }
+    if (args->version) {
+        printf("ferry-relay %s\n", FERRY_VERSION);
+        return EXIT_SUCCESS;
+    }
+    return run(args, errp);
+}
+
+int main(int argc, char **argv)
+{
+    g_autoptr(GError) err = NULL;
+    RelayArgs args;
+    int status = -1;
+
+    signal(SIGPIPE, SIG_IGN);
+    if (relay_args_parse(&args, argc, argv, &err)) {
+        status = run_or_help(&args, &err);
+    }
+    relay_args_clear(&args);
+    if (status < 0) {
+        fprintf(stderr, "ferry-relay: %s\n", err->message);
+        status = EXIT_FAILURE;
+    }
+    return status;
+}

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One table has every option: its name, its value, its help and what it does.
+ * Those of the pools and the codec come from Ferry's own option table.
+ */
+#include "tools/relay/relay-args.h"
+
+#include <string.h>
+
+#include "migration/error.h"
+
+typedef struct RelayOption {
+    const char *name;
+    const char *value; /* what help calls it; NULL: there is none */
+    const char *help;
+    bool (*set)(RelayArgs *args, const char *name, const char *value,
+                GError **errp);
+} RelayOption;
+
+static bool set_listen(RelayArgs *args, const char *name, const char *value,
+                       GError **errp)
+{
+    io_uri_free(args->listen);
+    args->listen = io_uri_parse(value, errp);
+    return args->listen != NULL;
+}
+
+static bool set_connect(RelayArgs *args, const char *name, const char *value,
+                        GError **errp)
+{
+    io_uri_free(args->connect);
+    args->connect = io_uri_parse(value, errp);
+    return args->connect != NULL;
+}
+
+static bool set_role(RelayArgs *args, const char *name, const char *value,
+                     GError **errp)
+{
+    for (RelayRole r = RELAY_ROLE_AUTO; r <= RELAY_ROLE_RECEIVE; r++) {
+        if (!strcmp(value, relay_role_name(r))) {
+            args->role = r;
+            return true;
+        }
+    }
+    g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
+                "expected auto, send or receive");
+    return false;
+}
+
+static bool set_to_qemu(RelayArgs *args, const char *name, const char *value,
+                        GError **errp)
+{
+    args->role = RELAY_ROLE_TO_QEMU;
+    return true;
+}
+
+static bool set_from_qemu(RelayArgs *args, const char *name,
+                          const char *value, GError **errp)
+{
+    args->role = RELAY_ROLE_FROM_QEMU;
+    return true;
+}
+
+static bool set_flag(RelayArgs *args, const char *name, const char *value,
+                     GError **errp)
+{
+    struct { const char *name; bool *flag; } flags[] = {
+        { "stdio", &args->stdio }, { "once", &args->once },
+        { "stats", &args->stats }, { "json", &args->json },
+        { "help", &args->help },   { "version", &args->version },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(flags); i++) {
+        if (!strcmp(name, flags[i].name)) {
+            *flags[i].flag = true;
+        }
+    }
+    return true;
+}
+
+static bool set_method(RelayArgs *args, const char *name, const char *value,
+                       GError **errp)
+{
+    args->codec = codec_find(value);
+    if (!args->codec || !args->codec->available) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
+                    args->codec ? "not built in" : "there is no such method");
+        return false;
+    }
+    return true;
+}
+
+static bool set_parameter(RelayArgs *args, const char *name,
+                          const char *value, GError **errp)
+{
+    const MigOption *option = mig_option_find(name, false, errp);
+
+    return option && mig_options_set_text(&args->options, option, value,
+                                          errp);
+}
+
+static const RelayOption relay_options[] = {
+    { "listen", "URI", "where to wait for connections", set_listen },
+    { "connect", "URI", "where to connect to, once for each", set_connect },
+    { "stdio", NULL, "standard input and output instead of one of them",
+      set_flag },
+    { "role", "auto|send|receive", "send: who connects is a QEMU; receive: "
+      "who connects is a relay (auto: by the first byte)", set_role },
+    { "to-qemu", NULL, "no second relay: make pages QEMU's compressed ones",
+      set_to_qemu },
+    { "from-qemu", NULL, "no second relay: make QEMU's compressed pages plain "
+      "ones", set_from_qemu },
+    { "compress-level", "N", "0 stores, 1 is the fastest, 9 the smallest (1)",
+      set_parameter },
+    { "compress-method", "NAME", "how pages are packed on the link (zlib)",
+      set_method },
+    { "compress-threads", "N", "threads that pack, per migration (8)",
+      set_parameter },
+    { "decompress-threads", "N", "threads that unpack, per migration (2)",
+      set_parameter },
+    { "once", NULL, "end after one migration; the exit status is its outcome",
+      set_flag },
+    { "stats", NULL, "show every second on standard error what moves",
+      set_flag },
+    { "json", NULL, "print a line of JSON at the end of each migration",
+      set_flag },
+    { "help", NULL, "show this help", set_flag },
+    { "version", NULL, "show the version", set_flag },
+};
+
+const char *relay_role_name(RelayRole role)
+{
+    switch (role) {
+    case RELAY_ROLE_AUTO:
+        return "auto";
+    case RELAY_ROLE_SEND:
+        return "send";
+    case RELAY_ROLE_RECEIVE:
+        return "receive";
+    case RELAY_ROLE_TO_QEMU:
+        return "to-qemu";
+    case RELAY_ROLE_FROM_QEMU:
+        return "from-qemu";
+    }
+    g_assert_not_reached();
+}
+
+/* "--name", "-name", with or without "=value" behind it. */
+static const RelayOption *find_option(const char *arg, const char **value,
+                                      GError **errp)
+{
+    const char *name = arg + strspn(arg, "-");
+    size_t length = strcspn(name, "=");
+
+    *value = name[length] ? name + length + 1 : NULL;
+    for (size_t i = 0; arg[0] == '-' && i < G_N_ELEMENTS(relay_options);
+         i++) {
+        if (strlen(relay_options[i].name) == length &&
+            !strncmp(relay_options[i].name, name, length)) {
+            return &relay_options[i];
+        }
+    }
+    g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION, "%s: invalid option", arg);
+    return NULL;
+}
+
+static bool parse_one(RelayArgs *args, char ***arg, GError **errp)
+{
+    const char *value;
+    const RelayOption *option = find_option(**arg, &value, errp);
+
+    if (!option) {
+        return false;
+    }
+    if (option->value && !value) {
+        value = *(*arg + 1);
+        if (value) {
+            ++*arg;
+        }
+    }
+    if (!option->value != !value) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
+                    option->value ? "--%s: requires an argument"
+                                  : "--%s: takes no argument", option->name);
+        return false;
+    }
+    if (!option->set(args, option->name, value, errp)) {
+        g_prefix_error(errp, "--%s %s: ", option->name, value);
+        return false;
+    }
+    return true;
+}
+
+/* What no single option can see. */
+static bool check_together(const RelayArgs *args, GError **errp)
+{
+    const char *text = NULL;
+
+    if (args->stdio && !args->listen == !args->connect) {
+        text = "--stdio needs exactly one of --listen and --connect";
+    } else if (!args->stdio && (!args->listen || !args->connect)) {
+        text = "give --listen and --connect";
+    }
+    if (text) {
+        g_set_error_literal(errp, MIG_ERROR, MIG_ERROR_OPTION, text);
+    }
+    return !text;
+}
+
+/* Nobody else can come, or there is nowhere to lead them. */
+static bool is_only_once(const RelayArgs *args)
+{
+    return args->stdio || (args->listen->kind != IO_URI_TCP &&
+                           args->listen->kind != IO_URI_UNIX);
+}
+
+bool relay_args_parse(RelayArgs *args, int argc, char **argv, GError **errp)
+{
+    *args = (RelayArgs){ .codec = &codec_zlib };
+    mig_options_init(&args->options);
+    for (char **arg = argv + 1; *arg && !args->help && !args->version; arg++) {
+        if (!parse_one(args, &arg, errp)) {
+            return false;
+        }
+    }
+    if (args->help || args->version) {
+        return true;
+    }
+    if (!check_together(args, errp)) {
+        return false;
+    }
+    args->once = args->once || is_only_once(args);
+    return true;
+}
+
+void relay_args_clear(RelayArgs *args)
+{
+    g_clear_pointer(&args->listen, io_uri_free);
+    g_clear_pointer(&args->connect, io_uri_free);
+}
+
+char *relay_args_help(void)
+{
+    GString *text = g_string_new(
+        "Usage: ferry-relay --listen URI --connect URI [options]\n"
+        "Compress migrations between unmodified QEMUs.\n\n");
+
+    for (size_t i = 0; i < G_N_ELEMENTS(relay_options); i++) {
+        const RelayOption *o = &relay_options[i];
+
+        g_string_append_printf(text, "--%s%s%s\n        %s\n", o->name,
+                               o->value ? " " : "", o->value ? o->value : "",
+                               o->help);
+    }
+    g_string_append(text, "\nURI is tcp:HOST:PORT, unix:PATH, fd:N, "
+                          "exec:COMMAND or file:PATH.\n");
+    return g_string_free(text, FALSE);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The command line of ferry-relay. */
+#ifndef RELAY_ARGS_H
+#define RELAY_ARGS_H
+
+#include <glib.h>
+#include <stdbool.h>
+
+#include "io/uri.h"
+#include "migration/codec.h"
+#include "migration/options.h"
+
+typedef enum {
+    RELAY_ROLE_AUTO,      /* by the first byte */
+    RELAY_ROLE_SEND,      /* QEMU to link */
+    RELAY_ROLE_RECEIVE,   /* link to QEMU */
+    RELAY_ROLE_TO_QEMU,   /* QEMU to QEMU, pages get compressed */
+    RELAY_ROLE_FROM_QEMU, /* QEMU to QEMU, pages get expanded */
+} RelayRole;
+
+typedef struct RelayArgs {
+    IoUri *listen;  /* NULL: standard input and output stand for it */
+    IoUri *connect; /* the same; never both */
+    RelayRole role;
+    bool stdio, once, stats, json;
+    bool help, version; /* asked for: nothing else is checked */
+    MigOptions options;
+    const Codec *codec;
+} RelayArgs;
+
+/* Fails with MIG_ERROR_OPTION, one line that names the option. */
+bool relay_args_parse(RelayArgs *args, int argc, char **argv, GError **errp);
+void relay_args_clear(RelayArgs *args); /* after either outcome */
+
+char *relay_args_help(void);
+
+const char *relay_role_name(RelayRole role);
+
+#endif

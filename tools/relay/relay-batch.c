@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The decoded body of a frame begins with the pages, so that they lie where
+ * they were collected and only have to close ranks where a zero page is left
+ * out; literals and table are short and are copied behind them.
+ *
+ * The checksum is taken of the bytes in the order of the stream, by both ends
+ * from what they have taken apart or put together: it covers the work of the
+ * codec and that of this file.
+ */
+#include "tools/relay/relay-batch.h"
+
+#include <string.h>
+
+#include "util/endian.h"
+#include "util/zero.h"
+
+/* Less than that is a command or a few records: not worth encoding. */
+#define ENCODE_MIN 128
+
+void batch_init(Batch *batch)
+{
+    *batch = (Batch){
+        .literal = g_malloc(RELAY_LITERAL_MAX),
+        .body = g_malloc(RELAY_BODY_MAX(RELAY_PAGES)),
+    };
+}
+
+void batch_destroy(Batch *batch)
+{
+    g_free(batch->literal);
+    g_free(batch->body);
+}
+
+void batch_reset(Batch *batch, uint64_t position, bool encode)
+{
+    batch->position = position;
+    batch->encode = encode;
+    batch->pages = batch->zero_pages = 0;
+    batch->literals = batch->tail = 0;
+}
+
+size_t batch_add_literal(Batch *batch, const void *buf, size_t size)
+{
+    size_t part = MIN(size, RELAY_LITERAL_MAX - batch->literals);
+
+    memcpy(batch->literal + batch->literals, buf, part);
+    batch->literals += part;
+    batch->tail += part;
+    return part;
+}
+
+bool batch_add_page(Batch *batch, const uint8_t *page)
+{
+    if (batch->pages == RELAY_PAGES) {
+        return false;
+    }
+    memcpy(batch->body + (size_t)batch->pages * MIG_PAGE_SIZE, page,
+           MIG_PAGE_SIZE);
+    batch->before[batch->pages++] = (uint16_t)batch->tail;
+    batch->tail = 0;
+    return true;
+}
+
+/* Packing */
+
+static uint32_t checksum(const Batch *batch)
+{
+    const uint8_t *literal = batch->literal, *page = batch->body;
+    uint32_t sum = frame_checksum_begin(batch->position);
+
+    for (unsigned i = 0; i < batch->pages; i++) {
+        sum = frame_checksum_add(sum, literal, batch->before[i]);
+        sum = frame_checksum_add(sum, page, MIG_PAGE_SIZE);
+        literal += batch->before[i];
+        page += MIG_PAGE_SIZE;
+    }
+    return frame_checksum_add(sum, literal, batch->tail);
+}
+
+/* Mark the zero pages in `before` and close ranks; bytes of pages left. */
+static size_t drop_zero_pages(Batch *batch)
+{
+    uint8_t *to = batch->body;
+
+    for (unsigned i = 0; i < batch->pages; i++) {
+        const uint8_t *page = batch->body + (size_t)i * MIG_PAGE_SIZE;
+
+        if (buffer_is_zero(page, MIG_PAGE_SIZE)) {
+            batch->before[i] |= RELAY_ZERO_PAGE;
+            batch->zero_pages++;
+            continue;
+        }
+        if (to != page) {
+            memcpy(to, page, MIG_PAGE_SIZE);
+        }
+        to += MIG_PAGE_SIZE;
+    }
+    return (size_t)(to - batch->body);
+}
+
+/* The decoded body's size. */
+static size_t make_body(Batch *batch)
+{
+    size_t size = drop_zero_pages(batch);
+
+    memcpy(batch->body + size, batch->literal, batch->literals);
+    size += batch->literals;
+    for (unsigned i = 0; i < batch->pages; i++) {
+        store_be16(batch->body + size, batch->before[i]);
+        size += 2;
+    }
+    return size;
+}
+
+size_t batch_pack(Batch *batch, const Codec *codec, void *encoder,
+                  uint8_t *to)
+{
+    FrameHead head = {
+        .type = RELAY_DATA,
+        .pages = (uint16_t)batch->pages,
+        .bytes = (uint32_t)batch_bytes(batch),
+        .checksum = checksum(batch),
+    };
+    uint8_t *packed = to + RELAY_HEAD_SIZE;
+    size_t body = make_body(batch), size = 0;
+
+    if (batch->encode && body >= ENCODE_MIN) {
+        size = codec->encode(encoder, batch->body, body, packed, body - 1);
+    }
+    if (!size) {
+        memcpy(packed, batch->body, body);
+        size = body;
+    }
+    head.body = (uint32_t)body;
+    head.packed = (uint32_t)size;
+    frame_put_head(to, &head);
+    return RELAY_HEAD_SIZE + size;
+}
+
+/* Unpacking */
+
+/* A decoded body, taken apart. */
+typedef struct Body {
+    const uint8_t *page;
+    const uint8_t *literal;
+    const uint8_t *table;
+    size_t literals;
+} Body;
+
+/* Do the parts add up to what the head says? */
+static bool split(const FrameHead *head, const uint8_t *body, Body *parts)
+{
+    size_t table = 2 * (size_t)head->pages, pages = 0, before = 0;
+
+    if (head->body < table) {
+        return false;
+    }
+    parts->table = body + head->body - table;
+    for (unsigned i = 0; i < head->pages; i++) {
+        unsigned entry = load_be16(parts->table + 2 * i);
+
+        pages += entry & RELAY_ZERO_PAGE ? 0 : MIG_PAGE_SIZE;
+        before += entry & RELAY_LITERAL_MAX;
+    }
+    if (head->body - table < pages) {
+        return false;
+    }
+    parts->page = body;
+    parts->literal = body + pages;
+    parts->literals = head->body - table - pages;
+    return before <= parts->literals && head->bytes ==
+           parts->literals + (size_t)head->pages * MIG_PAGE_SIZE;
+}
+
+static void join(const FrameHead *head, Body *parts, uint8_t *out)
+{
+    for (unsigned i = 0; i < head->pages; i++) {
+        unsigned entry = load_be16(parts->table + 2 * i);
+        size_t before = entry & RELAY_LITERAL_MAX;
+
+        memcpy(out, parts->literal, before);
+        parts->literal += before;
+        parts->literals -= before;
+        out += before;
+        if (entry & RELAY_ZERO_PAGE) {
+            memset(out, 0, MIG_PAGE_SIZE);
+        } else {
+            memcpy(out, parts->page, MIG_PAGE_SIZE);
+            parts->page += MIG_PAGE_SIZE;
+        }
+        out += MIG_PAGE_SIZE;
+    }
+    memcpy(out, parts->literal, parts->literals);
+}
+
+const char *batch_unpack(const Unpack *u, const Codec *codec, void *decoder)
+{
+    const FrameHead *head = u->head;
+    const uint8_t *body = u->packed;
+    uint32_t sum = frame_checksum_begin(u->position);
+    const char *fault;
+    Body parts;
+
+    if (head->packed < head->body) {
+        fault = codec->decode(decoder, u->packed, head->packed, u->scratch,
+                              head->body);
+        if (fault) {
+            return fault;
+        }
+        body = u->scratch;
+    }
+    if (!split(head, body, &parts)) {
+        return "the parts of a frame do not add up";
+    }
+    join(head, &parts, u->out);
+    if (frame_checksum_add(sum, u->out, head->bytes) != head->checksum) {
+        return "its checksum is wrong";
+    }
+    return NULL;
+}

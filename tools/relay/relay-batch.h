@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A stretch of QEMU's stream, taken apart into pages and literals; and what
+ * becomes of it on the link: a DATA frame.
+ */
+#ifndef RELAY_BATCH_H
+#define RELAY_BATCH_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "migration/codec.h"
+#include "tools/relay/relay-frame.h"
+
+typedef struct Batch {
+    uint64_t position; /* bytes of the stream before it */
+    bool encode;       /* it is worth it, if it is not too small */
+    unsigned pages;
+    unsigned zero_pages;          /* set by batch_pack() */
+    uint16_t before[RELAY_PAGES]; /* literal bytes before each page */
+    uint32_t literals;            /* bytes of literals */
+    uint32_t tail;                /* of them, those after the last page */
+    uint8_t *literal;             /* [RELAY_LITERAL_MAX] */
+    uint8_t *body;                /* the pages; [RELAY_BODY_MAX(RELAY_PAGES)] */
+} Batch;
+
+void batch_init(Batch *batch);
+void batch_destroy(Batch *batch);
+
+/* Begin an empty one. */
+void batch_reset(Batch *batch, uint64_t position, bool encode);
+
+/* How many bytes of the stream it holds. */
+static inline size_t batch_bytes(const Batch *batch)
+{
+    return (size_t)batch->pages * MIG_PAGE_SIZE + batch->literals;
+}
+
+/* Returns how many of the bytes were taken: all, unless it is full. */
+size_t batch_add_literal(Batch *batch, const void *buf, size_t size);
+
+/* False when it is full. */
+bool batch_add_page(Batch *batch, const uint8_t *page);
+
+/*
+ * Write the whole frame to `to`, which has room for a head and
+ * RELAY_BODY_MAX(RELAY_PAGES), and return its size.  The batch's content
+ * is used up.
+ */
+size_t batch_pack(Batch *batch, const Codec *codec, void *encoder,
+                  uint8_t *to);
+
+/* What a DATA frame is unpacked with. */
+typedef struct Unpack {
+    const FrameHead *head; /* checked */
+    uint64_t position;     /* bytes of the stream before it */
+    const uint8_t *packed; /* [head->packed] */
+    uint8_t *scratch;      /* [head->body] */
+    uint8_t *out;          /* [head->bytes] */
+} Unpack;
+
+/* NULL when out has the bytes that the frame stands for; else what is wrong. */
+const char *batch_unpack(const Unpack *u, const Codec *codec, void *decoder);
+
+#endif

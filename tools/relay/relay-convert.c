@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Theory of operation
+ *
+ * A job is a stretch of the stream: its literals, among them the heads of its
+ * page records, and the pages' data.  A worker copies the literals, changes
+ * the heads' flags, and puts the data in its new form behind each.  So a head
+ * must be in the same job as its data, and whatever might be one is carried
+ * over to the next job when one is submitted before the data has come.
+ *
+ * QEMU's receiver orders nothing within a section, so a page that comes for the
+ * second time in one section must not: the section is closed and another PART
+ * opened in front of it.  An END could not be opened again; therefore the
+ * source's END becomes a PART, and an empty END is put behind it.
+ */
+#include "tools/relay/relay-convert.h"
+
+#include <string.h>
+
+#include "migration/codec.h"
+#include "migration/wire.h"
+#include "tools/relay/relay-pump.h"
+#include "tools/relay/relay-scan.h"
+#include "util/clock.h"
+#include "util/endian.h"
+#include "util/zero.h"
+
+#define CONVERT_PAGES 64u
+
+/* Literals that are collected in a job, and the room for those that are put in
+ * between: EOS, footer, PART, in front of each page. */
+#define CONVERT_LITERALS (32u << 10)
+#define BREAK_MAX        (8 + 5 + 5)
+#define LITERAL_ROOM     (CONVERT_LITERALS + CONVERT_PAGES * BREAK_MAX)
+
+/* As in ram-compress.c: less than a plain page's record, length included. */
+#define COMPRESSED_MAX (MIG_PAGE_SIZE - 4 - 1)
+
+typedef struct ConvertPage {
+    uint32_t head;  /* where in the literals its u64 is */
+    uint32_t end;   /* where the head ends */
+    uint32_t start; /* where in data its data is */
+    uint32_t size;
+} ConvertPage;
+
+typedef struct ConvertJob {
+    PumpJob pump;
+    unsigned pages;
+    ConvertPage page[CONVERT_PAGES];
+    uint32_t literals;
+    uint32_t data_size;
+    uint8_t *literal; /* [LITERAL_ROOM] */
+    uint8_t *data;    /* [CONVERT_PAGES * WIRE_COMPRESSED_MAX] */
+    uint8_t *out;     /* the sum of both */
+} ConvertJob;
+
+typedef struct ConvertWorker {
+    bool expand;
+    void *coder; /* the encoder or decoder */
+} ConvertWorker;
+
+struct RelayConvert {
+    RelayConvertConfig config;
+    Pump *pump;
+    ConvertJob *filling; /* or NULL */
+    ScanPart part;       /* the section that is open */
+    GHashTable *blocks;  /* name to number */
+    GHashTable *seen;    /* pages of this section: offset | block's number */
+    int64_t idle_since;
+};
+
+/* Workers */
+
+/* Change a record's type; its offset and CONTINUE stay. */
+static void set_type(uint8_t *head, unsigned type)
+{
+    uint64_t v = load_be64(head);
+
+    v &= ~(uint64_t)(WIRE_RAM_PLAIN | WIRE_RAM_COMPRESSED);
+    store_be64(head, v | type);
+}
+
+/* Write the page behind its head; what comes out ends at the result. */
+static uint8_t *put_compressed(ConvertWorker *worker, const uint8_t *page,
+                               uint8_t *head, uint8_t *to)
+{
+    size_t size;
+
+    if (buffer_is_zero(page, MIG_PAGE_SIZE)) {
+        set_type(head, WIRE_RAM_ZERO);
+        *to = 0;
+        return to + 1;
+    }
+    size = codec_zlib.encode(worker->coder, page, MIG_PAGE_SIZE, to + 4,
+                             COMPRESSED_MAX);
+    if (size) {
+        set_type(head, WIRE_RAM_COMPRESSED);
+        store_be32(to, (uint32_t)size);
+        return to + 4 + size;
+    }
+    memcpy(to, page, MIG_PAGE_SIZE);
+    return to + MIG_PAGE_SIZE;
+}
+
+/* to is behind the head, of which the last four bytes are not wanted. */
+static uint8_t *put_expanded(ConvertWorker *worker, ConvertJob *job,
+                             const ConvertPage *page, uint8_t *head,
+                             uint8_t *to)
+{
+    to -= 4;
+    set_type(head, WIRE_RAM_PLAIN);
+    job->pump.fault = codec_zlib.decode(worker->coder, job->data + page->start,
+                                        page->size, to, MIG_PAGE_SIZE);
+    return to + MIG_PAGE_SIZE;
+}
+
+static void convert_run_job(void *opaque, void *opaque_worker)
+{
+    ConvertJob *job = opaque;
+    ConvertWorker *worker = opaque_worker;
+    uint8_t *to = job->out;
+    uint32_t done = 0;
+
+    job->pump.fault = NULL;
+    for (unsigned i = 0; i < job->pages && !job->pump.fault; i++) {
+        const ConvertPage *page = &job->page[i];
+        uint8_t *head = to + page->head - done;
+
+        memcpy(to, job->literal + done, page->end - done);
+        to += page->end - done;
+        done = page->end;
+        to = worker->expand
+                 ? put_expanded(worker, job, page, head, to)
+                 : put_compressed(worker, job->data + page->start, head, to);
+    }
+    memcpy(to, job->literal + done, job->literals - done);
+    to += job->literals - done;
+    job->pump.out = job->out;
+    job->pump.out_size = (size_t)(to - job->out);
+    job->pump.pages = job->pages;
+}
+
+static void convert_job_init(void *opaque, void *unused)
+{
+    ConvertJob *job = opaque;
+
+    job->literal = g_malloc(LITERAL_ROOM);
+    job->data = g_malloc(CONVERT_PAGES * WIRE_COMPRESSED_MAX);
+    job->out = g_malloc(LITERAL_ROOM + CONVERT_PAGES * WIRE_COMPRESSED_MAX);
+}
+
+static void convert_job_destroy(void *opaque)
+{
+    ConvertJob *job = opaque;
+
+    g_free(job->literal);
+    g_free(job->data);
+    g_free(job->out);
+}
+
+static void *convert_worker_new(void *opaque, GError **errp)
+{
+    const RelayConvert *convert = opaque;
+    ConvertWorker *worker = g_new0(ConvertWorker, 1);
+
+    worker->expand = convert->config.expand;
+    worker->coder =
+        worker->expand
+            ? codec_zlib.decoder_new(errp)
+            : codec_zlib.encoder_new(convert->config.level, errp);
+    if (!worker->coder) {
+        g_free(worker);
+        return NULL;
+    }
+    return worker;
+}
+
+static void convert_worker_free(void *opaque)
+{
+    ConvertWorker *worker = opaque;
+
+    if (worker->expand) {
+        codec_zlib.decoder_free(worker->coder);
+    } else {
+        codec_zlib.encoder_free(worker->coder);
+    }
+    g_free(worker);
+}
+
+/* Jobs */
+
+static ConvertJob *filling_job(RelayConvert *convert, GError **errp)
+{
+    ConvertJob *job = convert->filling;
+
+    if (!job) {
+        job = convert->filling = pump_next(convert->pump, errp);
+        if (job) {
+            job->pages = 0;
+            job->literals = job->data_size = 0;
+        }
+    }
+    return job;
+}
+
+/* Submit the job without the last held bytes of its literals, and begin the
+ * next one with them. */
+static bool submit(RelayConvert *convert, size_t held, GError **errp)
+{
+    ConvertJob *job = convert->filling;
+    uint8_t carried[WIRE_RECORD_HEAD_MAX];
+
+    g_assert(held <= sizeof(carried) && held <= job->literals);
+    job->literals -= held;
+    memcpy(carried, job->literal + job->literals, held);
+    convert->filling = NULL;
+    if (!pump_submit(convert->pump, errp)) {
+        return false;
+    }
+    if (held) {
+        job = filling_job(convert, errp);
+        if (!job) {
+            return false;
+        }
+        memcpy(job->literal, carried, held);
+        job->literals = held;
+    }
+    return true;
+}
+
+/* How much of the literals might be a head whose data has not come. */
+static size_t possible_head(const ConvertJob *job)
+{
+    uint32_t end = job->pages ? job->page[job->pages - 1].end : 0;
+
+    return MIN(job->literals - end, WIRE_RECORD_HEAD_MAX);
+}
+
+static bool add_literal(RelayConvert *convert, const void *buf, size_t size,
+                        GError **errp)
+{
+    const uint8_t *from = buf;
+
+    while (size) {
+        ConvertJob *job = filling_job(convert, errp);
+        size_t part;
+
+        if (!job) {
+            return false;
+        }
+        if (job->literals >= CONVERT_LITERALS) {
+            if (!submit(convert, possible_head(job), errp)) {
+                return false;
+            }
+            continue;
+        }
+        part = MIN(size, CONVERT_LITERALS - job->literals);
+        memcpy(job->literal + job->literals, from, part);
+        job->literals += part;
+        from += part;
+        size -= part;
+    }
+    return true;
+}
+
+/* Sections */
+
+static size_t put_section_end(const ScanPart *part, uint8_t *to)
+{
+    store_be64(to, WIRE_RAM_EOS);
+    if (!part->has_footer) {
+        return 8;
+    }
+    to[8] = WIRE_FOOTER;
+    store_be32(to + 9, part->id);
+    return 8 + 5;
+}
+
+static size_t put_section_head(uint8_t type, uint32_t id, uint8_t *to)
+{
+    to[0] = type;
+    store_be32(to + 1, id);
+    return 5;
+}
+
+/* Close the section and open another, in front of a head that is the last of
+ * the literals. */
+static void break_section(RelayConvert *convert, size_t head_size)
+{
+    ConvertJob *job = convert->filling;
+    uint8_t *head = job->literal + job->literals - head_size;
+    uint8_t text[BREAK_MAX];
+    size_t size = put_section_end(&convert->part, text);
+
+    size += put_section_head(WIRE_PART, convert->part.id, text + size);
+    g_assert(job->literals + size <= LITERAL_ROOM);
+    memmove(head + size, head, head_size);
+    memcpy(head, text, size);
+    job->literals += size;
+    g_hash_table_remove_all(convert->seen);
+}
+
+/* A block's number has the low bits of an offset.  With more blocks than that
+ * two get the same, which only costs a section now and then. */
+static gpointer page_key(RelayConvert *convert, const ScanPage *page)
+{
+    gpointer number = g_hash_table_lookup(convert->blocks, page->block);
+
+    if (!number) {
+        number = GUINT_TO_POINTER(g_hash_table_size(convert->blocks) + 1);
+        g_hash_table_insert(convert->blocks, g_strdup(page->block), number);
+    }
+    return (gpointer)(uintptr_t)(page->record->offset |
+                                 (GPOINTER_TO_UINT(number) & WIRE_RAM_FLAGS));
+}
+
+/* The sink */
+
+static bool on_literal(void *opaque, const void *buf, size_t size,
+                       GError **errp)
+{
+    RelayConvert *convert = opaque;
+
+    relay_stats_add(&convert->config.stats->bytes_in, size);
+    return add_literal(convert, buf, size, errp);
+}
+
+static bool add_data(RelayConvert *convert, const ScanPage *page)
+{
+    ConvertJob *job = convert->filling;
+
+    memcpy(job->data + job->data_size, page->data, page->size);
+    job->page[job->pages++] = (ConvertPage){
+        .head = job->literals - (uint32_t)page->head_size,
+        .end = job->literals,
+        .start = job->data_size,
+        .size = (uint32_t)page->size,
+    };
+    job->data_size += page->size;
+    return true;
+}
+
+static bool on_page(void *opaque, const ScanPage *page, GError **errp)
+{
+    RelayConvert *convert = opaque;
+    unsigned from = convert->config.expand ? WIRE_RAM_COMPRESSED
+                                           : WIRE_RAM_PLAIN;
+
+    relay_stats_add(&convert->config.stats->bytes_in, page->size);
+    if (convert->filling->pages == CONVERT_PAGES &&
+        !submit(convert, page->head_size, errp)) {
+        return false;
+    }
+    if (!convert->config.expand &&
+        !g_hash_table_add(convert->seen, page_key(convert, page))) {
+        break_section(convert, page->head_size);
+        g_hash_table_add(convert->seen, page_key(convert, page));
+    }
+    return page->record->type == from
+               ? add_data(convert, page)
+               : add_literal(convert, page->data, page->size, errp);
+}
+
+static bool on_idle(void *opaque, bool waits, size_t held, GError **errp)
+{
+    RelayConvert *convert = opaque;
+
+    if (!waits) {
+        relay_stats_waited(convert->config.stats, RELAY_WAIT_QEMU,
+                           convert->idle_since);
+        return true;
+    }
+    held = MIN(held, WIRE_RECORD_HEAD_MAX);
+    if ((convert->filling && !submit(convert, held, errp)) ||
+        !pump_flush(convert->pump, errp)) {
+        return false;
+    }
+    convert->idle_since = clock_now(&clock_monotonic);
+    return true;
+}
+
+static bool on_part(void *opaque, const ScanPart *part, GError **errp)
+{
+    RelayConvert *convert = opaque;
+    ConvertJob *job = convert->filling;
+
+    convert->part = *part;
+    g_hash_table_remove_all(convert->seen);
+    put_section_head(WIRE_PART, part->id, job->literal + job->literals - 5);
+    return true;
+}
+
+static bool on_part_end(void *opaque, const ScanPart *part, GError **errp)
+{
+    uint8_t text[BREAK_MAX];
+    size_t size = put_section_head(WIRE_END, part->id, text);
+
+    size += put_section_end(part, text + size);
+    return part->type != WIRE_END || add_literal(opaque, text, size, errp);
+}
+
+static void on_ram_begins(void *opaque, bool has_return_path)
+{
+    RelayConvert *convert = opaque;
+
+    relay_found_ram(convert->config.findings, has_return_path);
+}
+
+static void on_rest(void *opaque, const char *reason)
+{
+    RelayConvert *convert = opaque;
+
+    relay_found_rest(convert->config.findings, reason);
+}
+
+static const ScanSink expand_sink = {
+    .literal = on_literal,
+    .page = on_page,
+    .idle = on_idle,
+    .ram_begins = on_ram_begins,
+    .rest = on_rest,
+    .wants_all_pages = true,
+};
+
+static const ScanSink compress_sink = {
+    .literal = on_literal,
+    .page = on_page,
+    .idle = on_idle,
+    .ram_begins = on_ram_begins,
+    .rest = on_rest,
+    .wants_all_pages = true,
+    .part = on_part,
+    .part_end = on_part_end,
+};
+
+/* The whole */
+
+RelayConvert *relay_convert_new(const RelayConvertConfig *config,
+                                GError **errp)
+{
+    RelayConvert *convert = g_new0(RelayConvert, 1);
+    PoolConfig pool = {
+        .name = "relay/conv",
+        .workers = config->threads,
+        .job_size = sizeof(ConvertJob),
+        .opaque = convert,
+        .job_init = convert_job_init,
+        .job_destroy = convert_job_destroy,
+        .worker_new = convert_worker_new,
+        .worker_free = convert_worker_free,
+        .run = convert_run_job,
+    };
+    PumpOutput output = { config->to, config->stats, RELAY_WAIT_LINK };
+
+    convert->config = *config;
+    convert->blocks = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
+                                            NULL);
+    convert->seen = g_hash_table_new(NULL, NULL);
+    convert->pump = pump_new(&pool, &output, errp);
+    if (!convert->pump) {
+        relay_convert_free(convert);
+        return NULL;
+    }
+    return convert;
+}
+
+void relay_convert_free(RelayConvert *convert)
+{
+    if (convert) {
+        pump_free(convert->pump);
+        g_hash_table_unref(convert->blocks);
+        g_hash_table_unref(convert->seen);
+        g_free(convert);
+    }
+}
+
+bool relay_convert_write_failed(const RelayConvert *convert)
+{
+    return pump_write_failed(convert->pump);
+}
+
+static bool flush(RelayConvert *convert, GError **errp)
+{
+    return (!convert->filling || submit(convert, 0, errp)) &&
+           pump_flush(convert->pump, errp);
+}
+
+static bool run(RelayConvert *convert, GError **errp)
+{
+    const ScanSink *sink = convert->config.expand ? &expand_sink
+                                                  : &compress_sink;
+    GError *err = NULL;
+
+    if (!scan_run(convert->config.from, sink, convert, &err)) {
+        /* What was read before QEMU's connection failed still goes on. */
+        if (g_error_matches(err, MIG_ERROR, MIG_ERROR_IO)) {
+            flush(convert, NULL);
+        }
+        g_propagate_error(errp, err);
+        return false;
+    }
+    return flush(convert, errp);
+}
+
+bool relay_convert_run(RelayConvert *convert, GError **errp)
+{
+    GError *err = NULL;
+    bool ok = run(convert, &err);
+
+    if (g_error_matches(err, G_IO_ERROR, G_IO_ERROR_INVALID_DATA)) {
+        g_prefix_error(&err, "a compressed page is bad: ");
+    }
+    if (err) {
+        g_propagate_error(errp, err);
+    }
+    return ok;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* HELLO, ANSWER and the heads of frames: values to bytes and back. */
+#ifndef RELAY_FRAME_H
+#define RELAY_FRAME_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "migration/stream.h"
+#include "tools/relay/relay-wire.h"
+
+/* HELLO, or ANSWER. */
+typedef struct Hello {
+    uint16_t version;
+    uint16_t pages; /* most in a batch, 1..RELAY_PAGES_MAX */
+    char method[RELAY_METHOD_SIZE + 1];
+    char reason[RELAY_REASON_MAX + 1]; /* of a refusal; otherwise "" */
+} Hello;
+
+bool hello_write(IoChannel *channel, const Hello *hello, GError **errp);
+/* False and G_IO_ERROR_INVALID_DATA when it is none. */
+bool hello_read(Stream *s, Hello *hello, GError **errp);
+
+typedef struct FrameHead {
+    uint8_t type;   /* RELAY_DATA, ... */
+    uint16_t pages;
+    uint32_t bytes;  /* of the stream, that it stands for */
+    uint32_t body;   /* bytes of body, decoded */
+    uint32_t packed; /* bytes of body that follow: all of body, or less */
+    uint32_t checksum;
+} FrameHead;
+
+void frame_put_head(uint8_t to[RELAY_HEAD_SIZE], const FrameHead *head);
+
+/* NULL, or what is wrong with it.  What comes out keeps every limit. */
+const char *frame_get_head(const uint8_t from[RELAY_HEAD_SIZE],
+                           unsigned max_pages, FrameHead *head);
+
+/* A frame's checksum begins with its place in the stream... */
+uint32_t frame_checksum_begin(uint64_t position);
+/* ... and goes on with what it stands for. */
+uint32_t frame_checksum_add(uint32_t checksum, const void *buf, size_t size);
+
+/* A frame without pages whose body is sent as it is. */
+FrameHead frame_plain_head(unsigned type, uint64_t position, const void *body,
+                           size_t size);
+
+#endif

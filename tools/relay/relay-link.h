@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Frames one by one: what one direction of the link is read and written by
+ * where no pool does it. */
+#ifndef RELAY_LINK_H
+#define RELAY_LINK_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "io/channel.h"
+#include "migration/stream.h"
+#include "tools/relay/relay-frame.h"
+
+typedef struct LinkWriter {
+    IoChannel *channel;
+    uint64_t position; /* bytes that the frames so far stand for */
+} LinkWriter;
+
+/* size is at most RELAY_LITERAL_MAX. */
+bool link_write_data(LinkWriter *link, const void *buf, size_t size,
+                     GError **errp);
+/* END or DELIVERED. */
+bool link_write_total(LinkWriter *link, unsigned type, uint64_t total,
+                      GError **errp);
+/* Whether that succeeds is nobody's concern any more. */
+void link_write_abort(LinkWriter *link, const char *reason);
+
+typedef struct LinkReader {
+    Stream *stream;
+    unsigned max_pages;
+    uint64_t position;
+} LinkReader;
+
+/* Read a frame's head.  G_IO_ERROR_INVALID_DATA when it is damaged. */
+bool link_read_head(LinkReader *link, FrameHead *head, GError **errp);
+
+/* Read the body of a frame without pages, head->body bytes, and check it. */
+bool link_read_plain(LinkReader *link, const FrameHead *head, uint8_t *body,
+                     GError **errp);
+
+/* The same of an END or DELIVERED. */
+bool link_read_total(LinkReader *link, const FrameHead *head, uint64_t *total,
+                     GError **errp);
+
+/* The same of an ABORT, as an error. */
+void link_read_abort(LinkReader *link, const FrameHead *head, GError **errp);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What is said on standard error. */
+#ifndef RELAY_LOG_H
+#define RELAY_LOG_H
+
+#include <glib.h>
+#include <stdbool.h>
+
+/* What the stream turned out to be.  Written by the forward thread, read when
+ * it has ended. */
+typedef struct RelayFindings {
+    unsigned number;   /* of the migration, in front of every message */
+    bool has_ram;
+    bool return_path;  /* if has_ram */
+    bool past_ram;     /* RAM has ended, or the rest was passed on */
+    char *passed_on;   /* why not all was packed; NULL when it was */
+} RelayFindings;
+
+/* "ferry-relay: migration 3: ...\n", in one write. */
+void relay_log(const RelayFindings *findings, const char *format, ...)
+    G_GNUC_PRINTF(2, 3);
+
+/* What a scan finds out, for ScanSink. */
+void relay_found_ram(RelayFindings *findings, bool has_return_path);
+void relay_found_rest(RelayFindings *findings, const char *reason);
+
+void relay_findings_clear(RelayFindings *findings);
+
+#endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "tools/relay/relay-pump.h"
+
+#include "util/clock.h"
+
+struct Pump {
+    Pool *pool;
+    PumpOutput output;
+    bool write_failed;
+};
+
+Pump *pump_new(const PoolConfig *config, const PumpOutput *output,
+               GError **errp)
+{
+    PoolConfig with_jobs = *config;
+    Pump *pump;
+    Pool *pool;
+
+    with_jobs.jobs = 2 * config->workers + 2;
+    pool = pool_new(&with_jobs, errp);
+    if (!pool) {
+        return NULL;
+    }
+    pump = g_new0(Pump, 1);
+    pump->pool = pool;
+    pump->output = *output;
+    return pump;
+}
+
+void pump_free(Pump *pump)
+{
+    if (pump) {
+        pool_free(pump->pool);
+        g_free(pump);
+    }
+}
+
+bool pump_write_failed(const Pump *pump)
+{
+    return pump->write_failed;
+}
+
+static bool write_job(Pump *pump, const PumpJob *job, GError **errp)
+{
+    GOutputVector vector = { job->out, job->out_size };
+    const PumpOutput *to = &pump->output;
+    int64_t since = clock_now(&clock_monotonic);
+
+    if (job->fault) {
+        g_set_error_literal(errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                            job->fault);
+        return false;
+    }
+    pump->write_failed = !io_channel_writev(to->channel, &vector, 1, errp);
+    relay_stats_waited(to->stats, to->wait, since);
+    if (pump->write_failed) {
+        return false;
+    }
+    relay_stats_add(&to->stats->bytes_out, job->out_size);
+    relay_stats_add(&to->stats->pages, job->pages);
+    return true;
+}
+
+/* Write the oldest job; *written is false where there is none, or, with wait
+ * false, where it is not done. */
+static bool write_oldest(Pump *pump, bool wait, bool *written, GError **errp)
+{
+    int64_t since = clock_now(&clock_monotonic);
+    const PumpJob *job = pool_collect(pump->pool, wait);
+    bool ok;
+
+    *written = job != NULL;
+    if (!job) {
+        return true;
+    }
+    relay_stats_waited(pump->output.stats, RELAY_WAIT_CPU, since);
+    ok = write_job(pump, job, errp);
+    pool_release(pump->pool);
+    return ok;
+}
+
+void *pump_next(Pump *pump, GError **errp)
+{
+    void *job = pool_next(pump->pool);
+    bool written;
+
+    if (!job && write_oldest(pump, true, &written, errp)) {
+        job = pool_next(pump->pool);
+    }
+    return job;
+}
+
+static bool write_all(Pump *pump, bool wait, GError **errp)
+{
+    bool written;
+
+    do {
+        if (!write_oldest(pump, wait, &written, errp)) {
+            return false;
+        }
+    } while (written);
+    return true;
+}
+
+bool pump_submit(Pump *pump, GError **errp)
+{
+    pool_submit(pump->pool);
+    return write_all(pump, false, errp);
+}
+
+bool pump_flush(Pump *pump, GError **errp)
+{
+    return write_all(pump, true, errp);
+}

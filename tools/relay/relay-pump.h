@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A pool whose results are written to a channel, in order.
+ *
+ * One thread fills jobs and, whenever it gives it the chance, the pump writes
+ * what is done.  That thread is the only one that touches either end of the
+ * ring, so nothing is queued but what is in it.
+ */
+#ifndef RELAY_PUMP_H
+#define RELAY_PUMP_H
+
+#include <glib.h>
+#include <stdbool.h>
+
+#include "io/channel.h"
+#include "tools/relay/relay-stats.h"
+#include "util/pool.h"
+
+/* What every job begins with; set by run(). */
+typedef struct PumpJob {
+    const uint8_t *out;
+    size_t out_size;
+    uint64_t pages;    /* that are in it, for the statistics */
+    const char *fault; /* NULL, or why there is no output: a constant */
+} PumpJob;
+
+typedef struct Pump Pump;
+
+/* What an output is: where its time goes in the statistics. */
+typedef struct PumpOutput {
+    IoChannel *channel; /* borrowed */
+    RelayStats *stats;
+    RelayWait wait;
+} PumpOutput;
+
+/* Jobs are structs that begin with a PumpJob; config->jobs is set here. */
+Pump *pump_new(const PoolConfig *config, const PumpOutput *output,
+               GError **errp);
+void pump_free(Pump *pump); /* NULL is fine */
+
+/* The job to fill; waits for the oldest one and writes it where all are in
+ * use.  NULL when that failed. */
+void *pump_next(Pump *pump, GError **errp);
+
+/* Hand it to the workers, and write those that are done. */
+bool pump_submit(Pump *pump, GError **errp);
+
+/* Wait for all that were submitted, and write them. */
+bool pump_flush(Pump *pump, GError **errp);
+
+/* Did the channel fail? */
+bool pump_write_failed(const Pump *pump);
+
+#endif

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The mirror of relay-send.c: one thread reads frames and writes what a pool
+ * has unpacked.  Before it waits for the link, in the middle of a frame too, it
+ * writes all that came in whole frames.
+ */
+#include "tools/relay/relay-receive.h"
+
+#include "tools/relay/relay-batch.h"
+#include "tools/relay/relay-link.h"
+#include "tools/relay/relay-pump.h"
+#include "util/clock.h"
+
+typedef struct ReceiveJob {
+    PumpJob pump;
+    FrameHead head;
+    uint64_t position; /* bytes of the stream before it */
+    uint8_t *packed;   /* [RELAY_BODY_MAX(pages)] */
+    uint8_t *out;      /* [RELAY_BYTES_MAX(pages)] */
+} ReceiveJob;
+
+typedef struct ReceiveWorker {
+    const Codec *codec;
+    void *decoder;
+    uint8_t *scratch; /* [RELAY_BODY_MAX(pages)] */
+} ReceiveWorker;
+
+struct RelayReceive {
+    RelayReceiveConfig config;
+    Pump *pump;
+    int64_t idle_since;
+};
+
+/* Workers */
+
+static void receive_run_job(void *opaque, void *opaque_worker)
+{
+    ReceiveJob *job = opaque;
+    ReceiveWorker *worker = opaque_worker;
+    Unpack unpack = {
+        .head = &job->head,
+        .position = job->position,
+        .packed = job->packed,
+        .scratch = worker->scratch,
+        .out = job->out,
+    };
+
+    job->pump.fault = batch_unpack(&unpack, worker->codec, worker->decoder);
+    job->pump.out = job->out;
+    job->pump.out_size = job->head.bytes;
+    job->pump.pages = job->head.pages;
+}
+
+static void receive_job_init(void *opaque, void *opaque_receive)
+{
+    ReceiveJob *job = opaque;
+    const RelayReceive *receive = opaque_receive;
+
+    job->packed = g_malloc(RELAY_BODY_MAX(receive->config.pages));
+    job->out = g_malloc(RELAY_BYTES_MAX(receive->config.pages));
+}
+
+static void receive_job_destroy(void *opaque)
+{
+    ReceiveJob *job = opaque;
+
+    g_free(job->packed);
+    g_free(job->out);
+}
+
+static void *receive_worker_new(void *opaque, GError **errp)
+{
+    const RelayReceive *receive = opaque;
+    ReceiveWorker *worker = g_new0(ReceiveWorker, 1);
+
+    worker->codec = receive->config.codec;
+    worker->decoder = worker->codec->decoder_new(errp);
+    if (!worker->decoder) {
+        g_free(worker);
+        return NULL;
+    }
+    worker->scratch = g_malloc(RELAY_BODY_MAX(receive->config.pages));
+    return worker;
+}
+
+static void receive_worker_free(void *opaque)
+{
+    ReceiveWorker *worker = opaque;
+
+    worker->codec->decoder_free(worker->decoder);
+    g_free(worker->scratch);
+    g_free(worker);
+}
+
+/* Frames */
+
+static bool on_idle(void *opaque, bool waits, GError **errp)
+{
+    RelayReceive *receive = opaque;
+
+    if (!waits) {
+        relay_stats_waited(receive->config.stats, RELAY_WAIT_LINK,
+                           receive->idle_since);
+        return true;
+    }
+    if (!pump_flush(receive->pump, errp)) {
+        return false;
+    }
+    receive->idle_since = clock_now(&clock_monotonic);
+    return true;
+}
+
+static const StreamTap receive_tap = { .idle = on_idle };
+
+static bool take_data(RelayReceive *receive, LinkReader *link,
+                      const FrameHead *head, GError **errp)
+{
+    ReceiveJob *job = pump_next(receive->pump, errp);
+
+    if (!job || !stream_get_bytes(link->stream, job->packed, head->packed,
+                                  errp)) {
+        return false;
+    }
+    job->head = *head;
+    job->position = link->position;
+    link->position += head->bytes;
+    relay_stats_add(&receive->config.stats->bytes_in,
+                    RELAY_HEAD_SIZE + head->packed);
+    return pump_submit(receive->pump, errp);
+}
+
+static bool take_end(LinkReader *link, const FrameHead *head, GError **errp)
+{
+    uint64_t total;
+
+    if (!link_read_total(link, head, &total, errp)) {
+        return false;
+    }
+    if (total != link->position) {
+        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                    "the other relay sent %" G_GUINT64_FORMAT " bytes and %"
+                    G_GUINT64_FORMAT " have come", total, link->position);
+        return false;
+    }
+    return true;
+}
+
+/* What came before the end, of either kind, is still written. */
+static bool take_last(RelayReceive *receive, LinkReader *link,
+                      const FrameHead *head, GError **errp)
+{
+    if (head->type == RELAY_END && take_end(link, head, errp)) {
+        return pump_flush(receive->pump, errp);
+    }
+    if (head->type == RELAY_ABORT && pump_flush(receive->pump, errp)) {
+        link_read_abort(link, head, errp);
+    }
+    if (head->type == RELAY_DELIVERED) {
+        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                    "a frame that is not allowed here");
+    }
+    return false;
+}
+
+static bool receive_frames(RelayReceive *receive, LinkReader *link,
+                           GError **errp)
+{
+    FrameHead head;
+
+    for (;;) {
+        if (!link_read_head(link, &head, errp)) {
+            return false;
+        }
+        if (head.type != RELAY_DATA) {
+            return take_last(receive, link, &head, errp);
+        }
+        if (!take_data(receive, link, &head, errp)) {
+            return false;
+        }
+    }
+}
+
+/* The whole */
+
+RelayReceive *relay_receive_new(const RelayReceiveConfig *config,
+                                GError **errp)
+{
+    RelayReceive *receive = g_new0(RelayReceive, 1);
+    PoolConfig pool = {
+        .name = "relay/unpk",
+        .workers = config->threads,
+        .job_size = sizeof(ReceiveJob),
+        .opaque = receive,
+        .job_init = receive_job_init,
+        .job_destroy = receive_job_destroy,
+        .worker_new = receive_worker_new,
+        .worker_free = receive_worker_free,
+        .run = receive_run_job,
+    };
+    PumpOutput output = { config->to, config->stats, RELAY_WAIT_QEMU };
+
+    receive->config = *config;
+    receive->pump = pump_new(&pool, &output, errp);
+    if (!receive->pump) {
+        relay_receive_free(receive);
+        return NULL;
+    }
+    return receive;
+}
+
+void relay_receive_free(RelayReceive *receive)
+{
+    if (receive) {
+        pump_free(receive->pump);
+        g_free(receive);
+    }
+}
+
+bool relay_receive_qemu_failed(const RelayReceive *receive)
+{
+    return pump_write_failed(receive->pump);
+}
+
+bool relay_receive_run(RelayReceive *receive, uint64_t *total, GError **errp)
+{
+    LinkReader link = {
+        .stream = receive->config.from,
+        .max_pages = receive->config.pages,
+    };
+    GError *err = NULL;
+    bool ok;
+
+    stream_set_tap(link.stream, &receive_tap, receive);
+    ok = receive_frames(receive, &link, &err);
+    stream_set_tap(link.stream, NULL, NULL);
+    *total = link.position;
+    if (g_error_matches(err, G_IO_ERROR, G_IO_ERROR_INVALID_DATA)) {
+        g_prefix_error(&err, "the link is damaged: ");
+    }
+    if (err) {
+        g_propagate_error(errp, err);
+    }
+    return ok;
+}

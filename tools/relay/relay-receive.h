@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Forward, at the destination: frames become QEMU's stream again. */
+#ifndef RELAY_RECEIVE_H
+#define RELAY_RECEIVE_H
+
+#include <glib.h>
+#include <stdbool.h>
+
+#include "io/channel.h"
+#include "migration/codec.h"
+#include "migration/stream.h"
+#include "tools/relay/relay-stats.h"
+
+typedef struct RelayReceiveConfig {
+    Stream *from;    /* the link, after HELLO */
+    IoChannel *to;   /* QEMU */
+    const Codec *codec;
+    unsigned pages;  /* most in a batch */
+    unsigned threads;
+    RelayStats *stats;
+} RelayReceiveConfig;
+
+typedef struct RelayReceive RelayReceive;
+
+RelayReceive *relay_receive_new(const RelayReceiveConfig *config,
+                                GError **errp);
+void relay_receive_free(RelayReceive *receive); /* NULL is fine */
+
+/* Write the stream until END, and tell its size; false on anything else. */
+bool relay_receive_run(RelayReceive *receive, uint64_t *total, GError **errp);
+
+/* After it has failed: was it QEMU that took no more? */
+bool relay_receive_qemu_failed(const RelayReceive *receive);
+
+#endif

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "tools/relay/relay-reverse.h"
+
+/* A channel that cannot be read has already ended. */
+static bool read_some(IoChannel *from, uint8_t *buf, size_t *n, GError **errp)
+{
+    *n = 0;
+    return !io_channel_is_two_way(from) ||
+           io_channel_read(from, buf, RELAY_LITERAL_MAX, n, errp);
+}
+
+bool reverse_to_link(IoChannel *qemu, LinkWriter *link, RelayStats *stats,
+                     GError **errp)
+{
+    g_autofree uint8_t *buf = g_malloc(RELAY_LITERAL_MAX);
+    size_t n;
+
+    for (;;) {
+        if (!read_some(qemu, buf, &n, errp)) {
+            return false;
+        }
+        if (n == 0) {
+            return link_write_total(link, RELAY_END, link->position, errp);
+        }
+        if (!link_write_data(link, buf, n, errp)) {
+            return false;
+        }
+        relay_stats_add(&stats->reverse_bytes, n);
+    }
+}
+
+/* Where bytes go that nobody may want any more. */
+typedef struct Sink {
+    IoChannel *channel; /* NULL: nobody */
+} Sink;
+
+static void sink_write(Sink *sink, const void *buf, size_t size)
+{
+    GOutputVector vector = { buf, size };
+
+    if (sink->channel && !io_channel_writev(sink->channel, &vector, 1, NULL)) {
+        sink->channel = NULL;
+    }
+}
+
+static void sink_finish(Sink *sink)
+{
+    if (sink->channel) {
+        io_channel_finish(sink->channel, NULL);
+        sink->channel = NULL;
+    }
+}
+
+static Sink sink_to(IoChannel *channel)
+{
+    return (Sink){ io_channel_is_two_way(channel) ? channel : NULL };
+}
+
+static bool take_data(LinkReader *link, const FrameHead *head, uint8_t *buf,
+                      Sink *sink, GError **errp)
+{
+    if (!link_read_plain(link, head, buf, errp)) {
+        return false;
+    }
+    sink_write(sink, buf, head->bytes);
+    return true;
+}
+
+static bool take_end(LinkReader *link, const FrameHead *head, Sink *sink,
+                     GError **errp)
+{
+    uint64_t total;
+
+    if (!link_read_total(link, head, &total, errp)) {
+        return false;
+    }
+    if (total != link->position) {
+        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                    "the other relay sent back %" G_GUINT64_FORMAT
+                    " bytes and %" G_GUINT64_FORMAT " have come", total,
+                    link->position);
+        return false;
+    }
+    sink_finish(sink);
+    return true;
+}
+
+bool reverse_from_link(LinkReader *link, IoChannel *qemu, RelayStats *stats,
+                       uint64_t *delivered, GError **errp)
+{
+    g_autofree uint8_t *buf = g_malloc(RELAY_LITERAL_MAX);
+    Sink sink = sink_to(qemu);
+    FrameHead head;
+
+    for (;;) {
+        if (!link_read_head(link, &head, errp)) {
+            return false;
+        }
+        switch (head.type) {
+        case RELAY_DATA:
+            if (!take_data(link, &head, buf, &sink, errp)) {
+                return false;
+            }
+            relay_stats_add(&stats->reverse_bytes, head.bytes);
+            break;
+        case RELAY_END:
+            if (!take_end(link, &head, &sink, errp)) {
+                return false;
+            }
+            break;
+        case RELAY_DELIVERED:
+            return link_read_total(link, &head, delivered, errp);
+        default:
+            link_read_abort(link, &head, errp);
+            return false;
+        }
+    }
+}
+
+bool reverse_copy(IoChannel *from, IoChannel *to, RelayStats *stats,
+                  GError **errp)
+{
+    g_autofree uint8_t *buf = g_malloc(RELAY_LITERAL_MAX);
+    Sink sink = sink_to(to);
+    size_t n;
+
+    for (;;) {
+        if (!read_some(from, buf, &n, errp)) {
+            return false;
+        }
+        if (n == 0) {
+            sink_finish(&sink);
+            return true;
+        }
+        sink_write(&sink, buf, n);
+        relay_stats_add(&stats->reverse_bytes, n);
+    }
+}

@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Theory of operation
+ *
+ * The stream is read with the functions that a destination reads it with.  A
+ * tap on the Stream sees each byte that they take, and hands it to the sink
+ * as a literal at once; only a page's data is kept from it until the page is
+ * whole.  So nothing is lost where the bytes end, or turn out to make no sense,
+ * in the middle of something: all that was read has been handed on, and copying
+ * goes on from there.
+ *
+ * The same tap tells when QEMU has nothing more to say for now.
+ */
+#include "tools/relay/relay-scan.h"
+
+#include <string.h>
+
+#include "migration/section.h"
+#include "migration/wire.h"
+
+#define COPY_SIZE (64u << 10)
+
+typedef struct Scan {
+    Stream *stream;
+    const ScanSink *sink;
+    void *opaque;
+    bool in_page;      /* what is read is a page's data */
+    uint64_t mark;     /* where what is being read began */
+    uint64_t page_at;  /* where the page's data begins, if in_page */
+    bool return_path;  /* there is one */
+    bool advised;      /* POSTCOPY_ADVISE was seen */
+    bool shared;       /* x-ignore-shared is on */
+    bool has_ram;
+    uint32_t ram_id;
+    bool has_footer;   /* START had one */
+    RamRecord record;
+    char block[256];
+    uint8_t page[WIRE_COMPRESSED_MAX];
+} Scan;
+
+/* The tap */
+
+static bool on_given(void *opaque, const void *buf, size_t size, GError **errp)
+{
+    Scan *scan = opaque;
+
+    return scan->in_page ||
+           scan->sink->literal(scan->opaque, buf, size, errp);
+}
+
+static bool on_idle(void *opaque, bool waits, GError **errp)
+{
+    Scan *scan = opaque;
+    uint64_t end = scan->in_page ? scan->page_at
+                                 : stream_position(scan->stream);
+
+    return scan->sink->idle(scan->opaque, waits, (size_t)(end - scan->mark),
+                            errp);
+}
+
+static const StreamTap scan_tap = {
+    .given = on_given,
+    .idle = on_idle,
+};
+
+/* Something was read to its end. */
+static void set_mark(Scan *scan)
+{
+    scan->mark = stream_position(scan->stream);
+}
+
+/* The preamble */
+
+static bool scan_preamble(Scan *scan, GError **errp)
+{
+    g_autofree Preamble *p = g_new(Preamble, 1);
+
+    if (!section_get_preamble(scan->stream, p, errp)) {
+        return false;
+    }
+    if (p->page_bits != MIG_PAGE_BITS) {
+        stream_bad(scan->stream, errp, "pages of %u bits", p->page_bits);
+        return false;
+    }
+    for (unsigned i = 0; i < p->capabilities; i++) {
+        if (!strcmp(p->capability[i], "x-ignore-shared")) {
+            scan->shared = true;
+        } else {
+            stream_bad(scan->stream, errp, "the capability '%s'",
+                       p->capability[i]);
+            return false;
+        }
+    }
+    set_mark(scan);
+    return true;
+}
+
+static bool scan_command(Scan *scan, GError **errp)
+{
+    Command command;
+
+    if (!section_get_command_head(scan->stream, &command, errp)) {
+        return false;
+    }
+    switch (command.number) {
+    case WIRE_CMD_OPEN_RETURN_PATH:
+        scan->return_path = true;
+        break;
+    case WIRE_CMD_POSTCOPY_ADVISE:
+        scan->advised = true;
+        break;
+    case WIRE_CMD_PING:
+    case WIRE_CMD_SWITCHOVER_START:
+        break;
+    default:
+        /* Postcopy begins, or it is one that nobody knew: some carry more
+         * than they say. */
+        stream_bad(scan->stream, errp, "command %u", command.number);
+        return false;
+    }
+    return stream_skip(scan->stream, command.length, errp);
+}
+
+/* The list of blocks */
+
+/*
+ * After a block's length QEMU puts a page size where postcopy was advised and
+ * the block's pages are not the host's.  Nothing announces it; but a name has
+ * at least a byte, and the size's first byte is 0.  After the last block it is
+ * the number that is not EOS.
+ */
+static bool scan_page_size(Scan *scan, bool last, GError **errp)
+{
+    uint64_t value;
+    uint8_t first;
+
+    if (!last) {
+        return stream_peek_u8(scan->stream, &first, errp) &&
+               (first || stream_get_be64(scan->stream, &value, errp));
+    }
+    if (!stream_get_be64(scan->stream, &value, errp)) {
+        return false;
+    }
+    return value == WIRE_RAM_EOS ||
+           stream_get_be64(scan->stream, &value, errp);
+}
+
+static bool scan_block(Scan *scan, uint64_t *left, GError **errp)
+{
+    uint64_t length, address;
+    char name[256];
+
+    if (!stream_get_name(scan->stream, name, errp) ||
+        !stream_get_be64(scan->stream, &length, errp)) {
+        return false;
+    }
+    if (length == 0 || length > *left) {
+        stream_bad(scan->stream, errp, "a list of RAM blocks that does not "
+                   "add up");
+        return false;
+    }
+    *left -= length;
+    if (scan->advised) {
+        return scan_page_size(scan, *left == 0, errp);
+    }
+    return !scan->shared || stream_get_be64(scan->stream, &address, errp);
+}
+
+static bool scan_blocks(Scan *scan, GError **errp)
+{
+    RamRecord *r = &scan->record;
+    uint64_t left, eos;
+
+    if (scan->advised && scan->shared) {
+        stream_bad(scan->stream, errp, "x-ignore-shared with postcopy");
+        return false;
+    }
+    if (!ram_record_get(scan->stream, r, errp)) {
+        return false;
+    }
+    if (r->type != WIRE_RAM_MEM_SIZE) {
+        stream_bad(scan->stream, errp, "no list of RAM blocks");
+        return false;
+    }
+    for (left = r->offset; left;) {
+        if (!scan_block(scan, &left, errp)) {
+            return false;
+        }
+    }
+    return scan->advised || stream_get_be64(scan->stream, &eos, errp);
+}
+
+/* Pages */
+
+static bool scan_page(Scan *scan, size_t size, GError **errp)
+{
+    ScanPage page = {
+        .record = &scan->record,
+        .block = scan->block,
+        .head_size = (size_t)(stream_position(scan->stream) - scan->mark),
+        .data = scan->page,
+        .size = size,
+    };
+    GError *err = NULL;
+    bool ok;
+
+    scan->page_at = stream_position(scan->stream);
+    scan->in_page = true;
+    ok = stream_get_bytes(scan->stream, scan->page, size, &err);
+    scan->in_page = false;
+    if (ok) {
+        return scan->sink->page(scan->opaque, &page, errp);
+    }
+    size = (size_t)(stream_position(scan->stream) - scan->page_at);
+    if (g_error_matches(err, MIG_ERROR, MIG_ERROR_EOF) && size &&
+        !scan->sink->literal(scan->opaque, scan->page, size, errp)) {
+        g_error_free(err);
+        return false;
+    }
+    g_propagate_error(errp, err);
+    return false;
+}
+
+/* A record that a destination of ours would refuse: what follows its u64. */
+static bool skip_foreign(Scan *scan, GError **errp)
+{
+    const RamRecord *r = &scan->record;
+    uint8_t encoding;
+    uint16_t length;
+
+    if (r->type == WIRE_RAM_MULTIFD) {
+        return true;
+    }
+    return (!r->has_name ||
+            stream_get_name(scan->stream, scan->block, errp)) &&
+           stream_get_u8(scan->stream, &encoding, errp) &&
+           stream_get_be16(scan->stream, &length, errp) &&
+           stream_skip(scan->stream, length, errp);
+}
+
+static bool is_foreign(const Scan *scan, const GError *err)
+{
+    unsigned type = scan->record.type;
+
+    return g_error_matches(err, MIG_ERROR, MIG_ERROR_UNSUPPORTED) &&
+           !scan->sink->wants_all_pages &&
+           (type == WIRE_RAM_XBZRLE || type == WIRE_RAM_MULTIFD);
+}
+
+static bool scan_record(Scan *scan, GError **errp)
+{
+    RamRecord *r = &scan->record;
+    GError *err = NULL;
+
+    if (!ram_record_get(scan->stream, r, &err)) {
+        if (is_foreign(scan, err)) {
+            g_error_free(err);
+            return skip_foreign(scan, errp);
+        }
+        g_propagate_error(errp, err);
+        return false;
+    }
+    if (r->has_name) {
+        g_strlcpy(scan->block, r->name, sizeof(scan->block));
+    }
+    switch (r->type) {
+    case WIRE_RAM_PLAIN:
+        return scan_page(scan, MIG_PAGE_SIZE, errp);
+    case WIRE_RAM_COMPRESSED:
+        return scan->sink->wants_all_pages
+                   ? scan_page(scan, r->length, errp)
+                   : stream_skip(scan->stream, r->length, errp);
+    case WIRE_RAM_ZERO:
+        return !scan->sink->wants_all_pages || scan_page(scan, 0, errp);
+    case WIRE_RAM_EOS:
+        return true;
+    default:
+        stream_bad(scan->stream, errp, "a second list of RAM blocks");
+        return false;
+    }
+}
+
+/* Machine types before 2.4 have no footers. */
+static bool scan_footer(Scan *scan, GError **errp)
+{
+    uint8_t type;
+
+    set_mark(scan);
+    if (!stream_peek_u8(scan->stream, &type, errp)) {
+        return false;
+    }
+    scan->has_footer = type == WIRE_FOOTER;
+    return !scan->has_footer ||
+           section_get_footer(scan->stream, scan->ram_id, errp);
+}
+
+static bool scan_part(Scan *scan, uint8_t type, GError **errp)
+{
+    const ScanSink *sink = scan->sink;
+    ScanPart part = { type, scan->ram_id, scan->has_footer };
+
+    if (sink->part && !sink->part(scan->opaque, &part, errp)) {
+        return false;
+    }
+    do {
+        set_mark(scan);
+        if (!scan_record(scan, errp)) {
+            return false;
+        }
+    } while (scan->record.type != WIRE_RAM_EOS);
+    return scan_footer(scan, errp) &&
+           (!sink->part_end || sink->part_end(scan->opaque, &part, errp));
+}
+
+/* Sections */
+
+static bool scan_start(Scan *scan, const SectionHeader *section, GError **errp)
+{
+    if (section->type != WIRE_START || strcmp(section->name, WIRE_RAM_NAME) ||
+        section->version != WIRE_RAM_VERSION || scan->has_ram) {
+        g_autofree char *shown = g_strescape(section->name, NULL);
+
+        stream_bad(scan->stream, errp, "section '%s' before the end of RAM",
+                   shown);
+        return false;
+    }
+    scan->has_ram = true;
+    scan->ram_id = section->id;
+    scan->sink->ram_begins(scan->opaque, scan->return_path);
+    return scan_blocks(scan, errp) && scan_footer(scan, errp);
+}
+
+static bool scan_section(Scan *scan, uint8_t type, GError **errp)
+{
+    SectionHeader section = { .type = type };
+
+    if (!section_get_header(scan->stream, &section, errp)) {
+        return false;
+    }
+    if (type == WIRE_START || type == WIRE_FULL) {
+        return scan_start(scan, &section, errp);
+    }
+    if (!scan->has_ram || section.id != scan->ram_id) {
+        stream_bad(scan->stream, errp, "section %u before the end of RAM",
+                   section.id);
+        return false;
+    }
+    return scan_part(scan, type, errp);
+}
+
+static bool scan_item(Scan *scan, uint8_t type, GError **errp)
+{
+    switch (type) {
+    case WIRE_COMMAND:
+        return scan_command(scan, errp);
+    case WIRE_START:
+    case WIRE_PART:
+    case WIRE_END:
+    case WIRE_FULL:
+        return scan_section(scan, type, errp);
+    default:
+        stream_bad(scan->stream, errp, "item 0x%02x before the end of RAM",
+                   type);
+        return false;
+    }
+}
+
+/* True when RAM has ended. */
+static bool scan_ram(Scan *scan, GError **errp)
+{
+    uint8_t type = WIRE_CONFIGURATION;
+
+    if (!scan_preamble(scan, errp)) {
+        return false;
+    }
+    while (type != WIRE_END) {
+        if (!stream_get_u8(scan->stream, &type, errp) ||
+            !scan_item(scan, type, errp)) {
+            return false;
+        }
+        set_mark(scan);
+    }
+    return true;
+}
+
+/* The rest */
+
+static bool copy_rest(Scan *scan, GError **errp)
+{
+    g_autofree uint8_t *buf = g_malloc(COPY_SIZE);
+    size_t n;
+
+    do {
+        set_mark(scan);
+        if (!stream_get_some(scan->stream, buf, COPY_SIZE, &n, errp)) {
+            return false;
+        }
+    } while (n > 0);
+    return true;
+}
+
+static bool is_not_understood(const GError *err)
+{
+    return g_error_matches(err, MIG_ERROR, MIG_ERROR_STREAM) ||
+           g_error_matches(err, MIG_ERROR, MIG_ERROR_UNSUPPORTED);
+}
+
+static bool scan_all(Scan *scan, GError **errp)
+{
+    GError *err = NULL;
+
+    if (scan_ram(scan, &err)) {
+        scan->sink->rest(scan->opaque, NULL);
+        return copy_rest(scan, errp);
+    }
+    if (is_not_understood(err)) {
+        scan->sink->rest(scan->opaque, err->message);
+        g_error_free(err);
+        return copy_rest(scan, errp);
+    }
+    if (g_error_matches(err, MIG_ERROR, MIG_ERROR_EOF)) {
+        g_error_free(err);
+        return true;
+    }
+    g_propagate_error(errp, err);
+    return false;
+}
+
+bool scan_run(Stream *s, const ScanSink *sink, void *opaque, GError **errp)
+{
+    g_autofree Scan *scan = g_new0(Scan, 1);
+    bool ok;
+
+    scan->stream = s;
+    scan->sink = sink;
+    scan->opaque = opaque;
+    stream_set_tap(s, &scan_tap, scan);
+    ok = scan_all(scan, errp);
+    stream_set_tap(s, NULL, NULL);
+    return ok;
+}

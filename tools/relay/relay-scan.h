@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Just enough of QEMU's stream to find the pages in it.
+ *
+ * scan_run() reads the stream to its end and hands every byte of it to a sink,
+ * in order: pages of RAM as such, all else as literals.  What it does not
+ * understand, and whatever follows that, are literals.
+ */
+#ifndef RELAY_SCAN_H
+#define RELAY_SCAN_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "migration/ram-record.h"
+#include "migration/stream.h"
+
+typedef struct ScanPage {
+    const RamRecord *record; /* WIRE_RAM_PLAIN, _COMPRESSED or _ZERO */
+    const char *block;       /* its name, wherever it was said */
+    size_t head_size;        /* the record's bytes so far: the last literals */
+    const uint8_t *data;     /* not among the literals */
+    size_t size;
+} ScanPage;
+
+/* A section, PART or END, of `ram`. */
+typedef struct ScanPart {
+    uint8_t type;
+    uint32_t id;
+    bool has_footer; /* sections of this stream have one */
+} ScanPart;
+
+typedef struct ScanSink {
+    bool (*literal)(void *opaque, const void *buf, size_t size,
+                    GError **errp);
+    bool (*page)(void *opaque, const ScanPage *page, GError **errp);
+
+    /*
+     * waits: nothing can be read now, so let go of what there is, except that
+     * the last held bytes of literals begin something that is not complete
+     * and that the sink may want to change.  Not waits: that is over.
+     */
+    bool (*idle)(void *opaque, bool waits, size_t held, GError **errp);
+
+    /* Said once each, or never: RAM begins, and whether there is a return path
+     * by then; the rest are literals, because RAM has ended (NULL) or something
+     * is not understood. */
+    void (*ram_begins)(void *opaque, bool has_return_path);
+    void (*rest)(void *opaque, const char *reason);
+
+    /* Then page() gets zero pages (size 0) and compressed ones too; otherwise
+     * they are literals. */
+    bool wants_all_pages;
+
+    /* Optional: the head of a PART or END of the ram section with that id has
+     * been the last literals; its EOS and footer have been. */
+    bool (*part)(void *opaque, const ScanPart *part, GError **errp);
+    bool (*part_end)(void *opaque, const ScanPart *part, GError **errp);
+} ScanSink;
+
+/* True at the end of the stream, wherever it comes; false when the channel or
+ * the sink failed. */
+bool scan_run(Stream *s, const ScanSink *sink, void *opaque, GError **errp);
+
+#endif

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Theory of operation
+ *
+ * One thread scans the stream and fills batches; a pool packs them; the same
+ * thread writes the frames.  It writes what is done after each batch that it
+ * submits, and where the ring is full it waits for the oldest batch and for
+ * the link, and reads no more meanwhile: that is the back-pressure.
+ *
+ * When QEMU has nothing more to say, it submits what it has and waits until
+ * all of it is written before it waits for QEMU.  The workers run dry then, but
+ * only because QEMU was slower than they.
+ */
+#include "tools/relay/relay-send.h"
+
+#include "tools/relay/relay-batch.h"
+#include "tools/relay/relay-link.h"
+#include "tools/relay/relay-pump.h"
+#include "tools/relay/relay-scan.h"
+#include "util/clock.h"
+
+typedef struct SendJob {
+    PumpJob pump;
+    Batch batch;
+    uint8_t *frame; /* [RELAY_HEAD_SIZE + RELAY_BODY_MAX(RELAY_PAGES)] */
+} SendJob;
+
+typedef struct SendWorker {
+    const Codec *codec;
+    void *encoder;
+} SendWorker;
+
+struct RelaySend {
+    RelaySendConfig config;
+    Pump *pump;
+    SendJob *filling;   /* or NULL */
+    uint64_t position;  /* bytes that are in batches */
+    bool in_ram;        /* what comes is worth packing */
+    bool link_failed;
+    int64_t idle_since;
+};
+
+/* Workers */
+
+static void send_run_job(void *opaque, void *opaque_worker)
+{
+    SendJob *job = opaque;
+    SendWorker *worker = opaque_worker;
+
+    job->pump.out = job->frame;
+    job->pump.out_size = batch_pack(&job->batch, worker->codec,
+                                    worker->encoder, job->frame);
+    job->pump.pages = job->batch.pages;
+}
+
+static void send_job_init(void *opaque, void *unused)
+{
+    SendJob *job = opaque;
+
+    batch_init(&job->batch);
+    job->frame = g_malloc(RELAY_HEAD_SIZE + RELAY_BODY_MAX(RELAY_PAGES));
+}
+
+static void send_job_destroy(void *opaque)
+{
+    SendJob *job = opaque;
+
+    batch_destroy(&job->batch);
+    g_free(job->frame);
+}
+
+static void *send_worker_new(void *opaque, GError **errp)
+{
+    const RelaySend *send = opaque;
+    SendWorker *worker = g_new0(SendWorker, 1);
+
+    worker->codec = send->config.codec;
+    worker->encoder = worker->codec->encoder_new(send->config.level, errp);
+    if (!worker->encoder) {
+        g_free(worker);
+        return NULL;
+    }
+    return worker;
+}
+
+static void send_worker_free(void *opaque)
+{
+    SendWorker *worker = opaque;
+
+    worker->codec->encoder_free(worker->encoder);
+    g_free(worker);
+}
+
+/* The sink */
+
+static bool submit(RelaySend *send, GError **errp)
+{
+    send->position += batch_bytes(&send->filling->batch);
+    send->filling = NULL;
+    return pump_submit(send->pump, errp);
+}
+
+static Batch *filling_batch(RelaySend *send, GError **errp)
+{
+    if (!send->filling) {
+        send->filling = pump_next(send->pump, errp);
+        if (!send->filling) {
+            return NULL;
+        }
+        batch_reset(&send->filling->batch, send->position, send->in_ram);
+    }
+    return &send->filling->batch;
+}
+
+static bool on_literal(void *opaque, const void *buf, size_t size,
+                       GError **errp)
+{
+    RelaySend *send = opaque;
+    const uint8_t *from = buf;
+
+    relay_stats_add(&send->config.stats->bytes_in, size);
+    while (size) {
+        Batch *batch = filling_batch(send, errp);
+        size_t part;
+
+        if (!batch) {
+            return false;
+        }
+        part = batch_add_literal(batch, from, size);
+        from += part;
+        size -= part;
+        if (size && !submit(send, errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool on_page(void *opaque, const ScanPage *page, GError **errp)
+{
+    RelaySend *send = opaque;
+    Batch *batch = filling_batch(send, errp);
+
+    relay_stats_add(&send->config.stats->bytes_in, page->size);
+    if (!batch) {
+        return false;
+    }
+    if (!batch_add_page(batch, page->data)) {
+        /* The page's head goes ahead with the full batch. */
+        if (!submit(send, errp)) {
+            return false;
+        }
+        batch = filling_batch(send, errp);
+        return batch && batch_add_page(batch, page->data);
+    }
+    return true;
+}
+
+/* All that is held counts: literals are passed on however they are cut. */
+static bool on_idle(void *opaque, bool waits, size_t held, GError **errp)
+{
+    RelaySend *send = opaque;
+
+    if (!waits) {
+        relay_stats_waited(send->config.stats, RELAY_WAIT_QEMU,
+                           send->idle_since);
+        return true;
+    }
+    if ((send->filling && !submit(send, errp)) ||
+        !pump_flush(send->pump, errp)) {
+        return false;
+    }
+    send->idle_since = clock_now(&clock_monotonic);
+    return true;
+}
+
+static void on_ram_begins(void *opaque, bool has_return_path)
+{
+    RelaySend *send = opaque;
+
+    send->in_ram = true;
+    relay_found_ram(send->config.findings, has_return_path);
+}
+
+static void on_rest(void *opaque, const char *reason)
+{
+    RelaySend *send = opaque;
+
+    send->in_ram = false;
+    relay_found_rest(send->config.findings, reason);
+}
+
+static const ScanSink send_sink = {
+    .literal = on_literal,
+    .page = on_page,
+    .idle = on_idle,
+    .ram_begins = on_ram_begins,
+    .rest = on_rest,
+};
+
+/* The whole */
+
+RelaySend *relay_send_new(const RelaySendConfig *config, GError **errp)
+{
+    RelaySend *send = g_new0(RelaySend, 1);
+    PoolConfig pool = {
+        .name = "relay/pack",
+        .workers = config->threads,
+        .job_size = sizeof(SendJob),
+        .opaque = send,
+        .job_init = send_job_init,
+        .job_destroy = send_job_destroy,
+        .worker_new = send_worker_new,
+        .worker_free = send_worker_free,
+        .run = send_run_job,
+    };
+    PumpOutput output = { config->to, config->stats, RELAY_WAIT_LINK };
+
+    send->config = *config;
+    send->pump = pump_new(&pool, &output, errp);
+    if (!send->pump) {
+        relay_send_free(send);
+        return NULL;
+    }
+    return send;
+}
+
+void relay_send_free(RelaySend *send)
+{
+    if (send) {
+        pump_free(send->pump);
+        g_free(send);
+    }
+}
+
+bool relay_send_link_failed(const RelaySend *send)
+{
+    return send->link_failed;
+}
+
+static bool flush(RelaySend *send, GError **errp)
+{
+    return (!send->filling || submit(send, errp)) &&
+           pump_flush(send->pump, errp);
+}
+
+/* QEMU's connection failed: what it had written still goes on. */
+static void tell_failure(RelaySend *send, LinkWriter *link, const GError *err)
+{
+    if (flush(send, NULL)) {
+        link->position = send->position;
+        link_write_abort(link, err->message);
+    }
+}
+
+bool relay_send_run(RelaySend *send, GError **errp)
+{
+    LinkWriter link = { send->config.to };
+    GError *err = NULL;
+
+    if (!scan_run(send->config.from, &send_sink, send, &err)) {
+        send->link_failed = pump_write_failed(send->pump);
+        if (!send->link_failed) {
+            tell_failure(send, &link, err);
+        }
+        g_propagate_error(errp, err);
+        return false;
+    }
+    send->link_failed = true;
+    if (!flush(send, errp)) {
+        return false;
+    }
+    link.position = send->position;
+    if (!link_write_total(&link, RELAY_END, send->position, errp)) {
+        return false;
+    }
+    send->link_failed = false;
+    return true;
+}

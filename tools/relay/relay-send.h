@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Forward, at the source: QEMU's stream becomes frames on the link. */
+#ifndef RELAY_SEND_H
+#define RELAY_SEND_H
+
+#include <glib.h>
+#include <stdbool.h>
+
+#include "io/channel.h"
+#include "migration/codec.h"
+#include "migration/stream.h"
+#include "tools/relay/relay-log.h"
+#include "tools/relay/relay-stats.h"
+
+typedef struct RelaySendConfig {
+    Stream *from;     /* QEMU */
+    IoChannel *to;    /* the link, after ANSWER */
+    const Codec *codec;
+    unsigned level, threads;
+    RelayStats *stats;
+    RelayFindings *findings; /* set as they are found */
+} RelaySendConfig;
+
+typedef struct RelaySend RelaySend;
+
+RelaySend *relay_send_new(const RelaySendConfig *config, GError **errp);
+void relay_send_free(RelaySend *send); /* NULL is fine */
+
+/*
+ * Send frames until the stream ends, and then END; or ABORT, where QEMU's
+ * connection fails.  False in the latter case, and when the link fails.
+ */
+bool relay_send_run(RelaySend *send, GError **errp);
+
+/* After it has failed: was it the link? */
+bool relay_send_link_failed(const RelaySend *send);
+
+#endif

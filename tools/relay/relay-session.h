@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One migration through this relay, from connection to connection. */
+#ifndef RELAY_SESSION_H
+#define RELAY_SESSION_H
+
+#include <glib.h>
+#include <json-glib/json-glib.h>
+#include <stdbool.h>
+
+#include "io/channel.h"
+#include "tools/relay/relay-args.h"
+#include "tools/relay/relay-stats.h"
+#include "tools/relay/relay-turns.h"
+
+typedef struct Session Session;
+
+/* near is who connected to us; it is taken over.  args and turns are
+ * borrowed. */
+Session *session_new(const RelayArgs *args, Turns *turns, unsigned number,
+                     IoChannel *near);
+void session_free(Session *session); /* NULL is fine */
+
+/*
+ * Relay until both directions have ended and everything is closed.  Blocks;
+ * called once.  False when it has failed: the reason has been logged.
+ */
+bool session_run(Session *session);
+
+/* Make it fail soon.  From any thread. */
+void session_abort(Session *session, const char *reason);
+
+/* Did the peer close without having said anything?  After session_run(). */
+bool session_was_empty(const Session *session);
+
+/* At any time, from any thread. */
+RelayStats *session_stats(Session *session);
+
+/* After session_run(): what is to be known about it, on one line. */
+char *session_report(Session *session);
+
+#endif

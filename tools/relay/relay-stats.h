@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What one migration has moved, and what its relay has waited for.
+ *
+ * Each counter is written by one thread and read by any.
+ */
+#ifndef RELAY_STATS_H
+#define RELAY_STATS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+typedef enum {
+    RELAY_WAIT_QEMU, /* to read from it, or to write to it */
+    RELAY_WAIT_LINK,
+    RELAY_WAIT_CPU,  /* the oldest batch is not done yet */
+    RELAY_WAIT__COUNT
+} RelayWait;
+
+typedef struct RelayStats {
+    _Atomic uint64_t bytes_in;  /* forward */
+    _Atomic uint64_t bytes_out; /* forward */
+    _Atomic uint64_t pages;      /* that were packed or unpacked */
+    _Atomic uint64_t reverse_bytes; /* QEMU's */
+    _Atomic int64_t waited[RELAY_WAIT__COUNT]; /* ns, of the forward thread */
+} RelayStats;
+
+static inline void relay_stats_add(_Atomic uint64_t *counter, uint64_t n)
+{
+    atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+static inline uint64_t relay_stats_get(_Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+/* From then, by clock_monotonic, until now. */
+void relay_stats_waited(RelayStats *stats, RelayWait what, int64_t since);
+
+#endif
