@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the tests of ferry-relay share: relays, and pretended QEMUs.
+
+A Chain is two relays joined by a link that the test can look at, cut and
+damage; `source` and `destination` are the sockets of two pretended QEMUs:
+
+    source -- relay --- link --- relay -- destination
+"""
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
+from ferry_vm import TIMEOUT, connect_unix  # noqa: E402
+
+BUILD = os.environ.get("FERRY_BUILD", os.path.join(ROOT, "build"))
+RELAY = os.path.join(BUILD, "tools", "relay", "ferry-relay")
+PAGE = 4096
+
+
+class Relay:
+    """A ferry-relay process; its errors are kept."""
+
+    def __init__(self, folder, *args, **kwargs):
+        self.errors = tempfile.TemporaryFile(dir=folder)
+        self.output = tempfile.TemporaryFile(dir=folder)
+        kwargs.setdefault("stdin", subprocess.DEVNULL)
+        kwargs.setdefault("stdout", self.output)
+        self.process = subprocess.Popen([RELAY, *args], stderr=self.errors,
+                                        **kwargs)
+
+    def stderr(self):
+        self.errors.seek(0)
+        return self.errors.read().decode()
+
+    def reports(self):
+        """What --json has printed."""
+        self.output.seek(0)
+        return [json.loads(line) for line in self.output.read().splitlines()]
+
+    def wait(self):
+        return self.process.wait(TIMEOUT)
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.errors.close()
+        self.output.close()
+
+
+class Wire:
+    """The link, in the middle: passes bytes on, and counts them, until it is
+    told to do something to them.  There is one thread for each direction."""
+
+    def __init__(self, folder, target):
+        self.path = os.path.join(folder, "wire")
+        self.target = target
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(self.path)
+        self.listener.listen()
+        self.forward = bytearray()   # all that has passed
+        self.reverse = bytearray()
+        self.flip_at = None          # damage this byte of forward
+        self.open_gate = threading.Event()  # reset: forward stands still
+        self.open_gate.set()
+        self.held = None             # a bytearray: forward is kept in it
+        self.lock = threading.Lock()
+        self.ends = []
+        self.threads = [threading.Thread(target=self._run, daemon=True)]
+        self.threads[0].start()
+
+    def _run(self):
+        try:
+            near = self.listener.accept()[0]
+        except OSError:
+            return
+        far = connect_unix(self.target)
+        self.ends = [near, far]
+        back = threading.Thread(target=self._pass, daemon=True,
+                                args=(far, near, self.reverse, False))
+        self.threads.append(back)
+        back.start()
+        self._pass(near, far, self.forward, True)
+
+    def _pass(self, a, b, log, forward):
+        try:
+            while data := bytearray(a.recv(65536)):
+                if forward:
+                    self.open_gate.wait()
+                    data = self._handle(data)
+                log += data
+                b.sendall(data)
+            b.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.cut()
+
+    def _handle(self, data):
+        with self.lock:
+            if self.held is not None:
+                self.held += data
+                return b""
+        at, done = self.flip_at, len(self.forward)
+        if at is not None and done <= at < done + len(data):
+            data[at - done] ^= 0x10
+        return data
+
+    def release(self, size=None):
+        """Let go of that many bytes that are held, or of all and hold no
+        more."""
+        with self.lock:
+            data = self.held[:size]
+            del self.held[:size]
+            if size is None:
+                self.held = None
+            self.forward += data
+            self.ends[1].sendall(data)
+
+    def cut(self):
+        for end in self.ends:
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def close(self):
+        self.open_gate.set()
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.cut()
+        for thread in self.threads:
+            thread.join(TIMEOUT)
+        for end in self.ends:
+            end.close()
+
+
+class RelayTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="ferry-")
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def start(self, *args, **kwargs):
+        relay = Relay(self.folder, *args, **kwargs)
+        self.addCleanup(relay.close)
+        return relay
+
+    def listen(self, name):
+        """A destination's socket, before anybody has connected."""
+        listener = socket.socket(socket.AF_UNIX)
+        listener.settimeout(TIMEOUT)
+        self.addCleanup(listener.close)
+        listener.bind(self.path(name))
+        listener.listen()
+        return listener
+
+    def accept(self, listener):
+        sock = listener.accept()[0]
+        sock.settimeout(TIMEOUT)
+        self.addCleanup(sock.close)
+        return sock
+
+    def connect(self, name, relay):
+        sock = connect_unix(self.path(name), relay.process)
+        self.addCleanup(sock.close)
+        return sock
+
+
+class Chain:
+    """Two relays with a Wire between them."""
+
+    def __init__(self, test, *args, sender=(), receiver=()):
+        self.test = test
+        self.listener = test.listen("qemu")
+        self.receiver = test.start(
+            "--listen", "unix:" + test.path("link"), "--connect",
+            "unix:" + test.path("qemu"), "--once", "--json", *args, *receiver)
+        connect_unix(test.path("link"), self.receiver.process).close()
+        self.wire = Wire(test.folder, test.path("link"))
+        test.addCleanup(self.wire.close)
+        self.sender = test.start(
+            "--listen", "unix:" + test.path("relay"), "--connect",
+            "unix:" + self.wire.path, "--once", "--json", *args, *sender)
+        self.source = test.connect("relay", self.sender)
+        self.destination = None
+
+    def accept(self):
+        """The relays connect to the destination when the source speaks."""
+        self.destination = self.test.accept(self.listener)
+
+    def say(self, data):
+        self.source.sendall(data)
+        if not self.destination:
+            self.accept()
+
+    def hear(self, size):
+        """That many bytes, at the destination."""
+        return receive(self.destination, size)
+
+    def finish(self, whole=False):
+        """Both QEMUs close, and both relays end; the sender says whether the
+        stream was whole."""
+        self.source.shutdown(socket.SHUT_WR)
+        self.test.assertEqual(self.destination.recv(1), b"")
+        self.destination.close()
+        self.test.assertEqual(self.source.recv(1), b"")
+        self.test.assertEqual(self.receiver.wait(), 0,
+                              self.receiver.stderr())
+        self.test.assertEqual(self.sender.wait(), 0 if whole else 1,
+                              self.sender.stderr())
+        if not whole:
+            self.test.assertIn("closed before the end of RAM",
+                               self.sender.stderr())
+
+
+def receive(sock, size):
+    data = bytearray()
+    while len(data) < size:
+        part = sock.recv(min(size - len(data), 1 << 20))
+        if not part:
+            raise EOFError(f"the connection ended after {len(data)} of "
+                           f"{size} bytes")
+        data += part
+    return bytes(data)
+
+
+def receive_all(sock):
+    data = bytearray()
+    while part := sock.recv(1 << 20):
+        data += part
+    return bytes(data)
+
+
+# QEMU's stream, as little of it as is needed
+
+MACHINE = b"pc-i440fx-7.2"
+HEADER = (b"QEVM" + struct.pack(">IBI", 3, 7, len(MACHINE)) + MACHINE)
+OPEN_RETURN_PATH = struct.pack(">BHH", 8, 1, 0)
+PING = struct.pack(">BHHI", 8, 2, 4, 1)
+EOS = struct.pack(">Q", 0x10)
+RAM_ID = 2
+FOOTER = struct.pack(">BI", 0x7e, RAM_ID)
+PART = struct.pack(">BI", 2, RAM_ID)
+END = struct.pack(">BI", 3, RAM_ID)
+
+
+def start_ram(blocks):
+    out = [struct.pack(">BIB3sII", 1, RAM_ID, 3, b"ram", 0, 4),
+           struct.pack(">Q", sum(blocks.values()) | 4)]
+    for name, size in blocks.items():
+        out.append(bytes([len(name)]) + name + struct.pack(">Q", size))
+    return b"".join(out) + EOS + FOOTER
+
+
+def head(offset, flags, name=None):
+    if name is None:
+        return struct.pack(">Q", offset | flags | 0x20)
+    return struct.pack(">QB", offset | flags, len(name)) + name
+
+
+def plain(offset, data, name=None):
+    return head(offset, 8, name) + data
+
+
+def zero(offset, name=None):
+    return head(offset, 2, name) + b"\0"
+
+
+def preamble(return_path=True, blocks=None):
+    path = OPEN_RETURN_PATH + PING if return_path else b""
+    return HEADER + path + start_ram(blocks or {b"pc.ram": 64 << 20})
+
+
+def sample_stream(rand, pages=300, return_path=True):
+    """A whole stream; zero pages in both forms, text, and noise."""
+    out = [preamble(return_path), PART]
+    name = b"pc.ram"
+    for i in range(pages):
+        kind = rand.randrange(4)
+        offset = i * PAGE
+        if kind == 0:
+            out.append(zero(offset, name))
+        else:
+            page = (bytes(PAGE), rand.randbytes(PAGE),
+                    (b"ferry %d " % i * 700)[:PAGE])[kind - 1]
+            out.append(plain(offset, page, name))
+        name = None
+        if i % 64 == 63:
+            out += [EOS, FOOTER, PART]
+    out += [EOS, FOOTER, END, plain(0, b"last" * 1024), EOS, FOOTER]
+    out.append(struct.pack(">BIB6sII", 4, 3, 6, b"device", 0, 1) +
+               rand.randbytes(5000) + struct.pack(">BI", 0x7e, 3))
+    return b"".join(out) + b"\0" + struct.pack(">BI", 6, 2) + b"{}"

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The command line of ferry-relay, and that its man page has all of it. */
+#include <string.h>
+
+#include "migration/error.h"
+#include "tools/relay/relay-args.h"
+
+static bool parse(RelayArgs *args, const char *line, GError **errp)
+{
+    g_auto(GStrv) argv = g_strsplit(line, " ", -1);
+
+    return relay_args_parse(args, (int)g_strv_length(argv), argv, errp);
+}
+
+static void test_good(void)
+{
+    RelayArgs args;
+
+    g_assert_true(parse(&args, "relay --listen unix:/a --connect=tcp:b:1 "
+                        "-compress-threads 3 --compress-level=0 "
+                        "--decompress-threads 5 --json", NULL));
+    g_assert_cmpint(args.listen->kind, ==, IO_URI_UNIX);
+    g_assert_cmpuint(args.connect->port, ==, 1);
+    g_assert_cmpuint(args.options.value[MIG_OPT_COMPRESS_THREADS], ==, 3);
+    g_assert_cmpuint(args.options.value[MIG_OPT_COMPRESS_LEVEL], ==, 0);
+    g_assert_cmpuint(args.options.value[MIG_OPT_DECOMPRESS_THREADS], ==, 5);
+    g_assert_cmpint(args.role, ==, RELAY_ROLE_AUTO);
+    g_assert_true(args.codec == &codec_zlib);
+    g_assert_true(args.json && !args.once && !args.stats);
+    relay_args_clear(&args);
+}
+
+/* What only one migration can use. */
+static void test_once(void)
+{
+    const char *lines[] = {
+        "relay --stdio --connect tcp:b:1",
+        "relay --stdio --listen tcp:b:1",
+        "relay --listen fd:0 --connect tcp:b:1",
+        "relay --listen exec:x --connect tcp:b:1",
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(lines); i++) {
+        RelayArgs args;
+
+        g_assert_true(parse(&args, lines[i], NULL));
+        g_assert_true(args.once);
+        relay_args_clear(&args);
+    }
+}
+
+static void test_bad(void)
+{
+    const struct {
+        const char *line, *says;
+    } rows[] = {
+        { "relay", "give --listen and --connect" },
+        { "relay --listen unix:/a", "give --listen and --connect" },
+        { "relay --stdio", "exactly one" },
+        { "relay --stdio --listen unix:/a --connect unix:/b", "exactly one" },
+        { "relay --listen", "--listen: requires an argument" },
+        { "relay --once=1", "--once: takes no argument" },
+        { "relay --listen nonsense", "--listen nonsense: " },
+        { "relay --role both", "--role both: expected auto" },
+        { "relay --compress-level 10", "between 0 and 9" },
+        { "relay --compress-threads 0", "between 1 and 255" },
+        { "relay --compress-method rar", "no such method" },
+        { "relay --frobnicate", "--frobnicate: invalid option" },
+        { "relay listen", "listen: invalid option" },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GError) err = NULL;
+        RelayArgs args;
+
+        g_assert_false(parse(&args, rows[i].line, &err));
+        if (!strstr(err->message, rows[i].says)) {
+            g_error("%s: %s", rows[i].line, err->message);
+        }
+        relay_args_clear(&args);
+    }
+}
+
+/* The lines of text that begin with prefix, each without it. */
+static char *lines_after(const char *text, const char *prefix)
+{
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+    GString *found = g_string_new(NULL);
+
+    for (char **line = lines; *line; line++) {
+        if (g_str_has_prefix(*line, prefix)) {
+            g_auto(GStrv) parts = g_strsplit(*line + strlen(prefix), " Ar ",
+                                             2);
+            g_autofree char *item = g_strjoinv(" ", parts);
+
+            g_string_append_printf(found, "%s\n", item);
+        }
+    }
+    return g_string_free(found, FALSE);
+}
+
+static void test_man_options(void)
+{
+    g_autofree char *help = relay_args_help();
+    g_autofree char *page = NULL;
+    g_autofree char *in_help = lines_after(help, "--");
+    g_autofree char *in_page = NULL;
+
+    g_assert_true(g_file_get_contents(MAN_PAGE, &page, NULL, NULL));
+    in_page = lines_after(page, ".It Fl -");
+    g_assert_cmpuint(strlen(in_help), >, 100);
+    g_assert_cmpstr(in_page, ==, in_help);
+}
+
+/* The formatter must have nothing to say. */
+static void test_man_form(void)
+{
+    const char *argv[] = { "mandoc", "-Tlint", "-Wwarning", MAN_PAGE, NULL };
+    g_autofree char *program = g_find_program_in_path("mandoc");
+    g_autofree char *output = NULL;
+    int status;
+
+    if (!program) {
+        g_test_skip("mandoc is not installed");
+        return;
+    }
+    g_assert_true(g_spawn_sync(NULL, (char **)argv, NULL,
+                               G_SPAWN_SEARCH_PATH, NULL, NULL, &output, NULL,
+                               &status, NULL));
+    g_assert_cmpstr(output, ==, "");
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/relay/args/good", test_good);
+    g_test_add_func("/relay/args/once", test_once);
+    g_test_add_func("/relay/args/bad", test_bad);
+    g_test_add_func("/relay/man/options", test_man_options);
+    g_test_add_func("/relay/man/form", test_man_form);
+    return g_test_run();
+}

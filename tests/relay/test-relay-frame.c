@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* HELLO, heads and batches: what is written is read, and nothing else is. */
+#include <string.h>
+
+#include "tests/lib/mem-channel.h"
+#include "tools/relay/relay-batch.h"
+#include "tools/relay/relay-link.h"
+
+#define FRAME_MAX (RELAY_HEAD_SIZE + RELAY_BODY_MAX(RELAY_PAGES))
+
+/* HELLO */
+
+static GBytes *hello_bytes(const Hello *hello)
+{
+    MemWriter *w = mem_writer_new();
+
+    g_assert_true(hello_write(w->channel, hello, NULL));
+    return mem_writer_finish(w);
+}
+
+static bool read_hello(const void *data, size_t size, Hello *hello)
+{
+    g_autoptr(MemReader) r = mem_reader_new_static(data, size);
+    g_autoptr(GError) err = NULL;
+    bool ok = hello_read(r->stream, hello, &err);
+
+    g_assert_true(ok == !err);
+    return ok;
+}
+
+static void test_hello(void)
+{
+    const Hello hello = { 1, 64, "zlib", "" }, no = { 1, 64, "zstd", "why" };
+    g_autoptr(GBytes) bytes = hello_bytes(&hello);
+    g_autoptr(GBytes) refusal = hello_bytes(&no);
+    size_t size, long_size;
+    const uint8_t *data = g_bytes_get_data(bytes, &size);
+    const uint8_t *long_data = g_bytes_get_data(refusal, &long_size);
+    Hello got;
+
+    g_assert_cmpuint(size, ==, 36);
+    g_assert_true(read_hello(data, size, &got));
+    g_assert_cmpuint(got.pages, ==, 64);
+    g_assert_cmpstr(got.method, ==, "zlib");
+    g_assert_cmpstr(got.reason, ==, "");
+    g_assert_true(read_hello(long_data, long_size, &got));
+    g_assert_cmpstr(got.reason, ==, "why");
+    for (size_t cut = 0; cut < long_size; cut++) {
+        g_assert_false(read_hello(long_data, cut, &got));
+    }
+}
+
+static void test_hello_damaged(void)
+{
+    const Hello hello = { 1, 64, "zlib", "reason" };
+    g_autoptr(GBytes) bytes = hello_bytes(&hello);
+    size_t size;
+    g_autofree uint8_t *data = g_memdup2(g_bytes_get_data(bytes, &size),
+                                         g_bytes_get_size(bytes));
+    Hello got;
+
+    size = g_bytes_get_size(bytes);
+    for (size_t bit = 0; bit < 8 * size; bit++) {
+        data[bit / 8] ^= 1 << bit % 8;
+        g_assert_false(read_hello(data, size, &got));
+        data[bit / 8] ^= 1 << bit % 8;
+    }
+}
+
+static void test_hello_limits(void)
+{
+    const Hello bad[] = {
+        { 0, 64, "zlib", "" },
+        { 1, 0, "zlib", "" },
+        { 1, RELAY_PAGES_MAX + 1, "zlib", "" },
+    };
+    Hello got;
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_autoptr(GBytes) bytes = hello_bytes(&bad[i]);
+
+        g_assert_false(read_hello(g_bytes_get_data(bytes, NULL),
+                                  g_bytes_get_size(bytes), &got));
+    }
+}
+
+/* Heads */
+
+static const char *head_fault(const FrameHead *head)
+{
+    uint8_t bytes[RELAY_HEAD_SIZE];
+    FrameHead got;
+
+    frame_put_head(bytes, head);
+    return frame_get_head(bytes, RELAY_PAGES, &got);
+}
+
+static void test_heads(void)
+{
+    const FrameHead good[] = {
+        { RELAY_DATA, 0, 1, 1, 1, 0 },
+        { RELAY_DATA, 1, 4096, 2, 2, 0 },
+        { RELAY_DATA, RELAY_PAGES, RELAY_BYTES_MAX(RELAY_PAGES),
+          RELAY_BODY_MAX(RELAY_PAGES), 1, 0 },
+        { RELAY_END, 0, 0, 8, 8, 0 },
+        { RELAY_DELIVERED, 0, 0, 8, 8, 0 },
+        { RELAY_ABORT, 0, 0, RELAY_REASON_MAX, RELAY_REASON_MAX, 0 },
+    };
+    const FrameHead bad[] = {
+        { 0, 0, 1, 1, 1, 0 },
+        { 5, 0, 0, 8, 8, 0 },
+        { RELAY_DATA, 0, 0, 1, 1, 0 },
+        { RELAY_DATA, 0, 1, 1, 0, 0 },
+        { RELAY_DATA, 0, 1, 1, 2, 0 },
+        { RELAY_DATA, 1, 4095, 2, 2, 0 },
+        { RELAY_DATA, RELAY_PAGES + 1, RELAY_BYTES_MAX(RELAY_PAGES + 1), 1, 1,
+          0 },
+        { RELAY_DATA, 0, RELAY_BYTES_MAX(0) + 1, 1, 1, 0 },
+        { RELAY_DATA, 0, 1, RELAY_BODY_MAX(0) + 1, 1, 0 },
+        { RELAY_END, 0, 0, 7, 7, 0 },
+        { RELAY_END, 0, 1, 8, 8, 0 },
+        { RELAY_END, 0, 0, 8, 7, 0 },
+        { RELAY_ABORT, 0, 0, RELAY_REASON_MAX + 1, RELAY_REASON_MAX + 1, 0 },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(good); i++) {
+        g_assert_cmpstr(head_fault(&good[i]), ==, NULL);
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_assert_cmpstr(head_fault(&bad[i]), !=, NULL);
+    }
+}
+
+static void test_head_damaged(void)
+{
+    const FrameHead head = { RELAY_DATA, 1, 4100, 600, 60, 0x12345678 };
+    uint8_t bytes[RELAY_HEAD_SIZE], again[RELAY_HEAD_SIZE];
+    FrameHead got;
+
+    frame_put_head(bytes, &head);
+    g_assert_cmpstr(frame_get_head(bytes, RELAY_PAGES, &got), ==, NULL);
+    g_assert_cmpuint(got.bytes, ==, 4100);
+    frame_put_head(again, &got);
+    g_assert_cmpmem(again, sizeof(again), bytes, sizeof(bytes));
+    for (unsigned bit = 0; bit < 8 * RELAY_HEAD_SIZE; bit++) {
+        bytes[bit / 8] ^= 1 << bit % 8;
+        g_assert_cmpstr(frame_get_head(bytes, RELAY_PAGES, &got), !=, NULL);
+        bytes[bit / 8] ^= 1 << bit % 8;
+    }
+}
+
+/* Batches */
+
+typedef struct Sample {
+    Batch batch;
+    GByteArray *bytes; /* what it stands for */
+    uint8_t *frame;
+    size_t frame_size;
+} Sample;
+
+static void sample_literal(Sample *s, unsigned size)
+{
+    g_autofree uint8_t *text = g_malloc(size + 1);
+
+    for (unsigned i = 0; i < size; i++) {
+        text[i] = (uint8_t)g_test_rand_int();
+    }
+    g_assert_cmpuint(batch_add_literal(&s->batch, text, size), ==, size);
+    g_byte_array_append(s->bytes, text, size);
+}
+
+static void sample_page(Sample *s, unsigned kind)
+{
+    uint8_t page[MIG_PAGE_SIZE] = { 0 };
+
+    for (unsigned i = 0; kind && i < sizeof(page); i++) {
+        page[i] = kind == 1 ? (uint8_t)(i / 100) : (uint8_t)g_test_rand_int();
+    }
+    g_assert_true(batch_add_page(&s->batch, page));
+    g_byte_array_append(s->bytes, page, sizeof(page));
+}
+
+static void sample_init(Sample *s, uint64_t position)
+{
+    batch_init(&s->batch);
+    batch_reset(&s->batch, position, true);
+    s->bytes = g_byte_array_new();
+    s->frame = g_malloc(FRAME_MAX);
+}
+
+static void sample_pack(Sample *s)
+{
+    void *encoder = codec_zlib.encoder_new(1, NULL);
+
+    s->frame_size = batch_pack(&s->batch, &codec_zlib, encoder, s->frame);
+    g_assert_cmpuint(s->frame_size, <=, FRAME_MAX);
+    codec_zlib.encoder_free(encoder);
+}
+
+static void sample_destroy(Sample *s)
+{
+    batch_destroy(&s->batch);
+    g_byte_array_unref(s->bytes);
+    g_free(s->frame);
+}
+
+/* Unpack a frame; what is wrong, or NULL and the bytes must be these. */
+static const char *unpack(const Sample *s, uint64_t position)
+{
+    g_autofree uint8_t *scratch = g_malloc(RELAY_BODY_MAX(RELAY_PAGES));
+    g_autofree uint8_t *out = g_malloc(RELAY_BYTES_MAX(RELAY_PAGES));
+    void *decoder = codec_zlib.decoder_new(NULL);
+    FrameHead head;
+    Unpack u = { &head, position, s->frame + RELAY_HEAD_SIZE, scratch, out };
+    const char *fault = frame_get_head(s->frame, RELAY_PAGES, &head);
+
+    fault = fault ? fault : batch_unpack(&u, &codec_zlib, decoder);
+    if (!fault) {
+        g_assert_cmpmem(out, head.bytes, s->bytes->data, s->bytes->len);
+    }
+    codec_zlib.decoder_free(decoder);
+    return fault;
+}
+
+static void fill(Sample *s)
+{
+    sample_literal(s, 9);
+    sample_page(s, 1);
+    sample_page(s, 0);
+    sample_literal(s, 300);
+    sample_page(s, 2);
+    sample_literal(s, 8);
+    sample_page(s, 1);
+    sample_literal(s, 77);
+}
+
+static void test_batch(void)
+{
+    Sample s;
+
+    sample_init(&s, 12345);
+    fill(&s);
+    sample_pack(&s);
+    g_assert_cmpuint(s.frame_size, <, s.bytes->len - 2 * MIG_PAGE_SIZE);
+    g_assert_cmpuint(s.batch.zero_pages, ==, 1);
+    g_assert_cmpstr(unpack(&s, 12345), ==, NULL);
+    g_assert_cmpstr(unpack(&s, 12346), !=, NULL);
+    sample_destroy(&s);
+}
+
+static void test_batch_random(void)
+{
+    for (unsigned n = 0; n < 200; n++) {
+        unsigned items = g_test_rand_int_range(1, 40);
+        Sample s;
+
+        sample_init(&s, n);
+        sample_literal(&s, 1);
+        for (unsigned i = 0; i < items; i++) {
+            unsigned kind = g_test_rand_int_range(0, 6);
+
+            if (kind < 3) {
+                sample_page(&s, kind);
+            } else {
+                sample_literal(&s, g_test_rand_int_range(0, 700));
+            }
+        }
+        sample_pack(&s);
+        g_assert_cmpstr(unpack(&s, n), ==, NULL);
+        sample_destroy(&s);
+    }
+}
+
+static void test_batch_full(void)
+{
+    uint8_t page[MIG_PAGE_SIZE] = { 1 };
+    Sample s;
+
+    sample_init(&s, 0);
+    for (unsigned i = 0; i < RELAY_PAGES; i++) {
+        sample_page(&s, 2);
+    }
+    g_assert_false(batch_add_page(&s.batch, page));
+    sample_literal(&s, RELAY_LITERAL_MAX);
+    g_assert_cmpuint(batch_add_literal(&s.batch, page, 5), ==, 0);
+    sample_pack(&s);
+    g_assert_cmpstr(unpack(&s, 0), ==, NULL);
+    sample_destroy(&s);
+}
+
+/* Whatever byte of a frame changes, wrong bytes never come out: unpack() looks
+ * at them where the change did not matter to the decoder. */
+static void test_batch_damaged(void)
+{
+    unsigned refused = 0, tried = 0;
+    Sample s;
+
+    sample_init(&s, 7);
+    fill(&s);
+    sample_pack(&s);
+    for (size_t i = 0; i < s.frame_size; i += i < 200 ? 1 : 17) {
+        s.frame[i] ^= 0x40;
+        refused += unpack(&s, 7) != NULL;
+        tried++;
+        g_assert_true(i >= RELAY_HEAD_SIZE || refused == tried);
+        s.frame[i] ^= 0x40;
+    }
+    g_assert_cmpuint(refused, >, tried - 10);
+    g_assert_cmpstr(unpack(&s, 7), ==, NULL);
+    sample_destroy(&s);
+}
+
+/* A table that does not fit the body, under checksums that are right. */
+static void test_batch_table(void)
+{
+    const struct {
+        uint32_t bytes, body;
+        uint16_t pages;
+        uint8_t table[4];
+    } rows[] = {
+        { 4096, 2, 1, { 0x00, 0x00 } },         /* no page there */
+        { 4096, 2, 1, { 0x80, 0x01 } },         /* no literal there */
+        { 4097, 2, 1, { 0x80, 0x00 } },         /* bytes is wrong */
+        { 8192, 4, 2, { 0x80, 0x00, 0x00, 0x00 } },
+        { 8192, 3, 2, { 0x80, 0x00, 0x80 } },   /* half a table */
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        FrameHead head = { RELAY_DATA, rows[i].pages, rows[i].bytes,
+                           rows[i].body, rows[i].body, 0 };
+        uint8_t out[3 * MIG_PAGE_SIZE], scratch[8];
+        Unpack u = { &head, 0, rows[i].table, scratch, out };
+
+        g_assert_cmpstr(batch_unpack(&u, &codec_zlib, NULL), ==,
+                        "the parts of a frame do not add up");
+    }
+}
+
+/* The link */
+
+static GBytes *link_bytes(void)
+{
+    MemWriter *w = mem_writer_new();
+    LinkWriter link = { w->channel };
+
+    g_assert_true(link_write_data(&link, "hello", 5, NULL));
+    g_assert_true(link_write_data(&link, "world!", 6, NULL));
+    g_assert_true(link_write_total(&link, RELAY_END, link.position, NULL));
+    link_write_abort(&link, "because");
+    return mem_writer_finish(w);
+}
+
+/* Read it all; the error there is at last. */
+static GError *read_link(MemReader *r)
+{
+    LinkReader link = { .stream = r->stream };
+    uint8_t body[16];
+    FrameHead head;
+    uint64_t total;
+    GError *err = NULL;
+
+    if (link_read_head(&link, &head, &err) &&
+        link_read_plain(&link, &head, body, &err) &&
+        link_read_head(&link, &head, &err) &&
+        link_read_plain(&link, &head, body, &err) &&
+        link_read_head(&link, &head, &err) &&
+        link_read_total(&link, &head, &total, &err) &&
+        link_read_head(&link, &head, &err)) {
+        g_assert_cmpuint(link.position, ==, 11);
+        g_assert_cmpuint(total, ==, 11);
+        link_read_abort(&link, &head, &err);
+    }
+    g_assert_nonnull(err);
+    return err;
+}
+
+static void test_link(void)
+{
+    g_autoptr(GBytes) bytes = link_bytes();
+    size_t size = g_bytes_get_size(bytes);
+
+    for (size_t chunk = 1; chunk < 60; chunk++) {
+        g_autoptr(MemReader) r = mem_reader_new_chunked(bytes, chunk);
+        g_autoptr(GError) err = read_link(r);
+
+        g_assert_cmpstr(err->message, ==, "the other relay says: because");
+    }
+    for (size_t cut = 0; cut < size; cut++) {
+        g_autoptr(GBytes) part = g_bytes_new_from_bytes(bytes, 0, cut);
+        g_autoptr(MemReader) r = mem_reader_new(part);
+        g_autoptr(GError) err = read_link(r);
+
+        g_assert_error(err, MIG_ERROR, MIG_ERROR_EOF);
+    }
+}
+
+/* Two frames that have changed places are found. */
+static void test_link_order(void)
+{
+    g_autoptr(GBytes) bytes = link_bytes();
+    const uint8_t *data = g_bytes_get_data(bytes, NULL);
+    size_t first = RELAY_HEAD_SIZE + 5, second = RELAY_HEAD_SIZE + 6;
+    g_autoptr(GByteArray) swapped = g_byte_array_new();
+    g_autoptr(MemReader) r = NULL;
+    g_autoptr(GError) err = NULL;
+
+    g_byte_array_append(swapped, data + first, second);
+    g_byte_array_append(swapped, data, first);
+    r = mem_reader_new_static(swapped->data, swapped->len);
+    err = read_link(r);
+    g_assert_error(err, G_IO_ERROR, G_IO_ERROR_INVALID_DATA);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/relay/hello", test_hello);
+    g_test_add_func("/relay/hello/damaged", test_hello_damaged);
+    g_test_add_func("/relay/hello/limits", test_hello_limits);
+    g_test_add_func("/relay/head", test_heads);
+    g_test_add_func("/relay/head/damaged", test_head_damaged);
+    g_test_add_func("/relay/batch", test_batch);
+    g_test_add_func("/relay/batch/random", test_batch_random);
+    g_test_add_func("/relay/batch/full", test_batch_full);
+    g_test_add_func("/relay/batch/damaged", test_batch_damaged);
+    g_test_add_func("/relay/batch/table", test_batch_table);
+    g_test_add_func("/relay/link", test_link);
+    g_test_add_func("/relay/link/order", test_link_order);
+    return g_test_run();
+}

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The scanner: every byte comes out once and in order, pages as pages. */
+#include <string.h>
+
+#include "migration/section.h"
+#include "migration/wire.h"
+#include "tests/lib/mem-channel.h"
+#include "tools/relay/relay-scan.h"
+
+#define RAM_ID 2u
+
+typedef struct Found {
+    GByteArray *bytes;
+    unsigned pages, parts, ends;
+    size_t head_size; /* of the last page */
+    size_t held_max;
+    bool has_ram, return_path, has_rest;
+    char *reason;
+} Found;
+
+static bool on_literal(void *opaque, const void *buf, size_t size,
+                       GError **errp)
+{
+    Found *found = opaque;
+
+    g_byte_array_append(found->bytes, buf, (guint)size);
+    return true;
+}
+
+static bool on_page(void *opaque, const ScanPage *page, GError **errp)
+{
+    Found *found = opaque;
+
+    g_byte_array_append(found->bytes, page->data, (guint)page->size);
+    found->pages++;
+    found->head_size = page->head_size;
+    g_assert_cmpstr(page->block, ==, "pc.ram");
+    return true;
+}
+
+static bool on_idle(void *opaque, bool waits, size_t held, GError **errp)
+{
+    Found *found = opaque;
+
+    g_assert_cmpuint(held, <=, found->bytes->len);
+    found->held_max = MAX(found->held_max, held);
+    return true;
+}
+
+static void on_ram_begins(void *opaque, bool has_return_path)
+{
+    Found *found = opaque;
+
+    g_assert_false(found->has_ram);
+    found->has_ram = true;
+    found->return_path = has_return_path;
+}
+
+static void on_rest(void *opaque, const char *reason)
+{
+    Found *found = opaque;
+
+    g_assert_false(found->has_rest);
+    found->has_rest = true;
+    found->reason = g_strdup(reason);
+}
+
+static bool on_part(void *opaque, const ScanPart *part, GError **errp)
+{
+    Found *found = opaque;
+    const uint8_t *head = found->bytes->data + found->bytes->len - 5;
+
+    g_assert_cmpuint(head[0], ==, part->type);
+    g_assert_cmpuint(part->id, ==, RAM_ID);
+    g_assert_true(part->has_footer);
+    found->parts++;
+    return true;
+}
+
+static bool on_part_end(void *opaque, const ScanPart *part, GError **errp)
+{
+    Found *found = opaque;
+
+    found->ends++;
+    return true;
+}
+
+static const ScanSink sink = {
+    .literal = on_literal,
+    .page = on_page,
+    .idle = on_idle,
+    .ram_begins = on_ram_begins,
+    .rest = on_rest,
+    .part = on_part,
+    .part_end = on_part_end,
+};
+
+static const ScanSink greedy_sink = {
+    .literal = on_literal,
+    .page = on_page,
+    .idle = on_idle,
+    .ram_begins = on_ram_begins,
+    .rest = on_rest,
+    .wants_all_pages = true,
+};
+
+static void scan(const ScanSink *with, GBytes *bytes, size_t chunk,
+                 Found *found)
+{
+    g_autoptr(MemReader) r = chunk ? mem_reader_new_chunked(bytes, chunk)
+                                   : mem_reader_new(bytes);
+    g_autoptr(GError) err = NULL;
+
+    *found = (Found){ .bytes = g_byte_array_new() };
+    g_assert_true(scan_run(r->stream, with, found, &err));
+    g_assert_no_error(err);
+    g_assert_cmpmem(found->bytes->data, found->bytes->len,
+                    g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes));
+}
+
+static void found_clear(Found *found)
+{
+    g_byte_array_unref(found->bytes);
+    g_free(found->reason);
+}
+
+/* Streams to scan */
+
+typedef enum {
+    NO_RETURN_PATH = 1 << 0,
+    POSTCOPY = 1 << 1,   /* advised, and a block of large pages */
+    XBZRLE = 1 << 2,     /* and multifd: records that Ferry does not load */
+    NO_FOOTERS = 1 << 3,
+    RDMA = 1 << 4,       /* a record that nobody takes apart */
+} Flavour;
+
+static void put_footer(Stream *s, unsigned flavour)
+{
+    if (!(flavour & NO_FOOTERS)) {
+        section_put_footer(s, RAM_ID);
+    }
+}
+
+static void put_block(Stream *s, const char *name, uint64_t size,
+                      bool page_size)
+{
+    stream_put_name(s, name);
+    stream_put_be64(s, size);
+    if (page_size) {
+        stream_put_be64(s, 2 << 20);
+    }
+}
+
+static void put_start(Stream *s, unsigned flavour)
+{
+    SectionHeader start = { WIRE_START, RAM_ID, "ram", 0, WIRE_RAM_VERSION };
+    bool large = flavour & POSTCOPY;
+
+    section_put_header(s, &start);
+    ram_record_put_mem_size(s, 5 << 20);
+    put_block(s, "pc.bios", 1 << 20, false);
+    put_block(s, "pc.ram", 2 << 20, large);
+    put_block(s, "more", 2 << 20, large);
+    ram_record_put_eos(s);
+    put_footer(s, flavour);
+}
+
+static void put_pages(Stream *s, unsigned flavour)
+{
+    uint8_t head[WIRE_RECORD_HEAD_MAX], page[MIG_PAGE_SIZE];
+
+    memset(page, 0x5a, sizeof(page));
+    stream_put_bytes(s, head, ram_record_put_zero(head, 0, "pc.ram"));
+    stream_put_bytes(s, head, ram_record_put_plain(head, 4096, NULL));
+    stream_put_bytes(s, page, sizeof(page));
+    if (flavour & XBZRLE) {
+        stream_put_be64(s, 8192 | WIRE_RAM_XBZRLE);
+        stream_put_name(s, "pc.ram");
+        stream_put_u8(s, 1);
+        stream_put_be16(s, 3);
+        stream_put_bytes(s, "abc", 3);
+        stream_put_be64(s, WIRE_RAM_MULTIFD);
+    }
+    if (flavour & RDMA) {
+        stream_put_be64(s, WIRE_RAM_HOOK);
+    }
+    stream_put_bytes(s, head, ram_record_put_compressed(head, 8192, NULL, 20));
+    stream_put_bytes(s, page, 20);
+    stream_put_bytes(s, head, ram_record_put_plain(head, 12288, "pc.ram"));
+    stream_put_bytes(s, page, sizeof(page));
+    ram_record_put_eos(s);
+    put_footer(s, flavour);
+}
+
+static GBytes *make_stream(unsigned flavour)
+{
+    const Identity identity = { .machine = "pc-i440fx-7.2" };
+    SectionHeader part = { WIRE_PART, RAM_ID };
+    MemWriter *w = mem_writer_new();
+    Stream *s = w->stream;
+
+    section_put_preamble(s, &identity);
+    if (!(flavour & NO_RETURN_PATH)) {
+        section_put_open_return_path(s);
+        section_put_ping(s, 1);
+    }
+    if (flavour & POSTCOPY) {
+        stream_put_u8(s, WIRE_COMMAND);
+        stream_put_be16(s, WIRE_CMD_POSTCOPY_ADVISE);
+        stream_put_be16(s, 16);
+        stream_put_be64(s, 0);
+        stream_put_be64(s, 0);
+    }
+    put_start(s, flavour);
+    section_put_header(s, &part);
+    put_pages(s, flavour);
+    part.type = WIRE_END;
+    section_put_header(s, &part);
+    put_pages(s, flavour);
+    stream_put_bytes(s, "devices, and a page: ", 21);
+    stream_put_u8(s, WIRE_EOF);
+    return mem_writer_finish(w);
+}
+
+static void test_pages(void)
+{
+    const unsigned flavours[] = { 0, NO_RETURN_PATH, POSTCOPY, XBZRLE };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(flavours); i++) {
+        g_autoptr(GBytes) bytes = make_stream(flavours[i]);
+        Found found;
+
+        scan(&sink, bytes, 0, &found);
+        g_assert_cmpuint(found.pages, ==, 4);
+        g_assert_cmpuint(found.parts, ==, 2);
+        g_assert_cmpuint(found.ends, ==, 2);
+        g_assert_cmpuint(found.head_size, ==, 8 + 1 + 6);
+        g_assert_true(found.has_ram);
+        g_assert_true(found.return_path == (flavours[i] != NO_RETURN_PATH));
+        g_assert_true(found.has_rest);
+        g_assert_cmpstr(found.reason, ==, NULL);
+        found_clear(&found);
+    }
+}
+
+static void test_all_pages(void)
+{
+    g_autoptr(GBytes) bytes = make_stream(0);
+    Found found;
+
+    scan(&greedy_sink, bytes, 0, &found);
+    g_assert_cmpuint(found.pages, ==, 8);
+    found_clear(&found);
+}
+
+static void test_no_footers(void)
+{
+    ScanSink quiet = sink;
+    g_autoptr(GBytes) bytes = make_stream(NO_FOOTERS);
+    Found found;
+
+    quiet.part = NULL;
+    scan(&quiet, bytes, 0, &found);
+    g_assert_cmpuint(found.pages, ==, 4);
+    g_assert_cmpuint(found.ends, ==, 2);
+    found_clear(&found);
+}
+
+/* What is not understood, and what follows it, are literals. */
+static void test_not_understood(void)
+{
+    g_autoptr(GBytes) bytes = make_stream(RDMA);
+    Found found;
+
+    scan(&sink, bytes, 0, &found);
+    g_assert_cmpuint(found.pages, ==, 1);
+    g_assert_cmpuint(found.ends, ==, 0);
+    g_assert_nonnull(strstr(found.reason, "RDMA"));
+    found_clear(&found);
+
+    g_bytes_unref(bytes);
+    bytes = make_stream(XBZRLE);
+    scan(&greedy_sink, bytes, 0, &found);
+    g_assert_nonnull(strstr(found.reason, "XBZRLE"));
+    found_clear(&found);
+}
+
+static void test_chunks(void)
+{
+    g_autoptr(GBytes) bytes = make_stream(0);
+
+    for (size_t chunk = 1; chunk < 40; chunk++) {
+        Found found;
+
+        scan(&sink, bytes, chunk, &found);
+        g_assert_cmpuint(found.pages, ==, 4);
+        g_assert_cmpuint(found.held_max, >=, chunk < 5 ? 5 : 0);
+        found_clear(&found);
+    }
+}
+
+/* Cut anywhere, nothing is lost. */
+static void test_truncated(void)
+{
+    g_autoptr(GBytes) bytes = make_stream(POSTCOPY);
+    size_t size = g_bytes_get_size(bytes);
+
+    for (size_t cut = 0; cut < size; cut += cut < 400 ? 1 : 13) {
+        g_autoptr(GBytes) part = g_bytes_new_from_bytes(bytes, 0, cut);
+        Found found;
+
+        scan(&sink, part, 0, &found);
+        found_clear(&found);
+    }
+}
+
+/* A sink for pages of any block. */
+static bool on_any_page(void *opaque, const ScanPage *page, GError **errp)
+{
+    return on_literal(opaque, page->data, page->size, errp);
+}
+
+static const ScanSink lenient_sink = {
+    .literal = on_literal,
+    .page = on_any_page,
+    .idle = on_idle,
+    .ram_begins = on_ram_begins,
+    .rest = on_rest,
+};
+
+/* Whatever a byte becomes, nothing is lost. */
+static void test_damaged(void)
+{
+    g_autoptr(GBytes) bytes = make_stream(0);
+    size_t size = g_bytes_get_size(bytes);
+
+    for (size_t at = 0; at < size; at += at < 400 ? 1 : 97) {
+        uint8_t *data = g_memdup2(g_bytes_get_data(bytes, NULL), size);
+        g_autoptr(GBytes) damaged = g_bytes_new_take(data, size);
+        Found found;
+
+        data[at] ^= (uint8_t)g_test_rand_int_range(1, 256);
+        scan(&lenient_sink, damaged, 0, &found);
+        found_clear(&found);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/relay/scan/pages", test_pages);
+    g_test_add_func("/relay/scan/all-pages", test_all_pages);
+    g_test_add_func("/relay/scan/no-footers", test_no_footers);
+    g_test_add_func("/relay/scan/not-understood", test_not_understood);
+    g_test_add_func("/relay/scan/chunks", test_chunks);
+    g_test_add_func("/relay/scan/truncated", test_truncated);
+    g_test_add_func("/relay/scan/damaged", test_damaged);
+    return g_test_run();
+}

@@ -1,0 +1,527 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What goes into one relay comes out of the other: all of it, exactly, and as
+soon as it can."""
+import glob
+import os
+import random
+import select
+import socket
+import struct
+import sys
+import threading
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from relay_kit import (PAGE, PART, ROOT, Chain, RelayTest,  # noqa: E402
+                       head, plain, preamble, receive, receive_all,
+                       sample_stream)
+import tap  # noqa: E402
+from ferry_vm import TIMEOUT, wait_until  # noqa: E402
+
+
+def send_in_pieces(sock, data, cuts):
+    start = 0
+    for cut in [*sorted(cuts), len(data)]:
+        sock.sendall(data[start:cut])
+        start = cut
+
+
+class Exact(RelayTest):
+    def check(self, data, cuts=(), *args, **kwargs):
+        chain = Chain(self, *args, **kwargs)
+        chain.say(data[:1])
+        sender = threading.Thread(
+            target=send_in_pieces,
+            args=(chain.source, data[1:], [c - 1 for c in cuts if c > 1]))
+        sender.start()
+        self.assertEqual(chain.hear(len(data)), data)
+        sender.join()
+        chain.finish(whole=True)
+        return chain
+
+    def test_sample(self):
+        data = sample_stream(random.Random(1))
+        chain = self.check(data)
+        self.assertLess(len(chain.wire.forward), len(data) // 2)
+        sent, = chain.sender.reports()
+        received, = chain.receiver.reports()
+        self.assertEqual(sent["status"], "completed")
+        self.assertEqual(sent["role"], "send")
+        self.assertEqual(received["role"], "receive")
+        self.assertEqual(sent["bytes-in"], len(data))
+        self.assertEqual(received["bytes-out"], len(data))
+        self.assertEqual(sent["bytes-out"], received["bytes-in"])
+        self.assertEqual(sent["pages"], received["pages"])
+        self.assertTrue(sent["return-path"])
+        self.assertNotIn("passed-on", sent)
+
+    def test_cut_anywhere(self):
+        """However the bytes arrive, cut in random places."""
+        for seed in range(4):
+            rand = random.Random(seed)
+            data = sample_stream(rand, pages=100)
+            self.setUp()
+            self.check(data, rand.sample(range(1, len(data)), 60))
+
+    def test_single_bytes(self):
+        """Each byte of the preamble and of the first records by itself."""
+        data = sample_stream(random.Random(5), pages=3)
+        self.check(data, range(1, 300))
+
+    def test_levels_and_threads(self):
+        data = sample_stream(random.Random(6), pages=200)
+        for level, threads in ((0, 1), (9, 3)):
+            self.setUp()
+            self.check(data, (), "--compress-level", str(level),
+                       "--compress-threads", str(threads),
+                       "--decompress-threads", str(threads))
+
+    def test_recorded(self):
+        """The recorded streams, whatever is in them."""
+        folder = os.path.join(ROOT, "tests", "wire", "golden")
+        names = sorted(glob.glob(os.path.join(folder, "*.bin")))
+        self.assertGreater(len(names), 4)
+        for name in names:
+            with open(name, "rb") as f:
+                data = f.read()
+            if data:
+                self.setUp()
+                self.check(data)
+
+    def test_random(self):
+        """What is no stream at all passes too, and a line says so."""
+        rand = random.Random(7)
+        chain = self.check(rand.randbytes(1 << 20))
+        self.assertIn("passing on the rest as it is", chain.sender.stderr())
+        self.assertIn("passed-on", chain.sender.reports()[0])
+
+    def test_tls(self):
+        """QEMU's own TLS is opaque."""
+        self.check(b"\x16\x03\x01" + random.Random(8).randbytes(50000))
+
+    def test_damaged_streams(self):
+        """Bytes that QEMU would refuse are QEMU's to refuse."""
+        rand = random.Random(9)
+        whole = bytearray(sample_stream(rand, pages=40))
+        for _ in range(6):
+            data = bytearray(whole)
+            data[rand.randrange(1, 600)] = rand.randrange(256)
+            self.setUp()
+            self.check(bytes(data))
+
+    def test_every_end(self):
+        """A stream may end anywhere."""
+        data = sample_stream(random.Random(10), pages=4)
+        rand = random.Random(11)
+        for size in rand.sample(range(2, len(data)), 8):
+            self.setUp()
+            chain = Chain(self)
+            chain.say(data[:size])
+            chain.source.shutdown(socket.SHUT_WR)
+            self.assertEqual(receive_all(chain.destination), data[:size])
+            chain.destination.close()
+            self.assertEqual(chain.receiver.wait(), 0)
+
+    def test_large(self):
+        """More than all buffers hold, both ways at the same time."""
+        data = sample_stream(random.Random(12), pages=4000)
+        back = random.Random(13).randbytes(8 << 20)
+        chain = Chain(self)
+        chain.say(data[:1])
+        threads = [
+            threading.Thread(target=chain.source.sendall, args=(data[1:],)),
+            threading.Thread(target=chain.destination.sendall, args=(back,))]
+        for thread in threads:
+            thread.start()
+        heard = []
+        reader = threading.Thread(
+            target=lambda: heard.append(receive(chain.source, len(back))))
+        reader.start()
+        self.assertEqual(chain.hear(len(data)), data)
+        for thread in [*threads, reader]:
+            thread.join(TIMEOUT)
+        self.assertEqual(heard, [back])
+        chain.finish(whole=True)
+
+
+def frames_of(link, size):
+    """How many of these bytes of the link stand for so many of the stream; 0
+    if they are not enough."""
+    at = 0
+    while size > 0 and at + 24 <= len(link):
+        stands_for, _, follow = struct.unpack_from(">4xIII", link, at)
+        at += 24 + follow
+        size -= stands_for
+    return at if size <= 0 and at <= len(link) else 0
+
+
+class Prompt(RelayTest):
+    """What was written arrives, with nothing behind it to push it."""
+
+    def test_few_bytes(self):
+        chain = Chain(self)
+        data = preamble()
+        sizes = [0, 1, 3, 30, len(data)]
+        for start, end in zip(sizes, sizes[1:]):
+            chain.say(data[start:end])
+            self.assertEqual(chain.hear(end - start), data[start:end])
+        chain.finish()
+
+    def test_pages(self):
+        """A page, and a handful, before a pause."""
+        chain = Chain(self)
+        data = preamble() + PART + plain(0, b"x" * PAGE, b"pc.ram")
+        chain.say(data)
+        self.assertEqual(chain.hear(len(data)), data)
+        more = b"".join(plain(i * PAGE, bytes([i]) * PAGE)
+                        for i in range(1, 9))
+        chain.say(more)
+        self.assertEqual(chain.hear(len(more)), more)
+        chain.finish()
+
+    def test_half_a_page(self):
+        """Half a page keeps back nothing that came before it."""
+        chain = Chain(self)
+        data = preamble() + PART + plain(0, b"x" * PAGE, b"pc.ram") + \
+            head(PAGE, 8)
+        chain.say(data + b"y" * 2000)
+        self.assertEqual(chain.hear(len(data)), data)
+        chain.say(b"y" * 2096)
+        self.assertEqual(chain.hear(PAGE), b"y" * PAGE)
+        chain.finish()
+
+    def test_half_a_page_and_the_end(self):
+        chain = Chain(self)
+        data = preamble() + PART + plain(0, b"x" * PAGE, b"pc.ram")[:3000]
+        chain.say(data)
+        chain.source.shutdown(socket.SHUT_WR)
+        self.assertEqual(receive_all(chain.destination), data)
+
+    def test_half_a_head(self):
+        chain = Chain(self)
+        data = preamble() + PART + head(0, 8, b"pc.ram")[:5]
+        chain.say(data)
+        self.assertEqual(chain.hear(len(data)), data)
+
+    def test_half_a_frame(self):
+        """The link falls silent in the middle of a frame: what came before it
+        has arrived."""
+        chain = Chain(self)
+        chain.say(preamble())
+        self.assertEqual(chain.hear(len(preamble())), preamble())
+        chain.wire.held = bytearray()
+        rand = random.Random(1)
+        first = PART + plain(0, rand.randbytes(PAGE), b"pc.ram")
+        second = plain(PAGE, rand.randbytes(PAGE))
+        chain.say(first)
+        frame = wait_until(lambda: frames_of(chain.wire.held, len(first)),
+                           "first frame")
+        chain.say(second)
+        wait_until(lambda: len(chain.wire.held) > frame + 1000,
+                   "second frame")
+        for part in (10, 500):  # of its head, and of its body
+            chain.wire.release(frame + part)
+            self.assertEqual(chain.hear(len(first)), first)
+            first, frame = b"", 0
+        chain.wire.release()
+        self.assertEqual(chain.hear(len(second)), second)
+        chain.finish()
+
+    def test_reverse(self):
+        """An answer comes back at once, also when forward is blocked."""
+        chain = Chain(self)
+        chain.say(preamble())
+        chain.hear(len(preamble()))
+        chain.wire.open_gate.clear()
+        rand = random.Random(14)
+        data = b"".join(plain(i * PAGE, rand.randbytes(PAGE))
+                        for i in range(3000))
+        writer = threading.Thread(
+            target=chain.source.sendall,
+            args=(PART + head(0, 8, b"pc.ram") + bytes(PAGE) + data,))
+        writer.start()
+        for answer in (b"pong", b"p" * 100000, b"!"):
+            chain.destination.sendall(answer)
+            self.assertEqual(receive(chain.source, len(answer)), answer)
+        self.assertTrue(writer.is_alive())
+        chain.wire.open_gate.set()
+        chain.hear(len(PART) + 15 + PAGE + len(data))
+        writer.join(TIMEOUT)
+        chain.finish()
+
+    def test_back_pressure(self):
+        """When the link stands still, the source soon can write no more."""
+        chain = Chain(self, "--compress-threads", "1")
+        chain.say(preamble())
+        chain.hear(len(preamble()))
+        chain.wire.open_gate.clear()
+        chain.source.sendall(PART + head(0, 8, b"pc.ram") + bytes(PAGE))
+        rand = random.Random(15)
+        page = plain(PAGE, rand.randbytes(PAGE))
+        chain.source.setblocking(False)
+        sent = 0
+        blocked = False
+        while not blocked and sent < 32 << 20:
+            try:
+                sent += chain.source.send(page)
+            except BlockingIOError:
+                blocked = is_full(chain.source)
+        self.assertTrue(blocked)
+        self.assertLess(sent, 8 << 20)
+
+
+def is_full(sock):
+    """Still, when the reader has had time to make room?"""
+    return not select.select([], [sock], [], 1)[1]
+
+
+class Ends(RelayTest):
+    def test_half_close_forward(self):
+        """The destination hears the end, and can still speak."""
+        chain = Chain(self)
+        chain.say(preamble())
+        chain.source.shutdown(socket.SHUT_WR)
+        self.assertEqual(receive_all(chain.destination), preamble())
+        chain.destination.sendall(b"late words")
+        self.assertEqual(receive(chain.source, 10), b"late words")
+        chain.destination.close()
+        self.assertEqual(chain.source.recv(1), b"")
+        self.assertEqual(chain.receiver.wait(), 0)
+
+    def test_half_close_reverse(self):
+        """The source hears the end, and can still speak."""
+        chain = Chain(self)
+        chain.say(preamble())
+        chain.hear(len(preamble()))
+        chain.destination.sendall(b"bye")
+        chain.destination.shutdown(socket.SHUT_WR)
+        self.assertEqual(receive_all(chain.source), b"bye")
+        chain.say(PART)
+        self.assertEqual(chain.hear(len(PART)), PART)
+        chain.source.close()
+        self.assertEqual(chain.destination.recv(1), b"")
+        self.assertEqual(chain.receiver.wait(), 0, chain.receiver.stderr())
+
+    def test_close_waits_for_delivery(self):
+        """Without a return path the source's connection stays open until the
+        destination has taken all and closed."""
+        chain = Chain(self)
+        data = sample_stream(random.Random(16), return_path=False)
+        chain.say(data)
+        chain.source.shutdown(socket.SHUT_WR)
+        self.assertEqual(receive_all(chain.destination), data)
+        chain.source.setblocking(False)
+        with self.assertRaises(BlockingIOError):
+            chain.source.recv(1)
+        self.assertIsNone(chain.sender.process.poll())
+        chain.source.setblocking(True)
+        chain.destination.close()
+        self.assertEqual(chain.source.recv(1), b"")
+        self.assertEqual(chain.sender.wait(), 0)
+        self.assertIn("no return path", chain.sender.stderr())
+        self.assertFalse(chain.sender.reports()[0]["return-path"])
+
+    def test_destination_goes(self):
+        """It closes in the midst of RAM: so must the source's connection, and
+        both relays fail."""
+        chain = Chain(self)
+        chain.say(preamble() + PART)
+        chain.destination.close()
+        self.write_until_refused(chain.source)
+        self.assertEqual(chain.sender.wait(), 1)
+        self.assertEqual(chain.receiver.wait(), 1)
+
+    def write_until_refused(self, sock):
+        page = plain(0, random.Random(17).randbytes(PAGE), b"pc.ram")
+        with self.assertRaises(OSError):
+            for _ in range(100000):
+                sock.sendall(page)
+
+    def test_last_words(self):
+        """What a destination says before it closes still arrives."""
+        chain = Chain(self)
+        chain.say(preamble() + PART)
+        chain.hear(len(preamble() + PART))
+        chain.destination.sendall(b"I cannot go on")
+        chain.destination.close()
+        self.assertEqual(receive_all(chain.source), b"I cannot go on")
+
+    def test_source_goes(self):
+        """It closes in the midst of RAM: the destination hears the end after
+        all that was written."""
+        chain = Chain(self)
+        data = preamble() + PART + plain(0, b"z" * PAGE, b"pc.ram")
+        chain.say(data)
+        chain.source.close()
+        self.assertEqual(receive_all(chain.destination), data)
+        chain.destination.close()
+        self.assertEqual(chain.receiver.wait(), 0)
+        self.assertEqual(chain.sender.wait(), 1)
+
+    def check_cut(self, chain):
+        """Both QEMUs see their connections close."""
+        for sock in (chain.source, chain.destination):
+            try:
+                receive_all(sock)
+            except ConnectionResetError:
+                pass
+
+    def test_killed(self):
+        for victim in ("sender", "receiver"):
+            self.setUp()
+            chain = Chain(self)
+            chain.say(preamble())
+            chain.hear(len(preamble()))
+            getattr(chain, victim).process.kill()
+            self.check_cut(chain)
+            survivor = {"sender": chain.receiver,
+                        "receiver": chain.sender}[victim]
+            self.assertEqual(survivor.wait(), 1)
+
+    def test_link_cut(self):
+        chain = Chain(self)
+        chain.say(preamble())
+        chain.hear(len(preamble()))
+        chain.wire.cut()
+        self.check_cut(chain)
+        self.assertEqual(chain.sender.wait(), 1)
+        self.assertEqual(chain.receiver.wait(), 1)
+
+    def test_damage(self):
+        """A flipped bit anywhere in the link's bytes: none that is wrong gets
+        to the destination, and both ends fail."""
+        data = sample_stream(random.Random(18), pages=150)
+        self.setUp()
+        chain = Chain(self)
+        chain.say(data)
+        chain.hear(len(data))
+        chain.finish(whole=True)
+        length = len(chain.wire.forward)
+        rand = random.Random(19)
+        for at in [40, 50, 70, *rand.sample(range(100, length), 8)]:
+            with self.subTest(at=at):
+                self.setUp()
+                chain = Chain(self)
+                chain.wire.flip_at = at
+                chain.source.sendall(data)
+                chain.source.shutdown(socket.SHUT_WR)
+                if at > 36:
+                    chain.accept()
+                    try:
+                        heard = receive_all(chain.destination)
+                    except ConnectionResetError:
+                        heard = b""
+                    self.assertTrue(data.startswith(heard))
+                    self.assertLess(len(heard), len(data) + 1)
+                    chain.destination.close()
+                self.assertEqual(chain.receiver.wait(), 1)
+                self.assertEqual(chain.sender.wait(), 1)
+
+    def test_damaged_greeting(self):
+        chain = Chain(self)
+        chain.wire.flip_at = 20
+        chain.source.sendall(preamble())
+        self.assertEqual(chain.receiver.wait(), 1)
+        self.assertEqual(chain.sender.wait(), 1)
+        self.assertEqual(receive_all_or_reset(chain.source), b"")
+
+
+def receive_all_or_reset(sock):
+    try:
+        return receive_all(sock)
+    except ConnectionResetError:
+        return b""
+
+
+class Alone(RelayTest):
+    """One relay and something that is no relay."""
+
+    def test_nobody_there(self):
+        relay = self.start("--listen", "unix:" + self.path("relay"),
+                           "--connect", "unix:" + self.path("nobody"),
+                           "--once")
+        source = self.connect("relay", relay)
+        source.sendall(preamble())
+        self.assertEqual(receive_all_or_reset(source), b"")
+        self.assertEqual(relay.wait(), 1)
+        self.assertIn("nobody", relay.stderr())
+
+    def test_no_relay_there(self):
+        """Like a QEMU, it closes when it sees no QEVM."""
+        listener = self.listen("far")
+        relay = self.start("--listen", "unix:" + self.path("relay"),
+                           "--connect", "unix:" + self.path("far"), "--once")
+        source = self.connect("relay", relay)
+        source.sendall(preamble())
+        self.accept(listener).close()
+        self.assertEqual(receive_all_or_reset(source), b"")
+        self.assertEqual(relay.wait(), 1)
+
+    def test_qemu_not_there(self):
+        """The receiver says why, and the sender logs it."""
+        receiver = self.start("--listen", "unix:" + self.path("link"),
+                              "--connect", "unix:" + self.path("no-qemu"),
+                              "--once")
+        self.connect("link", receiver).close()
+        sender = self.start("--listen", "unix:" + self.path("relay"),
+                            "--connect", "unix:" + self.path("link"),
+                            "--once")
+        source = self.connect("relay", sender)
+        source.sendall(preamble())
+        self.assertEqual(receive_all_or_reset(source), b"")
+        self.assertEqual(sender.wait(), 1)
+        self.assertIn("no-qemu", sender.stderr())
+        self.assertEqual(receiver.wait(), 1)
+
+    def test_signals(self):
+        """The first lets a migration go on, the second ends it."""
+        chain = Chain(self)
+        chain.say(preamble())
+        chain.hear(len(preamble()))
+        chain.sender.process.terminate()
+        wait_until(lambda: "still running" in chain.sender.stderr(), "notice")
+        chain.say(PART)
+        self.assertEqual(chain.hear(len(PART)), PART)
+        chain.sender.process.terminate()
+        self.assertEqual(chain.sender.wait(), 1)
+        self.assertIn("terminated", chain.sender.stderr())
+        self.assertEqual(receive_all_or_reset(chain.destination), b"")
+
+    def test_signal_when_idle(self):
+        relay = self.start("--listen", "unix:" + self.path("relay"),
+                           "--connect", "unix:" + self.path("far"))
+        self.connect("relay", relay).close()
+        relay.process.terminate()
+        self.assertEqual(relay.wait(), 0)
+        self.assertFalse(os.path.exists(self.path("relay")))
+
+    def test_many_at_once(self):
+        """Each migration has its own state."""
+        listener = self.listen("qemu")
+        link, relay = "unix:" + self.path("link"), "unix:" + self.path("relay")
+        receiver = self.start("--listen", link, "--connect",
+                              "unix:" + self.path("qemu"),
+                              "--decompress-threads", "1")
+        self.connect("link", receiver).close()
+        sender = self.start("--listen", relay, "--connect", link, "--stats",
+                            "--compress-threads", "1")
+        streams = [sample_stream(random.Random(20 + i), pages=50 + i)
+                   for i in range(6)]
+        sources = [self.connect("relay", sender) for _ in streams]
+        sinks = []
+        for source, data in zip(sources, streams):
+            source.sendall(data[:9])
+            sinks.append(self.accept(listener))
+        for source, data in zip(reversed(sources), reversed(streams)):
+            threading.Thread(target=send_in_pieces, daemon=True,
+                             args=(source, data[9:], [5000])).start()
+        for sink, data in zip(sinks, streams):
+            self.assertEqual(receive(sink, len(data)), data)
+        for source, sink in zip(sources, sinks):
+            source.shutdown(socket.SHUT_WR)
+            self.assertEqual(sink.recv(1), b"")
+            sink.close()
+            self.assertEqual(source.recv(1), b"")
+
+
+if __name__ == "__main__":
+    tap.main()
