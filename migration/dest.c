@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "migration/device.h"
+#include "migration/ram-digest.h"
 #include "migration/ram-load.h"
 #include "migration/return-path.h"
 #include "migration/section.h"
@@ -43,6 +44,7 @@ typedef struct Dest {
     RamLoad *ram;
     Devices *devices;
     Preamble preamble;
+    uint64_t *digest;   /* of each block; NULL: nobody has asked */
     RamPhase phase;
     uint32_t ram_id;    /* RAM_BEGUN on: the ram section's */
 } Dest;
@@ -102,10 +104,47 @@ static bool answer_ping(Dest *d, uint32_t value, GError **errp)
         return_path_put_pong(d->rp, WIRE_FERRY_FEATURES |
                                         WIRE_FERRY_HANDOVER |
                                         WIRE_FERRY_ZERO_RANGE |
-                                        codec_features());
+                                        codec_features() |
+                                        ram_digest_features());
     }
     return_path_put_pong(d->rp, value);
     return stream_flush(d->rp, errp);
+}
+
+static bool compute_digests(Dest *d, GError **errp)
+{
+    unsigned threads = (unsigned)d->m->options
+                           .value[MIG_OPT_DECOMPRESS_THREADS];
+
+    d->digest = g_new0(uint64_t, d->blocks->count);
+    return ram_digest(d->blocks, threads, d->digest, errp);
+}
+
+/* Before devices are loaded, which may write to RAM. */
+static bool verify_block(Dest *d, const Command *command, GError **errp)
+{
+    const RamBlock *block = ram_blocks_find(d->blocks, command->block);
+
+    if (d->phase != RAM_ENDED || !d->ferry) {
+        stream_bad(d->stream, errp, "a digest of RAM before RAM has ended");
+        return false;
+    }
+    if (!block) {
+        g_autofree char *shown = g_strescape(command->block, NULL);
+
+        stream_bad(d->stream, errp, "unknown RAM block '%s'", shown);
+        return false;
+    }
+    if (!d->digest && !compute_digests(d, errp)) {
+        return false;
+    }
+    if (d->digest[block->index] != command->digest) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_PEER,
+                    "RAM block '%s' is not the same as at the source",
+                    block->name);
+        return false;
+    }
+    return true;
 }
 
 static bool load_command(Dest *d, GError **errp)
@@ -129,6 +168,8 @@ static bool load_command(Dest *d, GError **errp)
         return true;
     case WIRE_CMD_PING:
         return answer_ping(d, command.value, errp);
+    case WIRE_CMD_FERRY_VERIFY:
+        return verify_block(d, &command, errp);
     default:
         return true;
     }
@@ -396,6 +437,7 @@ static void tell_failure(Dest *d, const GError *err)
 
 static void dest_clean_up(Dest *d)
 {
+    g_free(d->digest);
     ram_load_free(d->ram);
     devices_free(d->devices);
     ram_blocks_free(d->blocks);

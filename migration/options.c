@@ -59,6 +59,13 @@ static const MigOption options[MIG_OPT__COUNT] = {
         .max = 1,
         .help = "send the guest's UUID for the destination to compare",
     },
+    [MIG_OPT_VERIFY] = {
+        .id = MIG_OPT_VERIFY,
+        .name = "verify",
+        .kind = MIG_KIND_CAPABILITY,
+        .max = 1,
+        .help = "compare digests of RAM before the guest is handed over",
+    },
     [MIG_OPT_COMPRESS_LEVEL] = {
         .id = MIG_OPT_COMPRESS_LEVEL,
         .name = "compress-level",

@@ -3,9 +3,9 @@
  * Theory of operation
  *
  * The destination says little: PONG to each PING, and at the end SHUT with 0
- * or not 0; a Ferry also says what it can (a PONG more, before that of HELLO)
- * and, before a SHUT that is not 0, why.  The thread reads until SHUT, the end of the channel or
- * an error, and leaves the outcome for return_path_wait().
+ * or not 0; a Ferry also says what it can (a PONG before that of HELLO) and,
+ * before a SHUT that is not 0, why.  The thread reads until SHUT, the end of
+ * the channel or an error, and leaves the outcome for return_path_wait().
  *
  * The source may at that time be blocked in a write, or in the wait for the
  * rate limit; an outcome that is not success aborts the channel, whose error

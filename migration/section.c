@@ -320,11 +320,36 @@ void section_put_open_return_path(Stream *s)
     put_command(s, WIRE_CMD_OPEN_RETURN_PATH, 0);
 }
 
+void section_put_verify(Stream *s, const char *block, uint64_t digest)
+{
+    put_command(s, WIRE_CMD_FERRY_VERIFY,
+                (uint16_t)(1 + strlen(block) + sizeof(digest)));
+    stream_put_name(s, block);
+    stream_put_be64(s, digest);
+}
+
 bool section_get_command_head(Stream *s, Command *command, GError **errp)
 {
     command->value = 0;
     return stream_get_be16(s, &command->number, errp) &&
            stream_get_be16(s, &command->length, errp);
+}
+
+static bool get_verify(Stream *s, Command *command, GError **errp)
+{
+    size_t expected;
+
+    if (!stream_get_name(s, command->block, errp) ||
+        !stream_get_be64(s, &command->digest, errp)) {
+        return false;
+    }
+    expected = 1 + strlen(command->block) + sizeof(command->digest);
+    if (command->length != expected) {
+        stream_bad(s, errp, "command %u with %u bytes, expected %zu",
+                   command->number, command->length, expected);
+        return false;
+    }
+    return true;
 }
 
 bool section_get_command(Stream *s, Command *command, GError **errp)
@@ -342,6 +367,8 @@ bool section_get_command(Stream *s, Command *command, GError **errp)
     case WIRE_CMD_PING:
         expected = sizeof(command->value);
         break;
+    case WIRE_CMD_FERRY_VERIFY:
+        return get_verify(s, command, errp);
     default:
         g_set_error(errp, MIG_ERROR, MIG_ERROR_UNSUPPORTED,
                     "command %u of the source is not supported",

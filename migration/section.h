@@ -62,10 +62,14 @@ bool section_get_footer(Stream *s, uint32_t id, GError **errp);
 void section_put_ping(Stream *s, uint32_t value);
 void section_put_open_return_path(Stream *s);
 
+void section_put_verify(Stream *s, const char *block, uint64_t digest);
+
 typedef struct Command {
     uint16_t number; /* WIRE_CMD_... */
     uint16_t length; /* bytes of payload */
     uint32_t value;  /* of a PING */
+    char block[256]; /* of a VERIFY, and */
+    uint64_t digest; /* its RAM's */
 } Command;
 
 /* A command whose type byte has been read, up to its payload. */

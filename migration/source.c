@@ -29,6 +29,7 @@
 #include "migration/codec.h"
 #include "migration/converge.h"
 #include "migration/device.h"
+#include "migration/ram-digest.h"
 #include "migration/ram-save.h"
 #include "migration/return-path.h"
 #include "migration/section.h"
@@ -176,6 +177,28 @@ static bool meet_peer(Source *s, GError **errp)
     return true;
 }
 
+/* Can what was asked for be done with this destination? */
+static bool check_verify(Source *s, GError **errp)
+{
+    const char *lacks = NULL;
+
+    if (!s->m->options.value[MIG_OPT_VERIFY]) {
+        return true;
+    }
+    if (!s->rp) {
+        lacks = "a return path";
+    } else if (!(return_path_features(s->rp) & WIRE_FERRY_VERIFY)) {
+        lacks = "a Ferry with xxhash as destination";
+    } else if (!ram_digest_features()) {
+        lacks = "xxhash, which this Ferry was built without";
+    }
+    if (lacks) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_PEER,
+                    "capability verify needs %s", lacks);
+    }
+    return !lacks;
+}
+
 static bool source_begin(Source *s, GError **errp)
 {
     Migration *m = s->m;
@@ -202,7 +225,8 @@ static bool source_begin(Source *s, GError **errp)
     put_ram_header(s, WIRE_START);
     ram_save_setup(s->ram);
     section_put_footer(s->stream, RAM_SECTION);
-    return stream_flush(s->stream, errp) && (!s->rp || meet_peer(s, errp));
+    return stream_flush(s->stream, errp) && (!s->rp || meet_peer(s, errp)) &&
+           check_verify(s, errp);
 }
 
 /* Precopy */
@@ -367,6 +391,25 @@ static void expect_shut(Source *s)
     return_path_expect_shut(s->rp);
 }
 
+/* With capability verify: what the destination's RAM must be now. */
+static bool send_digests(Source *s, GError **errp)
+{
+    const uint64_t *value = s->m->options.value;
+    g_autofree uint64_t *digest = g_new0(uint64_t, s->blocks->count);
+
+    if (!value[MIG_OPT_VERIFY]) {
+        return true;
+    }
+    if (!ram_digest(s->blocks, (unsigned)value[MIG_OPT_COMPRESS_THREADS],
+                    digest, errp)) {
+        return false;
+    }
+    for (unsigned i = 0; i < s->blocks->count; i++) {
+        section_put_verify(s->stream, s->blocks->block[i].name, digest[i]);
+    }
+    return true;
+}
+
 static bool source_switch_over(Source *s, GError **errp)
 {
     Migration *m = s->m;
@@ -386,6 +429,7 @@ static bool source_switch_over(Source *s, GError **errp)
     }
     migration_set_state(m, MIG_STATE_DEVICE);
     if (!collect_dirty(s, errp) || !send_pass(s, WIRE_END, errp) ||
+        !send_digests(s, errp) ||
         !devices_save(s->devices, s->stream, FIRST_DEVICE, errp)) {
         return false;
     }

@@ -54,6 +54,7 @@
 #define WIRE_CMD_POSTCOPY_RESUME  9
 #define WIRE_CMD_RECV_BITMAP      10
 #define WIRE_CMD_SWITCHOVER_START 11
+#define WIRE_CMD_FERRY_VERIFY     0x4656 /* "FV": the digest of a RAM block */
 
 /* Messages of the return path, destination to source. */
 #define WIRE_RP_SHUT 1
@@ -71,6 +72,7 @@
 #define WIRE_FERRY_ZSTD       0x0002u  /* feature: batches by zstd */
 #define WIRE_FERRY_LZ4        0x0004u  /* feature: batches by lz4 */
 #define WIRE_FERRY_ZERO_RANGE 0x0008u  /* feature: ranges of zero pages */
+#define WIRE_FERRY_VERIFY     0x0080u  /* feature: compares digests of RAM */
 #define WIRE_FERRY_GO       0x4652474fu /* PING: the guest is yours ("FRGO") */
 #define WIRE_RP_FERRY_REASON 0x4652     /* return path: why it failed, text */
 #define WIRE_REASON_MAX      1024u
@@ -102,6 +104,7 @@
 #define WIRE_BLOCKS_MAX      4096u
 #define WIRE_VMDESC_MAX      (16u << 20)
 #define WIRE_CAPABILITIES_MAX 64u
+#define WIRE_VERIFY_CHUNK    (2u << 20) /* bytes hashed at a time */
 
 /* The longest record without its data: u64, u8 and name, and at most a batch's
  * u8 count, u16 gaps, u32 length. */

@@ -196,12 +196,13 @@ static uint64_t find(const GByteArray *in, const void *what, size_t size)
     return (uint64_t)(found - in->data);
 }
 
-void golden_record(Golden *golden)
+void golden_record(Golden *golden, bool verify)
 {
     SmallMove *move = small_move_new(&(FailCall){ .nth = 0 });
     Pair *pair = move->pair;
     Fault fault[PLACES] = { 0 };
 
+    pair_set(pair, MIG_OPT_VERIFY, verify);
     for (unsigned i = 0; i < PLACES; i++) {
         fault[i].copy = golden->copy[i] = g_byte_array_new();
     }

@@ -68,7 +68,8 @@ typedef struct Golden {
     uint64_t go;          /* where GO begins */
 } Golden;
 
-void golden_record(Golden *golden);
+/* verify: with the capability of that name. */
+void golden_record(Golden *golden, bool verify);
 void golden_clear(Golden *golden);
 
 /* The next byte of a stream worth a fault: every one, but of the plain page's

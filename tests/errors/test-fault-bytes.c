@@ -22,7 +22,7 @@ typedef struct WalkCase {
 
 static void walk_begin(Walk *walk)
 {
-    golden_record(&walk->golden);
+    golden_record(&walk->golden, false);
     walk->dog = watchdog_new();
 }
 

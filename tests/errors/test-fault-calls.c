@@ -53,7 +53,7 @@ static void test_point(gconstpointer data)
     Golden golden;
     unsigned calls;
 
-    golden_record(&golden);
+    golden_record(&golden, false);
     calls = golden.calls[c->at_dst][c->point];
     g_assert_cmpuint(calls, >=, c->at_least);
     for (unsigned nth = 1; nth <= calls; nth++) {

@@ -134,8 +134,8 @@ static void test_not_reading(void)
 
     world_init(&world, large);
     world_start(&world);
-    say(&world, pong);
     say(&world, wants_go);
+    say(&world, pong);
     expect_stall(&world);
 }
 
@@ -145,8 +145,8 @@ static void test_no_shut(void)
 
     world_init(&world, small);
     world_start(&world);
-    say(&world, pong);
     say(&world, wants_go);
+    say(&world, pong);
     hear_all(&world);
     expect_stall(&world);
 }
@@ -178,8 +178,8 @@ static void test_pause(void)
     m = world.pair->src;
     m->options.value[MIG_OPT_PAUSE_BEFORE_SWITCHOVER] = true;
     world_start(&world);
-    say(&world, pong);
     say(&world, wants_go);
+    say(&world, pong);
     while (state_of(m) != MIG_STATE_PRE_SWITCHOVER) {
         sched_yield();
     }

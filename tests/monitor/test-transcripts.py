@@ -20,7 +20,8 @@ import tap  # transcript.py has added its folder
 
 BUILD = sys.argv[1]
 
-OWN = {"compress-method", "stall-timeout"}  # options that QEMU does not have
+# Options that QEMU does not have.
+OWN = {"compress-method", "stall-timeout", "verify"}
 
 
 def parsed(kind, lines):

@@ -238,8 +238,8 @@ static void test_go_refused(void)
     int peer;
 
     start_to_socket(pair, &peer);
-    say(peer, pong);
     say(peer, wants_go);
+    say(peer, pong);
     while (left) {
         ssize_t n = read(peer, buf, MIN(left, sizeof(buf)));
 

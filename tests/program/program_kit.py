@@ -33,7 +33,7 @@ PART = re.compile(rb"ab: start=0x([0-9a-f]+) pages=(\d+)\n")
 CAPABILITIES = {  # and what they are at first
     "auto-converge": "off", "compress": "off", "events": "off",
     "return-path": "on", "pause-before-switchover": "off",
-    "validate-uuid": "off",
+    "validate-uuid": "off", "verify": "off",
 }
 ALPHABET = b"abcdefghijklmnopqrstuvwxyz"
 

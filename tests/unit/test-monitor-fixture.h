@@ -21,7 +21,7 @@
 #define CAPABILITIES(compress, is, next)                                       \
     "auto-converge" is "off" next "compress" is compress next "events" is      \
     "off" next "return-path" is "on" next "pause-before-switchover" is         \
-    "off" next "validate-uuid" is "off"
+    "off" next "validate-uuid" is "off" next "verify" is "off"
 
 typedef struct FakeMachine {
     MonHost host;

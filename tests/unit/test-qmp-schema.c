@@ -119,7 +119,7 @@ static void expect(SchemaFixture *f, const char *name, const char *meta,
     "cancelled"
 #define CAPABILITY_NAMES                                                       \
     "auto-converge|compress|events|return-path|pause-before-switchover|"       \
-    "validate-uuid"
+    "validate-uuid|verify"
 #define PARAMETERS                                                             \
     "{*compress-level: int, *compress-method: zlib|zstd|lz4, "                 \
     "*compress-threads: int, "                                                 \

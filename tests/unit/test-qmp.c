@@ -326,7 +326,8 @@ static void test_host_errors(Fixture *f, gconstpointer data)
     STATE_JSON("events", "false") ", "                                         \
     STATE_JSON("return-path", "true") ", "                                     \
     STATE_JSON("pause-before-switchover", "false") ", "                        \
-    STATE_JSON("validate-uuid", "false")                                       \
+    STATE_JSON("validate-uuid", "false") ", "                                  \
+    STATE_JSON("verify", "false")                                              \
     "]}"
 /* clang-format on */
 

@@ -44,6 +44,7 @@ COMMANDS = {
     2: ("PING", {4}),
     3: ("POSTCOPY_ADVISE", {0, 16}),  # QEMU; what follows is still precopy
     11: ("SWITCHOVER_START", {0}),
+    0x4656: ("VERIFY", range(10, 265)),
 }
 HELLO, GO = 0x46525931, 0x4652474F
 GO_BYTES = struct.pack(">BHHI", COMMAND, 2, 4, GO)
@@ -280,6 +281,11 @@ class Parser:
             command["value"] = value
         elif name == "POSTCOPY_ADVISE":
             self.advised = True
+        elif name == "VERIFY":
+            require(payload[0] == size - 9, size_at,
+                    f"VERIFY with {size} bytes")
+            command["value"] = (f"{payload[1:-8].decode(errors='replace')} "
+                                f"{payload[-8:].hex()}")
         self.s.commands.append(command)
 
     def ping(self, at, value):

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Theory of operation
+ *
+ * The guest stands still while this is computed, so it must be fast: XXH3
+ * reads about as fast as memory does.  A block is cut into chunks; a pool
+ * hashes chunks, and the block's digest is the hash of their hashes in order,
+ * so that it does not depend on the number of threads.
+ */
+#include "migration/ram-digest.h"
+
+#include "migration/error.h"
+#include "migration/wire.h"
+
+#ifdef HAVE_XXHASH
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "util/endian.h"
+#include "util/pool.h"
+
+typedef struct DigestJob {
+    const uint8_t *from;
+    size_t size;
+    uint64_t hash; /* the worker's */
+} DigestJob;
+
+/* The owner's place in RAM: what to hand out next. */
+typedef struct DigestWalk {
+    const RamBlocks *blocks;
+    unsigned block;
+    uint64_t offset;
+} DigestWalk;
+
+uint16_t ram_digest_features(void)
+{
+    return WIRE_FERRY_VERIFY;
+}
+
+static void digest_run(void *opaque, void *worker)
+{
+    DigestJob *job = opaque;
+
+    job->hash = XXH3_64bits(job->from, job->size);
+}
+
+static uint64_t block_bytes(const RamBlock *block)
+{
+    return block->pages * MIG_PAGE_SIZE;
+}
+
+static void submit_next(Pool *pool, DigestWalk *walk)
+{
+    const RamBlock *block = &walk->blocks->block[walk->block];
+    DigestJob *job = pool_next(pool);
+    uint64_t left = block_bytes(block) - walk->offset;
+
+    job->from = block->host + walk->offset;
+    job->size = (size_t)MIN(left, WIRE_VERIFY_CHUNK);
+    pool_submit(pool);
+    walk->offset += job->size;
+    if (job->size == left) {
+        walk->block++;
+        walk->offset = 0;
+    }
+}
+
+/* Keep the pool full; the chunks come back in order. */
+static uint64_t collect_next(Pool *pool, DigestWalk *ahead, unsigned jobs)
+{
+    const DigestJob *job;
+    uint64_t hash;
+
+    while (ahead->block < ahead->blocks->count && pool_pending(pool) < jobs) {
+        submit_next(pool, ahead);
+    }
+    job = pool_collect(pool, true);
+    hash = job->hash;
+    pool_release(pool);
+    return hash;
+}
+
+static uint64_t block_digest(Pool *pool, DigestWalk *ahead, unsigned jobs,
+                             const RamBlock *block)
+{
+    uint64_t chunks = (block_bytes(block) + WIRE_VERIFY_CHUNK - 1) /
+                      WIRE_VERIFY_CHUNK;
+    g_autofree uint64_t *hash = g_new(uint64_t, chunks);
+
+    for (uint64_t i = 0; i < chunks; i++) {
+        store_be64(&hash[i], collect_next(pool, ahead, jobs));
+    }
+    return XXH3_64bits(hash, chunks * sizeof(*hash));
+}
+
+bool ram_digest(const RamBlocks *blocks, unsigned threads, uint64_t *digest,
+                GError **errp)
+{
+    PoolConfig config = {
+        .name = "mig/hash",
+        .workers = threads,
+        .jobs = 2 * threads,
+        .job_size = sizeof(DigestJob),
+        .run = digest_run,
+    };
+    DigestWalk ahead = { .blocks = blocks };
+    Pool *pool = pool_new(&config, errp);
+
+    if (!pool) {
+        return false;
+    }
+    for (unsigned i = 0; i < blocks->count; i++) {
+        digest[i] = block_digest(pool, &ahead, config.jobs,
+                                 &blocks->block[i]);
+    }
+    pool_free(pool);
+    return true;
+}
+
+#else /* !HAVE_XXHASH */
+
+uint16_t ram_digest_features(void)
+{
+    return 0;
+}
+
+bool ram_digest(const RamBlocks *blocks, unsigned threads, uint64_t *digest,
+                GError **errp)
+{
+    g_set_error(errp, MIG_ERROR, MIG_ERROR_UNSUPPORTED,
+                "capability verify: this Ferry was built without xxhash");
+    return false;
+}
+
+#endif
