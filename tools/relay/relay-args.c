@@ -78,18 +78,6 @@ static bool set_flag(RelayArgs *args, const char *name, const char *value,
     return true;
 }
 
-static bool set_method(RelayArgs *args, const char *name, const char *value,
-                       GError **errp)
-{
-    args->codec = codec_find(value);
-    if (!args->codec || !args->codec->available) {
-        g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
-                    args->codec ? "not built in" : "there is no such method");
-        return false;
-    }
-    return true;
-}
-
 static bool set_parameter(RelayArgs *args, const char *name,
                           const char *value, GError **errp)
 {
@@ -112,8 +100,8 @@ static const RelayOption relay_options[] = {
       "ones", set_from_qemu },
     { "compress-level", "N", "0 stores, 1 is the fastest, 9 the smallest (1)",
       set_parameter },
-    { "compress-method", "NAME", "how pages are packed on the link (zlib)",
-      set_method },
+    { "compress-method", "NAME", "how pages are packed on the link: zlib, zstd "
+      "or lz4 (zlib)", set_parameter },
     { "compress-threads", "N", "threads that pack, per migration (8)",
       set_parameter },
     { "decompress-threads", "N", "threads that unpack, per migration (2)",
@@ -216,7 +204,7 @@ static bool is_only_once(const RelayArgs *args)
 
 bool relay_args_parse(RelayArgs *args, int argc, char **argv, GError **errp)
 {
-    *args = (RelayArgs){ .codec = &codec_zlib };
+    *args = (RelayArgs){ .listen = NULL };
     mig_options_init(&args->options);
     for (char **arg = argv + 1; *arg && !args->help && !args->version; arg++) {
         if (!parse_one(args, &arg, errp)) {
@@ -226,9 +214,12 @@ bool relay_args_parse(RelayArgs *args, int argc, char **argv, GError **errp)
     if (args->help || args->version) {
         return true;
     }
-    if (!check_together(args, errp)) {
+    if (!check_together(args, errp) ||
+        !mig_options_check(&args->options, errp)) {
         return false;
     }
+    args->codec =
+        codec_by_method(args->options.value[MIG_OPT_COMPRESS_METHOD]);
     args->once = args->once || is_only_once(args);
     return true;
 }

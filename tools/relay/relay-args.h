@@ -25,7 +25,7 @@ typedef struct RelayArgs {
     bool stdio, once, stats, json;
     bool help, version; /* asked for: nothing else is checked */
     MigOptions options;
-    const Codec *codec;
+    const Codec *codec; /* of compress-method */
 } RelayArgs;
 
 /* Fails with MIG_ERROR_OPTION, one line that names the option. */

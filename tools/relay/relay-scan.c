@@ -238,6 +238,16 @@ static bool skip_foreign(Scan *scan, GError **errp)
            stream_skip(scan->stream, length, errp);
 }
 
+/* Many pages in one record, between two Ferry ends. */
+static bool scan_batch(Scan *scan, GError **errp)
+{
+    if (scan->sink->wants_all_pages) {
+        stream_bad(scan->stream, errp, "a record that only Ferry reads");
+        return false;
+    }
+    return stream_skip(scan->stream, scan->record.length, errp);
+}
+
 static bool is_foreign(const Scan *scan, const GError *err)
 {
     unsigned type = scan->record.type;
@@ -272,6 +282,9 @@ static bool scan_record(Scan *scan, GError **errp)
                    : stream_skip(scan->stream, r->length, errp);
     case WIRE_RAM_ZERO:
         return !scan->sink->wants_all_pages || scan_page(scan, 0, errp);
+    case WIRE_RAM_BATCH:
+    case WIRE_RAM_ZERO_RANGE:
+        return scan_batch(scan, errp);
     case WIRE_RAM_EOS:
         return true;
     default:
