@@ -75,6 +75,21 @@ class Exact(RelayTest):
                        "--compress-threads", str(threads),
                        "--decompress-threads", str(threads))
 
+    def test_methods(self):
+        """Each that is built in; what it is shows in the greeting."""
+        data = sample_stream(random.Random(21), pages=200)
+        for method in ("zlib", "zstd", "lz4"):
+            with self.subTest(method=method):
+                self.setUp()
+                asked = self.start("--compress-method", method, "--stdio",
+                                   "--connect", "unix:/nowhere")
+                asked.wait()
+                if "built" in asked.stderr():
+                    continue
+                chain = self.check(data, (), "--compress-method", method)
+                self.assertIn(method.encode(), chain.wire.forward[16:32])
+                self.assertLess(len(chain.wire.forward), len(data) // 2)
+
     def test_recorded(self):
         """The recorded streams, whatever is in them."""
         folder = os.path.join(ROOT, "tests", "wire", "golden")

@@ -290,6 +290,7 @@ class RelayQemu(RelayTest):
         src.slow_down()
         src.set(return_path=True)
         src.qmp("migrate", uri=self.uri("relay"))
+        dst.wait_status("active")  # so the relays are connected
         wait_until(lambda: src.qmp("query-migrate").get("ram", {}).get(
             "transferred", 0) > 0, "progress")
         return src, dst, relays
