@@ -7,10 +7,12 @@
  * RAM is write-protected; the kernel itself resolves the fault of the first
  * write to a page, which is what marks it "written".  One ioctl finds the
  * written pages of a range and protects them again, atomically for each
- * page.  WP_UNPOPULATED makes this hold for pages that do not exist yet too.
+ * page.
  *
- * The definitions are repeated here because the headers of the distributions
- * that the program is built on are often older than the kernels it runs on.
+ * Only pages that exist are protected and looked at.  One that comes to exist
+ * later is not protected, and so counts as written.  That costs what the guest
+ * uses of its memory: to protect what does not exist would take page tables
+ * for all of it, and a walk over them at each look.
  */
 #include "vmm/dirty-pagemap.h"
 
@@ -25,29 +27,11 @@
 
 #include "migration/error.h"
 #include "migration/host.h"
+#include "vmm/pagemap-scan.h"
 
-#define FEATURE_WP_UNPOPULATED (1ull << 13)
-#define FEATURE_WP_ASYNC       (1ull << 15)
-#define USER_MODE_ONLY         1
-#define IOC_NEW_USERFAULTFD    _IO(0xaa, 0)
-
-typedef struct PageRegion {
-    uint64_t start, end, categories;
-} PageRegion;
-
-typedef struct ScanArg {
-    uint64_t size, flags, start, end, walk_end;
-    uint64_t regions, region_count, max_pages;
-    uint64_t category_inverted, category_mask, category_any, return_mask;
-} ScanArg;
-
-#define IOC_PAGEMAP_SCAN   _IOWR('f', 16, ScanArg)
-#define SCAN_WP_MATCHING   1u
-#define SCAN_CHECK_WPASYNC 2u
-#define PAGE_WRITTEN       2u
-
-#define PROTECT_SLICE (UINT64_C(1) << 30)
-#define REGIONS_PER_SCAN 1024
+#define FEATURE_WP_ASYNC    (1ull << 15)
+#define USER_MODE_ONLY      1
+#define IOC_NEW_USERFAULTFD _IO(0xaa, 0)
 
 static bool fail_errno(const char *what, GError **errp)
 {
@@ -76,7 +60,7 @@ static bool open_both(DirtyPagemap *log, GError **errp)
 {
     struct uffdio_api api = {
         .api = UFFD_API,
-        .features = FEATURE_WP_ASYNC | FEATURE_WP_UNPOPULATED,
+        .features = FEATURE_WP_ASYNC,
     };
 
     log->uffd = open_userfaultfd();
@@ -86,7 +70,7 @@ static bool open_both(DirtyPagemap *log, GError **errp)
     if (ioctl(log->uffd, UFFDIO_API, &api) < 0) {
         return fail_errno("asynchronous write protection", errp);
     }
-    log->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    log->pagemap = pagemap_open();
     if (log->pagemap < 0) {
         return fail_errno("/proc/self/pagemap", errp);
     }
@@ -147,38 +131,19 @@ static struct uffdio_range range_of(const GuestRam *ram)
     };
 }
 
-/* In slices, between which the process can be killed: the kernel does not look
- * while it is at one, and a page never used takes it time too. */
-static bool protect(const DirtyPagemap *log, const GuestRam *ram)
-{
-    uint64_t at;
-
-    for (at = 0; at < ram->size; at += PROTECT_SLICE) {
-        struct uffdio_writeprotect slice = {
-            .range = {
-                .start = (uintptr_t)ram->host + at,
-                .len = MIN(PROTECT_SLICE, ram->size - at),
-            },
-            .mode = UFFDIO_WRITEPROTECT_MODE_WP,
-        };
-
-        if (ioctl(log->uffd, UFFDIO_WRITEPROTECT, &slice) < 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
 bool dirty_pagemap_start(DirtyPagemap *log, const GuestRam *ram, GError **errp)
 {
     struct uffdio_register reg = {
         .range = range_of(ram), .mode = UFFDIO_REGISTER_MODE_WP,
     };
+    const PagemapScan protect = {
+        .fd = log->pagemap, .protect = true, .any = PAGEMAP_EXISTS,
+    };
 
     if (ioctl(log->uffd, UFFDIO_REGISTER, &reg) < 0) {
         return fail_errno("register", errp);
     }
-    if (!protect(log, ram)) {
+    if (!pagemap_scan(&protect, ram)) {
         fail_errno("write-protect", errp);
         dirty_pagemap_stop(log, ram);
         return false;
@@ -195,38 +160,23 @@ void dirty_pagemap_stop(DirtyPagemap *log, const GuestRam *ram)
     ioctl(log->uffd, UFFDIO_UNREGISTER, &range);
 }
 
-static void set_bits(uint64_t *bitmap, uint64_t first, uint64_t end)
+static void set_bits(void *opaque, uint64_t page, uint64_t end, uint64_t what)
 {
-    uint64_t n;
+    uint64_t *bitmap = opaque;
 
-    for (n = first; n < end; n++) {
-        bitmap[n / 64] |= 1ull << (n % 64);
+    for (; page < end; page++) {
+        bitmap[page / 64] |= 1ull << (page % 64);
     }
 }
 
 bool dirty_pagemap_collect(DirtyPagemap *log, const GuestRam *ram,
                            uint64_t *bitmap, GError **errp)
 {
-    g_autofree PageRegion *regions = g_new(PageRegion, REGIONS_PER_SCAN);
-    const uint64_t base = (uintptr_t)ram->host;
-    ScanArg arg = {
-        .size = sizeof(arg), .flags = SCAN_WP_MATCHING | SCAN_CHECK_WPASYNC,
-        .start = base, .end = base + ram->size,
-        .regions = (uintptr_t)regions, .region_count = REGIONS_PER_SCAN,
-        .category_mask = PAGE_WRITTEN, .return_mask = PAGE_WRITTEN,
+    const PagemapScan written = {
+        .fd = log->pagemap, .protect = true,
+        .all = PAGEMAP_WRITTEN, .any = PAGEMAP_EXISTS,
+        .found = set_bits, .opaque = bitmap,
     };
 
-    while (arg.start < arg.end) {
-        int i, n = ioctl(log->pagemap, IOC_PAGEMAP_SCAN, &arg);
-
-        if (n < 0) {
-            return fail_errno("PAGEMAP_SCAN", errp);
-        }
-        for (i = 0; i < n; i++) {
-            set_bits(bitmap, (regions[i].start - base) >> MIG_PAGE_BITS,
-                     (regions[i].end - base) >> MIG_PAGE_BITS);
-        }
-        arg.start = arg.walk_end;
-    }
-    return true;
+    return pagemap_scan(&written, ram) || fail_errno("PAGEMAP_SCAN", errp);
 }

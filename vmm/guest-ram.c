@@ -20,6 +20,7 @@
 
 #include "migration/error.h"
 #include "migration/host.h"
+#include "vmm/pagemap-scan.h"
 
 static bool fail_errno(const char *what, const char *path, GError **errp)
 {
@@ -195,4 +196,34 @@ bool guest_ram_save(const GuestRam *ram, uint64_t address, uint64_t size,
         ok = fail_errno("write", path, errp);
     }
     return ok;
+}
+
+static void clear_bits(void *opaque, uint64_t page, uint64_t end,
+                       uint64_t what)
+{
+    uint64_t *bitmap = opaque;
+
+    for (; page < end && !(what & PAGEMAP_ZERO); page++) {
+        bitmap[page / 64] &= ~(1ull << (page % 64));
+    }
+}
+
+void guest_ram_find_untouched(const GuestRam *ram, uint64_t *bitmap)
+{
+    uint64_t pages = ram->size / MIG_PAGE_SIZE;
+    PagemapScan touched = {
+        .fd = pagemap_open(), .any = PAGEMAP_EXISTS,
+        .found = clear_bits, .opaque = bitmap,
+    };
+
+    memset(bitmap, 0xff, pages / 64 * sizeof(*bitmap));
+    if (pages % 64) {
+        bitmap[pages / 64] = (1ull << (pages % 64)) - 1;
+    }
+    if (!pagemap_scan(&touched, ram)) {
+        memset(bitmap, 0, (pages + 63) / 64 * sizeof(*bitmap));
+    }
+    if (touched.fd >= 0) {
+        close(touched.fd);
+    }
 }

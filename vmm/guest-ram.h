@@ -30,4 +30,8 @@ bool guest_ram_load_image(GuestRam *ram, const char *path, GError **errp);
 bool guest_ram_save(const GuestRam *ram, uint64_t address, uint64_t size,
                     const char *path, GError **errp);
 
+/* Set the bit of every page that nobody ever wrote, as far as the kernel can
+ * tell.  One bit a page. */
+void guest_ram_find_untouched(const GuestRam *ram, uint64_t *bitmap);
+
 #endif
