@@ -64,10 +64,14 @@ static uint8_t *next_record(CompressWorker *w)
 
 static void put_zeros(CompressWorker *w)
 {
+    size_t size;
+
     if (w->zeros) {
-        add_record(w, ram_record_put_zeros(next_record(w), w->zero, w->name,
-                                           w->zeros, w->job->zero_ranges));
+        size = ram_record_put_zeros(next_record(w), w->zero, w->name,
+                                    w->zeros, w->job->zero_ranges);
+        add_record(w, size);
         w->job->counts.zero += w->zeros;
+        w->job->counts.zero_bytes += size;
         w->zeros = 0;
     }
 }

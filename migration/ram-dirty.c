@@ -7,7 +7,8 @@
 struct RamDirty {
     const RamBlocks *blocks;
     uint64_t **map; /* [blocks->count] */
-    uint64_t pages; /* bits set in all of them */
+    uint64_t pages; /* bits set in all of these maps */
+    uint64_t **untouched; /* [blocks->count], or NULL; disjoint from map */
     /* where the walk is */
     unsigned block;
     uint64_t page;
@@ -34,14 +35,57 @@ void ram_dirty_free(RamDirty *dirty)
     }
     for (unsigned i = 0; i < dirty->blocks->count; i++) {
         g_free(dirty->map[i]);
+        g_free(dirty->untouched ? dirty->untouched[i] : NULL);
     }
     g_free(dirty->map);
+    g_free(dirty->untouched);
     g_free(dirty);
 }
 
 uint64_t ram_dirty_pages(const RamDirty *dirty)
 {
     return dirty->pages;
+}
+
+void ram_dirty_find_untouched(RamDirty *dirty, const MigHost *host,
+                              void *opaque)
+{
+    if (!host->ram_untouched) {
+        return;
+    }
+    dirty->untouched = g_new0(uint64_t *, dirty->blocks->count);
+    for (unsigned i = 0; i < dirty->blocks->count; i++) {
+        uint64_t pages = dirty->blocks->block[i].pages;
+
+        dirty->untouched[i] = bitmap_new(pages);
+        host->ram_untouched(opaque, i, dirty->untouched[i]);
+        for (uint64_t w = 0; w < bitmap_words(pages); w++) {
+            dirty->map[i][w] &= ~dirty->untouched[i][w];
+        }
+    }
+}
+
+bool ram_dirty_take_untouched(RamDirty *dirty, RamRun *run)
+{
+    for (unsigned i = 0; dirty->untouched && i < dirty->blocks->count; i++) {
+        uint64_t *map = dirty->untouched[i];
+        const RamBlock *block = &dirty->blocks->block[i];
+
+        if (!map) {
+            continue;
+        }
+        run->block = block;
+        run->page = bitmap_next_set(map, block->pages, dirty->page);
+        if (run->page < block->pages) {
+            dirty->page = bitmap_next_clear(map, block->pages, run->page);
+            run->count = dirty->page - run->page;
+            dirty->pages -= run->count;
+            return true;
+        }
+        g_clear_pointer(&dirty->untouched[i], g_free);
+        dirty->page = 0;
+    }
+    return false;
 }
 
 bool ram_dirty_collect(RamDirty *dirty, const MigHost *host, void *opaque,

@@ -18,13 +18,28 @@ void ram_dirty_free(RamDirty *dirty);
 /* How many pages are dirty. */
 uint64_t ram_dirty_pages(const RamDirty *dirty);
 
+/* Ask the host which pages need not be read; once, before pages are taken. */
+void ram_dirty_find_untouched(RamDirty *dirty, const MigHost *host,
+                              void *opaque);
+
+/* Pages in a row that are zero, as the host says. */
+typedef struct RamRun {
+    const RamBlock *block;
+    uint64_t page;
+    uint64_t count;
+} RamRun;
+
+/* Take the next such run out, in address order; false when there is none
+ * left. */
+bool ram_dirty_take_untouched(RamDirty *dirty, RamRun *run);
+
 /* Add what the host's dirty log has; tell how many pages that added. */
 bool ram_dirty_collect(RamDirty *dirty, const MigHost *host, void *opaque,
                        uint64_t *added, GError **errp);
 
 /*
- * Take the next dirty pages out, in address order, up to a batch of one block.
- * False, once, when there are none left; the walk then begins again.
+ * Take the next other dirty pages out, in address order, up to a batch of one
+ * block.  False, once, when there are none left; the walk then begins again.
  */
 bool ram_dirty_take(RamDirty *dirty, RamBatch *batch);
 

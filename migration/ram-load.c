@@ -216,6 +216,11 @@ static void load_zeros(RamLoad *load, uint64_t page, uint64_t count)
     load->counts.zero += count;
 }
 
+static uint64_t bytes_since(const RamLoad *load, const RamRecord *r)
+{
+    return stream_position(load->stream) - r->position;
+}
+
 static bool load_plain(RamLoad *load, uint64_t page, GError **errp)
 {
     load->counts.normal++;
@@ -259,8 +264,7 @@ static void note_packed(RamLoad *load, const RamRecord *r)
         }
     }
     load->counts.compressed += r->pages.count;
-    load->counts.compressed_bytes += stream_position(load->stream) -
-                                     r->position;
+    load->counts.compressed_bytes += bytes_since(load, r);
 }
 
 static bool load_packed(RamLoad *load, const RamRecord *r, GError **errp)
@@ -316,6 +320,7 @@ static bool load_pages(RamLoad *load, const RamRecord *r, GError **errp)
     }
     if (is_zero(r)) {
         load_zeros(load, page, r->range);
+        load->counts.zero_bytes += bytes_since(load, r);
         return true;
     }
     return load_plain(load, page, errp);

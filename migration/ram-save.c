@@ -9,6 +9,8 @@
  * one is free, and writes the oldest one's bytes when none is.  At the end of
  * the pass it collects all that are still out.
  *
+ * Pages that the host knows to be zero come first, without being read.
+ *
  * Without compress-wait-thread a batch that finds no free job, and the oldest
  * not done, is sent uncompressed instead of waiting.  It overtakes the jobs
  * that are out; that is allowed, as a pass sends each page once and each
@@ -102,11 +104,15 @@ typedef struct PlainBatch {
 
 static void put_zeros(PlainBatch *p)
 {
+    size_t size;
+
     if (p->zeros) {
-        p->head += ram_record_put_zeros(p->head, p->zero, p->name, p->zeros,
-                                        p->save->zero_ranges);
+        size = ram_record_put_zeros(p->head, p->zero, p->name, p->zeros,
+                                    p->save->zero_ranges);
+        p->head += size;
         p->name = NULL;
         p->counts.zero += p->zeros;
+        p->counts.zero_bytes += size;
         p->zeros = 0;
     }
 }
@@ -219,6 +225,27 @@ static bool save_compressed(RamSave *save, const RamBatch *batch,
     return true;
 }
 
+/* In pieces that fit into save->heads, unless one record does.  An error shows
+ * at the next write. */
+static void save_untouched(RamSave *save, RamRun run)
+{
+    const char *name = run.block->name;
+    uint64_t count;
+
+    for (; run.count; run.count -= count, run.page += count) {
+        PageCounts counts = { 0 };
+
+        count = save->zero_ranges ? run.count
+                                  : MIN(run.count, RAM_BATCH_PAGES);
+        counts.zero = count;
+        counts.zero_bytes = ram_record_put_zeros(save->heads, run.page, name,
+                                                 count, save->zero_ranges);
+        stream_put_bytes(save->stream, save->heads, counts.zero_bytes);
+        stats_account(save->stats, &counts, stream_position(save->stream));
+        name = NULL;
+    }
+}
+
 static bool drain(RamSave *save, GError **errp)
 {
     bool written;
@@ -234,7 +261,11 @@ static bool drain(RamSave *save, GError **errp)
 bool ram_save_pass(RamSave *save, RamDirty *dirty, GError **errp)
 {
     RamBatch batch;
+    RamRun run;
 
+    while (ram_dirty_take_untouched(dirty, &run)) {
+        save_untouched(save, run);
+    }
     while (ram_dirty_take(dirty, &batch)) {
         if (!(save->pool ? save_compressed(save, &batch, errp)
                          : save_plain(save, &batch, errp))) {

@@ -38,7 +38,6 @@
 #define RAM_SECTION    1u
 #define FIRST_DEVICE   2u
 #define PAGE_RECORD    (MIG_PAGE_SIZE + 8) /* bytes of a plain page */
-#define ZERO_RECORD    9u                  /* and of a zero page */
 #define SHORTEST_PASS  (10 * NS_PER_MS) /* to measure a rate by */
 
 typedef struct Source {
@@ -216,6 +215,7 @@ static bool source_begin(Source *s, GError **errp)
         g_prefix_error(errp, "cannot start the dirty log: ");
         return false;
     }
+    ram_dirty_find_untouched(s->dirty, m->host, m->opaque);
     s->collected = clock_now(m->clock);
     section_put_preamble(s->stream, &id);
     if (s->rp) {
@@ -247,7 +247,7 @@ static void measure_pass(Source *s, const StatsData *before, int64_t begin)
         pages += zero;
     } else {
         /* Pages that were never used.  What gets dirty is like the others. */
-        bytes -= MIN(zero * ZERO_RECORD, bytes);
+        bytes -= after.pages.zero_bytes - before->pages.zero_bytes;
     }
     s->bytes_per_page = pages ? (double)bytes / (double)pages : PAGE_RECORD;
     if (length >= SHORTEST_PASS || s->bytes_per_second == 0) {

@@ -68,6 +68,7 @@ void stats_account(Stats *stats, const PageCounts *more, uint64_t position)
     d->pages.normal += more->normal;
     d->pages.compressed += more->compressed;
     d->pages.compressed_bytes += more->compressed_bytes;
+    d->pages.zero_bytes += more->zero_bytes;
     d->remaining -= MIN(pages, d->remaining);
     d->transferred = position;
     if (!stats->stopped) {

@@ -17,6 +17,7 @@ typedef struct PageCounts {
     uint64_t normal; /* sent as they are */
     uint64_t compressed;
     uint64_t compressed_bytes; /* of stream, headers included */
+    uint64_t zero_bytes;       /* the same of zero pages */
 } PageCounts;
 
 typedef struct StatsData {

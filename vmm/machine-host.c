@@ -122,6 +122,14 @@ static void host_dirty_log_stop(void *opaque)
     pthread_mutex_unlock(&machine->lock);
 }
 
+static void host_ram_untouched(void *opaque, size_t block, uint64_t *bitmap)
+{
+    Machine *machine = opaque;
+
+    g_assert(block == 0);
+    guest_ram_find_untouched(&machine->ram, bitmap);
+}
+
 static void host_throttle(void *opaque, unsigned percent)
 {
     Machine *machine = opaque;
@@ -244,6 +252,7 @@ static MigHost make_mig_host(const Machine *machine)
         .dirty_log_start = host_dirty_log_start,
         .dirty_log_collect = host_dirty_log_collect,
         .dirty_log_stop = host_dirty_log_stop,
+        .ram_untouched = host_ram_untouched,
         .throttle = host_throttle,
         .vm_stop = host_vm_stop,
         .vm_resume = host_vm_resume,

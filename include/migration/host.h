@@ -96,6 +96,16 @@ typedef struct MigHost {
     void (*dirty_log_stop)(void *opaque);
 
     /*
+     * Source, optional: of which pages of ram_blocks()[block] it is known,
+     * without reading them, that they are zero: memory that the guest never
+     * used.  Called once for each block, between start and the first collect,
+     * with a bitmap as above; sets the bits of such pages.  A page that is
+     * written after start may be among them, as the log has it.  They are not
+     * read, so that a guest costs what it uses.
+     */
+    void (*ram_untouched)(void *opaque, size_t block, uint64_t *bitmap);
+
+    /*
      * Source, optional: with auto-converge, let the guest's CPUs run for
      * (100 - percent) per cent of the time only; 0: all of it.  Called again
      * with another value, and with 0 at the end where it was called at all.

@@ -124,6 +124,7 @@ static void put_job(World *w, uint64_t first, uint64_t step, unsigned count,
     done = compress_collect(pool, true);
     stream_put_bytes(w->s, done->out, done->size);
     w->counts.zero += done->counts.zero;
+    w->counts.zero_bytes += done->counts.zero_bytes;
     w->counts.normal += done->counts.normal;
     w->counts.compressed += done->counts.compressed;
     w->counts.compressed_bytes += done->counts.compressed_bytes;
@@ -219,9 +220,12 @@ static void put_range(World *w, uint64_t page, uint64_t count)
 {
     uint8_t head[WIRE_RECORD_HEAD_MAX];
 
-    stream_put_bytes(w->s, head,
-                     ram_record_put_zero_range(head, page * MIG_PAGE_SIZE,
-                                               "a", count));
+    size_t size = ram_record_put_zero_range(head, page * MIG_PAGE_SIZE, "a",
+                                            count);
+
+    stream_put_bytes(w->s, head, size);
+    w->counts.zero += count;
+    w->counts.zero_bytes += size;
 }
 
 static void put_batch(World *w, const uint64_t *page, unsigned count,
@@ -256,7 +260,6 @@ static void test_range_over_pages(gconstpointer codec)
         put_range(&w, ranges[i][0], ranges[i][1]);
         memset(ram_block_page(w.from->a, ranges[i][0]), 0,
                ranges[i][1] * MIG_PAGE_SIZE);
-        w.counts.zero += ranges[i][1];
         load_well(&w);
     }
 }

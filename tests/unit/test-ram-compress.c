@@ -56,7 +56,10 @@ static void check_data(Stream *s, const RamRecord *r, const uint8_t *page)
 static void count_record(PageCounts *counts, const RamRecord *r,
                          uint64_t end)
 {
-    counts->zero += r->type == WIRE_RAM_ZERO;
+    if (r->type == WIRE_RAM_ZERO) {
+        counts->zero++;
+        counts->zero_bytes += end - r->position;
+    }
     counts->normal += r->type == WIRE_RAM_PLAIN;
     if (r->type == WIRE_RAM_COMPRESSED) {
         counts->compressed++;

@@ -2,6 +2,8 @@
 /* migration/ram-dirty.h: the walk, the count, and what a collection adds. */
 #include "migration/ram-dirty.h"
 
+#include <string.h>
+
 #include "tests/lib/expect-error.h"
 #include "tests/lib/test-ram.h"
 #include "util/bitmap.h"
@@ -183,6 +185,104 @@ static void test_collect_fails(void)
     }
 }
 
+/* A host that knows of pages that were never used. */
+static void tell_untouched(void *opaque, size_t block, uint64_t *bitmap)
+{
+    const Log *log = opaque;
+
+    for (unsigned i = 0; i < 8; i++) {
+        bitmap[i] |= log->map[block][i];
+    }
+}
+
+static const MigHost untouched_host = { .ram_untouched = tell_untouched };
+
+static void expect_run(RamDirty *dirty, const RamBlock *block, uint64_t page,
+                       uint64_t count)
+{
+    uint64_t before = ram_dirty_pages(dirty);
+    RamRun run;
+
+    g_assert_true(ram_dirty_take_untouched(dirty, &run));
+    g_assert_true(run.block == block);
+    g_assert_cmpuint(run.page, ==, page);
+    g_assert_cmpuint(run.count, ==, count);
+    g_assert_cmpuint(ram_dirty_pages(dirty), ==, before - count);
+}
+
+/* They come as runs, once, and not among the others. */
+static void test_untouched(void)
+{
+    g_autoptr(TestRam) ram = test_ram_new(512, 512);
+    RamDirty *dirty = ram_dirty_new(ram->blocks);
+    Log log = { .fail_at = -1 };
+    RamRun run;
+
+    log.map[0][0] = 1 | UINT64_C(1) << 63;
+    log.map[0][1] = UINT64_MAX;
+    log.map[0][2] = 3;
+    log.map[1][7] = UINT64_C(0xff) << 56;
+    ram_dirty_find_untouched(dirty, &untouched_host, &log);
+    g_assert_cmpuint(ram_dirty_pages(dirty), ==, 1024);
+    expect_run(dirty, ram->a, 0, 1);
+    expect_run(dirty, ram->a, 63, 67);
+    expect_run(dirty, ram->b, 504, 8);
+    g_assert_false(ram_dirty_take_untouched(dirty, &run));
+    g_assert_false(ram_dirty_take_untouched(dirty, &run));
+    g_assert_cmpuint(take_all(dirty, ram), ==, 1024 - 76);
+    ram_dirty_free(dirty);
+}
+
+static void test_all_untouched(void)
+{
+    g_autoptr(TestRam) ram = test_ram_new(512, 512);
+    RamDirty *dirty = ram_dirty_new(ram->blocks);
+    RamBatch batch;
+    Log log;
+
+    memset(log.map, 0xff, sizeof(log.map));
+    ram_dirty_find_untouched(dirty, &untouched_host, &log);
+    expect_run(dirty, ram->a, 0, 512);
+    expect_run(dirty, ram->b, 0, 512);
+    g_assert_false(ram_dirty_take(dirty, &batch));
+    ram_dirty_free(dirty);
+}
+
+/* A page that is written after all comes with the others. */
+static void test_untouched_is_written(void)
+{
+    g_autoptr(TestRam) ram = test_ram_new(512, 512);
+    RamDirty *dirty = ram_dirty_new(ram->blocks);
+    Log log = { .fail_at = -1 };
+    uint64_t added;
+    RamRun run;
+
+    memset(log.map, 0xff, sizeof(log.map));
+    ram_dirty_find_untouched(dirty, &untouched_host, &log);
+    while (ram_dirty_take_untouched(dirty, &run)) {
+        continue;
+    }
+    memset(log.map, 0, sizeof(log.map));
+    log.map[1][3] = 1;
+    g_assert_true(ram_dirty_collect(dirty, &log_host, &log, &added, NULL));
+    g_assert_cmpuint(added, ==, 1);
+    g_assert_cmpuint(take_all(dirty, ram), ==, 1);
+    ram_dirty_free(dirty);
+}
+
+/* Most hosts do not know. */
+static void test_no_untouched(void)
+{
+    g_autoptr(TestRam) ram = test_ram_new(10, 20);
+    RamDirty *dirty = ram_dirty_new(ram->blocks);
+    RamRun run;
+
+    ram_dirty_find_untouched(dirty, &log_host, NULL);
+    g_assert_false(ram_dirty_take_untouched(dirty, &run));
+    g_assert_cmpuint(take_all(dirty, ram), ==, 30);
+    ram_dirty_free(dirty);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -191,5 +291,9 @@ int main(int argc, char **argv)
     g_test_add_func("/ram-dirty/collect-adds", test_collect_adds);
     g_test_add_func("/ram-dirty/walk-restarts", test_walk_restarts);
     g_test_add_func("/ram-dirty/collect-fails", test_collect_fails);
+    g_test_add_func("/ram-dirty/untouched", test_untouched);
+    g_test_add_func("/ram-dirty/untouched/all", test_all_untouched);
+    g_test_add_func("/ram-dirty/untouched/written", test_untouched_is_written);
+    g_test_add_func("/ram-dirty/untouched/none", test_no_untouched);
     return g_test_run();
 }

@@ -6,6 +6,7 @@
 #include "migration/ram-save.h"
 
 #include <string.h>
+#include <sys/mman.h>
 
 #include "migration/ram-load.h"
 #include "migration/ram-record.h"
@@ -245,6 +246,9 @@ static PageCounts check_pass(GBytes *bytes, const TestRam *ram)
                                   r.type == WIRE_RAM_PLAIN ? MIG_PAGE_SIZE
                                                            : r.length,
                                   NULL));
+        if (r.type == WIRE_RAM_ZERO) {
+            counts.zero_bytes += stream_position(reader->stream) - r.position;
+        }
         if (r.type == WIRE_RAM_COMPRESSED) {
             counts.compressed_bytes += stream_position(reader->stream) -
                                        r.position;
@@ -361,6 +365,79 @@ static void test_no_pool(void)
     stats_free(stats);
 }
 
+/* Untouched pages.  That they are not read is seen by that they cannot be. */
+
+enum { FIRST_UNTOUCHED = 10, UNTOUCHED = 300 };
+
+static void tell_untouched(void *opaque, size_t block, uint64_t *bitmap)
+{
+    for (unsigned n = 0; block == 0 && n < UNTOUCHED; n++) {
+        bitmap_set(bitmap, FIRST_UNTOUCHED + n);
+    }
+}
+
+static const MigHost untouched_host = { .ram_untouched = tell_untouched };
+
+static void protect_untouched(const TestRam *ram, int protection)
+{
+    g_assert_cmpint(mprotect(ram_block_page(ram->a, FIRST_UNTOUCHED),
+                             UNTOUCHED * MIG_PAGE_SIZE, protection), ==, 0);
+}
+
+static GBytes *send_untouched(TestRam *ram, bool compress, bool ranges)
+{
+    MigOptions options = options_with(compress, true, 2, 1);
+    MemWriter *writer = mem_writer_new();
+    StatsData data;
+    Sender s;
+
+    sender_init(&s, ram, &options, writer);
+    if (ranges) {
+        ram_save_use_ranges(s.save);
+    }
+    ram_save_setup(s.save);
+    ram_dirty_find_untouched(s.dirty, &untouched_host, NULL);
+    protect_untouched(ram, PROT_NONE);
+    send_pass(&s);
+    protect_untouched(ram, PROT_READ);
+    stats_read(s.stats, &data);
+    g_assert_cmpuint(data.pages.zero + data.pages.normal +
+                     data.pages.compressed, ==, ram->blocks->pages);
+    sender_destroy(&s);
+    return mem_writer_finish(writer);
+}
+
+static void test_untouched(void)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        g_autoptr(TestRam) from = test_ram_new(500, 20);
+        g_autoptr(TestRam) to = test_ram_new(500, 20);
+        g_autoptr(GBytes) bytes = NULL;
+        g_autoptr(MemReader) r = NULL;
+        Stats *stats = stats_new(&clock_monotonic);
+        StatsData data;
+        RamLoad *load;
+
+        test_ram_fill(from, 1);
+        memset(ram_block_page(from->a, FIRST_UNTOUCHED), 0,
+               UNTOUCHED * MIG_PAGE_SIZE);
+        bytes = send_untouched(from, i & 1, i & 2);
+        r = mem_reader_new(bytes);
+        load = ram_load_new(r->stream, to->blocks, 1, stats);
+        g_assert_true(ram_load_setup(load, NULL));
+        g_assert_true(ram_load_section(load, NULL));
+        g_assert_true(ram_load_drain(load, NULL));
+        ram_load_free(load);
+        stats_read(stats, &data);
+        stats_free(stats);
+        test_ram_assert_same(from, to);
+        /* A page more here or there is zero by itself. */
+        g_assert_cmpuint(data.pages.zero, >=, UNTOUCHED);
+        g_assert_cmpint(data.pages.zero_bytes < UNTOUCHED * 9, ==,
+                        (i & 2) != 0);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -374,5 +451,6 @@ int main(int argc, char **argv)
     g_test_add_func("/ram-save/empty-pass", test_empty_pass);
     g_test_add_func("/ram-save/write-fails", test_write_fails);
     g_test_add_func("/ram-save/no-pool", test_no_pool);
+    g_test_add_func("/ram-save/untouched", test_untouched);
     return g_test_run();
 }
