@@ -254,8 +254,7 @@ void io_channel_free(IoChannel *channel)
     io_channel_abort(channel);
     close_streams(channel);
     if (channel->command) {
-        g_subprocess_force_exit(channel->command);
-        g_subprocess_wait(channel->command, NULL, NULL);
+        io_exec_kill(channel->command);
     }
     g_cancellable_release_fd(channel->aborted);
     g_clear_object(&channel->in);

@@ -5,20 +5,23 @@
  * for the outputs.  GSubprocess watches the child with a pidfd in GLib's
  * worker thread (with a SIGCHLD handler on kernels before 5.3), and reaps it.
  *
- * The command stays in our process group, so that ssh may ask for a password
- * and Ctrl-C reaches it.  Killing it therefore kills the shell, not what it
- * started: that sees the end of its pipe.
+ * The command gets a session of its own.  Ctrl-C at our terminal is for us, who
+ * may only want to watch a migration no longer, and killing the command kills
+ * what the shell has started along with it.  The price is that it has no
+ * terminal: ssh cannot ask for a password.
  */
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "io/io-internal.h"
 
-/* Runs in the child: our threads block signals that a command needs. */
-static void unblock_signals(gpointer unused)
+/* Runs in the child.  Our threads block signals that a command needs. */
+static void set_up_child(gpointer unused)
 {
     sigset_t none;
 
+    setsid();
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -31,8 +34,7 @@ static GSubprocess *spawn(const char *text, IoDirection direction,
                                  : G_SUBPROCESS_FLAGS_STDIN_PIPE;
     g_autoptr(GSubprocessLauncher) launcher = g_subprocess_launcher_new(flags);
 
-    g_subprocess_launcher_set_child_setup(launcher, unblock_signals, NULL,
-                                          NULL);
+    g_subprocess_launcher_set_child_setup(launcher, set_up_child, NULL, NULL);
     return g_subprocess_launcher_spawn(launcher, errp, "/bin/sh", "-c", text,
                                        NULL);
 }
@@ -46,6 +48,17 @@ IoChannel *io_exec_open(const IoUri *uri, IoDirection direction, GError **errp)
         return NULL;
     }
     return io_exec_channel(name, command);
+}
+
+void io_exec_kill(GSubprocess *command)
+{
+    /* NULL once the shell was reaped: then its group may be gone as well. */
+    const char *pid = g_subprocess_get_identifier(command);
+
+    if (pid) {
+        kill(-(pid_t)g_ascii_strtoll(pid, NULL, 10), SIGKILL);
+    }
+    g_subprocess_wait(command, NULL, NULL);
 }
 
 bool io_exec_wait(GSubprocess *command, const char *name, GCancellable *cancel,

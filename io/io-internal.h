@@ -69,6 +69,8 @@ bool io_fd_writev(int fd, GOutputVector *vectors, size_t count,
 
 IoChannel *io_exec_open(const IoUri *uri, IoDirection direction,
                         GError **errp);
+/* Kill the command, unless it has ended, with all that it started, and wait. */
+void io_exec_kill(GSubprocess *command);
 /* Wait for the command to end; false unless it ended with status 0. */
 bool io_exec_wait(GSubprocess *command, const char *name, GCancellable *cancel,
                   GError **errp);

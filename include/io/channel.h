@@ -99,7 +99,8 @@ bool io_channel_finish(IoChannel *channel, GError **errp);
  * thread. */
 void io_channel_abort(IoChannel *channel);
 
-/* Close and free.  A command that still runs is killed.  NULL is fine. */
+/* Close and free.  A command that still runs is killed, with what it started.
+ * NULL is fine. */
 void io_channel_free(IoChannel *channel);
 
 G_END_DECLS

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <glib-unix.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -182,6 +183,41 @@ static void test_exec_killed_by_free(void)
     g_assert_cmpint(errno, ==, ESRCH);
 }
 
+/* Everything that holds the pipe is gone when it ends. */
+static void test_exec_killed_with_children(void)
+{
+    IoChannel *channel;
+    int alive;
+    char c;
+    size_t nread;
+    g_autoptr(GError) err = NULL;
+
+    g_assert_cmpint(mkfifo("alive", 0600), ==, 0);
+    alive = open("alive", O_RDONLY | O_NONBLOCK);
+    g_assert_cmpint(alive, >=, 0);
+    channel = open_reader("exec:exec 3> alive; sleep 100000 & echo; wait");
+    io_channel_read(channel, &c, 1, &nread, &err);
+    g_assert_no_error(err);
+    io_channel_free(channel);
+    g_unix_set_fd_nonblocking(alive, FALSE, NULL);
+    g_assert_cmpint(read(alive, &c, 1), ==, 0);
+    close(alive);
+}
+
+/* What a terminal sends to our process group does not reach the command. */
+static void test_exec_session(void)
+{
+    IoChannel *channel =
+        open_reader("exec:echo $$; cut -d ' ' -f 5,6 /proc/self/stat");
+    g_autofree char *text = read_text(channel);
+    int pid, group, session;
+
+    g_assert_cmpint(sscanf(text, "%d %d %d", &pid, &group, &session), ==, 3);
+    g_assert_cmpint(group, ==, pid);
+    g_assert_cmpint(session, ==, pid);
+    io_channel_free(channel);
+}
+
 static void test_exec_no_zombie(void)
 {
     IoChannel *channel = open_reader("exec:echo $$");
@@ -322,6 +358,8 @@ static const ChannelTest tests[] = {
     { "exec/bulk", test_exec_bulk },
     { "exec/status", test_exec_status },
     { "exec/killed-by-free", test_exec_killed_by_free },
+    { "exec/killed-with-children", test_exec_killed_with_children },
+    { "exec/session", test_exec_session },
     { "exec/no-zombie", test_exec_no_zombie },
     { "exec/signals", test_exec_signals },
     { "file/write", test_file_write },
