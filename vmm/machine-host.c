@@ -153,12 +153,19 @@ static bool host_vm_stop(void *opaque, GError **errp)
 
     pthread_mutex_lock(&machine->lock);
     machine->before = machine->state;
+    machine->sealed = false;
     machine_enter_locked(machine, RUN_STATE_FINISH_MIGRATE);
+    pthread_mutex_unlock(&machine->lock);
+    return true;
+}
+
+/* The devices are going to be saved: what the guest does next travels, too. */
+static void seal_locked(Machine *machine)
+{
+    machine->sealed = true;
     memset(&machine->global, 0, sizeof(machine->global));
     g_strlcpy((char *)machine->global.name, run_state_name(machine->before),
               sizeof(machine->global.name));
-    pthread_mutex_unlock(&machine->lock);
-    return true;
 }
 
 static void host_vm_resume(void *opaque)
@@ -220,11 +227,14 @@ static void source_event(void *opaque, const MigEvent *event)
 
     if (has_become(event, MIG_STATE_FAILED)) {
         machine_post(machine, report_failure, "migration failed");
-    } else if (has_become(event, MIG_STATE_COMPLETED)) {
-        pthread_mutex_lock(&machine->lock);
-        machine_enter_locked(machine, RUN_STATE_POSTMIGRATE);
-        pthread_mutex_unlock(&machine->lock);
     }
+    pthread_mutex_lock(&machine->lock);
+    if (has_become(event, MIG_STATE_DEVICE)) {
+        seal_locked(machine);
+    } else if (has_become(event, MIG_STATE_COMPLETED)) {
+        machine_enter_locked(machine, RUN_STATE_POSTMIGRATE);
+    }
+    pthread_mutex_unlock(&machine->lock);
     machine_tell_migration(machine, event);
 }
 

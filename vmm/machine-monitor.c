@@ -37,22 +37,45 @@ static const char *monitor_status(void *opaque, bool *running)
     return run_state_name(state);
 }
 
+/* What the guest does next, here or at the destination. */
+static bool change_before_locked(Machine *machine, RunState from, RunState to,
+                                 GError **errp)
+{
+    if (machine->sealed || machine->before != from) {
+        return refuse("Migration is not finalized yet", errp);
+    }
+    machine->before = to;
+    return true;
+}
+
+static bool stop_locked(Machine *machine, GError **errp)
+{
+    switch (machine->state) {
+    case RUN_STATE_RUNNING:
+        machine_enter_locked(machine, RUN_STATE_PAUSED);
+        return true;
+    case RUN_STATE_INMIGRATE:
+        machine->autostart = false;
+        return true;
+    case RUN_STATE_FINISH_MIGRATE:
+        return machine->before != RUN_STATE_RUNNING ||
+               change_before_locked(machine, RUN_STATE_RUNNING,
+                                    RUN_STATE_PAUSED, errp);
+    default:
+        return true;
+    }
+}
+
 static bool monitor_stop(void *opaque, GError **errp)
 {
     Machine *machine = opaque;
+    bool ok;
 
     pthread_mutex_lock(&machine->lock);
-    if (machine->state == RUN_STATE_RUNNING) {
-        machine_enter_locked(machine, RUN_STATE_PAUSED);
-    } else if (machine->state == RUN_STATE_INMIGRATE) {
-        machine->autostart = false;
-    } else if (machine->state == RUN_STATE_FINISH_MIGRATE &&
-               machine->before == RUN_STATE_RUNNING) {
-        machine->before = RUN_STATE_PAUSED; /* should the migration fail */
-    }
+    ok = stop_locked(machine, errp);
     pthread_mutex_unlock(&machine->lock);
     machine_send_events(machine);
-    return true;
+    return ok;
 }
 
 static bool cont_locked(Machine *machine, GError **errp)

@@ -81,7 +81,8 @@ typedef struct Machine {
 
     pthread_mutex_t lock; /* protects all of this block */
     RunState state;
-    RunState before; /* in finish-migrate: what to go back to */
+    RunState before; /* in finish-migrate: what to go back to, here or there */
+    bool sealed;     /* in finish-migrate: and that was settled */
     bool autostart;  /* in inmigrate: run the guest when it has come */
     GlobalState global;
 

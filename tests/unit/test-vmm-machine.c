@@ -4,11 +4,13 @@
  * a QMP client, which writes down the answers and events that it gets in the
  * order in which they come.
  */
+#include <fcntl.h>
 #include <gio/gio.h>
 #include <glib/gstdio.h>
 #include <json-glib/json-glib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "vmm/machine.h"
@@ -315,6 +317,71 @@ static void test_paused_cancelled(void)
     two_close(&two);
 }
 
+/* Unlike QEMU, which lets it run there. */
+static void test_paused_stopped_continued(void)
+{
+    Two two = { 0 };
+
+    if (two_open(&two, "", "")) {
+        start_and_wait_for_pause(&two);
+        ask(&two.a, "stop", "");
+        ask(&two.a, "stop", "");
+        expect(&two.a, "return return");
+        ask(&two.a, "migrate-continue", "\"state\": \"pre-switchover\"");
+        wait_for(&two.a, "completed");
+        wait_for(&two.b, "completed");
+        g_assert_cmpstr(status(&two.b), ==, "paused");
+    }
+    two_close(&two);
+}
+
+static void test_paused_stop_taken_back(void)
+{
+    Two two = { 0 };
+
+    if (two_open(&two, "", "")) {
+        start_and_wait_for_pause(&two);
+        ask(&two.a, "stop", "");
+        ask(&two.a, "cont", "");
+        expect(&two.a, "return return");
+        ask(&two.a, "cont", "");
+        expect(&two.a, "'Migration is not finalized yet'");
+        ask(&two.a, "migrate-continue", "\"state\": \"pre-switchover\"");
+        wait_for(&two.b, "completed");
+        g_assert_cmpstr(status(&two.b), ==, "running");
+    }
+    two_close(&two);
+}
+
+/* While the command still runs, which has got the guest. */
+static void test_stop_too_late(void)
+{
+    Two two = { 0 };
+
+    if (two_open(&two, "", "")) {
+        g_autofree char *ends = g_build_filename(two.folder, "ends", NULL);
+        g_autofree char *uri = g_strdup_printf(
+            "\"uri\": \"exec:cat > /dev/null; cat %s\"", ends);
+        int fd;
+
+        g_assert_cmpint(mkfifo(ends, 0600), ==, 0);
+        ask(&two.a, "cont", "");
+        ask(&two.a, "migrate", uri);
+        wait_for(&two.a, "MIGRATION:device");
+        g_string_truncate(two.a.story, 0);
+        ask(&two.a, "stop", "");
+        ask(&two.a, "cont", "");
+        expect(&two.a, "'Migration is not finalized yet' "
+                       "'Migration is not finalized yet'");
+        fd = open(ends, O_WRONLY);
+        close(fd);
+        wait_for(&two.a, "completed");
+        g_assert_cmpstr(status(&two.a), ==, "postmigrate");
+        g_unlink(ends);
+    }
+    two_close(&two);
+}
+
 /* Unlike QEMU, which lets it go on. */
 static void test_paused_stopped_cancelled(void)
 {
@@ -379,6 +446,11 @@ int main(int argc, char **argv)
     g_test_add_func("/machine/completed", test_completed);
     g_test_add_func("/machine/paused/continued", test_paused_continued);
     g_test_add_func("/machine/paused/cancelled", test_paused_cancelled);
+    g_test_add_func("/machine/paused/stopped-continued",
+                    test_paused_stopped_continued);
+    g_test_add_func("/machine/paused/stop-taken-back",
+                    test_paused_stop_taken_back);
+    g_test_add_func("/machine/stop-too-late", test_stop_too_late);
     g_test_add_func("/machine/paused/stopped-cancelled",
                     test_paused_stopped_cancelled);
     g_test_add_data_func("/machine/uuid/same", " -uuid " UUID_A, test_uuid);
