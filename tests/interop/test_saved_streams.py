@@ -32,7 +32,7 @@ class SavedStreams(interop_kit.InteropTest):
         return stream, vm.save_ram()
 
     def check_readers_agree(self, found, parsed):
-        for kind in read_stream.PAGE_KINDS.values():
+        for kind in "zero", "plain", "compressed":
             self.assertEqual(
                 found["ram"][kind],
                 sum(r.kind == kind for r in parsed.records()), kind)
