@@ -120,6 +120,13 @@ void migration_set_state(Migration *m, MigState state)
     pthread_mutex_unlock(&m->event_lock);
 }
 
+/* Who is in the middle of it holds the lock. */
+void migration_await_event(Migration *m)
+{
+    pthread_mutex_lock(&m->event_lock);
+    pthread_mutex_unlock(&m->event_lock);
+}
+
 /* Starting */
 
 /* What GIO and the threads report, in the library's own domain. */
@@ -269,18 +276,29 @@ IoChannel *migration_open_channel(Migration *m, GError **errp)
 
 /* Cancelling, and when it is too late */
 
-void mig_cancel(Migration *m)
+static bool too_late(const Migration *m, GError **errp)
 {
-    bool running;
+    g_set_error(errp, MIG_ERROR, MIG_ERROR_STATE,
+                m->peer.incoming
+                    ? "Too late to cancel: everything has come, the source "
+                      "may have given the guest up"
+                    : "Too late to cancel: everything was sent, the "
+                      "destination may have the guest");
+    return false;
+}
+
+bool mig_cancel(Migration *m, GError **errp)
+{
+    bool running, ok = true;
 
     pthread_mutex_lock(&m->event_lock);
     pthread_mutex_lock(&m->lock);
-    running = m->started && !m->committed && !m->cancelled &&
-              !mig_state_is_final(m->state);
-    if (!running) {
+    running = m->started && !mig_state_is_final(m->state);
+    if (!running || m->committed || m->cancelled) {
+        ok = !running || !m->committed || too_late(m, errp);
         pthread_mutex_unlock(&m->lock);
         pthread_mutex_unlock(&m->event_lock);
-        return;
+        return ok;
     }
     m->cancelled = true;
     pthread_cond_broadcast(&m->changed);

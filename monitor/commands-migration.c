@@ -352,8 +352,9 @@ JsonNode *cmd_migrate_incoming(const MonMachine *machine, JsonObject *args,
 JsonNode *cmd_migrate_cancel(const MonMachine *machine, JsonObject *args,
                              GError **errp)
 {
-    machine->host->migrate_cancel(machine->opaque);
-    return command_no_result();
+    return machine->host->migrate_cancel(machine->opaque, errp)
+               ? command_no_result()
+               : NULL;
 }
 
 JsonNode *cmd_migrate_continue(const MonMachine *machine, JsonObject *args,

@@ -84,8 +84,9 @@ static bool cont_locked(Machine *machine, GError **errp)
     case RUN_STATE_SHUTDOWN:
     case RUN_STATE_INTERNAL_ERROR:
         return refuse("Resetting the Virtual Machine is required", errp);
-    case RUN_STATE_FINISH_MIGRATE:
-        return refuse("Migration is not finalized yet", errp);
+    case RUN_STATE_FINISH_MIGRATE: /* takes back a stop */
+        return change_before_locked(machine, RUN_STATE_PAUSED,
+                                    RUN_STATE_RUNNING, errp);
     case RUN_STATE_INMIGRATE:
         machine->autostart = true;
         return true;
@@ -225,15 +226,14 @@ static Migration *outgoing(const Machine *machine)
     return incoming ? NULL : machine->migration;
 }
 
-static void monitor_migrate_cancel(void *opaque)
+static bool monitor_migrate_cancel(void *opaque, GError **errp)
 {
     Machine *machine = opaque;
     Migration *migration = outgoing(machine);
+    bool ok = !migration || mig_cancel(migration, errp);
 
-    if (migration) {
-        mig_cancel(migration);
-        machine_send_events(machine);
-    }
+    machine_send_events(machine);
+    return ok;
 }
 
 static bool monitor_migrate_continue(void *opaque, MigState state,

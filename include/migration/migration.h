@@ -60,12 +60,15 @@ bool mig_receive_from(Migration *m, IoListener *listener, GError **errp);
 /*
  * Ask a running migration to end.  Returns at once; the migration ends in
  * cancelled, with the guest running on at the source, or in completed when
- * the guest had already been handed over.  It comes too late for a destination
- * that has said that it has everything, and for a source that has sent
- * everything over a one-way channel: they do nothing then, as on a handle that
- * was not started or has ended.
+ * the guest had already been handed over.  Nothing is done, which is no error,
+ * on a handle that was not started or has ended.
+ *
+ * MIG_ERROR_STATE when it comes too late: from the moment on when a
+ * destination has said that it has everything, when a source has sent
+ * everything over a one-way channel, or has handed over the guest, until that
+ * migration has ended.
  */
-void mig_cancel(Migration *m);
+bool mig_cancel(Migration *m, GError **errp);
 
 /*
  * Go on with a migration that waits in state (pre-switchover, with the

@@ -47,7 +47,8 @@ typedef struct MonHost {
     /* Start a migration and return at once. */
     bool (*migrate)(void *opaque, const char *uri, GError **errp);
     bool (*migrate_incoming)(void *opaque, const char *uri, GError **errp);
-    void (*migrate_cancel)(void *opaque);
+    /* See mig_cancel(); true, too, when there is none. */
+    bool (*migrate_cancel)(void *opaque, GError **errp);
     /* See mig_continue(); without a migration: "Migration not in expected
      * state: none". */
     bool (*migrate_continue)(void *opaque, MigState state, GError **errp);

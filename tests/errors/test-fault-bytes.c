@@ -153,7 +153,7 @@ static void stall_at(const Walk *walk, const WalkCase *c, uint64_t at)
     gate_init(&stalled);
     move = start_with(c->place, &fault);
     gate_await(&stalled);
-    mig_cancel(move->pair->src);
+    mig_cancel(move->pair->src, NULL);
     mig_wait(move->pair->src, NULL);
     /* It may have said that it has everything; then only this ends it. */
     mig_free(g_steal_pointer(&move->pair->dst));

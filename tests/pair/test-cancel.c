@@ -5,6 +5,9 @@
 
 #include "tests/lib/pair.h"
 
+/* Long enough for a thread that was woken to do what it must not. */
+#define EVENT_MS 200
+
 /* Where a host stands still until the test has cancelled. */
 typedef struct Stop {
     FakePoint point;
@@ -51,6 +54,7 @@ static void run_case(const CancelCase *c, bool compress)
 {
     Stop stop = { .point = c->point, .nth = c->nth };
     Pair *pair = pair_new();
+    Migration *cancelled;
     FakeHost *host = c->at_dst ? pair->dst_host : pair->src_host;
     g_autofree char *states = NULL;
     GError *err = NULL;
@@ -63,13 +67,16 @@ static void run_case(const CancelCase *c, bool compress)
     host->hook_data = &stop;
     pair_start(pair);
     gate_await(&stop.gate);
-    mig_cancel(c->cancel_dst ? pair->dst : pair->src);
-    mig_cancel(c->cancel_dst ? pair->dst : pair->src);
+    cancelled = c->cancel_dst ? pair->dst : pair->src;
+    for (unsigned i = 0; i < 2; i++) {
+        g_assert_true(mig_cancel(cancelled, &err));
+        g_assert_no_error(err);
+    }
     gate_release(&stop.gate);
 
     pair_assert_stayed(pair, c->cancel_dst ? MIG_STATE_FAILED
                                            : MIG_STATE_CANCELLED);
-    g_assert_false(mig_wait(c->cancel_dst ? pair->dst : pair->src, &err));
+    g_assert_false(mig_wait(cancelled, &err));
     g_assert_error(err, MIG_ERROR, MIG_ERROR_CANCELLED);
     g_clear_error(&err);
     states = fake_host_states(c->cancel_dst ? pair->dst_host
@@ -91,16 +98,24 @@ static void test_too_late(void)
 {
     Stop stop = { .point = FAKE_VM_START, .nth = 1 };
     Pair *pair = pair_new();
+    GError *err = NULL;
 
     gate_init(&stop.gate);
     pair->dst_host->hook = stop_hook;
     pair->dst_host->hook_data = &stop;
     pair_start(pair);
     gate_await(&stop.gate);
-    mig_cancel(pair->src);
-    mig_cancel(pair->dst);
+    mig_cancel(pair->src, NULL); /* may have ended, or not heard of it yet */
+    g_assert_false(mig_cancel(pair->dst, &err));
+    g_assert_error(err, MIG_ERROR, MIG_ERROR_STATE);
+    g_assert_cmpstr(err->message, ==,
+                    "Too late to cancel: everything has come, the source may "
+                    "have given the guest up");
+    g_clear_error(&err);
     gate_release(&stop.gate);
     pair_assert_moved(pair);
+    g_assert_true(mig_cancel(pair->src, NULL)); /* nothing to cancel */
+    g_assert_true(mig_cancel(pair->dst, NULL));
     gate_destroy(&stop.gate);
     pair_free(pair);
 }
@@ -136,7 +151,7 @@ static void test_no_answer(void)
         g_assert_true(io_channel_read(ends[1], buf, sizeof(buf), &nread,
                                       NULL));
         sched_yield();
-        mig_cancel(m);
+        mig_cancel(m, NULL);
         g_assert_false(mig_wait(m, NULL));
         g_assert_cmpuint(host->passes, ==, 0);
         g_assert_cmpuint(fake_host_calls(host, FAKE_VM_STOP), ==, 0);
@@ -162,7 +177,7 @@ static void cancel_while_it_waits(uint64_t max_bandwidth)
     pair->src = mig_new(&fake_mig_host, pair->src_host, &pair->options);
     g_assert_true(mig_send(pair->src, ends[0], &err));
     g_assert_true(io_channel_read(ends[1], &byte, 1, &nread, &err));
-    mig_cancel(pair->src);
+    mig_cancel(pair->src, NULL);
     g_assert_false(mig_wait(pair->src, &err));
     g_assert_error(err, MIG_ERROR, MIG_ERROR_CANCELLED);
     g_assert_true(fake_host_running(pair->src_host));
@@ -236,6 +251,51 @@ static void test_free(void)
     pthread_join(thread, NULL);
     g_assert_true(fake_host_running(pair->src_host));
     gate_destroy(&stop.gate);
+    pair_free(pair);
+}
+
+static bool resume_hook(FakeHost *host, FakePoint point, unsigned nth,
+                        GError **errp)
+{
+    if (point == FAKE_VM_RESUME) {
+        gate_reach(host->hook_data);
+    }
+    return true;
+}
+
+/* The event of a cancel takes longer than to wake the source. */
+static void slow_event(void *opaque, const MigEvent *event)
+{
+    FakeHost *host = opaque;
+
+    if (event->type == MIG_EVENT_STATE &&
+        event->state == MIG_STATE_CANCELLING) {
+        g_assert_false(gate_await_for(host->hook_data, EVENT_MS));
+    }
+    fake_mig_host.event(opaque, event);
+}
+
+/* The guest does not go on before the host knows why. */
+static void test_event_before_resume(void)
+{
+    Gate resumed;
+    Pair *pair = pair_new();
+    MigInfo info = { 0 };
+
+    gate_init(&resumed);
+    pair->src_host->hook = resume_hook;
+    pair->src_host->hook_data = &resumed;
+    pair->src_calls.event = slow_event;
+    pair_set(pair, MIG_OPT_PAUSE_BEFORE_SWITCHOVER, 1);
+    pair_start(pair);
+    while (info.state != MIG_STATE_PRE_SWITCHOVER) {
+        sched_yield();
+        mig_query(pair->src, &info);
+        mig_info_clear(&info);
+    }
+    mig_cancel(pair->src, NULL);
+    pair_assert_stayed(pair, MIG_STATE_CANCELLED);
+    gate_destroy(&resumed);
     pair_free(pair);
 }
 

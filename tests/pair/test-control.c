@@ -57,7 +57,7 @@ static void test_cancel_in_pre_switchover(void)
 {
     Pair *pair = pair_in_pre_switchover();
 
-    mig_cancel(pair->src);
+    mig_cancel(pair->src, NULL);
     pair_assert_stayed(pair, MIG_STATE_CANCELLED);
     g_assert_false(mig_continue(pair->src, MIG_STATE_PRE_SWITCHOVER, NULL));
     pair_free(pair);
@@ -68,7 +68,7 @@ static void test_destination_leaves_in_pre_switchover(void)
 {
     Pair *pair = pair_in_pre_switchover();
 
-    mig_cancel(pair->dst);
+    mig_cancel(pair->dst, NULL);
     pair_assert_stayed(pair, MIG_STATE_FAILED);
     pair_free(pair);
 }
@@ -158,7 +158,7 @@ static void test_throttle_ends_with_cancel(void)
         mig_query(pair->src, &info);
         mig_info_clear(&info);
     } while (info.cpu_throttle < 50);
-    mig_cancel(pair->src);
+    mig_cancel(pair->src, NULL);
     pair_assert_stayed(pair, MIG_STATE_CANCELLED);
     g_assert_cmpuint(pair->src_host->throttle, ==, 0);
     pair_free(pair);

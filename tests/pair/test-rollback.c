@@ -103,7 +103,8 @@ static void *forward_return_path(void *arg)
             }
             if (proxy->cut >= CANCEL_SRC) {
                 mig_cancel(proxy->cut == CANCEL_SRC ? proxy->pair->src
-                                                    : proxy->pair->dst);
+                                                    : proxy->pair->dst,
+                           NULL);
             }
         }
         io_channel_writev(proxy->src, &(GOutputVector){ message, nread }, 1,

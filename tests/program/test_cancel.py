@@ -5,6 +5,7 @@ One guest is cancelled over and over, at random moments and where a migration
 can be stuck, and in the end goes somewhere else unharmed.
 """
 import functools
+import os
 import random
 import socket
 import struct
@@ -12,7 +13,7 @@ import time
 
 import program_kit
 import tap
-from ferry_vm import wait_until
+from ferry_vm import QmpError, wait_until
 
 # docs/stream.md, "The return path": a destination is there.
 PONG = struct.pack(">HHI", 2, 4, 0x46525931)
@@ -171,6 +172,28 @@ class Cancel(program_kit.ProgramTest):
             self.assertEqual(self.src.status(), "postmigrate")
         else:
             self.check_unharmed()
+
+    def check_too_late(self):
+        why = "Too late to cancel: everything was sent, the destination " \
+            "may have the guest"
+        self.assertEqual(self.src.hmp("migrate_cancel"), f"Error: {why}\n")
+        with self.assertRaisesRegex(QmpError, why):
+            self.src.qmp("migrate_cancel")
+
+    def test_too_late(self):
+        """A command has got everything, and takes its time to end."""
+        ends = self.folder + "/ends"
+        os.mkfifo(ends)
+        self.src.set_capability("pause-before-switchover", False)
+        self.src.set_parameters(max_bandwidth=0)
+        self.src.qmp("migrate",
+                     uri=f"exec:cat > /dev/null; exec cat {ends}")
+        with open(ends, "wb"):  # when all was read
+            wait_until(lambda: self.src.migration()["status"] == "device",
+                       "everything to be sent")
+            self.check_too_late()
+        self.src.wait_migration("completed")
+        self.assertEqual(self.src.hmp("migrate_cancel"), "")
 
 
 if __name__ == "__main__":

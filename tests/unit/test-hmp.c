@@ -245,6 +245,7 @@ static void test_host_errors(Fixture *f, gconstpointer data)
         "migrate_incoming foo:bar",
         "migrate_set_capability compress on",
         "migrate_set_parameter compress-level 1",
+        "migrate_cancel",
         "stop",
         "cont",
     };

@@ -99,12 +99,16 @@ static bool fake_migrate_incoming(void *opaque, const char *uri, GError **errp)
     return true;
 }
 
-static void fake_migrate_cancel(void *opaque)
+static bool fake_migrate_cancel(void *opaque, GError **errp)
 {
     FakeMachine *machine = opaque;
 
+    if (refused(machine, errp)) {
+        return false;
+    }
     g_string_append(machine->calls, "cancel; ");
     machine->info.state = MIG_STATE_CANCELLED;
+    return true;
 }
 
 static bool fake_migrate_continue(void *opaque, MigState state, GError **errp)

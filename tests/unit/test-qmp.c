@@ -307,6 +307,7 @@ static void test_host_errors(Fixture *f, gconstpointer data)
     f->machine->refusal = "No, thank you";
     fails(f, "migrate", "{\"uri\": \"foo:bar\"}", "No, thank you");
     fails(f, "migrate-incoming", "{\"uri\": \"foo:bar\"}", "No, thank you");
+    fails(f, "migrate_cancel", NULL, "No, thank you");
     fails(f, "stop", NULL, "No, thank you");
     fails(f, "cont", NULL, "No, thank you");
     fails(f, "pmemsave", "{\"val\": 0, \"size\": 1, \"filename\": \"/x\"}",

@@ -126,7 +126,7 @@ static void test_wait_and_cancel(void)
     World world;
 
     world_init(&world, false);
-    mig_cancel(world.m);
+    mig_cancel(world.m, NULL);
     for (unsigned i = 0; i < 2; i++) {
         g_assert_false(mig_wait(world.m, &err));
         expect_error(&err, MIG_ERROR_STATE, "was not started");
