@@ -77,6 +77,10 @@ void *dest_main(void *arg);
 /* Enter a state, unless the migration has been cancelled; tell the host. */
 void migration_set_state(Migration *m, MigState state);
 
+/* Wait until the host has been told of the state that was entered last: a
+ * cancel makes the thread fail before it has. */
+void migration_await_event(Migration *m);
+
 /* The first thing a thread does: wait for or open the channel, and encrypt
  * it where that is wanted.  The channel is the migration's until migration_finish(). */
 IoChannel *migration_open_channel(Migration *m, GError **errp);

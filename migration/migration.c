@@ -70,7 +70,7 @@ void mig_free(Migration *m)
     if (!m) {
         return;
     }
-    mig_cancel(m);
+    mig_cancel(m, NULL);
     stop_waiting(m);
     mig_wait(m, NULL);
     peer_clear(&m->peer);
@@ -310,6 +310,7 @@ bool mig_cancel(Migration *m, GError **errp)
 
     g_cancellable_cancel(m->connecting);
     ratelimit_cancel(m->limit);
+    return ok;
 }
 
 /* Waiting before the switch-over */

@@ -497,6 +497,7 @@ static void source_roll_back(Source *s)
     Migration *m = s->m;
 
     if (s->stopped) {
+        migration_await_event(m);
         m->host->vm_resume(m->opaque);
     }
 }

@@ -17,6 +17,8 @@ void gate_init(Gate *gate);
 void gate_reach(Gate *gate);   /* reach it, and go on */
 void gate_pass(Gate *gate);    /* reach it, and wait for the release */
 void gate_await(Gate *gate);   /* wait until it is reached */
+/* The same, but not for longer; was it? */
+bool gate_await_for(Gate *gate, unsigned ms);
 void gate_release(Gate *gate);
 void gate_destroy(Gate *gate);
 

@@ -210,7 +210,7 @@ static void test_accept(void)
     g_assert_no_error(err);
     pair->dst = mig_new(&fake_mig_host, pair->dst_host, &pair->options);
     g_assert_true(mig_receive_from(pair->dst, listener, &err));
-    mig_cancel(pair->dst);
+    mig_cancel(pair->dst, NULL);
     g_assert_false(mig_wait(pair->dst, &err));
     g_assert_error(err, MIG_ERROR, MIG_ERROR_CANCELLED);
     g_clear_error(&err);
@@ -307,7 +307,7 @@ static void test_handle(void)
     GError *err = NULL;
 
     pair->src = mig_new(&fake_mig_host, pair->src_host, &pair->options);
-    mig_cancel(pair->src);
+    mig_cancel(pair->src, NULL);
     mig_query(pair->src, &info);
     g_assert_cmpint(info.state, ==, MIG_STATE_NONE);
     g_assert_false(mig_wait(pair->src, &err));
@@ -341,6 +341,7 @@ int main(int argc, char **argv)
     g_test_add_func("/cancel/rate-limit", test_rate_limit);
     g_test_add_func("/cancel/accept", test_accept);
     g_test_add_func("/cancel/free", test_free);
+    g_test_add_func("/cancel/event-before-resume", test_event_before_resume);
     g_test_add_func("/cancel/handle", test_handle);
     return g_test_run();
 }
