@@ -8,12 +8,16 @@
  * an argument could become another one, and an "id" something that is not
  * JSON.  Here all that is refused, or made plain, before the parser sees it.
  *
+ * An "id" goes back to the client, so its numbers must not change, and some do
+ * not fit into what the parser makes of them.  Its text is kept for that.
+ *
  * QEMU takes strings in single quotes as well, with the same escapes as in the
  * others; they are put into double ones.  json-glib's have no escapes.
  */
 #include "monitor/json-text.h"
 
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 
 #include "monitor/command.h"
@@ -21,8 +25,19 @@
 typedef struct Words {
     const char *p; /* ends with a NUL, at end */
     const char *end;
-    GString *out;
+    JsonText *json;
+    int depth;
+    bool named_id; /* the last string was "id" */
+    bool in_id;    /* at depth 1 or deeper: what comes belongs to it */
 } Words;
+
+static void put(Words *w, const char *text, size_t length)
+{
+    g_string_append_len(w->json->plain, text, (gssize)length);
+    if (w->in_id) {
+        g_string_append_len(w->json->id, text, (gssize)length);
+    }
+}
 
 /* Messages quote no more of a word than that. */
 #define SHOWN_MAX 40
@@ -83,7 +98,7 @@ static bool take_escape(Words *w, GError **errp)
                                                    : 0;
 
     if (c == '\'') {
-        g_string_append_c(w->out, c);
+        put(w, &c, 1);
         w->p += 2;
         return true;
     }
@@ -91,19 +106,34 @@ static bool take_escape(Words *w, GError **errp)
         return refuse_word(w->p, c == 'u' ? 6 : 2,
                            "a string cannot have the escape", errp);
     }
-    g_string_append_len(w->out, w->p, (gssize)length);
+    put(w, w->p, length);
     w->p += length;
+    return true;
+}
+
+/* So that a name is spelt in one way. */
+static bool take_spelt_letter(Words *w)
+{
+    int unit = w->p[1] == 'u' ? hex4(w->p + 2) : -1;
+    char c = (char)unit;
+
+    if (unit < 0 || unit > 0x7f || !g_ascii_isalnum(c)) {
+        return false;
+    }
+    put(w, &c, 1);
+    w->p += strlen("\\uXXXX");
     return true;
 }
 
 static bool take_string(Words *w, GError **errp)
 {
+    gsize start = w->json->plain->len;
     char quote = *w->p++;
 
-    g_string_append_c(w->out, '"');
+    put(w, "\"", 1);
     while (*w->p != quote) { /* the frame is sure that it comes */
         if (*w->p == '\\') {
-            if (!take_escape(w, errp)) {
+            if (!take_spelt_letter(w) && !take_escape(w, errp)) {
                 return false;
             }
             continue;
@@ -113,12 +143,13 @@ static bool take_string(Words *w, GError **errp)
             return false;
         }
         if (*w->p == '"') {
-            g_string_append_c(w->out, '\\');
+            put(w, "\\", 1);
         }
-        g_string_append_c(w->out, *w->p++);
+        put(w, w->p++, 1);
     }
     w->p++;
-    g_string_append_c(w->out, '"');
+    put(w, "\"", 1);
+    w->named_id = g_str_equal(w->json->plain->str + start, "\"id\"");
     return true;
 }
 
@@ -167,16 +198,15 @@ static bool take_number(Words *w, const char *word, size_t length,
     if (number_end(word, &integer) != word + length) {
         return refuse_word(word, length, "invalid number", errp);
     }
-    errno = 0;
-    g_ascii_strtod(word, NULL);
-    if (errno == ERANGE) {
+    if (isinf(g_ascii_strtod(word, NULL))) {
         return refuse_word(word, length, "number out of range", errp);
     }
-    g_string_append_len(w->out, word, (gssize)length);
+    put(w, word, length);
     if (integer) {
+        errno = 0;
         g_ascii_strtoll(word, NULL, 10);
         if (errno == ERANGE) {
-            g_string_append(w->out, ".0");
+            g_string_append(w->json->plain, ".0");
         }
     }
     return true;
@@ -213,9 +243,23 @@ static bool take_word(Words *w, GError **errp)
     if (g_ascii_isdigit(*word) || *word == '-') {
         return take_number(w, word, length, errp);
     }
-    g_string_append_len(w->out, word, (gssize)length);
+    put(w, word, length);
     return is_keyword(word, length) ||
            refuse_word(word, length, "invalid keyword", errp);
+}
+
+static void take_mark(Words *w)
+{
+    char c = *w->p++;
+
+    if (c == ',' || c == '}' || c == ']') {
+        w->in_id &= w->depth > 1;
+    }
+    w->depth += (c == '{' || c == '[') - (c == '}' || c == ']');
+    put(w, c == '\r' || c == '\n' ? " " : &c, 1);
+    if (c == ':' && w->depth == 1) {
+        w->in_id = w->named_id;
+    }
 }
 
 static bool take(Words *w, GError **errp)
@@ -232,24 +276,31 @@ static bool take(Words *w, GError **errp)
         command_error(errp, "stray character 0x%02x", (unsigned char)c);
         return false;
     }
-    g_string_append_c(w->out, c);
-    w->p++;
+    take_mark(w);
     return true;
 }
 
-GString *json_text_normalise(const GString *text, GError **errp)
+bool json_text_init(JsonText *json, const GString *text, GError **errp)
 {
     Words w = {
         .p = text->str,
         .end = text->str + text->len,
-        .out = g_string_sized_new(text->len),
+        .json = json,
     };
 
+    json->plain = g_string_sized_new(text->len);
+    json->id = g_string_new(NULL);
     while (w.p < w.end) {
         if (!take(&w, errp)) {
-            g_string_free(w.out, TRUE);
-            return NULL;
+            json_text_clear(json);
+            return false;
         }
     }
-    return w.out;
+    return true;
+}
+
+void json_text_clear(JsonText *json)
+{
+    g_string_free(json->plain, TRUE);
+    g_string_free(json->id, TRUE);
 }

@@ -9,7 +9,6 @@
  */
 #include "monitor/qmp.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "monitor/commands.h"
@@ -39,67 +38,32 @@ static void send_object(QmpSession *qmp, JsonObject *object)
     session_write(qmp->session, line, strlen(line));
 }
 
-/* id is NULL, or taken over. */
+/* id is JSON, sent back as it is, or empty. */
 static void send_answer(QmpSession *qmp, const char *kind, JsonNode *answer,
-                        JsonNode *id)
+                        const char *id)
 {
     JsonObject *object = json_object_new();
+    g_autofree char *line = NULL;
 
     json_object_set_member(object, kind, answer);
-    if (id) {
-        json_object_set_member(object, "id", id);
+    line = to_line(object);
+    if (id[0]) {
+        g_autofree char *start = g_strndup(line, strlen(line) - strlen("}\r\n"));
+
+        g_free(line);
+        line = g_strconcat(start, ",\"id\":", id, "}\r\n", NULL);
     }
-    send_object(qmp, object);
+    session_write(qmp->session, line, strlen(line));
 }
 
 static void send_error(QmpSession *qmp, const char *class, const char *desc,
-                       JsonNode *id)
+                       const char *id)
 {
     JsonObject *error = json_object_new();
 
     json_object_set_string_member(error, "class", class);
     command_set_text(error, "desc", desc);
     send_answer(qmp, "error", command_object_result(error), id);
-}
-
-static bool is_small(JsonNode *node);
-
-static bool are_small(JsonArray *array)
-{
-    for (unsigned i = 0; i < json_array_get_length(array); i++) {
-        if (!is_small(json_array_get_element(array, i))) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool members_are_small(JsonObject *object)
-{
-    JsonObjectIter iter;
-    JsonNode *node;
-
-    json_object_iter_init(&iter, object);
-    while (json_object_iter_next(&iter, NULL, &node)) {
-        if (!is_small(node)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Has it no number that may have been an integer of more than 64 bits, and so
- * would come back changed? */
-static bool is_small(JsonNode *node)
-{
-    if (JSON_NODE_HOLDS_ARRAY(node)) {
-        return are_small(json_node_get_array(node));
-    }
-    if (JSON_NODE_HOLDS_OBJECT(node)) {
-        return members_are_small(json_node_get_object(node));
-    }
-    return json_node_get_value_type(node) != G_TYPE_DOUBLE ||
-           fabs(json_node_get_double(node)) < -(double)G_MININT64;
 }
 
 static bool check_member(const char *name, JsonNode *node, GError **errp)
@@ -163,7 +127,7 @@ static const Command *find_command(const QmpSession *qmp, const char *name,
 }
 
 static void run_command(QmpSession *qmp, const Command *command,
-                        JsonObject *request, JsonNode *id)
+                        JsonObject *request, const char *id)
 {
     g_autoptr(JsonObject) args = NULL;
     g_autoptr(GError) err = NULL;
@@ -184,20 +148,13 @@ static void run_command(QmpSession *qmp, const Command *command,
     send_answer(qmp, "return", result, id);
 }
 
-static void handle_request(QmpSession *qmp, JsonObject *request)
+static void handle_request(QmpSession *qmp, JsonObject *request,
+                           const char *id)
 {
-    JsonNode *id = json_object_dup_member(request, "id");
     g_autoptr(GError) err = NULL;
     g_autofree char *why = NULL;
     const Command *command;
 
-    if (id && !is_small(id)) {
-        json_node_unref(id);
-        send_error(qmp, "GenericError",
-                   "QMP input member 'id' has a number of more than 64 bits",
-                   NULL);
-        return;
-    }
     if (!check_request(request, &err)) {
         send_error(qmp, "GenericError", err->message, id);
         return;
@@ -215,7 +172,7 @@ static void send_parse_error(QmpSession *qmp, const char *message)
 {
     g_autofree char *desc = g_strdup_printf("JSON parse error, %s", message);
 
-    send_error(qmp, "GenericError", desc, NULL);
+    send_error(qmp, "GenericError", desc, "");
 }
 
 /*
@@ -261,23 +218,35 @@ static bool parse_text(JsonParser *parser, const GString *text, GError **errp)
     return ok;
 }
 
-static void handle_text(QmpSession *qmp, const GString *text)
+static void handle_plain(QmpSession *qmp, const JsonText *json)
 {
     g_autoptr(JsonParser) parser = json_parser_new_immutable();
     g_autoptr(GError) err = NULL;
-    g_autoptr(GString) plain = json_text_normalise(text, &err);
     JsonNode *root;
 
-    if (!plain || !parse_text(parser, plain, &err)) {
+    if (!parse_text(parser, json->plain, &err)) {
         send_parse_error(qmp, err->message);
         return;
     }
     root = json_parser_get_root(parser);
     if (JSON_NODE_HOLDS_OBJECT(root)) {
-        handle_request(qmp, json_node_get_object(root));
+        handle_request(qmp, json_node_get_object(root),
+                       g_strstrip(json->id->str));
     } else {
-        send_error(qmp, "GenericError", "QMP input must be a JSON object",
-                   NULL);
+        send_error(qmp, "GenericError", "QMP input must be a JSON object", "");
+    }
+}
+
+static void handle_text(QmpSession *qmp, const GString *text)
+{
+    g_autoptr(GError) err = NULL;
+    JsonText json;
+
+    if (json_text_init(&json, text, &err)) {
+        handle_plain(qmp, &json);
+        json_text_clear(&json);
+    } else {
+        send_parse_error(qmp, err->message);
     }
 }
 

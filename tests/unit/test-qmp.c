@@ -139,26 +139,6 @@ static void test_id(Fixture *f, gconstpointer data)
     }
 }
 
-/* Not answered with another one. */
-static void test_large_id(Fixture *f, gconstpointer data)
-{
-    static const char *const ids[] = {
-        "9223372036854775808",   "-9223372036854775809",
-        "18446744073709551615",  "-18446744073709551615",
-        "[1, {\"a\": [1e300]}]", "123456789012345678901234567890",
-    };
-
-    for (size_t i = 0; i < G_N_ELEMENTS(ids); i++) {
-        g_autofree char *text =
-            g_strdup_printf("{\"execute\": \"stop\", \"id\": %s}", ids[i]);
-
-        client_expect_error(f->client, text,
-                            "QMP input member 'id' has a number of more than "
-                            "64 bits");
-    }
-    g_assert_true(f->machine->running);
-}
-
 static void test_arguments(Fixture *f, gconstpointer data)
 {
     fails(f, "query-status", "{\"x\": 1}", "Parameter 'x' is unexpected");
@@ -717,7 +697,6 @@ int main(int argc, char **argv)
     g_test_add_func("/qmp/negotiation", test_negotiation);
     add("/qmp/requests", test_requests);
     add("/qmp/id", test_id);
-    add("/qmp/large-id", test_large_id);
     add("/qmp/arguments", test_arguments);
     add("/qmp/run-state", test_run_state);
     add("/qmp/name-and-version", test_name_and_version);
