@@ -2,7 +2,6 @@
 /* The one option table, and the only place that parses an option's text. */
 #include "migration/options.h"
 
-#include <errno.h>
 #include <string.h>
 
 #include "migration/codec.h"
@@ -283,8 +282,29 @@ static bool bad_value(const MigOption *option, GError **errp)
     } else {
         g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
                     "Parameter '%s' expects a value between %" G_GUINT64_FORMAT
-                    " and %" G_GUINT64_FORMAT, name, option->min,
-                    option->max);
+                    " and %" G_GUINT64_FORMAT "%s", name, option->min,
+                    option->max,
+                    option->kind == MIG_KIND_SIZE ? " bytes" : "");
+    }
+    return false;
+}
+
+/* What is no number, or none that HMP takes. */
+static bool bad_text(const MigOption *option, GError **errp)
+{
+    if (option->kind == MIG_KIND_UINT) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
+                    "Parameter '%s' expects an integer between %"
+                    G_GUINT64_FORMAT " and %" G_GUINT64_FORMAT, option->name,
+                    option->min, option->max);
+    } else if (option->kind == MIG_KIND_SIZE) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
+                    "Parameter '%s' expects a decimal number with a suffix B, "
+                    "K, M, G or T, or a decimal or hexadecimal one of MiB; "
+                    "from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT
+                    " bytes", option->name, option->min, option->max);
+    } else {
+        bad_value(option, errp);
     }
     return false;
 }
@@ -354,17 +374,23 @@ static bool parse_switch(const char *text, uint64_t *value)
     return *value || !strcmp(text, "off");
 }
 
+static const char *skip_plus(const char *text)
+{
+    return text + (text[0] == '+');
+}
+
+/* One that is too large becomes the largest, which no option takes. */
 static bool parse_uint(const char *text, uint64_t *value)
 {
-    bool hex = text[0] == '0' && g_ascii_tolower(text[1]) == 'x';
+    const char *digits = skip_plus(text);
+    bool hex = digits[0] == '0' && g_ascii_tolower(digits[1]) == 'x';
     char *end;
 
-    if (!g_ascii_isdigit(text[0])) {
+    if (!g_ascii_isdigit(digits[0])) {
         return false;
     }
-    errno = 0;
-    *value = g_ascii_strtoull(text, &end, hex ? 16 : 10);
-    return !errno && !*end;
+    *value = g_ascii_strtoull(digits, &end, hex ? 16 : 10);
+    return !*end;
 }
 
 static bool parse_name(const MigOption *option, const char *text,
@@ -395,15 +421,14 @@ static bool parse_suffix(const char *suffix, unsigned *shift)
     return true;
 }
 
-static bool scale(uint64_t whole, double fraction, unsigned shift,
-                  uint64_t *value)
+/* See parse_uint(). */
+static uint64_t scale(uint64_t whole, double fraction, unsigned shift)
 {
     if (whole > (uint64_t)INT64_MAX >> shift) {
-        return false;
+        return UINT64_MAX;
     }
-    *value = (whole << shift) +
-             (uint64_t)(fraction * (double)(UINT64_C(1) << shift));
-    return true;
+    return (whole << shift) +
+           (uint64_t)(fraction * (double)(UINT64_C(1) << shift));
 }
 
 /*
@@ -412,23 +437,29 @@ static bool scale(uint64_t whole, double fraction, unsigned shift,
  */
 static bool parse_size(const char *text, uint64_t *value)
 {
-    size_t digits = strspn(text, "0123456789");
-    const char *suffix = text + digits;
+    const char *number = skip_plus(text);
+    size_t digits = strspn(number, "0123456789");
+    const char *suffix = number + digits;
     double fraction = 0;
     uint64_t whole;
-    unsigned shift;
+    unsigned shift = 20;
 
-    if (g_str_has_prefix(text, "0x")) {
-        return parse_uint(text, &whole) && scale(whole, 0, 20, value);
+    if (g_str_has_prefix(number, "0x")) {
+        if (!parse_uint(number, &whole)) {
+            return false;
+        }
+    } else {
+        if (suffix[0] == '.') {
+            suffix += 1 + strspn(suffix + 1, "0123456789");
+            fraction = g_ascii_strtod(number + digits, NULL);
+        }
+        if (digits == 0 || !parse_suffix(suffix, &shift)) {
+            return false;
+        }
+        whole = g_ascii_strtoull(number, NULL, 10);
     }
-    if (suffix[0] == '.') {
-        suffix += 1 + strspn(suffix + 1, "0123456789");
-        fraction = g_ascii_strtod(text + digits, NULL);
-    }
-    errno = 0;
-    whole = g_ascii_strtoull(text, NULL, 10);
-    return digits > 0 && !errno && parse_suffix(suffix, &shift) &&
-           scale(whole, fraction, shift, value);
+    *value = scale(whole, fraction, shift);
+    return true;
 }
 
 /* What is too long does not get a number, as that would last. */
@@ -468,7 +499,7 @@ bool mig_options_set_text(MigOptions *values, const MigOption *option,
 
     return parse_value(option, text, &value)
                ? mig_options_set(values, option, value, errp)
-               : bad_value(option, errp);
+               : bad_text(option, errp);
 }
 
 char *mig_options_text(const MigOptions *values, const MigOption *option)

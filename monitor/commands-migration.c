@@ -170,14 +170,20 @@ static bool change_from_json(Change *change, JsonNode *node, GError **errp)
     if (option->kind == MIG_KIND_STRING) {
         return string_from_json(change, node, errp);
     }
-    if (option->kind == MIG_KIND_ENUM && type == G_TYPE_STRING) {
-        return change_from_text(change, json_node_get_string(node), errp);
+    if (option->kind == MIG_KIND_ENUM) {
+        /* "" is no name: let the table say which are. */
+        return change_from_text(change,
+                                type == G_TYPE_STRING
+                                    ? json_node_get_string(node) : "", errp);
     }
-    if (option->kind == MIG_KIND_ENUM || type != G_TYPE_INT64 ||
-        json_node_get_int(node) < 0) {
-        /* Nothing that any option takes: let the table say which are. */
-        return change_from_text(change, "", errp);
+    if (type != G_TYPE_INT64) {
+        command_error(errp,
+                      "Parameter '%s' expects an integer between "
+                      "%" G_GUINT64_FORMAT " and %" G_GUINT64_FORMAT,
+                      option->name, option->min, option->max);
+        return false;
     }
+    /* What is negative is more than any option takes. */
     change->value = (uint64_t)json_node_get_int(node);
     return mig_options_set(&scratch, option, change->value, errp);
 }

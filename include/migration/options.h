@@ -108,7 +108,9 @@ const char *mig_options_string(const MigOptions *options, MigOptionId id);
 bool mig_options_check(const MigOptions *options, GError **errp);
 
 /* Set one from text as HMP takes it: "on"/"off", a name, decimal or 0x numbers,
- * sizes with a suffix B, K, M, G, T (none: M), strings as they are. */
+ * sizes with a suffix B, K, M, G, T (none: M), strings as they are.  What is no
+ * such thing is refused by kind and range: "Parameter 'compress-threads'
+ * expects an integer between 1 and 255". */
 bool mig_options_set_text(MigOptions *options, const MigOption *option,
                           const char *text, GError **errp);
 

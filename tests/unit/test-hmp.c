@@ -108,10 +108,10 @@ static void test_option_errors(Fixture *f, gconstpointer data)
           "Error: Parameter 'compress_level' expects a value between 0 and "
           "9\n" },
         { "migrate_set_parameter compress-level x",
-          "Error: Parameter 'compress_level' expects a value between 0 and "
+          "Error: Parameter 'compress-level' expects an integer between 0 and "
           "9\n" },
         { "migrate_set_parameter compress-level -1",
-          "Error: Parameter 'compress_level' expects a value between 0 and "
+          "Error: Parameter 'compress-level' expects an integer between 0 and "
           "9\n" },
         { "migrate_set_parameter foo 1",
           "Error: invalid parameter value: foo\n" },

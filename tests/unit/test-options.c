@@ -182,6 +182,7 @@ static const TextRow good_texts[] = {
     { MIG_OPT_COMPRESS_THREADS, "0xff", 255 },
     { MIG_OPT_COMPRESS_THREADS, "0xFF", 255 },
     { MIG_OPT_COMPRESS_THREADS, "010", 10 }, /* there is no octal */
+    { MIG_OPT_COMPRESS_THREADS, "+8", 8 },
     { MIG_OPT_DOWNTIME_LIMIT, "2000000", 2000000 },
     { MIG_OPT_MAX_BANDWIDTH, "0", 0 },
     { MIG_OPT_MAX_BANDWIDTH, "1", 1 << 20 },
@@ -201,6 +202,8 @@ static const TextRow good_texts[] = {
     { MIG_OPT_COMPRESS_METHOD, "zlib", MIG_METHOD_ZLIB },
     { MIG_OPT_COMPRESS_METHOD, "zstd", MIG_METHOD_ZSTD },
     { MIG_OPT_COMPRESS_METHOD, "lz4", MIG_METHOD_LZ4 },
+    { MIG_OPT_MAX_BANDWIDTH, "+5", 5 << 20 },
+    { MIG_OPT_MAX_BANDWIDTH, "010K", 10 << 10 },
 };
 
 static void test_texts(void)
@@ -223,49 +226,67 @@ static void test_texts(void)
     "Parameter 'downtime_limit' expects a value between 0 and 2000000"
 #define BANDWIDTH \
     "Parameter 'max_bandwidth' expects a value between 0 and " \
-    "9223372036854775807"
+    "9223372036854775807 bytes"
+#define THREADS_TEXT \
+    "Parameter 'compress-threads' expects an integer between 1 and 255"
+#define LEVEL_TEXT \
+    "Parameter 'compress-level' expects an integer between 0 and 9"
+#define LIMIT_TEXT \
+    "Parameter 'downtime-limit' expects an integer between 0 and 2000000"
+#define BANDWIDTH_TEXT \
+    "Parameter 'max-bandwidth' expects a decimal number with a suffix B, K, " \
+    "M, G or T, or a decimal or hexadecimal one of MiB; from 0 to " \
+    "9223372036854775807 bytes"
 #define SWITCH "Parameter 'compress' expects 'on' or 'off'"
 #define METHOD "Parameter 'compress_method' expects 'zlib', 'zstd' or 'lz4'"
 #define WAIT "Parameter 'compress_wait_thread' expects 'on' or 'off'"
 
-/* Whatever is wrong with a value, the range is told. */
+/* Whatever is wrong with a value, the range is told; and the kind, if that
+ * is what is wrong. */
 static const struct {
     MigOptionId id;
     const char *text, *error;
 } bad_texts[] = {
     { MIG_OPT_COMPRESS_THREADS, "0", THREADS },
     { MIG_OPT_COMPRESS_THREADS, "256", THREADS },
-    { MIG_OPT_COMPRESS_THREADS, "-1", THREADS },
-    { MIG_OPT_COMPRESS_THREADS, "+1", THREADS },
-    { MIG_OPT_COMPRESS_THREADS, "", THREADS },
-    { MIG_OPT_COMPRESS_THREADS, " 1", THREADS },
-    { MIG_OPT_COMPRESS_THREADS, "1 ", THREADS },
-    { MIG_OPT_COMPRESS_THREADS, "1.5", THREADS },
-    { MIG_OPT_COMPRESS_THREADS, "1e1", THREADS },
-    { MIG_OPT_COMPRESS_THREADS, "8K", THREADS },
-    { MIG_OPT_COMPRESS_THREADS, "0x", THREADS },
-    { MIG_OPT_COMPRESS_THREADS, "0x-1", THREADS },
-    { MIG_OPT_COMPRESS_THREADS, "0x 1", THREADS },
-    { MIG_OPT_COMPRESS_THREADS, "0x0x1", THREADS },
+    { MIG_OPT_COMPRESS_THREADS, "-1", THREADS_TEXT },
+    { MIG_OPT_COMPRESS_THREADS, "++1", THREADS_TEXT },
+    { MIG_OPT_COMPRESS_THREADS, "+", THREADS_TEXT },
+    { MIG_OPT_COMPRESS_THREADS, "+ 1", THREADS_TEXT },
+    { MIG_OPT_COMPRESS_THREADS, "", THREADS_TEXT },
+    { MIG_OPT_COMPRESS_THREADS, " 1", THREADS_TEXT },
+    { MIG_OPT_COMPRESS_THREADS, "1 ", THREADS_TEXT },
+    { MIG_OPT_COMPRESS_THREADS, "1.5", THREADS_TEXT },
+    { MIG_OPT_COMPRESS_THREADS, "1e1", THREADS_TEXT },
+    { MIG_OPT_COMPRESS_THREADS, "8K", THREADS_TEXT },
+    { MIG_OPT_COMPRESS_THREADS, "0x", THREADS_TEXT },
+    { MIG_OPT_COMPRESS_THREADS, "0x-1", THREADS_TEXT },
+    { MIG_OPT_COMPRESS_THREADS, "0x 1", THREADS_TEXT },
+    { MIG_OPT_COMPRESS_THREADS, "0x0x1", THREADS_TEXT },
     { MIG_OPT_COMPRESS_THREADS, "18446744073709551617", THREADS },
     { MIG_OPT_COMPRESS_LEVEL, "10", LEVEL },
-    { MIG_OPT_COMPRESS_LEVEL, "x", LEVEL },
+    { MIG_OPT_COMPRESS_LEVEL, "x", LEVEL_TEXT },
     { MIG_OPT_DOWNTIME_LIMIT, "2000001", LIMIT },
-    { MIG_OPT_DOWNTIME_LIMIT, "300 ms", LIMIT },
-    { MIG_OPT_MAX_BANDWIDTH, "", BANDWIDTH },
-    { MIG_OPT_MAX_BANDWIDTH, "x", BANDWIDTH },
-    { MIG_OPT_MAX_BANDWIDTH, "M", BANDWIDTH },
-    { MIG_OPT_MAX_BANDWIDTH, "-1", BANDWIDTH },
-    { MIG_OPT_MAX_BANDWIDTH, "1X", BANDWIDTH },
-    { MIG_OPT_MAX_BANDWIDTH, "1KB", BANDWIDTH },
-    { MIG_OPT_MAX_BANDWIDTH, "1 K", BANDWIDTH },
-    { MIG_OPT_MAX_BANDWIDTH, "1e3", BANDWIDTH },
-    { MIG_OPT_MAX_BANDWIDTH, "1.2.3", BANDWIDTH },
-    { MIG_OPT_MAX_BANDWIDTH, ".5", BANDWIDTH },
-    { MIG_OPT_MAX_BANDWIDTH, "nan", BANDWIDTH },
-    { MIG_OPT_MAX_BANDWIDTH, "inf", BANDWIDTH },
+    { MIG_OPT_DOWNTIME_LIMIT, "300 ms", LIMIT_TEXT },
+    { MIG_OPT_MAX_BANDWIDTH, "", BANDWIDTH_TEXT },
+    { MIG_OPT_MAX_BANDWIDTH, "x", BANDWIDTH_TEXT },
+    { MIG_OPT_MAX_BANDWIDTH, "M", BANDWIDTH_TEXT },
+    { MIG_OPT_MAX_BANDWIDTH, "-1", BANDWIDTH_TEXT },
+    { MIG_OPT_MAX_BANDWIDTH, "1X", BANDWIDTH_TEXT },
+    { MIG_OPT_MAX_BANDWIDTH, "1KB", BANDWIDTH_TEXT },
+    { MIG_OPT_MAX_BANDWIDTH, "1 K", BANDWIDTH_TEXT },
+    { MIG_OPT_MAX_BANDWIDTH, "1e3", BANDWIDTH_TEXT },
+    { MIG_OPT_MAX_BANDWIDTH, "1.2.3", BANDWIDTH_TEXT },
+    { MIG_OPT_MAX_BANDWIDTH, ".5", BANDWIDTH_TEXT },
+    { MIG_OPT_MAX_BANDWIDTH, "nan", BANDWIDTH_TEXT },
+    { MIG_OPT_MAX_BANDWIDTH, "inf", BANDWIDTH_TEXT },
     { MIG_OPT_MAX_BANDWIDTH, "8388608T", BANDWIDTH },
-    { MIG_OPT_MAX_BANDWIDTH, "1e999", BANDWIDTH },
+    { MIG_OPT_MAX_BANDWIDTH, "1e999", BANDWIDTH_TEXT },
+    { MIG_OPT_MAX_BANDWIDTH, "10q", BANDWIDTH_TEXT },
+    { MIG_OPT_MAX_BANDWIDTH, "0x10M", BANDWIDTH_TEXT },
+    { MIG_OPT_MAX_BANDWIDTH, "+-1", BANDWIDTH_TEXT },
+    { MIG_OPT_MAX_BANDWIDTH, "99999999999999999999", BANDWIDTH },
+    { MIG_OPT_DOWNTIME_LIMIT, "300.5", LIMIT_TEXT },
     { MIG_OPT_COMPRESS, "maybe", SWITCH },
     { MIG_OPT_COMPRESS, "", SWITCH },
     { MIG_OPT_COMPRESS, "1", SWITCH },

@@ -388,22 +388,24 @@ static void test_parameter_errors(Fixture *f, gconstpointer data)
 {
     static const char threads[] =
         "Parameter 'compress_threads' expects a value between 1 and 255";
+    static const char integer[] =
+        "Parameter 'compress-threads' expects an integer between 1 and 255";
     static const struct {
         const char *args, *desc;
     } rows[] = {
         { "{\"compress-level\": 2, \"compress-threads\": 0}", threads },
         { "{\"compress-level\": 2, \"compress-threads\": 256}", threads },
         { "{\"compress-level\": 2, \"compress-threads\": -1}", threads },
-        { "{\"compress-level\": 2, \"compress-threads\": \"8\"}", threads },
-        { "{\"compress-level\": 2, \"compress-threads\": 8.0}", threads },
+        { "{\"compress-level\": 2, \"compress-threads\": \"8\"}", integer },
+        { "{\"compress-level\": 2, \"compress-threads\": 8.0}", integer },
         { "{\"compress-level\": 2, \"compress-threads\": "
           "18446744073709551617}",
-          threads },
+          integer },
         { "{\"compress-level\": 2, \"compress-threads\": "
           "-18446744073709551615}",
-          threads },
-        { "{\"compress-level\": 2, \"compress-threads\": {}}", threads },
-        { "{\"compress-level\": 2, \"compress-threads\": null}", threads },
+          integer },
+        { "{\"compress-level\": 2, \"compress-threads\": {}}", integer },
+        { "{\"compress-level\": 2, \"compress-threads\": null}", integer },
         { "{\"compress-level\": 2, \"compress-wait-thread\": 1}",
           "Invalid parameter type for 'compress-wait-thread', expected: "
           "boolean" },
