@@ -167,6 +167,11 @@ const char *io_listener_address(const IoListener *listener)
     return listener->address;
 }
 
+const IoUri *io_listener_uri(const IoListener *listener)
+{
+    return listener->uri;
+}
+
 /* Unless it has been replaced: then another listener needs it. */
 static void remove_socket_file(const IoListener *listener)
 {

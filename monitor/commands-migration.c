@@ -478,6 +478,57 @@ static JsonObject *compression_to_json(const MigCompressionInfo *compression)
     return object;
 }
 
+static const char *address_type(unsigned index)
+{
+    static const char *const names[] = { "inet", "unix" };
+
+    return index < G_N_ELEMENTS(names) ? names[index] : NULL;
+}
+
+static const Member address_members[] = {
+    { "type", KIND_ENUM, .value = address_type },
+    { "host", KIND_STRING, true },
+    { "port", KIND_STRING, true },
+    { "path", KIND_STRING, true },
+    { NULL },
+};
+
+static const Member shape_address = { "", KIND_OBJECT,
+                                      .members = address_members };
+
+/* NULL for what is no socket. */
+static JsonObject *address_to_json(const IoUri *uri)
+{
+    g_autofree char *port = g_strdup_printf("%u", uri->port);
+    JsonObject *object;
+
+    if (uri->kind != IO_URI_TCP && uri->kind != IO_URI_UNIX) {
+        return NULL;
+    }
+    object = json_object_new();
+    if (uri->kind == IO_URI_TCP) {
+        json_object_set_string_member(object, "type", "inet");
+        json_object_set_string_member(object, "host", uri->host);
+        json_object_set_string_member(object, "port", port);
+    } else {
+        json_object_set_string_member(object, "type", "unix");
+        command_set_text(object, "path", uri->path);
+    }
+    return object;
+}
+
+static void add_address(JsonObject *object, const IoUri *uri)
+{
+    JsonObject *address = uri ? address_to_json(uri) : NULL;
+
+    if (address) {
+        JsonArray *list = json_array_new();
+
+        json_array_add_object_element(list, address);
+        json_object_set_array_member(object, "socket-address", list);
+    }
+}
+
 static const Member migrate_members[] = {
     { "status", KIND_ENUM, true, .value = migration_status_name },
     { "total-time", KIND_UINT, true },
@@ -488,6 +539,7 @@ static const Member migrate_members[] = {
     { "compression", KIND_OBJECT, true, .members = compression_members },
     { "cpu-throttle-percentage", KIND_UINT, true },
     { "error-desc", KIND_STRING, true },
+    { "socket-address", KIND_ARRAY, true, .members = &shape_address },
     { NULL },
 };
 
@@ -545,13 +597,12 @@ JsonNode *cmd_query_migrate(const MonMachine *machine, JsonObject *args,
                             GError **errp)
 {
     MigInfo info = { 0 };
-    JsonObject *object;
+    bool any = machine->host->migrate_info(machine->opaque, &info);
+    JsonObject *object = any && info.state != MIG_STATE_NONE
+                             ? info_to_json(&info)
+                             : json_object_new();
 
-    if (!machine->host->migrate_info(machine->opaque, &info)) {
-        return command_no_result();
-    }
-    object =
-        info.state == MIG_STATE_NONE ? json_object_new() : info_to_json(&info);
+    add_address(object, machine->host->migrate_address(machine->opaque));
     mig_info_clear(&info);
     return command_object_result(object);
 }

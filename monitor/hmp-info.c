@@ -242,6 +242,14 @@ static void print_ram(JsonObject *ram, bool completed, GString *out)
     print_lines(phase_lines, ram, out);
 }
 
+static void print_addresses(const MonMachine *machine, GString *out)
+{
+    g_autofree char *text =
+        io_uri_to_string(machine->host->migrate_address(machine->opaque));
+
+    g_string_append_printf(out, "socket address: [\n\t%s\n]\n", text);
+}
+
 void print_migrate(const MonMachine *machine, JsonNode *result, GString *out)
 {
     JsonObject *object = json_node_get_object(result);
@@ -249,6 +257,9 @@ void print_migrate(const MonMachine *machine, JsonNode *result, GString *out)
         json_object_get_string_member_with_default(object, "status", NULL);
 
     print_capabilities_line(machine, out);
+    if (json_object_has_member(object, "socket-address")) {
+        print_addresses(machine, out);
+    }
     if (!status) {
         return; /* there never was a migration */
     }

@@ -109,3 +109,9 @@ void machine_incoming_stop(Machine *machine)
         incoming_free(incoming);
     }
 }
+
+const IoUri *machine_incoming_address(const Machine *machine)
+{
+    return machine->incoming ? io_listener_uri(machine->incoming->listener)
+                             : NULL;
+}

@@ -258,6 +258,11 @@ static bool monitor_migrate_info(void *opaque, MigInfo *info)
     return true;
 }
 
+static const IoUri *monitor_migrate_address(void *opaque)
+{
+    return machine_incoming_address(opaque);
+}
+
 static bool monitor_pmemsave(void *opaque, uint64_t addr, uint64_t size,
                              const char *filename, GError **errp)
 {
@@ -282,6 +287,7 @@ void machine_init_mon_host(MonHost *host, const Machine *machine)
         .migrate_cancel = monitor_migrate_cancel,
         .migrate_continue = monitor_migrate_continue,
         .migrate_info = monitor_migrate_info,
+        .migrate_address = monitor_migrate_address,
         .pmemsave = monitor_pmemsave,
     };
 }

@@ -123,6 +123,8 @@ extern const MigVMState machine_shape_vmstate;
  * be set, and then receive.  A failure ends the process. */
 bool machine_incoming_start(Machine *machine, const char *uri, GError **errp);
 void machine_incoming_stop(Machine *machine);
+/* Where it waits, or NULL when it does not (any more). */
+const IoUri *machine_incoming_address(const Machine *machine);
 
 /*
  * machine-post.c.  From any thread: have the main thread call fn(machine, arg)

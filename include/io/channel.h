@@ -45,6 +45,8 @@ IoChannel *io_listener_accept(IoListener *listener, GCancellable *cancel,
                               GError **errp);
 /* Where it listens, with the port that was chosen: "tcp:0.0.0.0:4444". */
 const char *io_listener_address(const IoListener *listener);
+/* The same as a URI, the listener's. */
+const IoUri *io_listener_uri(const IoListener *listener);
 void io_listener_free(IoListener *listener); /* NULL is fine */
 
 /* A channel over two GIO streams, either of which may be NULL.  Takes a

@@ -55,6 +55,9 @@ typedef struct MonHost {
 
     /* The migration that runs or ran last; false when there was none. */
     bool (*migrate_info)(void *opaque, MigInfo *info);
+    /* What a migration to here is waited for at, with the port that was
+     * chosen; NULL when none is. */
+    const IoUri *(*migrate_address)(void *opaque);
 
     /* Write size bytes of guest-physical memory from addr on to a file, mode
      * 0600, that is sparse where pages are zero. */

@@ -225,6 +225,8 @@ class Deferred(Failures):
         self.assertEqual(dst.migration(), {})
         dst.set_parameters(decompress_threads=5)
         dst.hmp(f"migrate_incoming {uri}")
+        self.assertEqual(dst.migration(), {"socket-address": [
+            {"type": "unix", "path": uri[len("unix:"):]}]})
         src.set_capability("compress")
         self.move(src, uri)
         self.check_moved(src, dst)

@@ -400,6 +400,19 @@ static void test_info_none(Fixture *f, gconstpointer data)
     expect(f, "info migrate", OFF_CAPABILITIES);
 }
 
+static void test_info_address(Fixture *f, gconstpointer data)
+{
+    const IoUri tcp = { .kind = IO_URI_TCP, .host = (char *)"::1",
+                        .port = 4444 };
+    const IoUri file = { .kind = IO_URI_FILE, .path = (char *)"/x" };
+
+    f->machine->address = &tcp;
+    expect(f, "info migrate",
+           OFF_CAPABILITIES "socket address: [\n\ttcp:[::1]:4444\n]\n");
+    f->machine->address = &file;
+    expect(f, "info migrate", OFF_CAPABILITIES);
+}
+
 #define RAM_TEXT                                                               \
     "transferred ram: 842 kbytes\n"                                            \
     "throughput: 6.43 mbps\n"                                                  \
@@ -725,6 +738,7 @@ int main(int argc, char **argv)
     add("/hmp/quit", test_quit);
     add("/hmp/long-line", test_long_line);
     add("/hmp/info-migrate/none", test_info_none);
+    add("/hmp/info-migrate/address", test_info_address);
     add("/hmp/info-migrate/active", test_info_active);
     add("/hmp/info-migrate/throttled", test_info_throttled);
     add("/hmp/info-migrate/completed", test_info_completed);

@@ -132,6 +132,13 @@ static bool fake_migrate_info(void *opaque, MigInfo *info)
     return machine->has_info;
 }
 
+static const IoUri *fake_migrate_address(void *opaque)
+{
+    const FakeMachine *machine = opaque;
+
+    return machine->address;
+}
+
 static bool fake_pmemsave(void *opaque, uint64_t addr, uint64_t size,
                           const char *filename, GError **errp)
 {
@@ -165,6 +172,7 @@ FakeMachine *fake_machine_new(void)
         .migrate_cancel = fake_migrate_cancel,
         .migrate_continue = fake_migrate_continue,
         .migrate_info = fake_migrate_info,
+        .migrate_address = fake_migrate_address,
         .pmemsave = fake_pmemsave,
     };
     machine->calls = g_string_new(NULL);

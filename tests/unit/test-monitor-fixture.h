@@ -34,6 +34,7 @@ typedef struct FakeMachine {
     const char *refusal; /* why everything that can fail fails, or NULL */
     const char *fixed;   /* name of an option that must not change, or NULL */
     bool has_info;
+    const IoUri *address;
     MigInfo info; /* its error is not owned */
 } FakeMachine;
 

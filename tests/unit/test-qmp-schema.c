@@ -170,7 +170,9 @@ static void test_results(SchemaFixture *f, gconstpointer data)
           "*compression: {pages: int, busy: int, busy-rate: number, "
           "compressed-size: int, compression-rate: number, "
           "*encoder: str}, "
-          "*cpu-throttle-percentage: int, *error-desc: str}" },
+          "*cpu-throttle-percentage: int, *error-desc: str, "
+          "*socket-address: [{type: inet|unix, *host: str, *port: str, "
+          "*path: str}]}" },
         { "query-migrate-capabilities",
           "[{capability: " CAPABILITY_NAMES ", state: bool}]" },
         { "query-migrate-parameters", PARAMETERS },

@@ -461,6 +461,21 @@ static void test_parameters_all_or_none(Fixture *f, gconstpointer data)
 
 static void test_query_migrate_none(Fixture *f, gconstpointer data)
 {
+    const IoUri tcp = { .kind = IO_URI_TCP, .host = (char *)"127.0.0.1",
+                        .port = 4444 };
+    const IoUri local = { .kind = IO_URI_UNIX, .path = (char *)"/x" };
+    const IoUri command = { .kind = IO_URI_EXEC, .command = (char *)"true" };
+
+    answers(f, "query-migrate", NULL, DONE);
+    f->machine->address = &tcp;
+    answers(f, "query-migrate", NULL,
+            "{\"return\": {\"socket-address\": [{\"type\": \"inet\", "
+            "\"host\": \"127.0.0.1\", \"port\": \"4444\"}]}}");
+    f->machine->address = &local;
+    answers(f, "query-migrate", NULL,
+            "{\"return\": {\"socket-address\": [{\"type\": \"unix\", "
+            "\"path\": \"/x\"}]}}");
+    f->machine->address = &command;
     answers(f, "query-migrate", NULL, DONE);
 }
 

@@ -200,6 +200,21 @@ static void two_close(Two *two)
     g_free(two->uri);
 }
 
+/* With the port that was chosen, until somebody comes. */
+static void test_address(void)
+{
+    Vm vm;
+
+    if (vm_open(&vm, "-incoming tcp:127.0.0.1:0")) {
+        const IoUri *uri = vm.host.migrate_address(vm.machine);
+
+        g_assert_cmpint(uri->kind, ==, IO_URI_TCP);
+        g_assert_cmpstr(uri->host, ==, "127.0.0.1");
+        g_assert_cmpuint(uri->port, >, 0);
+        vm_close(&vm);
+    }
+}
+
 static void test_stop_and_quit(void)
 {
     Vm vm;
@@ -248,6 +263,7 @@ static void test_completed(void)
         expect(&two.a, "RESUME return");
         start_migration(&two);
         wait_for(&two.a, "completed");
+        g_assert_null(two.b.host.migrate_address(two.b.machine));
         expect(&two.a, "MIGRATION:active STOP MIGRATION:device "
                        "MIGRATION:completed");
         g_assert_cmpstr(status(&two.a), ==, "postmigrate");
@@ -443,6 +459,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/machine/stop-and-quit", test_stop_and_quit);
+    g_test_add_func("/machine/address", test_address);
     g_test_add_func("/machine/completed", test_completed);
     g_test_add_func("/machine/paused/continued", test_paused_continued);
     g_test_add_func("/machine/paused/cancelled", test_paused_cancelled);
