@@ -55,7 +55,8 @@ static void fill_ram_locked(Migration *m, MigInfo *info, const StatsData *d)
     }
 }
 
-static void fill_compression(const Migration *m, MigInfo *info, const StatsData *d)
+static void fill_compression(const Migration *m, MigInfo *info,
+                             const StatsData *d)
 {
     uint64_t raw = d->pages.compressed * MIG_PAGE_SIZE;
     uint64_t bytes = d->pages.compressed_bytes;
