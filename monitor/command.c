@@ -286,20 +286,24 @@ void command_error(GError **errp, const char *format, ...)
     va_end(ap);
 }
 
-/* That the schema tells the truth. */
-static void assert_result(const Command *command, JsonNode *result)
+/* Does the schema tell the truth?  If not, that is our mistake or the host's,
+ * but the process holds a guest: only this answer is lost. */
+static bool check_result(const Command *command, JsonNode *result,
+                         GError **errp)
 {
     static const Member none = { NULL };
     static const Member nothing = { "return", KIND_OBJECT, .members = &none };
     g_autoptr(GError) err = NULL;
 
-    if (!command->qmp) {
-        return; /* a text for HMP */
+    if (!command->qmp || /* a text for HMP */
+        shape_check(command->result ? command->result : &nothing, result,
+                    "return", &err)) {
+        return true;
     }
-    if (!shape_check(command->result ? command->result : &nothing, result,
-                     "return", &err)) {
-        g_error("%s: %s", command->qmp, err->message);
-    }
+    g_warning("%s: %s", command->qmp, err->message);
+    command_error(errp, "Internal error: the answer does not fit its "
+                        "description: %s", err->message);
+    return false;
 }
 
 JsonNode *command_run(const Command *command, const MonMachine *machine,
@@ -312,8 +316,8 @@ JsonNode *command_run(const Command *command, const MonMachine *machine,
         return NULL;
     }
     result = command->run(machine, args, errp);
-    if (result) {
-        assert_result(command, result);
+    if (result && !check_result(command, result, errp)) {
+        g_clear_pointer(&result, json_node_unref);
     }
     return result;
 }

@@ -51,33 +51,38 @@ void mon_add_session(Monitor *mon, MonKind kind, GIOStream *stream)
 }
 
 /* Takes over data. */
-static void emit(Monitor *mon, const char *event, JsonObject *data)
+static void emit(Monitor *mon, const char *event, JsonObject *data,
+                 int64_t time)
 {
     const EventType *type = event_find(event);
     g_autofree char *line = NULL;
 
-    g_assert(type && shape_check_members(type->data, data, "", NULL));
-    line = qmp_event_line(event, data, g_get_real_time());
+    if (!type || !shape_check_members(type->data, data, "", NULL)) {
+        g_warning("event %s does not fit its description", event);
+        json_object_unref(data);
+        return;
+    }
+    line = qmp_event_line(event, data, time);
     for (unsigned i = 0; i < mon->sessions->len; i++) {
         session_event(g_ptr_array_index(mon->sessions, i), line);
     }
 }
 
-void mon_emit(Monitor *mon, const char *event)
+void mon_emit(Monitor *mon, const char *event, int64_t time)
 {
-    emit(mon, event, json_object_new());
+    emit(mon, event, json_object_new(), time);
 }
 
-void mon_emit_shutdown(Monitor *mon, MonShutdown why)
+void mon_emit_shutdown(Monitor *mon, MonShutdown why, int64_t time)
 {
     JsonObject *data = json_object_new();
 
     json_object_set_boolean_member(data, "guest", why == MON_SHUTDOWN_GUEST);
     json_object_set_string_member(data, "reason", event_shutdown_reason(why));
-    emit(mon, "SHUTDOWN", data);
+    emit(mon, "SHUTDOWN", data, time);
 }
 
-void mon_emit_migration(Monitor *mon, const MigEvent *event)
+void mon_emit_migration(Monitor *mon, const MigEvent *event, int64_t time)
 {
     MigOptions options;
     JsonObject *data;
@@ -91,11 +96,11 @@ void mon_emit_migration(Monitor *mon, const MigEvent *event)
     case MIG_EVENT_STATE:
         json_object_set_string_member(data, "status",
                                       mig_state_name(event->state));
-        emit(mon, "MIGRATION", data);
+        emit(mon, "MIGRATION", data, time);
         return;
     case MIG_EVENT_PASS:
         json_object_set_int_member(data, "pass", event->pass);
-        emit(mon, "MIGRATION_PASS", data);
+        emit(mon, "MIGRATION_PASS", data, time);
         return;
     }
     g_assert_not_reached();

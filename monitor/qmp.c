@@ -48,7 +48,8 @@ static void send_answer(QmpSession *qmp, const char *kind, JsonNode *answer,
     json_object_set_member(object, kind, answer);
     line = to_line(object);
     if (id[0]) {
-        g_autofree char *start = g_strndup(line, strlen(line) - strlen("}\r\n"));
+        g_autofree char *start =
+            g_strndup(line, strlen(line) - strlen("}\r\n"));
 
         g_free(line);
         line = g_strconcat(start, ",\"id\":", id, "}\r\n", NULL);

@@ -4,8 +4,9 @@
  * data of events.
  *
  * Everything that comes in is checked against its description, with an error
- * for the client, and everything that goes out is, with an assertion.  So
- * query-qmp-schema, which is made from the same descriptions, is true.
+ * for the client, and everything that goes out is, and does not go out if it
+ * does not fit.  So query-qmp-schema, which is made from the same
+ * descriptions, is true.
  */
 #ifndef FERRY_MONITOR_SHAPE_H
 #define FERRY_MONITOR_SHAPE_H

@@ -19,6 +19,7 @@ typedef struct Event {
     const char *name;     /* plain */
     MonShutdown shutdown; /* shutdown: why */
     MigEvent migration;   /* migration */
+    int64_t time;         /* when it happened */
 } Event;
 
 static void queue_init(MachineQueue *queue)
@@ -76,9 +77,10 @@ static void send_later(Machine *machine, const char *unused)
     machine_send_events(machine);
 }
 
-static void push_event(Machine *machine, const Event *event)
+static void push_event(Machine *machine, Event event)
 {
-    push(&machine->events, g_memdup2(event, sizeof(*event)));
+    event.time = g_get_real_time();
+    push(&machine->events, g_memdup2(&event, sizeof(event)));
     machine_post(machine, send_later, NULL);
 }
 
@@ -86,34 +88,34 @@ void machine_tell(Machine *machine, const char *name)
 {
     const Event event = { .kind = EVENT_PLAIN, .name = name };
 
-    push_event(machine, &event);
+    push_event(machine, event);
 }
 
 void machine_tell_shutdown(Machine *machine, MonShutdown why)
 {
     const Event event = { .kind = EVENT_SHUTDOWN, .shutdown = why };
 
-    push_event(machine, &event);
+    push_event(machine, event);
 }
 
 void machine_tell_migration(Machine *machine, const MigEvent *migration)
 {
     const Event event = { .kind = EVENT_MIGRATION, .migration = *migration };
 
-    push_event(machine, &event);
+    push_event(machine, event);
 }
 
 static void emit(Monitor *monitor, const Event *event)
 {
     switch (event->kind) {
     case EVENT_PLAIN:
-        mon_emit(monitor, event->name);
+        mon_emit(monitor, event->name, event->time);
         return;
     case EVENT_SHUTDOWN:
-        mon_emit_shutdown(monitor, event->shutdown);
+        mon_emit_shutdown(monitor, event->shutdown, event->time);
         return;
     case EVENT_MIGRATION:
-        mon_emit_migration(monitor, &event->migration);
+        mon_emit_migration(monitor, &event->migration, event->time);
         return;
     }
     g_assert_not_reached();

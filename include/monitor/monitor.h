@@ -80,9 +80,9 @@ Monitor *mon_new(const MonHost *host, void *opaque);
 void mon_add_session(Monitor *mon, MonKind kind, GIOStream *stream);
 
 /* Send an event without data ("STOP", "RESUME") to every QMP session that has
- * negotiated.  From within a call of the MonHost interface it goes out before
+ * negotiated; time is when it happened, of g_get_real_time().  From within a call of the MonHost interface it goes out before
  * the answer to the command that is being run. */
-void mon_emit(Monitor *mon, const char *event);
+void mon_emit(Monitor *mon, const char *event, int64_t time);
 
 /* The same for SHUTDOWN, with its reason. */
 typedef enum {
@@ -91,11 +91,11 @@ typedef enum {
     MON_SHUTDOWN_GUEST,  /* the guest itself */
 } MonShutdown;
 
-void mon_emit_shutdown(Monitor *mon, MonShutdown why);
+void mon_emit_shutdown(Monitor *mon, MonShutdown why, int64_t time);
 
 /* The same for a migration's event: MIGRATION with its status, MIGRATION_PASS
  * with its number.  Nothing is sent while the capability events is off. */
-void mon_emit_migration(Monitor *mon, const MigEvent *event);
+void mon_emit_migration(Monitor *mon, const MigEvent *event, int64_t time);
 
 /* Somebody pressed Ctrl-C (SIGINT): let sessions on terminals that wait for a
  * migration go on without.  False when there are none. */

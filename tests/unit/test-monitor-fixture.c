@@ -30,7 +30,7 @@ static bool set_running(FakeMachine *machine, bool running, GError **errp)
     }
     machine->running = running;
     machine->status = running ? "running" : "paused";
-    mon_emit(machine->monitor, running ? "RESUME" : "STOP");
+    mon_emit(machine->monitor, running ? "RESUME" : "STOP", g_get_real_time());
     return true;
 }
 
@@ -49,7 +49,7 @@ static void fake_quit(void *opaque)
     FakeMachine *machine = opaque;
 
     g_string_append(machine->calls, "quit; ");
-    mon_emit_shutdown(machine->monitor, MON_SHUTDOWN_QUIT);
+    mon_emit_shutdown(machine->monitor, MON_SHUTDOWN_QUIT, g_get_real_time());
 }
 
 static void fake_get_options(void *opaque, MigOptions *options)

@@ -60,7 +60,7 @@ static void test_events(void)
     expect_event(qmp, "STOP");
     expect_event(other, "STOP");
     client_expect_answer(raw, "{\"execute\": \"qmp_capabilities\"}", DONE);
-    mon_emit(machine->monitor, "RESUME");
+    mon_emit(machine->monitor, "RESUME", g_get_real_time());
     expect_event(raw, "RESUME");
     client_free(raw);
     client_free(hmp);
@@ -122,7 +122,7 @@ static void test_free_sends_the_rest(void)
     FakeMachine *machine = fake_machine_new();
     Client *client = client_new_qmp(machine);
 
-    mon_emit(machine->monitor, "RESUME");
+    mon_emit(machine->monitor, "RESUME", g_get_real_time());
     mon_free(machine->monitor);
     machine->monitor = NULL;
     expect_event(client, "RESUME");
@@ -172,7 +172,7 @@ static void test_no_reader_of_events(void)
 
     client_stop_reading(deaf);
     for (unsigned i = 0; i < 100000; i++) {
-        mon_emit(machine->monitor, "STOP");
+        mon_emit(machine->monitor, "STOP", g_get_real_time());
     }
     while (g_main_context_iteration(NULL, FALSE)) {
         /* until the session is gone */
@@ -192,7 +192,8 @@ static void test_long_output(void)
     Client *client = client_new_qmp(machine);
 
     for (int i = 0; i < 20000; i++) {
-        mon_emit(machine->monitor, i % 2 ? "STOP" : "RESUME");
+        mon_emit(machine->monitor, i % 2 ? "STOP" : "RESUME",
+                 g_get_real_time());
     }
     for (int i = 0; i < 20000; i++) {
         expect_event(client, i % 2 ? "STOP" : "RESUME");

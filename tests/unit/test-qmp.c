@@ -668,12 +668,29 @@ static void test_events(Fixture *f, gconstpointer data)
 
 static void test_shutdown(Fixture *f, gconstpointer data)
 {
-    mon_emit_shutdown(f->machine->monitor, MON_SHUTDOWN_SIGNAL);
+    mon_emit_shutdown(f->machine->monitor, MON_SHUTDOWN_SIGNAL,
+                      g_get_real_time());
     expect_event(f, "SHUTDOWN", "{\"guest\":false,\"reason\":\"host-signal\"}",
                  0);
-    mon_emit_shutdown(f->machine->monitor, MON_SHUTDOWN_GUEST);
+    mon_emit_shutdown(f->machine->monitor, MON_SHUTDOWN_GUEST,
+                      g_get_real_time());
     expect_event(f, "SHUTDOWN",
                  "{\"guest\":true,\"reason\":\"guest-shutdown\"}", 0);
+}
+
+/* What does not fit the schema is not sent, and the process goes on. */
+static void test_unfit(Fixture *f, gconstpointer data)
+{
+    f->machine->status = "strange";
+    g_test_expect_message("ferry", G_LOG_LEVEL_WARNING, "query-status: *");
+    fails(f, "query-status", NULL,
+          "Internal error: the answer does not fit its description: Parameter "
+          "'status' does not accept value 'strange'");
+    g_test_assert_expected_messages();
+    g_test_expect_message("ferry", G_LOG_LEVEL_WARNING, "event STRANGE *");
+    mon_emit(f->machine->monitor, "STRANGE", 0);
+    g_test_assert_expected_messages();
+    answers(f, "query-name", NULL, "{\"return\": {\"name\": \"bob\"}}");
 }
 
 static void expect_migration_event(Fixture *f, const char *name,
@@ -690,14 +707,14 @@ static void test_migration_events(Fixture *f, gconstpointer data)
 {
     MigEvent event = { .type = MIG_EVENT_STATE, .state = MIG_STATE_SETUP };
 
-    mon_emit_migration(f->machine->monitor, &event);
+    mon_emit_migration(f->machine->monitor, &event, 0);
     answers(f, "query-name", NULL, "{\"return\": {\"name\": \"bob\"}}");
     f->machine->options.value[MIG_OPT_EVENTS] = 1;
     event.state = MIG_STATE_PRE_SWITCHOVER;
-    mon_emit_migration(f->machine->monitor, &event);
+    mon_emit_migration(f->machine->monitor, &event, 0);
     event.type = MIG_EVENT_PASS;
     event.pass = 2;
-    mon_emit_migration(f->machine->monitor, &event);
+    mon_emit_migration(f->machine->monitor, &event, 0);
     expect_migration_event(f, "MIGRATION", "{\"status\":\"pre-switchover\"}");
     expect_migration_event(f, "MIGRATION_PASS", "{\"pass\":2}");
 }
@@ -742,6 +759,7 @@ int main(int argc, char **argv)
     add("/qmp/human-monitor-errors", test_human_monitor_errors);
     add("/qmp/events", test_events);
     add("/qmp/shutdown", test_shutdown);
+    add("/qmp/unfit", test_unfit);
     add("/qmp/migration-events", test_migration_events);
     return g_test_run();
 }

@@ -25,6 +25,7 @@ typedef struct Vm {
     Monitor *monitor;
     int client;
     GString *unread; /* of what the client got */
+    int64_t event_us; /* when the last event happened */
     GString *story;  /* "STOP return MIGRATION:setup ..." */
 } Vm;
 
@@ -48,6 +49,14 @@ static const char *event_word(JsonObject *data)
         data, json_object_has_member(data, "status") ? "status" : "reason");
 }
 
+static int64_t event_time(JsonObject *event)
+{
+    JsonObject *time = json_object_get_object_member(event, "timestamp");
+
+    return json_object_get_int_member(time, "seconds") * G_USEC_PER_SEC +
+           json_object_get_int_member(time, "microseconds");
+}
+
 /* What a line of QMP adds to the story. */
 static void tell_line(Vm *vm, const char *line)
 {
@@ -63,6 +72,7 @@ static void tell_line(Vm *vm, const char *line)
         g_string_append(vm->story, "return ");
     } else if (json_object_has_member(object, "event")) {
         event = json_object_get_string_member(object, "event");
+        vm->event_us = event_time(object);
         if (strcmp(event, "MIGRATION_PASS") == 0) {
             return; /* how many there are depends on the host */
         }
@@ -198,6 +208,24 @@ static void two_close(Two *two)
     g_free(two->folder);
     g_free(two->path);
     g_free(two->uri);
+}
+
+/* When it happened, not when the main thread had the time to tell. */
+static void test_event_time(void)
+{
+    Vm vm;
+
+    if (vm_open(&vm, "-S -kernel " GUEST)) {
+        int64_t now;
+
+        machine_tell(vm.machine, "STOP");
+        now = g_get_real_time();
+        while (g_get_real_time() == now) {
+        }
+        wait_for(&vm, "STOP");
+        g_assert_cmpint(vm.event_us, <=, now);
+        vm_close(&vm);
+    }
 }
 
 /* With the port that was chosen, until somebody comes. */
@@ -460,6 +488,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/machine/stop-and-quit", test_stop_and_quit);
     g_test_add_func("/machine/address", test_address);
+    g_test_add_func("/machine/event-time", test_event_time);
     g_test_add_func("/machine/completed", test_completed);
     g_test_add_func("/machine/paused/continued", test_paused_continued);
     g_test_add_func("/machine/paused/cancelled", test_paused_cancelled);
