@@ -2,7 +2,8 @@
 /*
  * One lock, taken once for each batch of pages.  Rates are those of the last
  * whole window, so that they neither jump with every batch nor remember the
- * beginning for ever.
+ * beginning for ever.  The first window begins behind the first pages, which
+ * the rate limit lets pass at once.
  */
 #include "migration/stats.h"
 
@@ -16,6 +17,7 @@ struct Stats {
     /* all below: lock */
     StatsData data;
     bool stopped;
+    bool windowed; /* the first window has begun */
     int64_t window_start;
     uint64_t window_bytes; /* data.transferred at window_start */
     uint64_t window_pages; /* handled since window_start */
@@ -26,7 +28,6 @@ Stats *stats_new(const Clock *clock)
     Stats *stats = g_new0(Stats, 1);
 
     stats->clock = clock;
-    stats->window_start = clock_now(clock);
     stats->data.expected_downtime_ms = -1;
     pthread_mutex_init(&stats->lock, NULL);
     return stats;
@@ -40,12 +41,26 @@ void stats_free(Stats *stats)
     }
 }
 
+static void begin_window_locked(Stats *stats, int64_t now)
+{
+    stats->windowed = true;
+    stats->window_start = now;
+    stats->window_bytes = stats->data.transferred;
+    stats->window_pages = 0;
+}
+
 static void roll_window_locked(Stats *stats)
 {
     int64_t now = clock_now(stats->clock);
     int64_t length = now - stats->window_start;
     StatsData *d = &stats->data;
 
+    if (!stats->windowed) {
+        if (stats->window_pages > 0) {
+            begin_window_locked(stats, now);
+        }
+        return;
+    }
     if (length < WINDOW) {
         return;
     }
@@ -53,9 +68,7 @@ static void roll_window_locked(Stats *stats)
                           NS_PER_S / (double)length;
     d->pages_per_second = (double)stats->window_pages * NS_PER_S /
                           (double)length;
-    stats->window_start = now;
-    stats->window_bytes = d->transferred;
-    stats->window_pages = 0;
+    begin_window_locked(stats, now);
 }
 
 void stats_account(Stats *stats, const PageCounts *more, uint64_t position)

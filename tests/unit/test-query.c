@@ -197,7 +197,7 @@ static void test_times(void)
 static void fill_stats(World *world)
 {
     static const PageCounts pages = { 10, 20, 30, 30 * 1024 };
-    static const PageCounts more = { 1, 2, 0, 0 };
+    static const PageCounts first = { 1, 2, 0, 0 };
     Stats *stats = world->m->stats;
 
     stats_sync(stats, 100, 55);
@@ -205,10 +205,11 @@ static void fill_stats(World *world)
     for (unsigned i = 0; i < 8; i++) {
         stats_job(stats, i < 2);
     }
+    stats_account(stats, &first, 0);
     fake_clock_advance(&world->clock, 500 * NS_PER_MS);
     stats_account(stats, &pages, 1000000);
     stats_stopped(stats);
-    stats_account(stats, &more, 1200000);
+    stats_moved(stats, 1200000);
     migration_set_total(world->m, 777 * MIG_PAGE_SIZE);
 }
 

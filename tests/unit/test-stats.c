@@ -147,18 +147,18 @@ static void test_windows(void)
 
     world_init(&world);
     fake_clock_advance(&world.clock, 50 * NS_PER_MS);
-    account(&world, 10, 1000);
+    account(&world, 10, 99000); /* before the first one */
     assert_rates(&world, 0, 0);
-    fake_clock_advance(&world.clock, 50 * NS_PER_MS - 1);
+    fake_clock_advance(&world.clock, 100 * NS_PER_MS - 1);
     account(&world, 10, 1000);
     assert_rates(&world, 0, 0);
     fake_clock_advance(&world.clock, 1);
     account(&world, 10, 1000);
-    assert_rates(&world, 30000, 300);
+    assert_rates(&world, 20000, 200);
     /* The next window forgets the one before. */
     fake_clock_advance(&world.clock, 99 * NS_PER_MS);
     account(&world, 1, 100);
-    assert_rates(&world, 30000, 300);
+    assert_rates(&world, 20000, 200);
     fake_clock_advance(&world.clock, 101 * NS_PER_MS);
     account(&world, 1, 100);
     assert_rates(&world, 1000, 10);
