@@ -100,6 +100,9 @@ static void offer_arg(Completion *c, const Command *command)
         offer_switch(c);
     } else if (arg->kind == KIND_SETTING) {
         offer_setting(c, c->words[c->count - 1]);
+    } else if (command->run == cmd_migrate_continue && arg->name) {
+        /* The only state in which a migration waits. */
+        offer(c, mig_state_name(MIG_STATE_PRE_SWITCHOVER));
     } else if (arg->kind == KIND_ENUM) {
         for (unsigned i = 0; arg->value(i); i++) {
             offer(c, arg->value(i));

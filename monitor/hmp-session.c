@@ -85,28 +85,50 @@ static uint64_t megabytes(uint64_t bytes)
     return (bytes >> 20) + (bytes % (1 << 20) != 0);
 }
 
-/* Short enough for 80 columns, with all but the largest figures. */
-static char *progress_text(const MigInfo *info)
-{
-    g_autofree char *ratio =
-        info->compress ? g_strdup_printf("ratio %.2f, ", info->compression.rate)
-                       : g_strdup("");
+/* Add what still fits whole. */
+static void add_field(GString *text, int limit, const char *format, ...)
+    G_GNUC_PRINTF(3, 4);
 
-    return g_strdup_printf(
-        "%u%%, %.2f mbps, %sremaining %" G_GUINT64_FORMAT
-        " MB, dirty %" G_GUINT64_FORMAT " pages/s, pass %" G_GUINT64_FORMAT,
-        percent_done(info), info->ram.mbps, ratio,
-        megabytes(info->ram.remaining), info->ram.dirty_pages_rate,
-        info->ram.dirty_sync_count);
+static void add_field(GString *text, int limit, const char *format, ...)
+{
+    gsize before = text->len;
+    va_list ap;
+
+    va_start(ap, format);
+    g_string_append_vprintf(text, format, ap);
+    va_end(ap);
+    if (text->len > (gsize)limit) {
+        g_string_truncate(text, before);
+    }
+}
+
+/* Short enough for 80 columns, with all but the largest figures; where there
+ * are fewer it has fewer fields. */
+static GString *progress_text(const MigInfo *info, int limit)
+{
+    const MigRamInfo *ram = &info->ram;
+    GString *text = g_string_new(NULL);
+
+    add_field(text, limit, "%u%%", percent_done(info));
+    add_field(text, limit, ", %.2f mbps", ram->mbps);
+    if (info->compress) {
+        add_field(text, limit, ", ratio %.2f", info->compression.rate);
+    }
+    add_field(text, limit, ", remaining %" G_GUINT64_FORMAT " MB",
+              megabytes(ram->remaining));
+    add_field(text, limit, ", dirty %" G_GUINT64_FORMAT " pages/s",
+              ram->dirty_pages_rate);
+    add_field(text, limit, ", pass %" G_GUINT64_FORMAT, ram->dirty_sync_count);
+    return text;
 }
 
 static void show_progress(HmpSession *hmp, const MigInfo *info)
 {
-    g_autofree char *text = progress_text(info);
     int limit = line_width(hmp);
-    int length = MIN((int)strlen(text), limit);
+    g_autoptr(GString) text = progress_text(info, limit);
+    int length = (int)text->len;
     int width = MIN(MAX(length, hmp->shown), limit); /* blanks over the last */
-    g_autofree char *line = g_strdup_printf("\r%-*.*s", width, length, text);
+    g_autofree char *line = g_strdup_printf("\r%-*s", width, text->str);
 
     write_text(hmp, line);
     hmp->shown = length;
@@ -161,9 +183,11 @@ static Outlook show(HmpSession *hmp)
         return ENDED;
     }
     outlook = outlook_of(info.state);
-    /* Not for a client that has not even taken the last one. */
+    /* Not while there is nothing to tell, and not for a client that has not
+     * even taken the last one. */
     if (info.state == MIG_STATE_COMPLETED ||
-        (outlook == MOVES && !session_is_behind(hmp->session))) {
+        (outlook == MOVES && info.state != MIG_STATE_SETUP &&
+         !session_is_behind(hmp->session))) {
         show_progress(hmp, &info);
     }
     if (outlook != MOVES) {

@@ -360,7 +360,7 @@ class Blocking(program_kit.ProgramTest):
     def test_failing(self):
         src = self.source()
         self.assertRegex(src.hmp(f"migrate {self.unix_uri()}"),
-                         r"\nError: .*No such file.*\n\Z")
+                         r"\AError: .*No such file.*\n\Z")
         self.check_runs(src)
 
     def test_through_qmp(self):

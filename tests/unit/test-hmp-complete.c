@@ -47,7 +47,9 @@ static const struct {
     { "migrate_set_parameter compress-wait-thread ", "", "on off" },
     { "migrate_set_parameter compress_level ", "", "" },
     { "migrate_set_parameter foo ", "", "" },
+    { "migrate_continue ", "", "pre-switchover" },
     { "migrate_continue pre", "pre", "pre-switchover" },
+    { "migrate_continue pre-switchover ", "", "" },
     { "migrate-set ", "", "" }, /* ambiguous */
 };
 
