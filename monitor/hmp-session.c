@@ -86,9 +86,7 @@ static uint64_t megabytes(uint64_t bytes)
 }
 
 /* Add what still fits whole. */
-static void add_field(GString *text, int limit, const char *format, ...)
-    G_GNUC_PRINTF(3, 4);
-
+G_GNUC_PRINTF(3, 4)
 static void add_field(GString *text, int limit, const char *format, ...)
 {
     gsize before = text->len;

@@ -24,7 +24,7 @@ void fuzz_monitor(MonKind kind, const uint8_t *data, size_t size)
     while (g_main_context_iteration(NULL, FALSE)) {
         continue;
     }
-    mon_emit(machine->monitor, "STOP");
+    mon_emit(machine->monitor, "STOP", 0);
     fake_machine_free(machine);
     while (g_main_context_iteration(NULL, FALSE)) {
         continue;

@@ -75,7 +75,8 @@ BAD_LINES = [
     ("migrate_set_parameter compress_level 10",
      "Error: Parameter 'compress_level' expects a value between 0 and 9\n"),
     ("migrate_set_parameter compress_level x",
-     "Error: Parameter 'compress_level' expects a value between 0 and 9\n"),
+     "Error: Parameter 'compress-level' expects an integer between 0 and "
+     "9\n"),
     ("migrate_set_parameter foo 1",
      "Error: invalid parameter value: foo\n"),
     ("migrate_set_capability foo on",
