@@ -16,7 +16,7 @@
 
 static void *zstd_encoder_new(unsigned level, GError **errp)
 {
-    static const int levels[LEVELS] = { -5, 1, 2, 3, 4, 5, 6, 7, 9, 12 };
+    static const int levels[LEVELS] = { -1, 1, 2, 3, 4, 5, 6, 7, 9, 12 };
     ZSTD_CCtx *z = level < LEVELS ? ZSTD_createCCtx() : NULL;
 
     if (!z ||
