@@ -371,8 +371,10 @@ int run_channel_tests(int argc, char **argv, const ChannelTest *tests,
                       size_t count)
 {
     g_test_init(&argc, &argv, NULL);
-    /* GLib's thread and its eventfd start with the first command. */
+    /* GLib's thread and its eventfd start with the first command, and those of
+     * the default context with the first wait for one that has not ended. */
     io_channel_free(connect_to("exec:true"));
+    g_main_context_default();
     for (size_t i = 0; i < count; i++) {
         g_autofree char *path = g_strconcat("/channel/", tests[i].name, NULL);
 
