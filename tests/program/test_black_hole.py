@@ -18,8 +18,14 @@ CLONE_NEWNET = 0x40000000
 PORT = 4444
 
 
-def ip(*args):
-    subprocess.run(["ip", *args], check=True, capture_output=True)
+def run(*args):
+    subprocess.run(args, check=True, capture_output=True)
+
+
+def run_in(name, *args):
+    """In a namespace.  Unlike "ip netns exec", which mounts a /sys, nsenter
+    does it in a chroot, too."""
+    run("nsenter", f"--net=/run/netns/{name}", *args)
 
 
 class Network:
@@ -29,7 +35,9 @@ class Network:
         self.names = {end: f"ferry-{os.getpid()}-{end}"
                       for end in ("src", "router", "dst")}
         for name in self.names.values():
-            ip("netns", "add", name)
+            run("ip", "netns", "add", name)
+
+    def join(self):
         for number, end in enumerate(("src", "dst"), 1):
             self._join(end, f"192.0.2.{64 * number}")
         self.forward(True)
@@ -39,18 +47,17 @@ class Network:
         base, _, low = net.rpartition(".")
         here, there = (f"{base}.{int(low) + i}" for i in (1, 2))
         name, router = self.names[end], self.names["router"]
-        ip("link", "add", "wire", "netns", name, "type", "veth",
-           "peer", "name", end, "netns", router)
+        run("ip", "link", "add", "wire", "netns", name, "type", "veth",
+            "peer", "name", end, "netns", router)
         for where, dev, address in ((name, "wire", here),
                                     (router, end, there)):
-            ip("-n", where, "addr", "add", f"{address}/26", "dev", dev)
-            ip("-n", where, "link", "set", dev, "up")
-        ip("-n", name, "route", "add", "default", "via", there)
+            run_in(where, "ip", "addr", "add", f"{address}/26", "dev", dev)
+            run_in(where, "ip", "link", "set", dev, "up")
+        run_in(name, "ip", "route", "add", "default", "via", there)
 
     def forward(self, on):
-        subprocess.run(["ip", "netns", "exec", self.names["router"], "sh",
-                        "-c", f"echo {int(on)} > /proc/sys/net/ipv4/"
-                        "ip_forward"], check=True)
+        run_in(self.names["router"], "sh", "-c",
+               f"echo {int(on)} > /proc/sys/net/ipv4/ip_forward")
 
     def enter(self, end):
         """What a child calls before it becomes a machine."""
@@ -80,6 +87,7 @@ class BlackHole(program_kit.ProgramTest):
         except (OSError, subprocess.CalledProcessError) as err:
             self.skipTest(f"no network namespaces: {err}")
         self.addCleanup(self.network.remove)
+        self.network.join()
 
     def begun(self):
         dst = self.destination(self.uri,
