@@ -1,113 +1,80 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a page costs: the bare codec on one core, and the pools with 1 to 64
- * threads, on the non-zero pages of a RAM image.
+ * What the pools cost beyond the codec: each compress-method's codec alone on
+ * one core, and the pools with 1 to 64 threads.
  *
  *     bench-pool IMAGE [PAGES]
  *
- * Prints JSON.  Everything is measured in this one run, so that ratios hold.
+ * Prints JSON, a row for each.  The codec alone is threads 0: it reads pages
+ * and writes them encoded, without looking for zeros, copying a page, or
+ * making records.
  */
-#include <fcntl.h>
+#include <glib.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "bench-pages.h"
 #include "migration/codec.h"
+#include "migration/options.h"
 #include "migration/ram-compress.h"
 #include "migration/ram-decompress.h"
 #include "migration/ram-record.h"
 #include "migration/wire.h"
-#include "util/clock.h"
-#include "util/zero.h"
+
+#define LEVEL 1
+#define THREADS_MAX 64
 
 typedef struct Bench {
-    RamBlock block;     /* the non-zero pages, packed */
-    uint8_t *encoded;   /* WIRE_COMPRESSED_MAX bytes for each */
-    uint32_t *length;   /* 0: did not shrink */
+    const Codec *codec;
+    RamBlock block;
+    uint8_t *encoded;   /* as large as the block: a record's data stands where
+                         * its pages stood */
+    uint32_t *length;   /* of a record, by its first page; 0: did not shrink */
 } Bench;
 
-static uint8_t *map_pages(size_t bytes)
+static uint64_t pages_at(const Bench *b, uint64_t page)
 {
-    uint8_t *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-
-    g_assert(p != MAP_FAILED);
-    return p;
+    return MIN(b->block.pages - page, b->codec->batch_pages);
 }
 
-/* Spread over the image, so that a part of it is like the whole. */
-static void load_pages(Bench *b, const char *path, uint64_t max)
+static BenchRate encode_alone(Bench *b)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    struct stat st;
-    uint8_t *image;
-    uint64_t pages, n = 0;
+    const Codec *codec = b->codec;
+    void *encoder = codec->encoder_new(LEVEL, NULL);
+    BenchBegin begin = bench_begin();
+    BenchRate rate;
 
-    if (fd < 0 || fstat(fd, &st) < 0) {
-        perror(path);
-        exit(1);
-    }
-    pages = (uint64_t)st.st_size / MIG_PAGE_SIZE;
-    image = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    g_assert(image != MAP_FAILED);
-    b->block = (RamBlock){ .name = "ram" };
-    b->block.host = map_pages(max * MIG_PAGE_SIZE);
-    for (uint64_t i = 0; i < pages && n < max; i++) {
-        uint64_t page = i * 7919 % pages;
+    for (uint64_t i = 0; i < b->block.pages; i += codec->batch_pages) {
+        size_t raw = (size_t)pages_at(b, i) * MIG_PAGE_SIZE;
 
-        if (!buffer_is_zero(image + page * MIG_PAGE_SIZE, MIG_PAGE_SIZE)) {
-            memcpy(ram_block_page(&b->block, n++),
-                   image + page * MIG_PAGE_SIZE, MIG_PAGE_SIZE);
-        }
+        b->length[i] = (uint32_t)codec->encode(
+            encoder, ram_block_page(&b->block, i), raw,
+            b->encoded + i * MIG_PAGE_SIZE, raw - 1);
     }
-    b->block.pages = n;
-    b->encoded = map_pages(n * WIRE_COMPRESSED_MAX);
-    b->length = g_new0(uint32_t, n);
-    munmap(image, (size_t)st.st_size);
-    close(fd);
+    rate = bench_end(&b->block, begin);
+    codec->encoder_free(encoder);
+    return rate;
 }
 
-static double mb_per_second(const Bench *b, int64_t begin)
+static BenchRate decode_alone(Bench *b)
 {
-    int64_t ns = clock_now(&clock_monotonic) - begin;
+    const Codec *codec = b->codec;
+    g_autofree uint8_t *out = g_malloc(codec->batch_pages * MIG_PAGE_SIZE);
+    void *decoder = codec->decoder_new(NULL);
+    BenchBegin begin = bench_begin();
+    BenchRate rate;
 
-    return (double)(b->block.pages * MIG_PAGE_SIZE) * 1000 / (double)ns;
-}
-
-static void bench_codec(Bench *b, unsigned level)
-{
-    void *encoder = codec_zlib.encoder_new(level, NULL);
-    void *decoder = codec_zlib.decoder_new(NULL);
-    uint8_t page[MIG_PAGE_SIZE];
-    uint64_t out = 0;
-    double encode, decode;
-    int64_t begin = clock_now(&clock_monotonic);
-
-    for (uint64_t i = 0; i < b->block.pages; i++) {
-        b->length[i] = (uint32_t)codec_zlib.encode(
-            encoder, ram_block_page(&b->block, i), MIG_PAGE_SIZE,
-            b->encoded + i * WIRE_COMPRESSED_MAX, MIG_PAGE_SIZE - 5);
-        out += b->length[i] ? b->length[i] : MIG_PAGE_SIZE;
-    }
-    encode = mb_per_second(b, begin);
-    begin = clock_now(&clock_monotonic);
-    for (uint64_t i = 0; i < b->block.pages; i++) {
+    for (uint64_t i = 0; i < b->block.pages; i += codec->batch_pages) {
         if (b->length[i]) {
-            codec_zlib.decode(decoder, b->encoded + i * WIRE_COMPRESSED_MAX,
-                              b->length[i], page, MIG_PAGE_SIZE);
+            codec->decode(decoder, b->encoded + i * MIG_PAGE_SIZE,
+                          b->length[i], out,
+                          (size_t)pages_at(b, i) * MIG_PAGE_SIZE);
         }
     }
-    decode = mb_per_second(b, begin);
-    printf("    {\"bench\": \"codec\", \"codec\": \"zlib\", \"level\": %u, "
-           "\"encode_mb_s\": %.1f, \"decode_mb_s\": %.1f, "
-           "\"ratio\": %.3f},\n",
-           level, encode, decode,
-           (double)out / (double)(b->block.pages * MIG_PAGE_SIZE));
-    codec_zlib.encoder_free(encoder);
-    codec_zlib.decoder_free(decoder);
+    rate = bench_end(&b->block, begin);
+    codec->decoder_free(decoder);
+    return rate;
 }
 
 static bool collect(CompressPool *pool)
@@ -120,11 +87,11 @@ static bool collect(CompressPool *pool)
     return any;
 }
 
-static double bench_compress(Bench *b, unsigned threads)
+static BenchRate compress(Bench *b, unsigned threads)
 {
-    CompressPool *pool = compress_new(&codec_zlib, threads, 1, NULL);
-    int64_t begin = clock_now(&clock_monotonic);
-    double rate;
+    CompressPool *pool = compress_new(b->codec, threads, LEVEL, NULL);
+    BenchBegin begin = bench_begin();
+    BenchRate rate;
 
     for (uint64_t i = 0; i < b->block.pages; i += RAM_BATCH_PAGES) {
         CompressJob *job;
@@ -142,60 +109,92 @@ static double bench_compress(Bench *b, unsigned threads)
     while (collect(pool)) {
         continue;
     }
-    rate = mb_per_second(b, begin);
+    rate = bench_end(&b->block, begin);
     compress_free(pool);
     return rate;
 }
 
-static double bench_decompress(Bench *b, unsigned threads)
+static void add_record(DecompressPool *pool, const Bench *b,
+                       const RamBlock *to, uint64_t page)
 {
-    RamBlocks blocks = { &b->block, 1, b->block.pages };
-    RamBlock out = b->block;
-    DecompressPool *pool;
-    int64_t begin;
-    double rate;
+    RamRecord record = {
+        .type = b->codec->batch_pages > 1 ? WIRE_RAM_BATCH
+                                          : WIRE_RAM_COMPRESSED,
+        .offset = page * MIG_PAGE_SIZE,
+        .length = b->length[page],
+    };
 
-    out.host = map_pages(b->block.pages * MIG_PAGE_SIZE);
-    blocks.block = &out;
-    pool = decompress_new(&codec_zlib, threads, &blocks, NULL);
-    begin = clock_now(&clock_monotonic);
-    for (uint64_t i = 0; i < b->block.pages; i++) {
+    record.pages.count = (unsigned)pages_at(b, page);
+    for (unsigned i = 0; i < record.pages.count; i++) {
+        record.pages.page[i] = page + i;
+    }
+    memcpy(decompress_add_record(pool, to, &record, NULL),
+           b->encoded + page * MIG_PAGE_SIZE, record.length);
+}
+
+static BenchRate decompress(Bench *b, unsigned threads)
+{
+    const size_t bytes = (size_t)b->block.pages * MIG_PAGE_SIZE;
+    RamBlock out = b->block;
+    RamBlocks blocks = { &out, 1, out.pages };
+    DecompressPool *pool;
+    BenchBegin begin;
+    BenchRate rate;
+
+    out.host = bench_map(bytes);
+    pool = decompress_new(b->codec, threads, &blocks, NULL);
+    begin = bench_begin();
+    for (uint64_t i = 0; i < out.pages; i += b->codec->batch_pages) {
         if (b->length[i]) {
-            memcpy(decompress_add(pool, &out, i, b->length[i], 0, NULL),
-                   b->encoded + i * WIRE_COMPRESSED_MAX, b->length[i]);
+            add_record(pool, b, &out, i);
         }
     }
     g_assert(decompress_drain(pool, NULL));
-    rate = mb_per_second(b, begin);
+    rate = bench_end(&b->block, begin);
     decompress_free(pool);
-    munmap(out.host, b->block.pages * MIG_PAGE_SIZE);
+    bench_unmap(out.host, bytes);
     return rate;
+}
+
+static void print_row(const Bench *b, unsigned threads, BenchRate in,
+                      BenchRate out)
+{
+    printf(",\n    {\"method\": \"%s\", \"threads\": %u, "
+           "\"compress_mb_s\": %.1f, \"compress_mb_cpu_s\": %.1f, "
+           "\"decompress_mb_s\": %.1f, \"decompress_mb_cpu_s\": %.1f}",
+           b->codec->name, threads, in.time, in.cpu, out.time, out.cpu);
+    fflush(stdout);
+}
+
+static void bench_method(Bench *b)
+{
+    BenchRate encode = encode_alone(b); /* before decode_alone() */
+
+    print_row(b, 0, encode, decode_alone(b));
+    for (unsigned threads = 1; threads <= THREADS_MAX; threads *= 2) {
+        print_row(b, threads, compress(b, threads), decompress(b, threads));
+    }
 }
 
 int main(int argc, char **argv)
 {
-    static const unsigned levels[] = { 9, 6, 1 }; /* 1 last: pools use it */
-    Bench b = { 0 };
+    Bench b = { .block = bench_load_args(argc, argv) };
+    const size_t bytes = (size_t)b.block.pages * MIG_PAGE_SIZE;
 
-    if (argc < 2) {
-        fprintf(stderr, "usage: bench-pool IMAGE [PAGES]\n");
-        return 1;
-    }
-    load_pages(&b, argv[1], argc > 2 ? strtoull(argv[2], NULL, 0) : 30000);
-    printf("{\n  \"pages\": %" G_GUINT64_FORMAT ", \"cores\": %ld,\n"
-           "  \"results\": [\n",
+    b.encoded = bench_map(bytes);
+    b.length = g_new0(uint32_t, b.block.pages);
+    printf("{\n  \"pages\": %" G_GUINT64_FORMAT ",\n  \"results\": [\n"
+           "    {\"cores\": %ld}",
            b.block.pages, sysconf(_SC_NPROCESSORS_ONLN));
-    for (unsigned i = 0; i < G_N_ELEMENTS(levels); i++) {
-        bench_codec(&b, levels[i]);
+    for (uint64_t method = 0; method < MIG_METHOD__COUNT; method++) {
+        b.codec = codec_by_method(method);
+        if (b.codec->available) {
+            bench_method(&b);
+        }
     }
-    for (unsigned threads = 1; threads <= 64; threads *= 2) {
-        printf("    {\"bench\": \"pool\", \"threads\": %u, "
-               "\"compress_mb_s\": %.1f, \"decompress_mb_s\": %.1f}%s\n",
-               threads, bench_compress(&b, threads),
-               bench_decompress(&b, threads), threads < 64 ? "," : "");
-        fflush(stdout);
-    }
-    printf("  ]\n}\n");
+    printf("\n  ]\n}\n");
     g_free(b.length);
+    bench_unmap(b.encoded, bytes);
+    bench_unload(&b.block);
     return 0;
 }

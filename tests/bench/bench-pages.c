@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "bench-pages.h"
+
+#include <fcntl.h>
+#include <glib.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "util/clock.h"
+#include "util/zero.h"
+
+uint8_t *bench_map(size_t bytes)
+{
+    uint8_t *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+    g_assert(p != MAP_FAILED);
+    return p;
+}
+
+void bench_unmap(uint8_t *p, size_t bytes)
+{
+    munmap(p, bytes);
+}
+
+/* 64 neighbours from here, 64 from there: a part of the image is like the
+ * whole, and what is compressed together has been together. */
+static uint64_t spread(uint64_t i, uint64_t pages)
+{
+    const uint64_t run = 64;
+
+    return i / run * 7919 % (pages / run) * run + i % run;
+}
+
+RamBlock bench_load(const char *path, uint64_t max)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    RamBlock block = { .name = "ram" };
+    struct stat st;
+    uint8_t *image;
+    uint64_t pages;
+
+    if (fd < 0 || fstat(fd, &st) < 0) {
+        perror(path);
+        exit(1);
+    }
+    pages = (uint64_t)st.st_size / MIG_PAGE_SIZE;
+    image = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    g_assert(image != MAP_FAILED);
+    block.host = bench_map(max * MIG_PAGE_SIZE);
+    for (uint64_t i = 0; i < pages / 64 * 64 && block.pages < max; i++) {
+        const uint8_t *page = image + spread(i, pages) * MIG_PAGE_SIZE;
+
+        if (!buffer_is_zero(page, MIG_PAGE_SIZE)) {
+            memcpy(block.host + block.pages * MIG_PAGE_SIZE, page,
+                   MIG_PAGE_SIZE);
+            block.pages++;
+        }
+    }
+    munmap(image, (size_t)st.st_size);
+    close(fd);
+    return block;
+}
+
+RamBlock bench_load_args(int argc, char **argv)
+{
+    if (argc < 2) {
+        fprintf(stderr, "usage: %s IMAGE [PAGES]\n", argv[0]);
+        exit(1);
+    }
+    return bench_load(argv[1], argc > 2 ? strtoull(argv[2], NULL, 0)
+                                        : BENCH_PAGES);
+}
+
+void bench_unload(RamBlock *block)
+{
+    bench_unmap(block->host, block->pages * MIG_PAGE_SIZE);
+}
+
+BenchBegin bench_begin(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+    return (BenchBegin){
+        .time = clock_now(&clock_monotonic),
+        .cpu = ts.tv_sec * INT64_C(1000000000) + ts.tv_nsec,
+    };
+}
+
+BenchRate bench_end(const RamBlock *block, BenchBegin begin)
+{
+    const double bytes = (double)(block->pages * MIG_PAGE_SIZE);
+    BenchBegin now = bench_begin();
+
+    return (BenchRate){
+        .time = bytes * 1000 / (double)(now.time - begin.time),
+        .cpu = bytes * 1000 / (double)(now.cpu - begin.cpu),
+    };
+}
