@@ -18,6 +18,7 @@ check:
 	tests/run.py $(BUILD)
 
 bench: all
+	scripts/setup bench
 	tests/bench/run.py $(BUILD)
 
 stress: all
