@@ -33,9 +33,22 @@ typedef struct RamRun {
  * left. */
 bool ram_dirty_take_untouched(RamDirty *dirty, RamRun *run);
 
-/* Add what the host's dirty log has; tell how many pages that added. */
+/* Between passes: add what the host's dirty log has; tell how many pages were
+ * written, also those that ram_dirty_refresh() has added. */
 bool ram_dirty_collect(RamDirty *dirty, const MigHost *host, void *opaque,
                        uint64_t *added, GError **errp);
+
+/*
+ * Between passes: from now on ram_dirty_refresh() looks at the dirty log, if
+ * the host has it by parts; or, with NULL, no more.
+ */
+void ram_dirty_follow(RamDirty *dirty, const MigHost *host, void *opaque);
+
+/*
+ * Before each ram_dirty_take(): when the walk comes to another part of memory,
+ * add what the dirty log has of it; tell how many pages that added.
+ */
+bool ram_dirty_refresh(RamDirty *dirty, uint64_t *added, GError **errp);
 
 /*
  * Take the next other dirty pages out, in address order, up to a batch of one

@@ -258,17 +258,39 @@ static bool drain(RamSave *save, GError **errp)
     return true;
 }
 
+/* False on an error; and when there is nothing left, *found is false. */
+static bool next_batch(RamSave *save, RamDirty *dirty, RamBatch *batch,
+                       bool *found, GError **errp)
+{
+    uint64_t added;
+
+    if (!ram_dirty_refresh(dirty, &added, errp)) {
+        g_prefix_error(errp, "cannot collect the dirty log: ");
+        return false;
+    }
+    stats_found(save->stats, added);
+    *found = ram_dirty_take(dirty, batch);
+    return true;
+}
+
+static bool save_batch(RamSave *save, const RamBatch *batch, GError **errp)
+{
+    return save->pool ? save_compressed(save, batch, errp)
+                      : save_plain(save, batch, errp);
+}
+
 bool ram_save_pass(RamSave *save, RamDirty *dirty, GError **errp)
 {
     RamBatch batch;
     RamRun run;
+    bool found = true;
 
     while (ram_dirty_take_untouched(dirty, &run)) {
         save_untouched(save, run);
     }
-    while (ram_dirty_take(dirty, &batch)) {
-        if (!(save->pool ? save_compressed(save, &batch, errp)
-                         : save_plain(save, &batch, errp))) {
+    while (found) {
+        if (!next_batch(save, dirty, &batch, &found, errp) ||
+            (found && !save_batch(save, &batch, errp))) {
             return false;
         }
     }

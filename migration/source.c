@@ -216,6 +216,7 @@ static bool source_begin(Source *s, GError **errp)
         return false;
     }
     ram_dirty_find_untouched(s->dirty, m->host, m->opaque);
+    ram_dirty_follow(s->dirty, m->host, m->opaque);
     s->collected = clock_now(m->clock);
     section_put_preamble(s->stream, &id);
     if (s->rp) {
@@ -421,6 +422,7 @@ static bool source_switch_over(Source *s, GError **errp)
         return false;
     }
     stats_stopped(m->stats);
+    ram_dirty_follow(s->dirty, NULL, NULL); /* nothing writes any more */
     if (m->options.value[MIG_OPT_PAUSE_BEFORE_SWITCHOVER]) {
         migration_set_state(m, MIG_STATE_PRE_SWITCHOVER);
         if (!migration_wait_continue(m, errp)) {

@@ -92,6 +92,13 @@ void stats_account(Stats *stats, const PageCounts *more, uint64_t position)
     pthread_mutex_unlock(&stats->lock);
 }
 
+void stats_found(Stats *stats, uint64_t pages)
+{
+    pthread_mutex_lock(&stats->lock);
+    stats->data.remaining += pages;
+    pthread_mutex_unlock(&stats->lock);
+}
+
 void stats_moved(Stats *stats, uint64_t position)
 {
     stats_account(stats, &(PageCounts){ 0 }, position);

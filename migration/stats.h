@@ -47,6 +47,9 @@ void stats_account(Stats *stats, const PageCounts *more, uint64_t position);
 /* The same, without pages: only the stream has moved on. */
 void stats_moved(Stats *stats, uint64_t position);
 
+/* A pass has found more pages to send than there were when it began. */
+void stats_found(Stats *stats, uint64_t pages);
+
 /* A job goes to the pool; busy: it had to wait, or found no place. */
 void stats_job(Stats *stats, bool busy);
 

@@ -297,15 +297,18 @@ static bool kvm_dirty_start(Accel *accel, GError **errp)
     return true;
 }
 
-static bool kvm_dirty_collect(Accel *accel, uint64_t *bitmap, GError **errp)
+/* KVM hands out all of the log at a time, and forgets what it is told to. */
+static bool kvm_dirty_collect(Accel *accel, uint64_t first, uint64_t pages,
+                              uint64_t *bitmap, GError **errp)
 {
     KvmAccel *kvm = kvm_of(accel);
     struct kvm_dirty_log get = { .dirty_bitmap = kvm->dirty };
+    uint64_t *part = kvm->dirty + first / 64;
     /* Exactly the bits that we got, or a write in between would be lost. */
     struct kvm_clear_dirty_log clear = {
-        .num_pages = page_count(kvm), .dirty_bitmap = kvm->dirty,
+        .first_page = first, .num_pages = (uint32_t)pages,
+        .dirty_bitmap = part,
     };
-    uint64_t i;
 
     if (ioctl(kvm->vm, KVM_GET_DIRTY_LOG, &get) < 0) {
         return fail_errno("KVM_GET_DIRTY_LOG", errp);
@@ -313,8 +316,8 @@ static bool kvm_dirty_collect(Accel *accel, uint64_t *bitmap, GError **errp)
     if (ioctl(kvm->vm, KVM_CLEAR_DIRTY_LOG, &clear) < 0) {
         return fail_errno("KVM_CLEAR_DIRTY_LOG", errp);
     }
-    for (i = 0; i < (page_count(kvm) + 63) / 64; i++) {
-        bitmap[i] |= kvm->dirty[i];
+    for (uint64_t i = 0; i < (pages + 63) / 64; i++) {
+        bitmap[i] |= part[i];
     }
     return true;
 }

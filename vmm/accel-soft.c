@@ -288,14 +288,15 @@ static void hook_set_log(SoftAccel *soft, uint64_t *written)
     resume_cpus(soft, open);
 }
 
-static void hook_collect(SoftAccel *soft, uint64_t *bitmap)
+static void hook_collect(SoftAccel *soft, uint64_t first, uint64_t pages,
+                         uint64_t *bitmap)
 {
     bool open = pause_cpus(soft);
-    size_t i;
+    uint64_t *written = soft->written + first / 64;
 
-    for (i = 0; i < bitmap_words(soft); i++) {
-        bitmap[i] |= soft->written[i];
-        soft->written[i] = 0;
+    for (uint64_t i = 0; i < (pages + 63) / 64; i++) {
+        bitmap[i] |= written[i];
+        written[i] = 0;
     }
     resume_cpus(soft, open);
 }
@@ -311,16 +312,20 @@ static bool soft_dirty_start(Accel *accel, GError **errp)
     return dirty_pagemap_start(&soft->pagemap, accel->board.ram, errp);
 }
 
-static bool soft_dirty_collect(Accel *accel, uint64_t *bitmap, GError **errp)
+static bool soft_dirty_collect(Accel *accel, uint64_t first, uint64_t pages,
+                               uint64_t *bitmap, GError **errp)
 {
     SoftAccel *soft = soft_of(accel);
+    const GuestRam part = {
+        .host = accel->board.ram->host + (first << MIG_PAGE_BITS),
+        .size = pages << MIG_PAGE_BITS,
+    };
 
     if (soft->use_hook) {
-        hook_collect(soft, bitmap);
+        hook_collect(soft, first, pages, bitmap);
         return true;
     }
-    return dirty_pagemap_collect(&soft->pagemap, accel->board.ram, bitmap,
-                                 errp);
+    return dirty_pagemap_collect(&soft->pagemap, &part, bitmap, errp);
 }
 
 static void soft_dirty_stop(Accel *accel)

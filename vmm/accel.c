@@ -98,9 +98,10 @@ bool accel_dirty_start(Accel *accel, GError **errp)
     return accel->ops->dirty_start(accel, errp);
 }
 
-bool accel_dirty_collect(Accel *accel, uint64_t *bitmap, GError **errp)
+bool accel_dirty_collect(Accel *accel, uint64_t first, uint64_t pages,
+                         uint64_t *bitmap, GError **errp)
 {
-    return accel->ops->dirty_collect(accel, bitmap, errp);
+    return accel->ops->dirty_collect(accel, first, pages, bitmap, errp);
 }
 
 void accel_dirty_stop(Accel *accel)

@@ -61,8 +61,9 @@ typedef struct AccelOps {
     bool (*load_cpu)(Accel *accel, const CpuState *state, GError **errp);
     bool (*save_cpu)(Accel *accel, CpuState *state, GError **errp);
     bool (*dirty_start)(Accel *accel, GError **errp);
-    /* Adds to the bitmap; see dirty_log_collect in migration/host.h. */
-    bool (*dirty_collect)(Accel *accel, uint64_t *bitmap, GError **errp);
+    /* See accel_dirty_collect(). */
+    bool (*dirty_collect)(Accel *accel, uint64_t first, uint64_t pages,
+                          uint64_t *bitmap, GError **errp);
     void (*dirty_stop)(Accel *accel);
 } AccelOps;
 
@@ -91,7 +92,10 @@ void accel_throttle(Accel *accel, unsigned percent);
 bool accel_load_cpu(Accel *accel, const CpuState *state, GError **errp);
 bool accel_save_cpu(Accel *accel, CpuState *state, GError **errp);
 bool accel_dirty_start(Accel *accel, GError **errp);
-bool accel_dirty_collect(Accel *accel, uint64_t *bitmap, GError **errp);
+/* Of that many pages from first on, which is a multiple of 64 and bit 0; see
+ * dirty_log_collect_part in migration/host.h. */
+bool accel_dirty_collect(Accel *accel, uint64_t first, uint64_t pages,
+                         uint64_t *bitmap, GError **errp);
 void accel_dirty_stop(Accel *accel);
 
 #endif

@@ -100,17 +100,29 @@ static bool host_dirty_log_start(void *opaque, GError **errp)
     return ok;
 }
 
-static bool host_dirty_log_collect(void *opaque, size_t block,
-                                   uint64_t *bitmap, GError **errp)
+static bool host_dirty_log_collect_part(void *opaque, const MigRamPart *part,
+                                        uint64_t *bitmap, GError **errp)
 {
     Machine *machine = opaque;
     bool ok;
 
-    g_assert(block == 0);
+    g_assert(part->block == 0);
     pthread_mutex_lock(&machine->lock);
-    ok = accel_dirty_collect(machine->accel, bitmap, errp);
+    ok = accel_dirty_collect(machine->accel, part->first, part->pages, bitmap,
+                             errp);
     pthread_mutex_unlock(&machine->lock);
     return ok;
+}
+
+static bool host_dirty_log_collect(void *opaque, size_t block,
+                                   uint64_t *bitmap, GError **errp)
+{
+    const Machine *machine = opaque;
+    const MigRamPart all = {
+        .block = block, .pages = machine->ram.size / MIG_PAGE_SIZE,
+    };
+
+    return host_dirty_log_collect_part(opaque, &all, bitmap, errp);
 }
 
 static void host_dirty_log_stop(void *opaque)
@@ -261,6 +273,7 @@ static MigHost make_mig_host(const Machine *machine)
         .devices = host_devices,
         .dirty_log_start = host_dirty_log_start,
         .dirty_log_collect = host_dirty_log_collect,
+        .dirty_log_collect_part = host_dirty_log_collect_part,
         .dirty_log_stop = host_dirty_log_stop,
         .ram_untouched = host_ram_untouched,
         .throttle = host_throttle,

@@ -60,6 +60,13 @@ typedef struct MigEvent {
     unsigned pass; /* from 1 */
 } MigEvent;
 
+/* Pages of ram_blocks()[block]. */
+typedef struct MigRamPart {
+    size_t block;
+    uint64_t first; /* page, a multiple of 64 */
+    uint64_t pages; /* a multiple of 64, but at the block's end */
+} MigRamPart;
+
 typedef struct MigHost {
     /* The machine type, 1..255 bytes.  Both sides must have the same. */
     const char *machine;
@@ -94,6 +101,14 @@ typedef struct MigHost {
     bool (*dirty_log_collect)(void *opaque, size_t block, uint64_t *bitmap,
                               GError **errp);
     void (*dirty_log_stop)(void *opaque);
+
+    /*
+     * Source, optional: collect for a part of a block; bit 0 is the first page
+     * of the part.  Called during a pass, for what is about to be sent: what
+     * was written since the pass began is then sent only once.
+     */
+    bool (*dirty_log_collect_part)(void *opaque, const MigRamPart *part,
+                                   uint64_t *bitmap, GError **errp);
 
     /*
      * Source, optional: of which pages of ram_blocks()[block] it is known,

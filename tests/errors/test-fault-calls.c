@@ -18,6 +18,7 @@ typedef struct PointCase {
 static const PointCase points[] = {
     { "log-start", false, FAKE_LOG_START, 1 },
     { "log-collect", false, FAKE_LOG_COLLECT, 3 },
+    { "log-collect-part", false, FAKE_LOG_COLLECT_PART, 3 },
     { "vm-stop", false, FAKE_VM_STOP, 1 },
     { "pre-save", false, FAKE_PRE_SAVE, 1 },
     { "post-load", true, FAKE_POST_LOAD, 1 },

@@ -106,22 +106,43 @@ static uint64_t block_pages(const FakeHost *host, size_t block)
     return host->block[block].length / MIG_PAGE_SIZE;
 }
 
+static void collect_words(FakeHost *host, uint64_t *dirty, uint64_t pages,
+                          uint64_t *bitmap)
+{
+    pthread_mutex_lock(&host->lock);
+    g_assert_true(host->logging);
+    for (uint64_t i = 0; i < bitmap_words(pages); i++) {
+        bitmap[i] |= dirty[i];
+        dirty[i] = 0;
+    }
+    pthread_mutex_unlock(&host->lock);
+}
+
 static bool fake_log_collect(void *opaque, size_t block, uint64_t *bitmap,
                              GError **errp)
 {
     FakeHost *host = opaque;
-    uint64_t words = bitmap_words(block_pages(host, block));
 
     if (block == 0 && !call_hook(host, FAKE_LOG_COLLECT, errp)) {
         return false;
     }
-    pthread_mutex_lock(&host->lock);
-    g_assert_true(host->logging);
-    for (uint64_t i = 0; i < words; i++) {
-        bitmap[i] |= host->dirty[block][i];
-        host->dirty[block][i] = 0;
+    collect_words(host, host->dirty[block], block_pages(host, block), bitmap);
+    return true;
+}
+
+static bool fake_log_collect_part(void *opaque, const MigRamPart *part,
+                                  uint64_t *bitmap, GError **errp)
+{
+    FakeHost *host = opaque;
+
+    g_assert_cmpuint(part->first % 64, ==, 0);
+    g_assert_cmpuint(part->first + part->pages, <=,
+                     block_pages(host, part->block));
+    if (!call_hook(host, FAKE_LOG_COLLECT_PART, errp)) {
+        return false;
     }
-    pthread_mutex_unlock(&host->lock);
+    collect_words(host, host->dirty[part->block] + part->first / 64,
+                  part->pages, bitmap);
     return true;
 }
 
@@ -196,6 +217,7 @@ const MigHost fake_mig_host = {
     .devices = fake_devices,
     .dirty_log_start = fake_log_start,
     .dirty_log_collect = fake_log_collect,
+    .dirty_log_collect_part = fake_log_collect_part,
     .dirty_log_stop = fake_log_stop,
     .throttle = fake_throttle,
     .vm_stop = fake_vm_stop,

@@ -22,6 +22,7 @@ typedef struct FakeHost FakeHost;
 typedef enum {
     FAKE_LOG_START,
     FAKE_LOG_COLLECT, /* once per collection, not per block */
+    FAKE_LOG_COLLECT_PART,
     FAKE_LOG_STOP,
     FAKE_VM_STOP,
     FAKE_VM_RESUME,

@@ -8,6 +8,8 @@
 #include "tests/lib/test-ram.h"
 #include "util/bitmap.h"
 
+#define PART 4096u /* pages that the log is looked at again for */
+
 /* A dirty log: bits to give out at the next collection. */
 typedef struct Log {
     uint64_t map[2][8];
@@ -283,6 +285,184 @@ static void test_no_untouched(void)
     ram_dirty_free(dirty);
 }
 
+/* A log that is seen part by part. */
+typedef struct PartLog {
+    uint64_t map[2][3 * PART / 64];
+    bool fails;
+    unsigned looks;
+} PartLog;
+
+static bool collect_part(void *opaque, const MigRamPart *part,
+                         uint64_t *bitmap, GError **errp)
+{
+    PartLog *log = opaque;
+
+    g_assert_cmpuint(part->first % PART, ==, 0);
+    g_assert_cmpuint(part->pages, <=, PART);
+    if (log->fails) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_HOST, "no log");
+        return false;
+    }
+    log->looks++;
+    for (unsigned i = 0; i < bitmap_words(part->pages); i++) {
+        uint64_t *word = &log->map[part->block][part->first / 64 + i];
+
+        bitmap[i] |= *word;
+        *word = 0;
+    }
+    return true;
+}
+
+static bool collect_all(void *opaque, size_t block, uint64_t *bitmap,
+                        GError **errp)
+{
+    PartLog *log = opaque;
+
+    for (unsigned i = 0; i < 3 * PART / 64; i++) {
+        if (log->map[block][i]) {
+            bitmap[i] |= log->map[block][i];
+        }
+        log->map[block][i] = 0;
+    }
+    return true;
+}
+
+static const MigHost part_host = {
+    .dirty_log_collect = collect_all, .dirty_log_collect_part = collect_part,
+};
+
+/* Two blocks, the second with only a bit of a part, of which some pages are
+ * dirty and the log has others. */
+typedef struct Parts {
+    TestRam *ram;
+    PartLog log;
+    RamDirty *dirty;
+} Parts;
+
+static Parts *parts_new(void)
+{
+    Parts *p = g_new0(Parts, 1);
+
+    p->ram = test_ram_new(3 * PART, 100);
+    p->dirty = ram_dirty_new(p->ram->blocks);
+    take_all(p->dirty, p->ram);
+    return p;
+}
+
+static void parts_free(Parts *p)
+{
+    ram_dirty_free(p->dirty);
+    test_ram_free(p->ram);
+    g_free(p);
+}
+
+/* The first page is dirty, and one of block b. */
+static void make_dirty(Parts *p)
+{
+    uint64_t added;
+
+    bitmap_set(p->log.map[0], 10);
+    bitmap_set(p->log.map[1], 50);
+    g_assert_true(ram_dirty_collect(p->dirty, &part_host, &p->log, &added,
+                                    NULL));
+    g_assert_cmpuint(added, ==, 2);
+}
+
+/* The next page of the walk; -1 at its end. */
+static int64_t take_one(Parts *p, uint64_t expected_added)
+{
+    RamBatch batch;
+    uint64_t added;
+
+    g_assert_true(ram_dirty_refresh(p->dirty, &added, NULL));
+    g_assert_cmpuint(added, ==, expected_added);
+    if (!ram_dirty_take(p->dirty, &batch)) {
+        return -1;
+    }
+    g_assert_cmpuint(batch.count, ==, 1);
+    return (int64_t)batch.page[0];
+}
+
+/* Only where something is to be sent does the walk look again. */
+static void test_refresh(void)
+{
+    Parts *p = parts_new();
+    RamBatch batch;
+    uint64_t added;
+
+    make_dirty(p);
+    ram_dirty_follow(p->dirty, &part_host, &p->log);
+    bitmap_set(p->log.map[0], 10);           /* in time: sent once */
+    bitmap_set(p->log.map[0], 2 * PART + 1); /* in a part that is clean */
+    bitmap_set(p->log.map[1], 7);            /* before that of block b */
+    g_assert_cmpint(take_one(p, 0), ==, 10);
+    bitmap_set(p->log.map[0], 10);           /* too late */
+    g_assert_cmpuint(p->log.looks, ==, 1);
+    g_assert_cmpuint(ram_dirty_pages(p->dirty), ==, 1);
+    g_assert_true(ram_dirty_refresh(p->dirty, &added, NULL));
+    g_assert_cmpuint(added, ==, 1);
+    g_assert_cmpuint(ram_dirty_pages(p->dirty), ==, 2);
+    g_assert_true(ram_dirty_take(p->dirty, &batch));
+    g_assert_true(batch.block == p->ram->b);
+    g_assert_cmpuint(batch.count, ==, 2);
+    g_assert_cmpuint(batch.page[0], ==, 7);
+    g_assert_cmpuint(batch.page[1], ==, 50);
+    g_assert_cmpint(take_one(p, 0), ==, -1);
+    g_assert_cmpuint(p->log.looks, ==, 2);
+    parts_free(p);
+}
+
+/* What was written during a pass counts, also what that pass has sent. */
+static void test_refresh_counts(void)
+{
+    Parts *p = parts_new();
+    uint64_t added;
+
+    make_dirty(p);
+    ram_dirty_follow(p->dirty, &part_host, &p->log);
+    bitmap_set(p->log.map[0], 10);
+    bitmap_set(p->log.map[0], 2 * PART + 1);
+    g_assert_cmpint(take_one(p, 0), ==, 10);
+    g_assert_cmpint(take_one(p, 0), ==, 50);
+    g_assert_cmpint(take_one(p, 0), ==, -1);
+    g_assert_true(ram_dirty_collect(p->dirty, &part_host, &p->log, &added,
+                                    NULL));
+    g_assert_cmpuint(added, ==, 2);
+    g_assert_cmpuint(ram_dirty_pages(p->dirty), ==, 1);
+    g_assert_cmpint(take_one(p, 0), ==, 2 * PART + 1);
+    parts_free(p);
+}
+
+/* The guest is stopped: nobody looks. */
+static void test_refresh_no_more(void)
+{
+    Parts *p = parts_new();
+
+    make_dirty(p);
+    ram_dirty_follow(p->dirty, &part_host, &p->log);
+    ram_dirty_follow(p->dirty, NULL, NULL);
+    bitmap_set(p->log.map[0], 11);
+    g_assert_cmpint(take_one(p, 0), ==, 10);
+    g_assert_cmpint(take_one(p, 0), ==, 50);
+    g_assert_cmpint(take_one(p, 0), ==, -1);
+    g_assert_cmpuint(p->log.looks, ==, 0);
+    parts_free(p);
+}
+
+static void test_refresh_fails(void)
+{
+    Parts *p = parts_new();
+    g_autoptr(GError) err = NULL;
+    uint64_t added;
+
+    make_dirty(p);
+    ram_dirty_follow(p->dirty, &part_host, &p->log);
+    p->log.fails = true;
+    g_assert_false(ram_dirty_refresh(p->dirty, &added, &err));
+    g_assert_error(err, MIG_ERROR, MIG_ERROR_HOST);
+    parts_free(p);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -295,5 +475,9 @@ int main(int argc, char **argv)
     g_test_add_func("/ram-dirty/untouched/all", test_all_untouched);
     g_test_add_func("/ram-dirty/untouched/written", test_untouched_is_written);
     g_test_add_func("/ram-dirty/untouched/none", test_no_untouched);
+    g_test_add_func("/ram-dirty/refresh", test_refresh);
+    g_test_add_func("/ram-dirty/refresh/counts", test_refresh_counts);
+    g_test_add_func("/ram-dirty/refresh/no-more", test_refresh_no_more);
+    g_test_add_func("/ram-dirty/refresh/fails", test_refresh_fails);
     return g_test_run();
 }

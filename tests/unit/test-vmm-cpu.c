@@ -364,7 +364,9 @@ static void test_dirty_log(gconstpointer options)
         0x48, 0x89, 0x04, 0x25, 0xfc, 0x8f, 0x20, 0,  /* mov to 0x208ffc */
         0xf4,
     };
+    const uint64_t pages = RAM_SIZE / 4096;
     uint64_t bitmap[RAM_SIZE / 4096 / 64] = { 0 };
+    uint64_t part[2] = { 0 };
     g_autoptr(GError) err = NULL;
     Fixture f;
 
@@ -372,14 +374,22 @@ static void test_dirty_log(gconstpointer options)
         memcpy(f.ram.host + ENTRY, code, sizeof(code));
         g_assert_true(accel_load_cpu(f.accel, &f.cpu, &err));
         g_assert_true(accel_dirty_start(f.accel, &err));
-        g_assert_true(accel_dirty_collect(f.accel, bitmap, &err));
+        g_assert_true(accel_dirty_collect(f.accel, 0, pages, bitmap, &err));
         memset(bitmap, 0, sizeof(bitmap));
         run_until_end(&f);
         g_assert_cmpstr(f.why, ==, NULL);
-        g_assert_true(accel_dirty_collect(f.accel, bitmap, &err));
+        g_assert_true(accel_dirty_collect(f.accel, 384, 128, part, &err));
+        g_assert_cmphex(part[0] | part[1], ==, 0);
+        g_assert_true(accel_dirty_collect(f.accel, 0, pages, bitmap, &err));
         g_assert_cmphex(bitmap[512 / 64], ==, 1 | 1 << 3 | 3 << 8);
+        f.halted = false;
+        g_assert_true(accel_load_cpu(f.accel, &f.cpu, &err));
+        run_until_end(&f);
+        g_assert_true(accel_dirty_collect(f.accel, 448, 128, part, &err));
+        g_assert_cmphex(part[0], ==, 0);
+        g_assert_cmphex(part[1], ==, 1 | 1 << 3 | 3 << 8);
         memset(bitmap, 0, sizeof(bitmap));
-        g_assert_true(accel_dirty_collect(f.accel, bitmap, &err));
+        g_assert_true(accel_dirty_collect(f.accel, 0, pages, bitmap, &err));
         g_assert_cmphex(bitmap[512 / 64], ==, 0);
         accel_dirty_stop(f.accel);
     }
