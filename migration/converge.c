@@ -9,6 +9,10 @@
  * has everything in it that slows a pass down, the compression's CPU time
  * too; where max-bandwidth has just been lowered below it, that counts.
  *
+ * A downtime within the limit is not yet a short one: as long as each pass at
+ * least halves the estimate there is another, until what is left to gain is
+ * hardly noticed.  All of these together take less time than twice the limit.
+ *
  * Auto-converge.  A guest that dirties more than the threshold allows, in two
  * passes since the last step, loses CPU time: at first cpu-throttle-initial
  * per cent, then cpu-throttle-increment more each time.  With tailslow a step
@@ -18,8 +22,15 @@
 #include "migration/converge.h"
 
 #include <glib.h>
+#include <math.h>
 
 #define PASSES_BEFORE_STEP 2
+#define SHORT_MS 20
+
+static bool still_shrinks(const ConvergeInput *in, double ms)
+{
+    return ms > SHORT_MS && ms <= in->last_ms / 2;
+}
 
 ConvergeDecision converge_decide(const ConvergeInput *in)
 {
@@ -27,17 +38,19 @@ ConvergeDecision converge_decide(const ConvergeInput *in)
     double ms;
 
     if (in->dirty_pages == 0) {
-        return (ConvergeDecision){ true, 0 };
+        return (ConvergeDecision){ true, 0, 0 };
     }
     if (in->max_bandwidth && rate > (double)in->max_bandwidth) {
         rate = (double)in->max_bandwidth;
     }
     if (rate <= 0) {
-        return (ConvergeDecision){ false, -1 };
+        return (ConvergeDecision){ false, INFINITY, -1 };
     }
     ms = (double)in->dirty_pages * in->bytes_per_page / rate * 1000;
     return (ConvergeDecision){
-        .switch_over = ms <= (double)in->downtime_limit_ms,
+        .switch_over = ms <= (double)in->downtime_limit_ms &&
+                       !still_shrinks(in, ms),
+        .ms = ms,
         .expected_downtime_ms = ms < (double)INT64_MAX ? (int64_t)ms
                                                        : INT64_MAX,
     };

@@ -12,11 +12,13 @@ typedef struct ConvergeInput {
     double bytes_per_second;    /* of stream, as measured; 0: not known */
     uint64_t max_bandwidth;     /* bytes/s; 0: no limit */
     uint64_t downtime_limit_ms;
+    double last_ms; /* estimate after the pass before; INFINITY: none yet */
 } ConvergeInput;
 
 typedef struct ConvergeDecision {
-    bool switch_over;           /* else one more pass */
-    int64_t expected_downtime_ms; /* -1: not known */
+    bool switch_over; /* else one more pass */
+    double ms;        /* the estimate; INFINITY: not known */
+    int64_t expected_downtime_ms; /* the same, -1: not known */
 } ConvergeDecision;
 
 ConvergeDecision converge_decide(const ConvergeInput *in);

@@ -24,6 +24,7 @@
  */
 #include "migration/internal.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "migration/codec.h"
@@ -353,7 +354,7 @@ static bool source_pass(Source *s, GError **errp)
 static bool source_precopy(Source *s, GError **errp)
 {
     Migration *m = s->m;
-    ConvergeDecision decision;
+    ConvergeDecision decision = { .ms = INFINITY };
 
     migration_set_state(m, MIG_STATE_ACTIVE);
     /* The list of blocks counts as the first look at what is dirty: all. */
@@ -370,6 +371,7 @@ static bool source_precopy(Source *s, GError **errp)
             .bytes_per_second = s->bytes_per_second,
             .max_bandwidth = ratelimit_get(m->limit),
             .downtime_limit_ms = migration_downtime_limit_ms(m),
+            .last_ms = decision.ms,
         };
         decision = converge_decide(&in);
         stats_expect(m->stats, decision.expected_downtime_ms);

@@ -3,6 +3,7 @@
 #include "migration/converge.h"
 
 #include <glib.h>
+#include <math.h>
 
 typedef struct Row {
     ConvergeInput in;
@@ -76,6 +77,17 @@ static const Row rows[] = {
     { { 301, 1000, 1e9, 1000000, 300 }, false, 301 },
     { { 1, 1000, 1e6, 1, 300 }, false, 1000000 },
     { { 1, 1, 1e6, 1, 1000 }, true, 1000 },
+
+    /* within the limit, and each pass halves it: go on, down to 20 ms */
+    { { 200, 1000, 1e6, 0, 300, INFINITY }, false, 200 },
+    { { 200, 1000, 1e6, 0, 300, 1e9 }, false, 200 },
+    { { 200, 1000, 1e6, 0, 300, 400 }, false, 200 },
+    { { 200, 1000, 1e6, 0, 300, 399 }, true, 200 },
+    { { 200, 1000, 1e6, 0, 300, 100 }, true, 200 },
+    { { 21, 1000, 1e6, 0, 300, INFINITY }, false, 21 },
+    { { 20, 1000, 1e6, 0, 300, INFINITY }, true, 20 },
+    { { 0, 1000, 1e6, 0, 300, INFINITY }, true, 0 },
+    { { 301, 1000, 1e6, 0, 300, 300 }, false, 301 },
 
     /* numbers that only a broken host makes */
     { { UINT64_MAX, 4104, 1, 0, 2000000 }, false, INT64_MAX },
