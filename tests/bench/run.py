@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Run benchmarks, and keep what they find as JSON and SVG: make bench.
 
-    tests/bench/run.py BUILD [codec] [pool] [migrate] [scale]
+    tests/bench/run.py BUILD [codec] [pool] [calls] [migrate] [scale]
 
 What is compared was measured in one run.  Results go to BUILD/bench; the RAM
 image that all use is made there once.
@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 
+import calls
 import migrate
 import plot
 import scale
@@ -118,7 +119,11 @@ def make_image(build, path):
     os.rename(scratch, path)
 
 
-BENCHES = {"codec": bench_codec, "pool": bench_pool,
+def bench_calls(build, folder, image):
+    return list(calls.by_method(build, image))
+
+
+BENCHES = {"codec": bench_codec, "pool": bench_pool, "calls": bench_calls,
            "migrate": bench_migrate, "scale": bench_scale}
 
 
