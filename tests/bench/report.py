@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Print what the benchmarks found as tables: those of docs/performance.md.
+
+    tests/bench/report.py [BUILD]
+"""
+import json
+import os
+import sys
+
+CODECS = [  # (name, level, pages) of a row that is shown
+    ("zlib", 1, 1), ("zlib", 6, 1), ("libdeflate", 1, 1), ("libdeflate", 6, 1),
+    ("ISA-L", 0, 1), ("ISA-L", 1, 1), ("ISA-L", 3, 1),
+    *(("compress-method zstd", level, pages)
+      for level, pages in ((0, 16), (1, 1), (1, 4), (1, 16), (1, 64), (5, 16))),
+    *(("compress-method lz4", 1, pages) for pages in (1, 4, 16, 64)),
+]
+
+
+def table(head, rows):
+    print("| " + " | ".join(map(str, head)) + " |")
+    print("|" + "---|" * len(head))
+    for row in rows:
+        print("| " + " | ".join(str(cell) for cell in row) + " |")
+    print()
+
+
+def title(text):
+    print(f"\n## {text}\n")
+
+
+def codec(rows):
+    title("Codecs, one core")
+    found = {(r["name"], r.get("level"), r.get("pages")): r for r in rows}
+    table(["codec", "level", "pages together", "compress MB/s", "ratio",
+           "decompress MB/s"],
+          [(name, level, pages, f"{r['encode_mb_s']:.0f}",
+            f"{r['ratio']:.3f}", f"{r['decode_mb_s']:.0f}")
+           for name, level, pages in CODECS
+           if (r := found.get((name, level, pages)))])
+    print(f"memcpy: {rows[0]['encode_mb_s']:.0f} MB/s")
+
+
+def pool(rows):
+    title("Pools")
+    table(["method", "threads", "compress MB/s", "per s of CPU",
+           "decompress MB/s", "per s of CPU"],
+          [(r["method"], r["threads"] or "codec alone",
+            *(f"{r[key]:.0f}" for key in (
+                "compress_mb_s", "compress_mb_cpu_s",
+                "decompress_mb_s", "decompress_mb_cpu_s")))
+           for r in rows[1:]])
+
+
+def calls(rows):
+    title("System calls per 1,000 pages")
+    shown = ["futex", "sendmsg", "write", "recvfrom", "poll"]
+
+    def cells(row):
+        per = 1000 / row["pages"]
+        counts = row["calls"]
+        return (row["name"], row["side"], f"{sum(counts.values()) * per:.1f}",
+                *(f"{counts.get(name, 0) * per:.1f}" for name in shown))
+    table(["", "", "all", *shown], map(cells, rows))
+
+
+def outcome(row):
+    name = row["name"]
+    if row["status"] != "completed":
+        name += f" ({row['status']})"
+    return [name, f"{row['seconds']:.2f}", f"{row['bound']:.2f}",
+            f"{row['bytes'] / 1e6:.0f}",
+            f"{row['source_cpu']:.1f} + {row['destination_cpu']:.1f}"]
+
+
+def links(rows):
+    for mbit in dict.fromkeys(r["mbit"] for r in rows if not r["load"]):
+        title(f"{mbit} Mbit/s" if mbit else "Not shaped")
+        table(["", "s", "bound, s", "MB", "CPU, s"],
+              [outcome(r) for r in rows
+               if r["mbit"] == mbit and not r["load"]])
+
+
+def migrate(rows):
+    links(rows)
+    title("A guest that works")
+    table(["", "s", "bound, s", "MB", "CPU, s", "passes", "silent, ms"],
+          [[*outcome(r), r["passes"],
+            f"{r['gap_ms']:.0f}" if r["gap_ms"] else ""]
+           for r in rows if r["load"]])
+
+
+def scale(rows):
+    names = {"GiB": "GiB of guest, 1 GiB touched",
+             "threads": "threads at each end",
+             "pages/s": "pages a second rewritten, 1 Gbit/s"}
+    for kind, text in names.items():
+        title(f"By {text}")
+        mine = [r for r in rows if r["scale"] == kind]
+        values = list(dict.fromkeys(r["value"] for r in mine))
+        table(["", *values],
+              [[name, *(f"{r['seconds']:.2f} s, CPU "
+                        f"{r['source_cpu'] + r['destination_cpu']:.1f} s"
+                        for r in mine if r["name"] == name)]
+               for name in dict.fromkeys(r["name"] for r in mine)])
+
+
+SECTIONS = {"codec": codec, "pool": pool, "calls": calls, "migrate": migrate,
+            "scale": scale, "relay": links}
+
+
+def main():
+    build = sys.argv[1] if len(sys.argv) > 1 else "build"
+    for name, show in SECTIONS.items():
+        path = os.path.join(build, "bench", f"{name}.json")
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as f:
+                show(json.load(f))
+
+
+if __name__ == "__main__":
+    main()
