@@ -74,7 +74,7 @@ def by_method(build, image):
         print("strace is not installed")
         return
     print(f"{MIB} MiB, calls per 1,000 pages")
-    with scale.beginning(image, MIB) as part:
+    with scale.touched_part(image, MIB) as part:
         for method in [None, *migrate.methods(build)]:
             for row in count(scale.contestant(build, method), part):
                 show(row)
