@@ -8,7 +8,7 @@ damage; `source` and `destination` are the sockets of two pretended QEMUs:
 """
 import json
 import os
-import signal
+import re
 import socket
 import struct
 import subprocess
@@ -20,7 +20,7 @@ import unittest
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
-from ferry_vm import TIMEOUT, connect_unix  # noqa: E402
+from ferry_vm import TIMEOUT, connect_unix, wait_until  # noqa: E402
 
 BUILD = os.environ.get("FERRY_BUILD", os.path.join(ROOT, "build"))
 RELAY = os.path.join(BUILD, "tools", "relay", "ferry-relay")
@@ -46,6 +46,20 @@ class Relay:
         """What --json has printed."""
         self.output.seek(0)
         return [json.loads(line) for line in self.output.read().splitlines()]
+
+    def wait_says(self, words):
+        def look():
+            said = self.stderr()
+            if words not in said and self.process.poll() is not None:
+                raise RuntimeError(f"ended without {words!r}: {said}")
+            return words in said
+        wait_until(look, words)
+
+    def wait_listening(self):
+        """The URI at which it listens."""
+        self.wait_says("\n")
+        return re.match(r"ferry-relay: listening at (\S+)\n",
+                        self.stderr())[1]
 
     def wait(self):
         return self.process.wait(TIMEOUT)
@@ -187,7 +201,7 @@ class Chain:
         self.receiver = test.start(
             "--listen", "unix:" + test.path("link"), "--connect",
             "unix:" + test.path("qemu"), "--once", "--json", *args, *receiver)
-        connect_unix(test.path("link"), self.receiver.process).close()
+        self.receiver.wait_listening()
         self.wire = Wire(test.folder, test.path("link"))
         test.addCleanup(self.wire.close)
         self.sender = test.start(
@@ -234,6 +248,13 @@ def receive(sock, size):
                            f"{size} bytes")
         data += part
     return bytes(data)
+
+
+def receive_all_or_reset(sock):
+    try:
+        return receive_all(sock)
+    except ConnectionResetError:
+        return b""
 
 
 def receive_all(sock):

@@ -49,6 +49,31 @@ static void test_once(void)
     }
 }
 
+/* Whom the other end's certificate must be for. */
+static void test_tls(void)
+{
+    const struct {
+        const char *line, *peer;
+    } rows[] = {
+        { "--role send --connect tcp:b:1", "b" },
+        { "--role send --connect tcp::1", "localhost" },
+        { "--role send --connect tcp:b:1 --tls-hostname c", "c" },
+        { "--role send --connect unix:/b --tls-hostname c", "c" },
+        { "--role receive --connect unix:/b", "" },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autofree char *line = g_strconcat(
+            "relay --listen unix:/a --tls-creds /d ", rows[i].line, NULL);
+        RelayArgs args;
+
+        g_assert_true(parse(&args, line, NULL));
+        g_assert_cmpstr(args.tls_creds, ==, "/d");
+        g_assert_cmpstr(args.tls_peer, ==, rows[i].peer);
+        relay_args_clear(&args);
+    }
+}
+
 static void test_bad(void)
 {
     const struct {
@@ -65,6 +90,12 @@ static void test_bad(void)
         { "relay --compress-level 10", "between 0 and 9" },
         { "relay --compress-threads 0", "between 1 and 255" },
         { "relay --compress-method rar", "--compress-method rar: " },
+        { "relay --listen unix:/a --connect tcp:b:1 --tls-creds /c",
+          "--tls-creds needs --role" },
+        { "relay --listen unix:/a --connect tcp:b:1 --tls-creds /c --to-qemu",
+          "--tls-creds needs --role" },
+        { "relay --listen tcp:b:1 --connect unix:/a --tls-creds /c "
+          "--role send", "--tls-creds needs --tls-hostname" },
         { "relay --frobnicate", "--frobnicate: invalid option" },
         { "relay listen", "listen: invalid option" },
     };
@@ -135,6 +166,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/relay/args/good", test_good);
     g_test_add_func("/relay/args/once", test_once);
+    g_test_add_func("/relay/args/tls", test_tls);
     g_test_add_func("/relay/args/bad", test_bad);
     g_test_add_func("/relay/man/options", test_man_options);
     g_test_add_func("/relay/man/form", test_man_form);

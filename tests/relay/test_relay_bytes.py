@@ -13,7 +13,7 @@ import threading
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from relay_kit import (PAGE, PART, ROOT, Chain, RelayTest,  # noqa: E402
                        head, plain, preamble, receive, receive_all,
-                       sample_stream)
+                       receive_all_or_reset, sample_stream)
 import tap  # noqa: E402
 from ferry_vm import TIMEOUT, wait_until  # noqa: E402
 
@@ -438,13 +438,6 @@ class Ends(RelayTest):
         self.assertEqual(chain.receiver.wait(), 1)
         self.assertEqual(chain.sender.wait(), 1)
         self.assertEqual(receive_all_or_reset(chain.source), b"")
-
-
-def receive_all_or_reset(sock):
-    try:
-        return receive_all(sock)
-    except ConnectionResetError:
-        return b""
 
 
 class Alone(RelayTest):

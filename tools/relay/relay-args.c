@@ -106,6 +106,10 @@ static const RelayOption relay_options[] = {
       set_parameter },
     { "decompress-threads", "N", "threads that unpack, per migration (2)",
       set_parameter },
+    { "tls-creds", "DIR", "encrypt the link, with the certificates in this "
+      "folder; needs --role", set_parameter },
+    { "tls-hostname", "NAME", "whom the receiver's certificate must be for "
+      "(the host of --connect)", set_parameter },
     { "once", NULL, "end after one migration; the exit status is its outcome",
       set_flag },
     { "stats", NULL, "show every second on standard error what moves",
@@ -195,6 +199,38 @@ static bool check_together(const RelayArgs *args, GError **errp)
     return !text;
 }
 
+static const char *host_of(const IoUri *uri)
+{
+    if (!uri || uri->kind != IO_URI_TCP) {
+        return "";
+    }
+    return uri->host[0] ? uri->host : "localhost";
+}
+
+/* With --role auto whoever does not encrypt would be taken for a QEMU. */
+static bool settle_tls(RelayArgs *args, GError **errp)
+{
+    const char *text = NULL;
+
+    args->tls_creds = mig_options_string(&args->options, MIG_OPT_TLS_CREDS);
+    args->tls_peer = mig_options_string(&args->options, MIG_OPT_TLS_HOSTNAME);
+    if (!args->tls_peer[0]) {
+        args->tls_peer = host_of(args->connect);
+    }
+    if (!args->tls_creds[0]) {
+        return true;
+    }
+    if (args->role != RELAY_ROLE_SEND && args->role != RELAY_ROLE_RECEIVE) {
+        text = "--tls-creds needs --role send or --role receive";
+    } else if (args->role == RELAY_ROLE_SEND && !args->tls_peer[0]) {
+        text = "--tls-creds needs --tls-hostname where --connect is not tcp";
+    }
+    if (text) {
+        g_set_error_literal(errp, MIG_ERROR, MIG_ERROR_OPTION, text);
+    }
+    return !text;
+}
+
 /* Nobody else can come, or there is nowhere to lead them. */
 static bool is_only_once(const RelayArgs *args)
 {
@@ -214,7 +250,7 @@ bool relay_args_parse(RelayArgs *args, int argc, char **argv, GError **errp)
     if (args->help || args->version) {
         return true;
     }
-    if (!check_together(args, errp) ||
+    if (!check_together(args, errp) || !settle_tls(args, errp) ||
         !mig_options_check(&args->options, errp)) {
         return false;
     }

@@ -26,6 +26,8 @@ typedef struct RelayArgs {
     bool help, version; /* asked for: nothing else is checked */
     MigOptions options;
     const Codec *codec; /* of compress-method */
+    const char *tls_creds; /* "": the link is not encrypted */
+    const char *tls_peer;  /* send: whom the receiver's certificate is for */
 } RelayArgs;
 
 /* Fails with MIG_ERROR_OPTION, one line that names the option. */

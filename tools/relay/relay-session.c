@@ -142,11 +142,14 @@ static bool wait_flag(Session *s, const bool *flag, bool forever, int64_t time)
     return set;
 }
 
-static bool reverse_send(Session *s, GError **errp)
+/* HELLO, and what the other relay says to it. */
+static bool exchange_hello(Session *s, GError **errp)
 {
-    LinkReader link = { .stream = s->far_in };
+    Hello hello = { .version = RELAY_VERSION, .pages = RELAY_PAGES };
 
-    if (!hello_read(s->far_in, &s->answer, errp)) {
+    g_strlcpy(hello.method, s->args->codec->name, sizeof(hello.method));
+    if (!hello_write(s->far, &hello, errp) ||
+        !hello_read(s->far_in, &s->answer, errp)) {
         return false;
     }
     if (s->answer.reason[0]) {
@@ -157,6 +160,24 @@ static bool reverse_send(Session *s, GError **errp)
     if (s->answer.version != RELAY_VERSION || s->answer.pages != RELAY_PAGES) {
         g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
                     "the other relay wants what it was not offered");
+        return false;
+    }
+    return true;
+}
+
+static bool encrypt_sending(Session *s, GError **errp)
+{
+    return !s->args->tls_creds[0] ||
+           io_channel_tls_connect(s->far, s->args->tls_creds,
+                                  s->args->tls_peer, errp);
+}
+
+/* Shakes hands as well, so that the forward thread can lose patience. */
+static bool reverse_send(Session *s, GError **errp)
+{
+    LinkReader link = { .stream = s->far_in };
+
+    if (!encrypt_sending(s, errp) || !exchange_hello(s, errp)) {
         return false;
     }
     set_flag(s, &s->answered);
@@ -242,14 +263,21 @@ static bool connect_far(Session *s, GError **errp)
     return true;
 }
 
+static bool encrypt_receiving(Session *s, GError **errp)
+{
+    return !s->args->tls_creds[0] || s->args->role != RELAY_ROLE_RECEIVE ||
+           io_channel_tls_accept(s->near, s->args->tls_creds, errp);
+}
+
 static bool choose_role(Session *s, GError **errp)
 {
     uint8_t first;
 
-    if (!stream_peek_u8(s->near_in, &first, errp)) {
+    s->role = s->args->role;
+    if (!encrypt_receiving(s, errp) ||
+        !stream_peek_u8(s->near_in, &first, errp)) {
         return false;
     }
-    s->role = s->args->role;
     if (s->role == RELAY_ROLE_AUTO) {
         s->role = first == RELAY_FIRST_BYTE ? RELAY_ROLE_RECEIVE
                                             : RELAY_ROLE_SEND;
@@ -293,12 +321,8 @@ static const Codec *agreed_codec(Session *s, GError **errp)
 
 static bool greet(Session *s, GError **errp)
 {
-    Hello hello = { .version = RELAY_VERSION, .pages = RELAY_PAGES };
-
-    g_strlcpy(hello.method, s->args->codec->name, sizeof(hello.method));
     s->far_in = stream_new(s->far);
-    if (!hello_write(s->far, &hello, errp) || !start_reverse(s, errp) ||
-        !get_answer(s, errp)) {
+    if (!start_reverse(s, errp) || !get_answer(s, errp)) {
         return false;
     }
     turns_leave(s->turns, s->findings.number);
