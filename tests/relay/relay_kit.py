@@ -68,8 +68,11 @@ class Relay:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+        said = self.stderr()
         self.errors.close()
         self.output.close()
+        if "Sanitizer" in said:
+            raise AssertionError(said)
 
 
 class Wire:
