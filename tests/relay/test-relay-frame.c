@@ -117,6 +117,8 @@ static void test_heads(void)
           0 },
         { RELAY_DATA, 0, RELAY_BYTES_MAX(0) + 1, 1, 1, 0 },
         { RELAY_DATA, 0, 1, RELAY_BODY_MAX(0) + 1, 1, 0 },
+        { RELAY_DATA, 0, 32000, 1, 1, 0 }, /* more than it has */
+        { RELAY_DATA, 0, 1, 2, 2, 0 },
         { RELAY_END, 0, 0, 7, 7, 0 },
         { RELAY_END, 0, 1, 8, 8, 0 },
         { RELAY_END, 0, 0, 8, 7, 0 },

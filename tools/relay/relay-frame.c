@@ -115,6 +115,7 @@ static bool data_is_legal(const FrameHead *h, unsigned max_pages)
     return h->pages <= max_pages && h->bytes > 0 &&
            h->bytes >= (size_t)h->pages * MIG_PAGE_SIZE &&
            h->bytes <= RELAY_BYTES_MAX(h->pages) &&
+           (h->pages || h->bytes == h->body) &&
            h->body <= RELAY_BODY_MAX(h->pages) &&
            h->packed > 0 && h->packed <= h->body;
 }
