@@ -228,10 +228,15 @@ static bool set_idle(Stream *s, bool waits, GError **errp)
     return s->tap->idle(s->tap_opaque, waits, errp);
 }
 
+bool stream_has_input(const Stream *s)
+{
+    return io_channel_has_input(s->channel);
+}
+
 static bool read_some(Stream *s, void *buf, size_t size, size_t *nread,
                       GError **errp)
 {
-    bool waits = s->tap && s->tap->idle && !io_channel_has_input(s->channel);
+    bool waits = s->tap && s->tap->idle && !stream_has_input(s);
     GError *err = NULL;
 
     if (waits && !set_idle(s, true, errp)) {

@@ -80,6 +80,9 @@ bool stream_skip(Stream *s, size_t size, GError **errp);
 /* What there is, 1..size bytes; 0 when the channel has ended. */
 bool stream_get_some(Stream *s, void *buf, size_t size, size_t *got,
                      GError **errp);
+/* Would the next get that needs more than is buffered find some at once, or
+ * the end, or an error?  False also where the channel cannot tell. */
+bool stream_has_input(const Stream *s);
 bool stream_peek_u8(Stream *s, uint8_t *v, GError **errp);
 
 /* u8 length, that many bytes, none of them NUL, at least one. */

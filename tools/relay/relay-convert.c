@@ -372,7 +372,7 @@ static bool on_idle(void *opaque, bool waits, size_t held, GError **errp)
     }
     held = MIN(held, WIRE_RECORD_HEAD_MAX);
     if ((convert->filling && !submit(convert, held, errp)) ||
-        !pump_flush(convert->pump, errp)) {
+        !pump_flush_idle(convert->pump, convert->config.from, errp)) {
         return false;
     }
     convert->idle_since = clock_now(&clock_monotonic);

@@ -108,6 +108,18 @@ bool pump_submit(Pump *pump, GError **errp)
     return write_all(pump, false, errp);
 }
 
+bool pump_flush_idle(Pump *pump, const Stream *from, GError **errp)
+{
+    bool written = true;
+
+    while (written && !stream_has_input(from)) {
+        if (!write_oldest(pump, true, &written, errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool pump_flush(Pump *pump, GError **errp)
 {
     return write_all(pump, true, errp);

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 
 #include "io/channel.h"
+#include "migration/stream.h"
 #include "tools/relay/relay-stats.h"
 #include "util/pool.h"
 
@@ -47,6 +48,11 @@ bool pump_submit(Pump *pump, GError **errp);
 
 /* Wait for all that were submitted, and write them. */
 bool pump_flush(Pump *pump, GError **errp);
+
+/* The same for as long as there is nothing to be read: what is left over then
+ * is written when that has been read and a job is submitted or from is idle
+ * again. */
+bool pump_flush_idle(Pump *pump, const Stream *from, GError **errp);
 
 /* Did the channel fail? */
 bool pump_write_failed(const Pump *pump);

@@ -2,7 +2,7 @@
 /*
  * The mirror of relay-send.c: one thread reads frames and writes what a pool
  * has unpacked.  Before it waits for the link, in the middle of a frame too, it
- * writes all that came in whole frames.
+ * writes all that came in whole frames, unless more comes meanwhile.
  */
 #include "tools/relay/relay-receive.h"
 
@@ -103,7 +103,7 @@ static bool on_idle(void *opaque, bool waits, GError **errp)
                            receive->idle_since);
         return true;
     }
-    if (!pump_flush(receive->pump, errp)) {
+    if (!pump_flush_idle(receive->pump, receive->config.from, errp)) {
         return false;
     }
     receive->idle_since = clock_now(&clock_monotonic);

@@ -7,9 +7,10 @@
  * submits, and where the ring is full it waits for the oldest batch and for
  * the link, and reads no more meanwhile: that is the back-pressure.
  *
- * When QEMU has nothing more to say, it submits what it has and waits until
- * all of it is written before it waits for QEMU.  The workers run dry then, but
- * only because QEMU was slower than they.
+ * When QEMU has nothing more to say, it submits what it has and writes all of
+ * it before it waits for QEMU.  But a socket holds less than a batch, so that
+ * QEMU seems to be silent after nearly every read: as soon as it is not, the
+ * thread reads on, and the workers do not run dry.
  */
 #include "tools/relay/relay-send.h"
 
@@ -167,7 +168,7 @@ static bool on_idle(void *opaque, bool waits, size_t held, GError **errp)
         return true;
     }
     if ((send->filling && !submit(send, errp)) ||
-        !pump_flush(send->pump, errp)) {
+        !pump_flush_idle(send->pump, send->config.from, errp)) {
         return false;
     }
     send->idle_since = clock_now(&clock_monotonic);

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* When the pump waits for its workers, and when it does not. */
+#include "tests/lib/gate.h"
+#include "tests/lib/mem-channel.h"
+#include "tools/relay/relay-pump.h"
+
+typedef struct Fixture {
+    IoChannel *ends[2]; /* what is written to the first is read from `from` */
+    Stream *from;
+    MemWriter *out;
+    RelayStats stats;
+    Gate gate; /* each job passes it */
+    Pump *pump;
+} Fixture;
+
+typedef struct Job {
+    PumpJob pump;
+    Gate *gate;
+} Job;
+
+static void job_init(void *opaque, void *opaque_fixture)
+{
+    Job *job = opaque;
+    Fixture *f = opaque_fixture;
+
+    job->gate = &f->gate;
+}
+
+static void job_run(void *opaque, void *unused)
+{
+    Job *job = opaque;
+
+    gate_pass(job->gate);
+    job->pump.out = (const uint8_t *)"x";
+    job->pump.out_size = 1;
+}
+
+static void set_up(Fixture *f, const void *unused)
+{
+    PoolConfig pool = {
+        .name = "test",
+        .workers = 1,
+        .job_size = sizeof(Job),
+        .opaque = f,
+        .job_init = job_init,
+        .run = job_run,
+    };
+    PumpOutput output = { .stats = &f->stats, .wait = RELAY_WAIT_LINK };
+
+    g_assert_true(io_channel_pair(f->ends, NULL));
+    f->from = stream_new(f->ends[1]);
+    f->out = mem_writer_new();
+    gate_init(&f->gate);
+    output.channel = f->out->channel;
+    f->pump = pump_new(&pool, &output, NULL);
+    g_assert_nonnull(f->pump);
+}
+
+static void tear_down(Fixture *f, const void *unused)
+{
+    pump_free(f->pump);
+    gate_destroy(&f->gate);
+    mem_writer_free(f->out);
+    stream_free(f->from);
+    io_channel_free(f->ends[0]);
+    io_channel_free(f->ends[1]);
+}
+
+static void submit(Fixture *f, unsigned jobs)
+{
+    for (unsigned i = 0; i < jobs; i++) {
+        g_assert_nonnull(pump_next(f->pump, NULL));
+        g_assert_true(pump_submit(f->pump, NULL));
+    }
+}
+
+static size_t written(Fixture *f)
+{
+    return relay_stats_get(&f->stats.bytes_out);
+}
+
+static void test_silence(Fixture *f, const void *unused)
+{
+    gate_release(&f->gate);
+    submit(f, 3);
+    g_assert_true(pump_flush_idle(f->pump, f->from, NULL));
+    g_assert_cmpuint(written(f), ==, 3);
+}
+
+/* A job that takes long does not keep from reading what has come. */
+static void test_input(Fixture *f, const void *unused)
+{
+    GOutputVector vector = { "y", 1 };
+    uint8_t byte;
+
+    g_assert_true(io_channel_writev(f->ends[0], &vector, 1, NULL));
+    submit(f, 3);
+    g_assert_true(pump_flush_idle(f->pump, f->from, NULL));
+    g_assert_cmpuint(written(f), ==, 0);
+
+    g_assert_true(stream_get_u8(f->from, &byte, NULL));
+    gate_release(&f->gate);
+    g_assert_true(pump_flush_idle(f->pump, f->from, NULL));
+    g_assert_cmpuint(written(f), ==, 3);
+}
+
+/* All, whatever there is to be read. */
+static void test_flush(Fixture *f, const void *unused)
+{
+    GOutputVector vector = { "y", 1 };
+
+    g_assert_true(io_channel_writev(f->ends[0], &vector, 1, NULL));
+    gate_release(&f->gate);
+    submit(f, 3);
+    g_assert_true(pump_flush(f->pump, NULL));
+    g_assert_cmpuint(written(f), ==, 3);
+}
+
+static void add(const char *name, void (*test)(Fixture *, const void *))
+{
+    g_test_add(name, Fixture, NULL, set_up, test, tear_down);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    add("/relay/pump/silence", test_silence);
+    add("/relay/pump/input", test_input);
+    add("/relay/pump/flush", test_flush);
+    return g_test_run();
+}
