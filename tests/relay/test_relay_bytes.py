@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What goes into one relay comes out of the other: all of it, exactly, and as
 soon as it can."""
+import contextlib
 import glob
 import os
+import pathlib
 import random
 import select
 import socket
@@ -16,6 +18,9 @@ from relay_kit import (PAGE, PART, ROOT, Chain, RelayTest,  # noqa: E402
                        receive_all_or_reset, sample_stream)
 import tap  # noqa: E402
 from ferry_vm import TIMEOUT, wait_until  # noqa: E402
+
+
+SESSIONS = 64  # RELAY_SESSIONS_MAX
 
 
 def send_in_pieces(sock, data, cuts):
@@ -417,8 +422,9 @@ class Ends(RelayTest):
                 self.setUp()
                 chain = Chain(self)
                 chain.wire.flip_at = at
-                chain.source.sendall(data)
-                chain.source.shutdown(socket.SHUT_WR)
+                with contextlib.suppress(OSError):  # cut off meanwhile
+                    chain.source.sendall(data)
+                    chain.source.shutdown(socket.SHUT_WR)
                 if at > 36:
                     chain.accept()
                     try:
@@ -493,6 +499,107 @@ class Alone(RelayTest):
         self.assertEqual(chain.sender.wait(), 1)
         self.assertIn("terminated", chain.sender.stderr())
         self.assertEqual(receive_all_or_reset(chain.destination), b"")
+
+    def test_draining(self):
+        """It does not listen any more: who comes now is told at once."""
+        chain = Chain(self)
+        chain.say(preamble())
+        chain.hear(len(preamble()))
+        chain.sender.process.terminate()
+        chain.sender.wait_says("still running")
+        wait_until(lambda: not os.path.exists(self.path("relay")), "socket")
+        chain.finish()
+
+    def test_only_one(self):
+        """Standard output is one destination's: who comes second is refused,
+        and the first one goes on."""
+        ours, theirs = socket.socketpair()
+        ours.settimeout(TIMEOUT)
+        self.addCleanup(ours.close)
+        receiver = self.start("--listen", "unix:" + self.path("link"),
+                              "--stdio", stdin=theirs, stdout=theirs)
+        theirs.close()
+        receiver.wait_listening()
+        data = sample_stream(random.Random(22))
+        sender, second = (self.start(
+            "--listen", "unix:" + self.path(name), "--connect",
+            "unix:" + self.path("link"), "--once") for name in ("1", "2"))
+        source, intruder = self.connect("1", sender), self.connect("2", second)
+        source.sendall(data[:100])
+        got = receive(ours, 100)
+        intruder.sendall(data[:100])
+        self.assertEqual(receive_all_or_reset(intruder), b"")
+        self.assertEqual(second.wait(), 1)
+        self.assertIn("serves one only", second.stderr())
+        source.sendall(data[100:])
+        source.shutdown(socket.SHUT_WR)
+        self.assertEqual(got + receive_all(ours), data)
+        ours.close()
+        self.assertEqual(sender.wait(), 0, sender.stderr())
+        self.assertEqual(receiver.wait(), 0, receiver.stderr())
+
+    def test_silent(self):
+        """Who says nothing, or half a greeting, is turned away in the end,
+        is no migration, and holds up nobody."""
+        listener = self.listen("qemu")
+        receiver = self.start("--listen", "unix:" + self.path("link"),
+                              "--connect", "unix:" + self.path("qemu"),
+                              "--once")
+        silent = [self.connect("link", receiver) for _ in range(2)]
+        silent[1].sendall(b"\xfeFRE")
+        for sock in silent:
+            self.assertEqual(receive_all_or_reset(sock), b"")
+        wait_until(lambda: receiver.stderr().count("what it wants") == 2,
+                   "both reasons")
+        sender = self.start("--listen", "unix:" + self.path("relay"),
+                            "--connect", "unix:" + self.path("link"),
+                            "--once")
+        source = self.connect("relay", sender)
+        source.sendall(preamble())
+        self.assertEqual(receive(self.accept(listener), len(preamble())),
+                         preamble())
+
+    def test_signal_when_somebody_is_silent(self):
+        relay = self.start("--listen", "unix:" + self.path("relay"),
+                           "--connect", "unix:" + self.path("far"))
+        silent = self.connect("relay", relay)
+        silent.sendall(b"\xfe")
+        relay.process.terminate()
+        self.assertEqual(relay.wait(), 0, relay.stderr())
+        self.assertEqual(receive_all_or_reset(silent), b"")
+
+    def test_crowd(self):
+        """So many are served, the others wait until one of them has gone."""
+        relay = self.start("--listen", "unix:" + self.path("relay"),
+                           "--connect", "unix:" + self.path("far"), "--role",
+                           "send")
+        relay.wait_listening()
+        listener = self.listen("far")
+        crowd = []
+
+        def served():
+            names = glob.glob(f"/proc/{relay.process.pid}/task/*/comm")
+            return [pathlib.Path(n).read_text("ascii") for n in names].count(
+                "relay/forward\n")
+
+        def queue_is_full():
+            sock = socket.socket(socket.AF_UNIX)
+            sock.setblocking(False)
+            try:
+                sock.connect(self.path("relay"))
+                self.addCleanup(sock.close)
+                crowd.append(sock)
+                return False
+            except BlockingIOError:
+                sock.close()
+                return served() >= SESSIONS
+        wait_until(queue_is_full, "a full queue")
+        self.assertEqual(served(), SESSIONS)
+        last = crowd.pop()
+        for sock in crowd:
+            sock.close()
+        last.sendall(preamble())
+        self.assertEqual(self.accept(listener).recv(1), b"\xfe")
 
     def test_signal_when_idle(self):
         relay = self.start("--listen", "unix:" + self.path("relay"),

@@ -6,6 +6,11 @@
  * accepts connections; it hands each to the main thread, which starts a thread
  * for it and joins that when it says that it is done.  So the list of sessions
  * is the main thread's alone.
+ *
+ * Anybody can connect to an open port.  So there is a limit to how many are
+ * served, the others wait in the system's queue; and who does not say soon what
+ * it wants is turned away.  The listener is the acceptor's, and is closed as
+ * soon as nobody is accepted any more: who comes then is told at once.
  */
 #include <glib-unix.h>
 #include <signal.h>
@@ -15,18 +20,22 @@
 #include "tools/relay/relay-args.h"
 #include "tools/relay/relay-session.h"
 #include "tools/relay/relay-stdio.h"
+#include "tools/relay/relay-wire.h"
 #include "util/clock.h"
 #include "util/thread.h"
 
 typedef struct Relay {
     const RelayArgs *args;
     GMainLoop *loop;
-    IoListener *listener;
+    IoListener *listener; /* the acceptor's, once that runs */
     GCancellable *stop_accepting;
     pthread_t acceptor;
     bool accepting;      /* there is an acceptor to be joined */
 
     pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool stopping;       /* lock; accept no more */
+    unsigned sessions;   /* lock; accepted and not ended */
     GQueue arrived;      /* lock; of IoChannel, accepted */
     GQueue done;         /* lock; of Run, whose threads are at their end */
     bool accept_failed;  /* lock */
@@ -46,10 +55,36 @@ typedef struct Run {
     Relay *relay;
     Session *session;
     pthread_t thread;
+    guint greeting;      /* the source that waits for it, or 0 */
     bool succeeded;      /* set by the thread */
 } Run;
 
 static gboolean on_wake(void *opaque);
+
+/* Somebody else can connect to a socket only. */
+static bool is_only_one(const IoUri *uri)
+{
+    return uri->kind != IO_URI_TCP && uri->kind != IO_URI_UNIX;
+}
+
+static unsigned count_migrations(const Relay *relay)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < relay->runs->len; i++) {
+        const Run *run = relay->runs->pdata[i];
+
+        count += session_has_begun(run->session);
+    }
+    return count;
+}
+
+static void abort_if_silent(const Run *run, const char *reason)
+{
+    if (!session_has_begun(run->session)) {
+        session_abort(run->session, reason);
+    }
+}
 
 static void quit_if_done(Relay *relay)
 {
@@ -58,10 +93,18 @@ static void quit_if_done(Relay *relay)
     }
 }
 
+/* Who has not said yet what it wants is not waited for. */
 static void stop_accepting(Relay *relay)
 {
     relay->draining = true;
+    pthread_mutex_lock(&relay->lock);
+    relay->stopping = true;
+    pthread_cond_broadcast(&relay->changed);
+    pthread_mutex_unlock(&relay->lock);
     g_cancellable_cancel(relay->stop_accepting);
+    for (unsigned i = 0; i < relay->runs->len; i++) {
+        abort_if_silent(relay->runs->pdata[i], "the relay ends");
+    }
 }
 
 /* Statistics */
@@ -118,10 +161,23 @@ static gboolean on_second(void *opaque)
 
 /* Sessions */
 
+static void free_run(Relay *relay, Run *run)
+{
+    if (run->greeting) {
+        g_source_remove(run->greeting);
+    }
+    session_free(run->session);
+    g_free(run);
+    pthread_mutex_lock(&relay->lock);
+    relay->sessions--;
+    pthread_cond_broadcast(&relay->changed);
+    pthread_mutex_unlock(&relay->lock);
+}
+
 static void end_run(Relay *relay, Run *run)
 {
     thread_join(run->thread);
-    if (!session_was_empty(run->session)) {
+    if (session_was_migration(run->session)) {
         end_live_line(relay);
         relay->failed = !run->succeeded;
         if (relay->args->json) {
@@ -131,9 +187,17 @@ static void end_run(Relay *relay, Run *run)
             stop_accepting(relay);
         }
     }
-    session_free(run->session);
     g_ptr_array_remove(relay->runs, run);
-    g_free(run);
+    free_run(relay, run);
+}
+
+static gboolean on_greeting_late(void *opaque)
+{
+    Run *run = opaque;
+
+    run->greeting = 0;
+    abort_if_silent(run, "it does not say what it wants");
+    return G_SOURCE_REMOVE;
 }
 
 static void *run_main(void *opaque)
@@ -160,45 +224,93 @@ static void start_run(Relay *relay, IoChannel *near)
     if (!thread_start(&run->thread, "relay/forward", run_main, run, &err)) {
         fprintf(stderr, "ferry-relay: %s\n", err->message);
         relay->failed = true;
-        session_free(run->session);
-        g_free(run);
+        free_run(relay, run);
         return;
     }
     g_ptr_array_add(relay->runs, run);
+    if (relay->args->listen && !is_only_one(relay->args->listen)) {
+        run->greeting = g_timeout_add_seconds(RELAY_GREETING_S,
+                                              on_greeting_late, run);
+    }
 }
 
 /* Accepting */
 
-/* Somebody else can connect to a socket only. */
-static bool is_only_one(const IoUri *uri)
+/* False when it is time to stop. */
+static bool wait_for_room(Relay *relay)
 {
-    return uri->kind != IO_URI_TCP && uri->kind != IO_URI_UNIX;
+    bool ok;
+
+    pthread_mutex_lock(&relay->lock);
+    while (relay->sessions >= RELAY_SESSIONS_MAX && !relay->stopping) {
+        pthread_cond_wait(&relay->changed, &relay->lock);
+    }
+    ok = !relay->stopping;
+    pthread_mutex_unlock(&relay->lock);
+    return ok;
+}
+
+static void pause_accepting(Relay *relay)
+{
+    int64_t deadline = clock_now(&clock_monotonic) + RELAY_RETRY_NS;
+
+    pthread_mutex_lock(&relay->lock);
+    while (!relay->stopping && clock_now(&clock_monotonic) < deadline) {
+        clock_monotonic.wait(&clock_monotonic, &relay->changed, &relay->lock,
+                             deadline);
+    }
+    pthread_mutex_unlock(&relay->lock);
+}
+
+static void arrive(Relay *relay, IoChannel *channel)
+{
+    pthread_mutex_lock(&relay->lock);
+    relay->sessions++;
+    g_queue_push_tail(&relay->arrived, channel);
+    pthread_mutex_unlock(&relay->lock);
+    g_idle_add(on_wake, relay);
+}
+
+static void accept_failed(Relay *relay)
+{
+    pthread_mutex_lock(&relay->lock);
+    relay->accept_failed = true;
+    pthread_mutex_unlock(&relay->lock);
+    g_idle_add(on_wake, relay);
+}
+
+/* False when there is nobody else to accept. */
+static bool accept_one(Relay *relay)
+{
+    g_autoptr(GError) err = NULL;
+    bool only_one = is_only_one(relay->args->listen);
+    IoChannel *channel = io_listener_accept(relay->listener,
+                                            relay->stop_accepting, &err);
+
+    if (channel) {
+        arrive(relay, channel);
+        return !only_one;
+    }
+    if (g_error_matches(err, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
+        return false;
+    }
+    fprintf(stderr, "ferry-relay: %s\n", err->message);
+    if (only_one) {
+        accept_failed(relay);
+        return false;
+    }
+    pause_accepting(relay);
+    return true;
 }
 
 static void *accept_main(void *opaque)
 {
     Relay *relay = opaque;
-    GError *err = NULL;
-    IoChannel *channel;
 
-    while ((channel = io_listener_accept(relay->listener,
-                                         relay->stop_accepting, &err))) {
-        pthread_mutex_lock(&relay->lock);
-        g_queue_push_tail(&relay->arrived, channel);
-        pthread_mutex_unlock(&relay->lock);
-        g_idle_add(on_wake, relay);
-        if (is_only_one(relay->args->listen)) {
-            return NULL;
-        }
+    while (wait_for_room(relay) && accept_one(relay)) {
+        continue;
     }
-    if (!g_error_matches(err, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
-        fprintf(stderr, "ferry-relay: %s\n", err->message);
-        pthread_mutex_lock(&relay->lock);
-        relay->accept_failed = true;
-        pthread_mutex_unlock(&relay->lock);
-        g_idle_add(on_wake, relay);
-    }
-    g_error_free(err);
+    g_clear_pointer(&relay->listener, io_listener_free);
     return NULL;
 }
 
@@ -224,6 +336,7 @@ static bool start(Relay *relay, GError **errp)
     }
     near = relay_stdio_channel(errp);
     if (near) {
+        relay->sessions = 1;
         start_run(relay, near);
     }
     return near != NULL;
@@ -279,6 +392,7 @@ static gboolean on_wake(void *opaque)
 static gboolean on_signal(void *opaque)
 {
     Relay *relay = opaque;
+    unsigned migrations = count_migrations(relay);
 
     end_live_line(relay);
     if (relay->draining) {
@@ -287,10 +401,9 @@ static gboolean on_signal(void *opaque)
 
             session_abort(run->session, "terminated by a signal");
         }
-    } else if (relay->runs->len) {
+    } else if (migrations) {
         fprintf(stderr, "ferry-relay: %u migrations are still running; "
-                "waiting for them, another signal ends them\n",
-                relay->runs->len);
+                "waiting for them, another signal ends them\n", migrations);
     }
     stop_accepting(relay);
     quit_if_done(relay);
@@ -304,12 +417,13 @@ static void init(Relay *relay, const RelayArgs *args)
         .loop = g_main_loop_new(NULL, FALSE),
         .stop_accepting = g_cancellable_new(),
         .runs = g_ptr_array_new(),
-        .turns = turns_new(),
+        .turns = turns_new(args->once),
         .last_time = clock_now(&clock_monotonic),
         .lock = PTHREAD_MUTEX_INITIALIZER,
         .arrived = G_QUEUE_INIT,
         .done = G_QUEUE_INIT,
     };
+    thread_cond_init(&relay->changed);
 }
 
 static void destroy(Relay *relay)
@@ -323,6 +437,7 @@ static void destroy(Relay *relay)
     }
     end_live_line(relay);
     io_listener_free(relay->listener);
+    pthread_cond_destroy(&relay->changed);
     pthread_mutex_destroy(&relay->lock);
     g_object_unref(relay->stop_accepting);
     g_ptr_array_unref(relay->runs);

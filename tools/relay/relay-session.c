@@ -47,15 +47,16 @@ struct Session {
     LinkWriter back;     /* receive: the reverse thread's, then ours */
     pthread_t reverse;
     bool reverse_started;
-    bool empty;
+    bool refused;        /* there was no place for it */
     bool succeeded;
-    int64_t began, ended;
+    int64_t started, ended;
     uint64_t total;      /* bytes of QEMU's stream */
 
     GCancellable *connecting;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     GError *error;       /* lock; the first one */
+    bool began;          /* lock; the peer has said what it wants */
     bool answered;       /* lock; send: then answer may be read */
     Hello answer;        /* set before answered */
     bool reverse_ended;  /* lock */
@@ -108,6 +109,16 @@ void session_abort(Session *s, const char *reason)
                                         reason));
     g_cancellable_cancel(s->connecting);
     abort_both(s);
+}
+
+bool session_has_begun(Session *s)
+{
+    bool began;
+
+    pthread_mutex_lock(&s->lock);
+    began = s->began;
+    pthread_mutex_unlock(&s->lock);
+    return began;
 }
 
 /* The reverse thread */
@@ -241,10 +252,27 @@ static void join_reverse(Session *s)
 
 /* Connecting */
 
+/* From here on it is a migration, and not just somebody who has connected. */
+static bool begin(Session *s, GError **errp)
+{
+    set_flag(s, &s->began);
+    s->refused = !turns_claim(s->turns);
+    if (s->refused) {
+        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_BUSY,
+                    "there is another migration, and this relay serves one "
+                    "only");
+        return false;
+    }
+    return true;
+}
+
 static bool connect_far(Session *s, GError **errp)
 {
     IoChannel *far;
 
+    if (!begin(s, errp)) {
+        return false;
+    }
     turns_wait(s->turns, s->findings.number);
     if (s->args->connect) {
         far = io_channel_connect(s->args->connect, s->connecting, errp);
@@ -631,30 +659,40 @@ static void close_channels(Session *s)
     pthread_mutex_unlock(&s->lock);
 }
 
+/* It came, said nothing, and went. */
+static bool has_just_left(const Session *s)
+{
+    return !s->began && stream_position(s->near_in) == 0 &&
+           g_error_matches(s->error, MIG_ERROR, MIG_ERROR_EOF);
+}
+
 bool session_run(Session *s)
 {
     GError *err = NULL;
 
-    s->began = clock_now(&clock_monotonic);
+    s->started = clock_now(&clock_monotonic);
     if (choose_role(s, &err)) {
         run_by_role(s);
     } else {
-        s->empty = g_error_matches(err, MIG_ERROR, MIG_ERROR_EOF);
         session_fail(s, err);
     }
     turns_leave(s->turns, s->findings.number);
     close_channels(s);
     s->ended = clock_now(&clock_monotonic);
     s->succeeded = !s->error;
-    if (s->error && !s->empty) {
+    if (s->error && !has_just_left(s)) {
         relay_log(&s->findings, "failed: %s", s->error->message);
     }
     return s->succeeded;
 }
 
-bool session_was_empty(const Session *s)
+bool session_was_migration(const Session *s)
 {
-    return s->empty;
+    bool silent = !s->began &&
+                  (has_just_left(s) || g_error_matches(s->error, G_IO_ERROR,
+                                                       G_IO_ERROR_CANCELLED));
+
+    return !silent && !s->refused;
 }
 
 RelayStats *session_stats(Session *s)
@@ -708,7 +746,7 @@ static void add_numbers(JsonBuilder *json, Session *s)
     add_int(json, "pages", (int64_t)relay_stats_get(&stats->pages));
     add_int(json, "reverse-bytes",
             (int64_t)relay_stats_get(&stats->reverse_bytes));
-    add_int(json, "total-time", (s->ended - s->began) / NS_PER_MS);
+    add_int(json, "total-time", (s->ended - s->started) / NS_PER_MS);
     add_wait(json, "wait-qemu", s, RELAY_WAIT_QEMU);
     add_wait(json, "wait-link", s, RELAY_WAIT_LINK);
     add_wait(json, "wait-cpu", s, RELAY_WAIT_CPU);

@@ -29,8 +29,12 @@ bool session_run(Session *session);
 /* Make it fail soon.  From any thread. */
 void session_abort(Session *session, const char *reason);
 
-/* Did the peer close without having said anything?  After session_run(). */
-bool session_was_empty(const Session *session);
+/* Has the peer said what it wants?  From any thread. */
+bool session_has_begun(Session *session);
+
+/* Was it about a migration?  Not if the peer has said nothing, or if another
+ * one has the only place.  After session_run(). */
+bool session_was_migration(const Session *session);
 
 /* At any time, from any thread. */
 RelayStats *session_stats(Session *session);

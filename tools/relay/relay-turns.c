@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tools/relay/relay-turns.h"
 
-#include <stdbool.h>
-
 #include "tools/relay/relay-wire.h"
 #include "util/clock.h"
 #include "util/thread.h"
@@ -11,14 +9,17 @@ struct Turns {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     GArray *inside; /* lock; of unsigned, ascending */
+    bool one_place;
+    bool taken;     /* lock */
 };
 
-Turns *turns_new(void)
+Turns *turns_new(bool one_place)
 {
     Turns *turns = g_new0(Turns, 1);
 
     pthread_mutex_init(&turns->lock, NULL);
     thread_cond_init(&turns->changed);
+    turns->one_place = one_place;
     turns->inside = g_array_new(FALSE, FALSE, sizeof(unsigned));
     return turns;
 }
@@ -56,7 +57,21 @@ void turns_wait(Turns *turns, unsigned number)
         clock_monotonic.wait(&clock_monotonic, &turns->changed, &turns->lock,
                              deadline);
     }
+    while (!is_first_locked(turns, number)) {
+        g_array_remove_index(turns->inside, 0);
+    }
     pthread_mutex_unlock(&turns->lock);
+}
+
+bool turns_claim(Turns *turns)
+{
+    bool ok;
+
+    pthread_mutex_lock(&turns->lock);
+    ok = !turns->one_place || !turns->taken;
+    turns->taken = true;
+    pthread_mutex_unlock(&turns->lock);
+    return ok;
 }
 
 void turns_leave(Turns *turns, unsigned number)

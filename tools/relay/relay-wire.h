@@ -33,6 +33,14 @@
 #define RELAY_LINGER_NS (INT64_C(2) * 1000 * 1000 * 1000)
 #define RELAY_ANSWER_NS (INT64_C(30) * 1000 * 1000 * 1000)
 
+/* How long who connects may take for HELLO, or for QEMU's first byte. */
+#define RELAY_GREETING_S 10
+
+/* How many connections are served at once, and how long none is accepted when
+ * that has failed: where descriptors run out, they come back. */
+#define RELAY_SESSIONS_MAX 64u
+#define RELAY_RETRY_NS (INT64_C(1) * 1000 * 1000 * 1000)
+
 /* How long a connection waits for those that came before it. */
 #define RELAY_TURN_NS (INT64_C(2) * 1000 * 1000 * 1000)
 
