@@ -21,6 +21,9 @@ bench: all
 	scripts/setup bench
 	tests/bench/run.py $(BUILD)
 
+bench-relay: all
+	tests/bench/run.py $(BUILD) relay
+
 stress: all
 	FERRY_BUILD=$(abspath $(BUILD)) FERRY_ROUNDS=100 \
 	    tests/program/test_process_faults.py
@@ -31,4 +34,4 @@ install: all
 clean:
 	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan
 
-.PHONY: all demo check bench stress install clean
+.PHONY: all demo check bench bench-relay stress install clean

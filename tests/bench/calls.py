@@ -53,7 +53,7 @@ def count(who, image):
     with Link() as link, vms.pair(who, link, MIB, guest) as (src, dst):
         with Counter(src.process.pid) as source, \
                 Counter(dst.process.pid) as destination:
-            vms.migrate(src, dst, link, migrate.LIMIT)
+            vms.migrate(src, dst, vms.uri_at(link), migrate.LIMIT)
         total = pages(src.migration())
     for side, counter in ("source", source), ("destination", destination):
         yield {"name": who.name, "side": side, "pages": total,

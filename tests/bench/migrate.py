@@ -80,7 +80,7 @@ def bound(outcome, mbit):
 def run_idle(contestant, link, image):
     guest = contestant.program.idle(MIB, image)
     with vms.pair(contestant, link, MIB, guest) as (src, dst):
-        return vms.migrate(src, dst, link, LIMIT)
+        return vms.migrate(src, dst, vms.uri_at(link), LIMIT)
 
 
 def beat_times(serial):
@@ -92,7 +92,7 @@ def run_loaded(contestant, link, append=LOADED):
     with vms.pair(contestant, link, LOADED_MIB, guest) as (src, dst):
         src.qmp("cont")
         src.serial.wait_for(lambda text: text.count(b".") >= LOADED_SETTLE)
-        outcome = vms.migrate(src, dst, link, LIMIT)
+        outcome = vms.migrate(src, dst, vms.uri_at(link), LIMIT)
         if outcome.status == "completed":
             dst.serial.wait_for(b".")
             gap = beat_times(dst.serial)[0] - beat_times(src.serial)[-1]

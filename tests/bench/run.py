@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Run benchmarks, and keep what they find as JSON and SVG: make bench.
 
-    tests/bench/run.py BUILD [codec] [pool] [calls] [migrate] [scale]
+make bench-relay runs the last one only.
+
+    tests/bench/run.py BUILD [codec] [pool] [calls] [migrate] [scale] [relay]
 
 What is compared was measured in one run.  Results go to BUILD/bench; the RAM
 image that all use is made there once.
@@ -15,6 +17,7 @@ import sys
 import calls
 import migrate
 import plot
+import relay
 import scale
 import vms
 
@@ -80,11 +83,11 @@ def bench_pool(build, folder, image):
     return rows
 
 
-def plot_links(folder, rows):
+def plot_links(folder, rows, bench):
     for mbit in {row["mbit"] for row in rows}:
         for load in {row["load"] for row in rows if row["mbit"] == mbit}:
             speed = f"{mbit} Mbit/s" if mbit else "not shaped"
-            name = f"migrate-{mbit or 'free'}{'-loaded' if load else ''}.svg"
+            name = f"{bench}-{mbit or 'free'}{'-loaded' if load else ''}.svg"
             plot.bars(os.path.join(folder, name),
                       f"{load or '4 GiB, stopped guest'}, {speed}",
                       [(r["name"], r["seconds"], r["bound"]) for r in rows
@@ -96,7 +99,7 @@ def bench_migrate(build, folder, image):
                    *migrate.qemus(build, *find_peers(build))]
     rows = [*migrate.run_links(contestants, image, migrate.LINKS),
             *migrate.run_under_load(contestants)]
-    plot_links(folder, rows)
+    plot_links(folder, rows, "migrate")
     return rows
 
 
@@ -123,8 +126,15 @@ def bench_calls(build, folder, image):
     return list(calls.by_method(build, image))
 
 
+def bench_relay(build, folder, image):
+    rows = list(relay.run(build, *find_peers(build), image))
+    plot_links(folder, rows, "relay")
+    return rows
+
+
 BENCHES = {"codec": bench_codec, "pool": bench_pool, "calls": bench_calls,
-           "migrate": bench_migrate, "scale": bench_scale}
+           "migrate": bench_migrate, "scale": bench_scale,
+           "relay": bench_relay}
 
 
 def main():

@@ -30,7 +30,7 @@ def contestant(build, method, threads=migrate.THREADS):
 def run(who, image, mib):
     guest = who.program.idle(mib, image)
     with Link() as link, vms.pair(who, link, mib, guest) as (src, dst):
-        return vms.migrate(src, dst, link, migrate.LIMIT)
+        return vms.migrate(src, dst, vms.uri_at(link), migrate.LIMIT)
 
 
 def row_of(kind, value, who, outcome):

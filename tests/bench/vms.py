@@ -110,24 +110,30 @@ def wait_for_end(vm, limit):
         time.sleep(0.01)
 
 
+def uri_at(link):
+    return f"tcp:{link.address}:{PORT}"
+
+
 @contextlib.contextmanager
-def pair(contestant, link, mib, guest):
-    """Both machines, told how to migrate."""
+def pair(contestant, link, mib, guest, uri=None):
+    """Both machines, told how to migrate; the destination waits at uri, or at
+    the link."""
     words = contestant.program.words
     rate = {"max-bandwidth": link.max_bandwidth or 1 << 40}
     with Vm(link.source, words, guest, mib) as src, \
             Vm(link.destination, words, ["-incoming", "defer"], mib) as dst:
         src.tell(contestant.capabilities, {**rate, **contestant.source})
         dst.tell(contestant.capabilities, contestant.destination)
-        dst.qmp("migrate-incoming", uri=f"tcp:{link.address}:{PORT}")
+        dst.qmp("migrate-incoming", uri=uri or uri_at(link))
         yield src, dst
 
 
-def migrate(src, dst, link, limit):
-    """Migrate from src to dst; an Outcome."""
+def migrate(src, dst, uri, limit):
+    """Migrate from src to dst, which or a way to which is at uri; an
+    Outcome."""
     before = src.cpu(), dst.cpu()
     begin = time.monotonic()
-    src.qmp("migrate", uri=f"tcp:{link.address}:{PORT}")
+    src.qmp("migrate", uri=uri)
     info = wait_for_end(src, limit)
     seconds = time.monotonic() - begin
     return Outcome(info, seconds, (src.cpu() - before[0],
