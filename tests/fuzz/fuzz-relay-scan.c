@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a relay makes of QEMU's stream: pages and literals, whatever they are,
+ * are the stream again when they are put together.
+ */
+#include <string.h>
+
+#include "tests/fuzz/fuzz.h"
+#include "tests/lib/mem-channel.h"
+#include "tools/relay/relay-scan.h"
+
+/* The bytes that have not been found yet. */
+typedef struct Rest {
+    const uint8_t *data;
+    size_t size;
+} Rest;
+
+static void take(Rest *rest, const void *buf, size_t size)
+{
+    g_assert_cmpuint(size, <=, rest->size);
+    g_assert_true(!size || !memcmp(rest->data, buf, size));
+    rest->data += size;
+    rest->size -= size;
+}
+
+static bool on_literal(void *opaque, const void *buf, size_t size,
+                       GError **errp)
+{
+    take(opaque, buf, size);
+    return true;
+}
+
+static bool on_page(void *opaque, const ScanPage *page, GError **errp)
+{
+    take(opaque, page->data, page->size);
+    return true;
+}
+
+static bool on_idle(void *opaque, bool waits, size_t held, GError **errp)
+{
+    return true;
+}
+
+static void on_ram_begins(void *opaque, bool has_return_path)
+{
+}
+
+static void on_rest(void *opaque, const char *reason)
+{
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    for (int all = 0; all < 2; all++) {
+        const ScanSink sink = {
+            .literal = on_literal,
+            .page = on_page,
+            .idle = on_idle,
+            .ram_begins = on_ram_begins,
+            .rest = on_rest,
+            .wants_all_pages = all,
+        };
+        MemReader *r = mem_reader_new_static(data, size);
+        Rest rest = { data, size };
+
+        g_assert_true(scan_run(r->stream, &sink, &rest, NULL));
+        g_assert_cmpuint(rest.size, ==, 0);
+        mem_reader_free(r);
+    }
+    return 0;
+}
