@@ -30,6 +30,15 @@ def boundaries(s):
     yield from (s.vmdescription[0], s.vmdescription[0] - 1, 0, 4, 8)
 
 
+class Busy(InspectTest):
+    def test_many_descriptions(self):
+        """Each of which says that half of the stream is its own."""
+        size = 8 << 20
+        one = b"\0\x06" + u32(size // 2) + b"{}"
+        self.refused(head() + section(START, block_list(("a", PAGE))) +
+                     pages(END) + one * (size // len(one)))
+
+
 class Truncated(InspectTest):
     def check(self, name, sizes):
         data = golden(name)
