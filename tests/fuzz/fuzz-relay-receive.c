@@ -112,7 +112,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     g_autofree uint8_t *mended = g_memdup2(data, size);
     size_t at = mend_hello(mended, size);
 
-    mend_frames(mended + at, size - at);
+    if (at < size) {
+        mend_frames(mended + at, size - at);
+    }
     for (int back = 0; back < 2; back++) {
         run(data, size, back);
         run(mended, size, back);

@@ -86,6 +86,10 @@ static void test_bad(void)
         { "relay --listen", "--listen: requires an argument" },
         { "relay --once=1", "--once: takes no argument" },
         { "relay --listen nonsense", "--listen nonsense: " },
+        { "relay --to-qemu --from-qemu", "--from-qemu: this relay is to be" },
+        { "relay --to-qemu --role send", "--role send: this relay is to be" },
+        { "relay --listen unix:/a --connect unix:/b --to-qemu "
+          "--compress-method zstd", "no --compress-method" },
         { "relay --role both", "--role both: expected auto" },
         { "relay --compress-level 10", "between 0 and 9" },
         { "relay --compress-threads 0", "between 1 and 255" },

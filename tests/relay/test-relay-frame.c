@@ -4,7 +4,7 @@
 
 #include "tests/lib/mem-channel.h"
 #include "tools/relay/relay-batch.h"
-#include "tools/relay/relay-link.h"
+#include "tools/relay/relay-reverse.h"
 
 #define FRAME_MAX (RELAY_HEAD_SIZE + RELAY_BODY_MAX(RELAY_PAGES))
 
@@ -413,6 +413,53 @@ static void test_link_order(void)
     g_assert_error(err, G_IO_ERROR, G_IO_ERROR_INVALID_DATA);
 }
 
+/* What the reverse direction is sent: E for END, D for DELIVERED, else DATA. */
+static bool take_back(const char *frames)
+{
+    MemWriter *w = mem_writer_new(), *qemu = mem_writer_new();
+    LinkWriter to = { w->channel };
+    g_autoptr(GBytes) bytes = NULL;
+    g_autoptr(MemReader) r = NULL;
+    RelayStats stats = { 0 };
+    LinkReader link = { 0 };
+    uint64_t delivered;
+    bool ok;
+
+    for (; *frames; frames++) {
+        if (*frames == 'E' || *frames == 'D') {
+            link_write_total(&to, *frames == 'E' ? RELAY_END : RELAY_DELIVERED,
+                             to.position, NULL);
+        } else {
+            link_write_data(&to, frames, 1, NULL);
+        }
+    }
+    bytes = mem_writer_finish(w);
+    r = mem_reader_new(bytes);
+    link.stream = r->stream;
+    ok = reverse_from_link(&link, qemu->channel, &stats, &delivered, NULL);
+    mem_writer_free(qemu);
+    return ok;
+}
+
+static void test_link_back(void)
+{
+    const char *bad[] = { "", "x", "D", "xD", "E", "xE", "ExD", "EED" };
+
+    g_assert_true(take_back("ED"));
+    g_assert_true(take_back("xyED"));
+    for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_assert_false(take_back(bad[i]));
+    }
+}
+
+/* A peer cannot write to the terminal what it likes. */
+static void test_reason(void)
+{
+    g_autofree char *text = reason_text("a\033[31m\r\nb \302\233 \377 \303\244");
+
+    g_assert_cmpstr(text, ==, "a?[31m??b ? \357\277\275 \303\244");
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -428,5 +475,7 @@ int main(int argc, char **argv)
     g_test_add_func("/relay/batch/table", test_batch_table);
     g_test_add_func("/relay/link", test_link);
     g_test_add_func("/relay/link/order", test_link_order);
+    g_test_add_func("/relay/link/back", test_link_back);
+    g_test_add_func("/relay/reason", test_reason);
     return g_test_run();
 }

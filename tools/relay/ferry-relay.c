@@ -213,25 +213,23 @@ static void *run_main(void *opaque)
     return NULL;
 }
 
-static void start_run(Relay *relay, IoChannel *near)
+static bool start_run(Relay *relay, IoChannel *near, GError **errp)
 {
     Run *run = g_new0(Run, 1);
-    g_autoptr(GError) err = NULL;
 
     run->relay = relay;
     run->session = session_new(relay->args, relay->turns, ++relay->count,
                                near);
-    if (!thread_start(&run->thread, "relay/forward", run_main, run, &err)) {
-        fprintf(stderr, "ferry-relay: %s\n", err->message);
-        relay->failed = true;
+    if (!thread_start(&run->thread, "relay/forward", run_main, run, errp)) {
         free_run(relay, run);
-        return;
+        return false;
     }
     g_ptr_array_add(relay->runs, run);
     if (relay->args->listen && !is_only_one(relay->args->listen)) {
         run->greeting = g_timeout_add_seconds(RELAY_GREETING_S,
                                               on_greeting_late, run);
     }
+    return true;
 }
 
 /* Accepting */
@@ -335,11 +333,8 @@ static bool start(Relay *relay, GError **errp)
         return start_accepting(relay, errp);
     }
     near = relay_stdio_channel(errp);
-    if (near) {
-        relay->sessions = 1;
-        start_run(relay, near);
-    }
-    return near != NULL;
+    relay->sessions = 1;
+    return near && start_run(relay, near, errp);
 }
 
 /* What the other threads have to say */
@@ -364,6 +359,16 @@ static bool accept_has_failed(Relay *relay)
     return failed;
 }
 
+static void start_or_turn_away(Relay *relay, IoChannel *channel)
+{
+    g_autoptr(GError) err = NULL;
+
+    if (!start_run(relay, channel, &err)) {
+        fprintf(stderr, "ferry-relay: %s\n", err->message);
+        relay->failed = true;
+    }
+}
+
 static gboolean on_wake(void *opaque)
 {
     Relay *relay = opaque;
@@ -377,7 +382,7 @@ static gboolean on_wake(void *opaque)
         if (relay->draining) {
             io_channel_free(channel);
         } else {
-            start_run(relay, channel);
+            start_or_turn_away(relay, channel);
         }
     }
     if (accept_has_failed(relay)) {

@@ -33,13 +33,24 @@ static bool set_connect(RelayArgs *args, const char *name, const char *value,
     return args->connect != NULL;
 }
 
+static bool choose_role(RelayArgs *args, RelayRole role, GError **errp)
+{
+    if (args->role != RELAY_ROLE_AUTO && args->role != role) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
+                    "this relay is to be '%s' already",
+                    relay_role_name(args->role));
+        return false;
+    }
+    args->role = role;
+    return true;
+}
+
 static bool set_role(RelayArgs *args, const char *name, const char *value,
                      GError **errp)
 {
     for (RelayRole r = RELAY_ROLE_AUTO; r <= RELAY_ROLE_RECEIVE; r++) {
         if (!strcmp(value, relay_role_name(r))) {
-            args->role = r;
-            return true;
+            return choose_role(args, r, errp);
         }
     }
     g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
@@ -50,15 +61,13 @@ static bool set_role(RelayArgs *args, const char *name, const char *value,
 static bool set_to_qemu(RelayArgs *args, const char *name, const char *value,
                         GError **errp)
 {
-    args->role = RELAY_ROLE_TO_QEMU;
-    return true;
+    return choose_role(args, RELAY_ROLE_TO_QEMU, errp);
 }
 
 static bool set_from_qemu(RelayArgs *args, const char *name,
                           const char *value, GError **errp)
 {
-    args->role = RELAY_ROLE_FROM_QEMU;
-    return true;
+    return choose_role(args, RELAY_ROLE_FROM_QEMU, errp);
 }
 
 static bool set_flag(RelayArgs *args, const char *name, const char *value,
@@ -177,7 +186,8 @@ static bool parse_one(RelayArgs *args, char ***arg, GError **errp)
         return false;
     }
     if (!option->set(args, option->name, value, errp)) {
-        g_prefix_error(errp, "--%s %s: ", option->name, value);
+        g_prefix_error(errp, "--%s%s%s: ", option->name, value ? " " : "",
+                       value ? value : "");
         return false;
     }
     return true;
@@ -192,6 +202,10 @@ static bool check_together(const RelayArgs *args, GError **errp)
         text = "--stdio needs exactly one of --listen and --connect";
     } else if (!args->stdio && (!args->listen || !args->connect)) {
         text = "give --listen and --connect";
+    } else if (args->role > RELAY_ROLE_RECEIVE &&
+               args->options.value[MIG_OPT_COMPRESS_METHOD]) {
+        text = "QEMU's compressed pages are zlib: no --compress-method with "
+               "--to-qemu and --from-qemu";
     }
     if (text) {
         g_set_error_literal(errp, MIG_ERROR, MIG_ERROR_OPTION, text);

@@ -90,11 +90,11 @@ bool link_read_total(LinkReader *link, const FrameHead *head, uint64_t *total,
 
 void link_read_abort(LinkReader *link, const FrameHead *head, GError **errp)
 {
-    char body[RELAY_REASON_MAX + 1];
+    char body[RELAY_REASON_MAX + 1] = "";
     g_autofree char *text = NULL;
 
     if (link_read_plain(link, head, (uint8_t *)body, errp)) {
-        text = g_utf8_make_valid(body, head->body);
+        text = reason_text(body);
         g_set_error(errp, G_IO_ERROR, G_IO_ERROR_FAILED,
                     "the other relay says: %s", text);
     }

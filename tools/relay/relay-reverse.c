@@ -90,10 +90,17 @@ bool reverse_from_link(LinkReader *link, IoChannel *qemu, RelayStats *stats,
 {
     g_autofree uint8_t *buf = g_malloc(RELAY_LITERAL_MAX);
     Sink sink = sink_to(qemu);
+    bool ended = false;
     FrameHead head;
 
     for (;;) {
         if (!link_read_head(link, &head, errp)) {
+            return false;
+        }
+        if (head.type != RELAY_ABORT &&
+            ended != (head.type == RELAY_DELIVERED)) {
+            g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                        "a frame that is not allowed here");
             return false;
         }
         switch (head.type) {
@@ -107,6 +114,7 @@ bool reverse_from_link(LinkReader *link, IoChannel *qemu, RelayStats *stats,
             if (!take_end(link, &head, &sink, errp)) {
                 return false;
             }
+            ended = true;
             break;
         case RELAY_DELIVERED:
             return link_read_total(link, &head, delivered, errp);

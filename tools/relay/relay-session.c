@@ -164,8 +164,10 @@ static bool exchange_hello(Session *s, GError **errp)
         return false;
     }
     if (s->answer.reason[0]) {
+        g_autofree char *text = reason_text(s->answer.reason);
+
         g_set_error(errp, G_IO_ERROR, G_IO_ERROR_FAILED,
-                    "the other relay refuses: %s", s->answer.reason);
+                    "the other relay refuses: %s", text);
         return false;
     }
     if (s->answer.version != RELAY_VERSION || s->answer.pages != RELAY_PAGES) {
@@ -450,7 +452,8 @@ static bool check_hello(const Hello *hello, GError **errp)
 /* Connect to QEMU, and say whether that worked. */
 static bool answer(Session *s, Hello *hello, GError **errp)
 {
-    Hello back = { .version = RELAY_VERSION, .pages = hello->pages };
+    Hello back = { .version = MIN(hello->version, RELAY_VERSION),
+                   .pages = hello->pages };
     const Codec *codec = codec_find(hello->method);
     GError *err = NULL;
 
@@ -679,8 +682,8 @@ bool session_run(Session *s)
     turns_leave(s->turns, s->findings.number);
     close_channels(s);
     s->ended = clock_now(&clock_monotonic);
-    s->succeeded = !s->error;
-    if (s->error && !has_just_left(s)) {
+    s->succeeded = !session_failed(s);
+    if (!s->succeeded && !has_just_left(s)) {
         relay_log(&s->findings, "failed: %s", s->error->message);
     }
     return s->succeeded;
@@ -736,13 +739,15 @@ static void add_numbers(JsonBuilder *json, Session *s)
     RelayStats *stats = &s->stats;
     uint64_t in = relay_stats_get(&stats->bytes_in);
     uint64_t out = relay_stats_get(&stats->bytes_out);
-    uint64_t more = MAX(in, out), less = MIN(in, out);
+    bool unpacks = s->role == RELAY_ROLE_RECEIVE ||
+                   s->role == RELAY_ROLE_FROM_QEMU;
+    uint64_t plain = unpacks ? out : in, packed = unpacks ? in : out;
 
     add_int(json, "bytes-in", (int64_t)in);
     add_int(json, "bytes-out", (int64_t)out);
     json_builder_set_member_name(json, "ratio");
-    json_builder_add_double_value(json, less ? (double)more / (double)less
-                                             : 1.0);
+    json_builder_add_double_value(json, packed ? (double)plain / (double)packed
+                                               : 1.0);
     add_int(json, "pages", (int64_t)relay_stats_get(&stats->pages));
     add_int(json, "reverse-bytes",
             (int64_t)relay_stats_get(&stats->reverse_bytes));
