@@ -13,9 +13,9 @@ import sys
 import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from relay_kit import (PAGE, PART, ROOT, Chain, RelayTest,  # noqa: E402
-                       head, plain, preamble, receive, receive_all,
-                       receive_all_or_reset, sample_stream)
+from relay_kit import (END, EOS, FOOTER, PAGE, PART, ROOT,  # noqa: E402
+                       Chain, RelayTest, head, plain, preamble, receive,
+                       receive_all, receive_all_or_reset, sample_stream)
 import tap  # noqa: E402
 from ferry_vm import TIMEOUT, wait_until  # noqa: E402
 
@@ -292,6 +292,34 @@ class Prompt(RelayTest):
 def is_full(sock):
     """Still, when the reader has had time to make room?"""
     return not select.select([], [sock], [], 1)[1]
+
+
+class Packed(RelayTest):
+    """What --json says of the two sizes."""
+
+    def check(self, data):
+        chain = Chain(self)
+        chain.say(data)
+        self.assertEqual(chain.hear(len(data)), data)
+        chain.finish(whole=True)
+        for relay in chain.sender, chain.receiver:
+            report, = relay.reports()
+            yield report["ratio"]
+
+    def test_around_ram(self):
+        """Devices and the first batch, which begins with the header."""
+        devices = struct.pack(">BIB6sII", 4, 3, 6, b"device", 0, 1) + \
+            b"state of a device " * 20000
+        pages = [plain(i * PAGE, b"t" * PAGE, None if i else b"pc.ram")
+                 for i in range(20)]
+        for ratio in self.check(preamble() + END + b"".join(pages) + EOS +
+                                FOOTER + devices):
+            self.assertGreater(ratio, 20)
+
+    def test_larger(self):
+        """Nothing hides that the stream has grown."""
+        for ratio in self.check(preamble() + END + EOS + FOOTER + b"\0"):
+            self.assertLess(ratio, 1)
 
 
 class Ends(RelayTest):

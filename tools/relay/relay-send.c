@@ -36,7 +36,7 @@ struct RelaySend {
     Pump *pump;
     SendJob *filling;   /* or NULL */
     uint64_t position;  /* bytes that are in batches */
-    bool in_ram;        /* what comes is worth packing */
+    bool opaque;        /* what comes is not understood: not worth packing */
     bool link_failed;
     int64_t idle_since;
 };
@@ -108,7 +108,7 @@ static Batch *filling_batch(RelaySend *send, GError **errp)
         if (!send->filling) {
             return NULL;
         }
-        batch_reset(&send->filling->batch, send->position, send->in_ram);
+        batch_reset(&send->filling->batch, send->position, !send->opaque);
     }
     return &send->filling->batch;
 }
@@ -179,7 +179,6 @@ static void on_ram_begins(void *opaque, bool has_return_path)
 {
     RelaySend *send = opaque;
 
-    send->in_ram = true;
     relay_found_ram(send->config.findings, has_return_path);
 }
 
@@ -187,7 +186,7 @@ static void on_rest(void *opaque, const char *reason)
 {
     RelaySend *send = opaque;
 
-    send->in_ram = false;
+    send->opaque = reason != NULL;
     relay_found_rest(send->config.findings, reason);
 }
 
