@@ -455,7 +455,8 @@ static void test_link_back(void)
 /* A peer cannot write to the terminal what it likes. */
 static void test_reason(void)
 {
-    g_autofree char *text = reason_text("a\033[31m\r\nb \302\233 \377 \303\244");
+    g_autofree char *text =
+        reason_text("a\033[31m\r\nb \302\233 \377 \303\244");
 
     g_assert_cmpstr(text, ==, "a?[31m??b ? \357\277\275 \303\244");
 }

@@ -28,6 +28,7 @@
 #include "tools/relay/relay-link.h"
 #include "tools/relay/relay-log.h"
 #include "tools/relay/relay-receive.h"
+#include "tools/relay/relay-report.h"
 #include "tools/relay/relay-reverse.h"
 #include "tools/relay/relay-send.h"
 #include "tools/relay/relay-stdio.h"
@@ -703,75 +704,15 @@ RelayStats *session_stats(Session *s)
     return &s->stats;
 }
 
-/* The report */
-
-static void add_int(JsonBuilder *json, const char *name, int64_t value)
-{
-    json_builder_set_member_name(json, name);
-    json_builder_add_int_value(json, value);
-}
-
-static void add_string(JsonBuilder *json, const char *name, const char *text)
-{
-    json_builder_set_member_name(json, name);
-    json_builder_add_string_value(json, text);
-}
-
-static void add_wait(JsonBuilder *json, const char *name, Session *s,
-                     RelayWait what)
-{
-    add_int(json, name, atomic_load(&s->stats.waited[what]) / NS_PER_MS);
-}
-
-static void add_findings(JsonBuilder *json, const RelayFindings *findings)
-{
-    if (findings->has_ram) {
-        json_builder_set_member_name(json, "return-path");
-        json_builder_add_boolean_value(json, findings->return_path);
-    }
-    if (findings->passed_on) {
-        add_string(json, "passed-on", findings->passed_on);
-    }
-}
-
-static void add_numbers(JsonBuilder *json, Session *s)
-{
-    RelayStats *stats = &s->stats;
-    uint64_t in = relay_stats_get(&stats->bytes_in);
-    uint64_t out = relay_stats_get(&stats->bytes_out);
-    bool unpacks = s->role == RELAY_ROLE_RECEIVE ||
-                   s->role == RELAY_ROLE_FROM_QEMU;
-    uint64_t plain = unpacks ? out : in, packed = unpacks ? in : out;
-
-    add_int(json, "bytes-in", (int64_t)in);
-    add_int(json, "bytes-out", (int64_t)out);
-    json_builder_set_member_name(json, "ratio");
-    json_builder_add_double_value(json, packed ? (double)plain / (double)packed
-                                               : 1.0);
-    add_int(json, "pages", (int64_t)relay_stats_get(&stats->pages));
-    add_int(json, "reverse-bytes",
-            (int64_t)relay_stats_get(&stats->reverse_bytes));
-    add_int(json, "total-time", (s->ended - s->started) / NS_PER_MS);
-    add_wait(json, "wait-qemu", s, RELAY_WAIT_QEMU);
-    add_wait(json, "wait-link", s, RELAY_WAIT_LINK);
-    add_wait(json, "wait-cpu", s, RELAY_WAIT_CPU);
-}
-
 char *session_report(Session *s)
 {
-    g_autoptr(JsonBuilder) json = json_builder_new();
-    g_autoptr(JsonNode) root = NULL;
+    const RelayReport report = {
+        .role = s->role,
+        .error = s->succeeded ? NULL : s->error->message,
+        .time = s->ended - s->started,
+        .stats = &s->stats,
+        .findings = &s->findings,
+    };
 
-    json_builder_begin_object(json);
-    add_int(json, "migration", s->findings.number);
-    add_string(json, "role", relay_role_name(s->role));
-    add_string(json, "status", s->succeeded ? "completed" : "failed");
-    if (s->error) {
-        add_string(json, "error", s->error->message);
-    }
-    add_numbers(json, s);
-    add_findings(json, &s->findings);
-    json_builder_end_object(json);
-    root = json_builder_get_root(json);
-    return json_to_string(root, FALSE);
+    return relay_report(&report);
 }

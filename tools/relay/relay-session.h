@@ -4,7 +4,6 @@
 #define RELAY_SESSION_H
 
 #include <glib.h>
-#include <json-glib/json-glib.h>
 #include <stdbool.h>
 
 #include "io/channel.h"

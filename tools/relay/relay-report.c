@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "tools/relay/relay-report.h"
+
+#include <json-glib/json-glib.h>
+
+#include "util/clock.h"
+
+static void add_int(JsonBuilder *json, const char *name, int64_t value)
+{
+    json_builder_set_member_name(json, name);
+    json_builder_add_int_value(json, value);
+}
+
+static void add_string(JsonBuilder *json, const char *name, const char *text)
+{
+    json_builder_set_member_name(json, name);
+    json_builder_add_string_value(json, text);
+}
+
+static void add_wait(JsonBuilder *json, const char *name,
+                     const RelayReport *r, RelayWait what)
+{
+    add_int(json, name, atomic_load(&r->stats->waited[what]) / NS_PER_MS);
+}
+
+static void add_findings(JsonBuilder *json, const RelayFindings *findings)
+{
+    if (findings->has_ram) {
+        json_builder_set_member_name(json, "return-path");
+        json_builder_add_boolean_value(json, findings->return_path);
+    }
+    if (findings->passed_on) {
+        add_string(json, "passed-on", findings->passed_on);
+    }
+}
+
+static void add_numbers(JsonBuilder *json, const RelayReport *r)
+{
+    RelayStats *stats = r->stats;
+    uint64_t in = relay_stats_get(&stats->bytes_in);
+    uint64_t out = relay_stats_get(&stats->bytes_out);
+    bool unpacks = r->role == RELAY_ROLE_RECEIVE ||
+                   r->role == RELAY_ROLE_FROM_QEMU;
+    uint64_t plain = unpacks ? out : in, packed = unpacks ? in : out;
+
+    add_int(json, "bytes-in", (int64_t)in);
+    add_int(json, "bytes-out", (int64_t)out);
+    json_builder_set_member_name(json, "ratio");
+    json_builder_add_double_value(json, packed ? (double)plain / (double)packed
+                                               : 1.0);
+    add_int(json, "pages", (int64_t)relay_stats_get(&stats->pages));
+    add_int(json, "reverse-bytes",
+            (int64_t)relay_stats_get(&stats->reverse_bytes));
+    add_int(json, "total-time", r->time / NS_PER_MS);
+    add_wait(json, "wait-qemu", r, RELAY_WAIT_QEMU);
+    add_wait(json, "wait-link", r, RELAY_WAIT_LINK);
+    add_wait(json, "wait-cpu", r, RELAY_WAIT_CPU);
+}
+
+char *relay_report(const RelayReport *r)
+{
+    g_autoptr(JsonBuilder) json = json_builder_new();
+    g_autoptr(JsonNode) root = NULL;
+
+    json_builder_begin_object(json);
+    add_int(json, "migration", r->findings->number);
+    add_string(json, "role", relay_role_name(r->role));
+    add_string(json, "status", r->error ? "failed" : "completed");
+    if (r->error) {
+        add_string(json, "error", r->error);
+    }
+    add_numbers(json, r);
+    add_findings(json, r->findings);
+    json_builder_end_object(json);
+    root = json_builder_get_root(json);
+    return json_to_string(root, FALSE);
+}
