@@ -8,9 +8,12 @@
  *
  * A migration is many large writes and a few short messages that somebody
  * waits for, so Nagle's algorithm is off.  Keep-alive is on, since a side that
- * only reads would never learn that its peer is gone; a side that writes
- * learns by the time limit for what it wrote.  Both take a minute, where the
- * system's own defaults are two hours and a quarter of one.
+ * only reads would never learn that its peer is gone: it takes a minute, where
+ * the system's own default is two hours.
+ *
+ * There is no limit for what was written and not acknowledged (other than the
+ * system's, a quarter of an hour).  TCP_USER_TIMEOUT also counts the time of a
+ * peer that is well and reads nothing, such as one that is swapping.
  */
 #include <errno.h>
 #include <gio/gunixsocketaddress.h>
@@ -27,7 +30,6 @@
 #define SILENT_FOR 30 /* seconds, until the peer's system is asked */
 #define ASK_EVERY  10 /* seconds */
 #define ASK_TIMES  3
-#define GONE_AFTER ((SILENT_FOR + ASK_TIMES * ASK_EVERY) * 1000) /* ms */
 
 static GSocketAddress *unix_address(const char *path, GError **errp)
 {
@@ -48,8 +50,6 @@ static void set_tcp_options(GSocket *socket)
     g_socket_set_option(socket, IPPROTO_TCP, TCP_KEEPIDLE, SILENT_FOR, NULL);
     g_socket_set_option(socket, IPPROTO_TCP, TCP_KEEPINTVL, ASK_EVERY, NULL);
     g_socket_set_option(socket, IPPROTO_TCP, TCP_KEEPCNT, ASK_TIMES, NULL);
-    g_socket_set_option(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, GONE_AFTER,
-                        NULL);
     g_socket_set_keepalive(socket, TRUE);
 }
 

@@ -112,12 +112,16 @@ class BlackHole(program_kit.ProgramTest):
         self.check_given_up(src, "nothing for 1 seconds")
         self.kill(dst)
 
-    def test_by_tcp_alone(self):
+    def test_without_stall_timeout(self):
+        """Whoever turned it off ends the migration; a destination asks."""
         src, dst = self.begun()
         src.set_parameters(stall_timeout=0)
         self.lose(src)
-        self.check_given_up(src, "timed out")
         self.check_refused(dst, "timed out")
+        self.assertEqual(src.migration()["status"], "active")
+        src.qmp("migrate_cancel")
+        src.wait_migration("cancelled")
+        self.check_runs(src)
 
 
 if __name__ == "__main__":
