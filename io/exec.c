@@ -9,12 +9,16 @@
  * may only want to watch a migration no longer, and killing the command kills
  * what the shell has started along with it.  The price is that it has no
  * terminal: ssh cannot ask for a password.
+ *
+ * Only spawn() starts anything; -Dexec=false leaves it out.
  */
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "io/io-internal.h"
+
+#ifdef HAVE_EXEC
 
 /* Runs in the child.  Our threads block signals that a command needs. */
 static void set_up_child(gpointer unused)
@@ -38,6 +42,30 @@ static GSubprocess *spawn(const char *text, IoDirection direction,
     return g_subprocess_launcher_spawn(launcher, errp, "/bin/sh", "-c", text,
                                        NULL);
 }
+
+bool io_exec_is_built_in(GError **errp)
+{
+    return true;
+}
+
+#else
+
+bool io_exec_is_built_in(GError **errp)
+{
+    g_set_error(errp, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+                "this build has no exec: URIs");
+    return false;
+}
+
+/* For a host that makes an IoUri without the parser. */
+static GSubprocess *spawn(const char *text, IoDirection direction,
+                          GError **errp)
+{
+    io_exec_is_built_in(errp);
+    return NULL;
+}
+
+#endif
 
 IoChannel *io_exec_open(const IoUri *uri, IoDirection direction, GError **errp)
 {

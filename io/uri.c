@@ -7,14 +7,14 @@
  * IPv6 addresses get their brackets back, and a file's path may contain
  * ",offset=" itself: only the last one counts.
  */
-#include "io/uri.h"
-
 #include <arpa/inet.h>
 #include <errno.h>
 #include <gio/gio.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <string.h>
+
+#include "io/io-internal.h"
 
 #define OFFSET_OPTION ",offset="
 
@@ -112,6 +112,9 @@ static bool parse_exec(const char *text, IoUri *uri, GError **errp)
 {
     if (text[strspn(text, " \t\n")] == '\0') {
         return invalid(errp, "the command is empty");
+    }
+    if (!io_exec_is_built_in(errp)) {
+        return false;
     }
     uri->command = g_strdup(text);
     return true;

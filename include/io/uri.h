@@ -5,7 +5,7 @@
  *     tcp:HOST:PORT         tcp:[2001:db8::1]:4444   tcp::4444 (any address)
  *     unix:PATH
  *     fd:NUMBER
- *     exec:COMMAND          run by /bin/sh -c
+ *     exec:COMMAND          run by /bin/sh -c; refused in a build without it
  *     file:PATH[,offset=N]  N in bytes; suffixes K, M, G; 0x for hexadecimal
  */
 #ifndef FERRY_IO_URI_H

@@ -71,6 +71,7 @@ class Terminal:
             if left < 0 or not select.select([self.fd], [], [], left)[0]:
                 raise TimeoutError(f"{pattern!r} not in {self.shown!r}")
             self.shown += os.read(self.fd, 4096).decode()
+            ferry_vm.skip_without_exec(self.shown)
         return self.shown
 
     def run(self, keys):

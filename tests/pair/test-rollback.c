@@ -446,10 +446,15 @@ static void test_early_shut(void)
 /* A command that the stream goes through says by its status that it failed. */
 static void test_exec_fails(void)
 {
-    Pair *pair = pair_new();
     g_autoptr(IoUri) uri = io_uri_parse("exec:cat >/dev/null; exit 3", NULL);
     g_autoptr(GError) err = NULL;
+    Pair *pair;
 
+    if (!uri) {
+        g_test_skip("built without exec: URIs");
+        return;
+    }
+    pair = pair_new();
     pair->src = mig_new(&fake_mig_host, pair->src_host, &pair->options);
     g_assert_true(mig_send_to(pair->src, uri, NULL));
     g_assert_false(mig_wait(pair->src, &err));

@@ -131,6 +131,22 @@ class CommandLine(program_kit.ProgramTest):
             self.assertIn(words, done.stdout)
 
 
+class FilesMade(program_kit.ProgramTest):
+    mem = "2M"
+
+    def test_for_nobody_else(self):
+        """Sockets and files have mode 0600, whatever the umask allows."""
+        vm = self.start("-incoming", self.unix_uri(), umask=0)
+        serial = os.path.join(self.folder, "serial")
+        program_kit.run_vm("-m", "2M", *GUEST, "-S", "-monitor", "stdio",
+                           "-serial", f"file:{serial}", input="quit\n",
+                           umask=0)
+        made = [serial, os.path.join(self.folder, "migration"), vm.save_ram(),
+                *(vm.path(name) for name in ("qmp", "hmp", "serial"))]
+        self.assertEqual({path: os.stat(path).st_mode & 0o777
+                          for path in made}, dict.fromkeys(made, 0o600))
+
+
 class MonitorLines(program_kit.ProgramTest):
     def test_hmp(self):
         vm = self.source()

@@ -364,16 +364,25 @@ static void tear_down(Fixture *f, gconstpointer unused)
 
 static void run_test(Fixture *f, gconstpointer test)
 {
-    ((const ChannelTest *)test)->run();
+    const ChannelTest *t = test;
+
+    if (t->uses_exec && !io_exec_is_built_in(NULL)) {
+        g_test_skip("built without exec: URIs");
+        return;
+    }
+    t->run();
 }
 
 int run_channel_tests(int argc, char **argv, const ChannelTest *tests,
                       size_t count)
 {
+    g_autoptr(GSubprocess) command = NULL;
+
     g_test_init(&argc, &argv, NULL);
     /* GLib's thread and its eventfd start with the first command, and those of
      * the default context with the first wait for one that has not ended. */
-    io_channel_free(connect_to("exec:true"));
+    command = g_subprocess_new(G_SUBPROCESS_FLAGS_NONE, NULL, "true", NULL);
+    g_assert_true(g_subprocess_wait(command, NULL, NULL));
     g_main_context_default();
     for (size_t i = 0; i < count; i++) {
         g_autofree char *path = g_strconcat("/channel/", tests[i].name, NULL);
