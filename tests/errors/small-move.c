@@ -9,12 +9,16 @@
 
 #include <string.h>
 
+#include "migration/codec.h"
 #include "migration/internal.h"
+#include "migration/ram-digest.h"
+#include "migration/ram-record.h"
 #include "migration/wire.h"
 
 #define TEXT_PAGE  0u
 #define NOISE_PAGE 2u
 #define NOISE_STEP 500u
+#define NOISE_ENDS 64u
 /* ThreadSanitizer looks for races, which are not in the bytes. */
 #if defined(__SANITIZE_THREAD__)
 #define BYTE_STEP 7u
@@ -22,7 +26,23 @@
 #define BYTE_STEP 1u
 #endif
 
-static const uint64_t pages[FAKE_BLOCKS_MAX] = { 5, 2 };
+#define ZERO_PAGE  4u /* from here to the end of the first block */
+static const uint64_t pages[FAKE_BLOCKS_MAX] = { 7, 2 };
+
+const MoveKind move_kinds[MOVE_KINDS] = {
+    { "zlib", MIG_METHOD_ZLIB, false },
+    { "zstd", MIG_METHOD_ZSTD, true },
+    { "lz4", MIG_METHOD_LZ4, true },
+};
+
+bool move_kind_works(const MoveKind *kind)
+{
+    if (!codec_by_method(kind->method)->available) {
+        g_test_skip("this compress-method was NOT BUILT IN");
+        return false;
+    }
+    return true;
+}
 
 static uint8_t *page_of(FakeHost *host, size_t block, uint64_t page)
 {
@@ -79,14 +99,16 @@ static bool hook(FakeHost *host, FakePoint point, unsigned nth, GError **errp)
     return true;
 }
 
-SmallMove *small_move_new(const FailCall *fail)
+SmallMove *small_move_new(const MoveKind *kind, const FailCall *fail)
 {
     SmallMove *move = g_new0(SmallMove, 1);
     Pair *pair = pair_new_sized(pages);
 
     move->pair = pair;
-    move->fail = *fail;
+    move->fail = fail ? *fail : (FailCall){ .nth = 0 };
     pair_set(pair, MIG_OPT_COMPRESS, true);
+    pair_set(pair, MIG_OPT_COMPRESS_METHOD, kind->method);
+    pair_set(pair, MIG_OPT_VERIFY, kind->verify && ram_digest_features());
     pair_set(pair, MIG_OPT_DOWNTIME_LIMIT, 0); /* until nothing is dirty */
     fill(pair->src_host);
     pair->src_host->hook = pair->dst_host->hook = hook;
@@ -151,6 +173,16 @@ static void assert_source_whole(const SmallMove *move)
     g_assert_false(host->logging);
 }
 
+void small_move_assert_arrived(const SmallMove *move)
+{
+    for (size_t i = 0; i < FAKE_BLOCKS_MAX; i++) {
+        const MigRamBlock *block = &move->pair->dst_host->block[i];
+
+        g_assert_cmpmem(block->host, block->length, move->ram[i],
+                        block->length);
+    }
+}
+
 Outcome small_move_end(SmallMove *move)
 {
     Pair *pair = move->pair;
@@ -188,21 +220,53 @@ char *small_move_error(Migration *m)
 
 /* The run that all goes well in */
 
-static uint64_t find(const GByteArray *in, const void *what, size_t size)
+static uint64_t find(const void *in, size_t in_size, const void *what,
+                     size_t size)
 {
-    const uint8_t *found = memmem(in->data, in->len, what, size);
+    const uint8_t *found = memmem(in, in_size, what, size);
 
     g_assert_nonnull(found);
-    return (uint64_t)(found - in->data);
+    return (uint64_t)(found - (const uint8_t *)in);
 }
 
-void golden_record(Golden *golden, bool verify)
+/* Its ends may have become part of something else. */
+uint64_t stream_find_noise(const void *stream, size_t size)
 {
-    SmallMove *move = small_move_new(&(FailCall){ .nth = 0 });
+    uint8_t page[MIG_PAGE_SIZE];
+
+    fill_noise(page);
+    return find(stream, size, page + NOISE_ENDS,
+                sizeof(page) - 2 * NOISE_ENDS) - NOISE_ENDS;
+}
+
+uint64_t stream_find_description(const void *stream, size_t size)
+{
+    return find(stream, size, "{\"page_size\"", 12) - sizeof(uint32_t) - 1;
+}
+
+/* The records that there must be for their bytes to be tried. */
+static void assert_has_records(const GByteArray *stream, const MoveKind *kind)
+{
+    static const RamPages batch = { 3, { TEXT_PAGE, NOISE_PAGE, 3 } };
+    uint8_t head[WIRE_RECORD_HEAD_MAX];
+    size_t size = ram_record_put_zero_range(head, ZERO_PAGE * MIG_PAGE_SIZE,
+                                            NULL, pages[0] - ZERO_PAGE);
+
+    find(stream->data, stream->len, head, size);
+    if (codec_by_method(kind->method)->batch_pages > 1) {
+        /* But for its length. */
+        size = ram_record_put_batch(head, &batch, NULL, 0);
+        find(stream->data, stream->len, head, size - sizeof(uint32_t));
+    }
+}
+
+void golden_record(Golden *golden, const MoveKind *kind)
+{
+    SmallMove *move = small_move_new(kind, NULL);
     Pair *pair = move->pair;
     Fault fault[PLACES] = { 0 };
+    GByteArray *stream;
 
-    pair_set(pair, MIG_OPT_VERIFY, verify);
     for (unsigned i = 0; i < PLACES; i++) {
         fault[i].copy = golden->copy[i] = g_byte_array_new();
     }
@@ -213,13 +277,12 @@ void golden_record(Golden *golden, bool verify)
         golden->calls[false][i] = fake_host_calls(pair->src_host, i);
         golden->calls[true][i] = fake_host_calls(pair->dst_host, i);
     }
-    golden->hello = find(golden->copy[DST_READ], "FRY1", 4) + 4;
-    golden->description = find(golden->copy[DST_READ], "{\"page_size\"", 12) -
-                          sizeof(uint32_t) - 1;
-    golden->go = find(golden->copy[DST_READ], "\10\0\2\0\4FRGO", 9);
-    golden->noise = find(golden->copy[DST_READ],
-                         page_of(pair->src_host, 0, NOISE_PAGE),
-                         MIG_PAGE_SIZE);
+    stream = golden->copy[DST_READ];
+    golden->hello = find(stream->data, stream->len, "FRY1", 4) + 4;
+    golden->description = stream_find_description(stream->data, stream->len);
+    golden->go = find(stream->data, stream->len, "\10\0\2\0\4FRGO", 9);
+    golden->noise = stream_find_noise(stream->data, stream->len);
+    assert_has_records(stream, kind);
     small_move_free(move);
 }
 

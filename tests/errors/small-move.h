@@ -28,6 +28,22 @@ typedef enum {
     NEITHER, /* it runs nowhere, and the source has it whole */
 } Outcome;
 
+/* How the guest travels. */
+typedef struct MoveKind {
+    const char *name;
+    MigMethod method;
+    bool verify;
+} MoveKind;
+
+/* As to a QEMU; and as two Ferry ends can, in batches and compared in the
+ * end (where that is built in). */
+#define MOVE_KINDS 3u
+extern const MoveKind move_kinds[MOVE_KINDS];
+#define MOVE_ZLIB (&move_kinds[0])
+
+/* False, and the test is skipped, where the method was not built in. */
+bool move_kind_works(const MoveKind *kind);
+
 /* One host call that fails: number nth at that point. */
 typedef struct FailCall {
     bool at_dst;
@@ -42,8 +58,8 @@ typedef struct SmallMove {
     FakeDevice device;             /* and its device */
 } SmallMove;
 
-/* A guest with two RAM blocks, at the source. */
-SmallMove *small_move_new(const FailCall *fail);
+/* A guest with two RAM blocks, at the source.  fail may be NULL. */
+SmallMove *small_move_new(const MoveKind *kind, const FailCall *fail);
 void small_move_free(SmallMove *move);
 
 /* Start one side, or both over channels with these faults. */
@@ -55,6 +71,9 @@ void small_move_start(SmallMove *move, const Fault fault[PLACES]);
  * It is in one place at most, and the source has the dirty log off. */
 Outcome small_move_end(SmallMove *move);
 
+/* The destination has the source's RAM. */
+void small_move_assert_arrived(const SmallMove *move);
+
 /* The error of a migration that has failed; to be freed by g_free(). */
 char *small_move_error(Migration *m);
 
@@ -63,16 +82,19 @@ typedef struct Golden {
     GByteArray *copy[PLACES];
     unsigned calls[2][FAKE_POINTS]; /* [at_dst] */
     uint64_t hello; /* where in the stream HELLO has come */
-    uint64_t noise; /* where the plain page's data is */
+    uint64_t noise; /* where the noise page's data is */
     uint64_t description; /* where the vmdescription begins */
     uint64_t go;          /* where GO begins */
 } Golden;
 
-/* verify: with the capability of that name. */
-void golden_record(Golden *golden, bool verify);
+void golden_record(Golden *golden, const MoveKind *kind);
 void golden_clear(Golden *golden);
 
-/* The next byte of a stream worth a fault: every one, but of the plain page's
+/* The page that no codec makes smaller, and the vmdescription, in a stream. */
+uint64_t stream_find_noise(const void *stream, size_t size);
+uint64_t stream_find_description(const void *stream, size_t size);
+
+/* The next byte of a stream worth a fault: every one, but of the noise page's
  * data, which is at noise, only some. */
 uint64_t golden_next(uint64_t noise, uint64_t at);
 

@@ -6,10 +6,12 @@
  */
 #include <string.h>
 
+#include "migration/ram-digest.h"
 #include "tests/errors/small-move.h"
 #include "tests/lib/watchdog.h"
 
 typedef struct Walk {
+    const MoveKind *kind;
     Golden golden;
     Watchdog *dog;
 } Walk;
@@ -17,12 +19,15 @@ typedef struct Walk {
 typedef struct WalkCase {
     const char *name;
     Place place;
-    FaultKind kind;
+    FaultKind fault;
+    bool every_kind; /* and not only zlib, where it is the same for all */
+    const MoveKind *kind;
 } WalkCase;
 
-static void walk_begin(Walk *walk)
+static void walk_begin(Walk *walk, const MoveKind *kind)
 {
-    golden_record(&walk->golden, false);
+    walk->kind = kind;
+    golden_record(&walk->golden, kind);
     walk->dog = watchdog_new();
 }
 
@@ -32,9 +37,10 @@ static void walk_end(Walk *walk)
     golden_clear(&walk->golden);
 }
 
-static SmallMove *start_with(Place place, const Fault *fault)
+static SmallMove *start_with(const MoveKind *kind, Place place,
+                             const Fault *fault)
 {
-    SmallMove *move = small_move_new(&(FailCall){ .nth = 0 });
+    SmallMove *move = small_move_new(kind, NULL);
     Fault all[PLACES] = { 0 };
 
     all[place] = *fault;
@@ -87,7 +93,7 @@ static void check_causes(const Walk *walk, const WalkCase *c, uint64_t at,
     g_autofree char *dst = NULL;
     g_autofree char *cause = g_strdup(FAULT_TEXT);
 
-    if (c->kind == FAULT_EOF) {
+    if (c->fault == FAULT_EOF) {
         g_free(cause);
         cause = g_strdup_printf("the channel ended at byte %" G_GUINT64_FORMAT
                                 " of", at);
@@ -95,10 +101,10 @@ static void check_causes(const Walk *walk, const WalkCase *c, uint64_t at,
     src = small_move_error(move->pair->src);
     dst = small_move_error(move->pair->dst);
     /* A connection that breaks under two threads is found by either. */
-    if (c->place != SRC_READ || c->kind != FAULT_ERROR) {
+    if (c->place != SRC_READ || c->fault != FAULT_ERROR) {
         assert_has(at_dst ? dst : src, cause);
     }
-    if (c->place == DST_READ && c->kind == FAULT_EOF &&
+    if (c->place == DST_READ && c->fault == FAULT_EOF &&
         at >= walk->golden.hello) {
         assert_has(src, "the destination failed: ");
         assert_has(src, cause);
@@ -107,8 +113,8 @@ static void check_causes(const Walk *walk, const WalkCase *c, uint64_t at,
 
 static void break_at(const Walk *walk, const WalkCase *c, uint64_t at)
 {
-    Fault fault = { .kind = c->kind, .at = at };
-    SmallMove *move = start_with(c->place, &fault);
+    Fault fault = { .kind = c->fault, .at = at };
+    SmallMove *move = start_with(c->kind, c->place, &fault);
     Outcome outcome = small_move_end(move);
 
     g_assert_true(is_expected(walk, c->place, at, outcome));
@@ -116,29 +122,6 @@ static void break_at(const Walk *walk, const WalkCase *c, uint64_t at)
         check_causes(walk, c, at, move);
     }
     small_move_free(move);
-}
-
-static const WalkCase breaks[] = {
-    { "stream/read-eof", DST_READ, FAULT_EOF },
-    { "stream/read-error", DST_READ, FAULT_ERROR },
-    { "stream/write-error", SRC_WRITE, FAULT_ERROR },
-    { "return-path/read-eof", SRC_READ, FAULT_EOF },
-    { "return-path/read-error", SRC_READ, FAULT_ERROR },
-    { "return-path/write-error", DST_WRITE, FAULT_ERROR },
-};
-
-static void test_break(gconstpointer data)
-{
-    const WalkCase *c = data;
-    Walk walk;
-
-    walk_begin(&walk);
-    for (uint64_t at = 0; at < size_at(&walk, c->place);
-         at = next_byte(&walk, c->place, at)) {
-        watchdog_feed(walk.dog, "%s at byte %" G_GUINT64_FORMAT, c->name, at);
-        break_at(&walk, c, at);
-    }
-    walk_end(&walk);
 }
 
 /* Nothing moves: somebody gives it up */
@@ -151,7 +134,7 @@ static void stall_at(const Walk *walk, const WalkCase *c, uint64_t at)
     Outcome outcome;
 
     gate_init(&stalled);
-    move = start_with(c->place, &fault);
+    move = start_with(c->kind, c->place, &fault);
     gate_await(&stalled);
     mig_cancel(move->pair->src, NULL);
     mig_wait(move->pair->src, NULL);
@@ -163,31 +146,32 @@ static void stall_at(const Walk *walk, const WalkCase *c, uint64_t at)
     gate_destroy(&stalled);
 }
 
-static const WalkCase stalls[] = {
-    { "stream/read-stall", DST_READ, FAULT_STALL },
-    { "stream/write-stall", SRC_WRITE, FAULT_STALL },
-    { "return-path/read-stall", SRC_READ, FAULT_STALL },
-    { "return-path/write-stall", DST_WRITE, FAULT_STALL },
-};
-
-static void test_stall(gconstpointer data)
+static void test_walk(gconstpointer data)
 {
     const WalkCase *c = data;
     Walk walk;
 
-    walk_begin(&walk);
+    if (!move_kind_works(c->kind)) {
+        return;
+    }
+    walk_begin(&walk, c->kind);
     for (uint64_t at = 0; at < size_at(&walk, c->place);
          at = next_byte(&walk, c->place, at)) {
-        watchdog_feed(walk.dog, "%s at byte %" G_GUINT64_FORMAT, c->name, at);
-        stall_at(&walk, c, at);
+        watchdog_feed(walk.dog, "%s %s at byte %" G_GUINT64_FORMAT,
+                      c->kind->name, c->name, at);
+        if (c->fault == FAULT_STALL) {
+            stall_at(&walk, c, at);
+        } else {
+            break_at(&walk, c, at);
+        }
     }
     walk_end(&walk);
 }
 
 /*
- * A byte that is another one.  Not every one can be noticed: a page that was
- * not compressed has no checksum, nor have the devices.  Then the guest moves.
- * It may be lost, but never runs twice, where the destination can not read GO:
+ * A byte that is another one.  Not every one can be noticed: without verify, a
+ * page that was not compressed has no checksum, nor have the devices.  Then the
+ * guest moves.  It may be lost, but never runs twice, where the destination can not read GO:
  * because that is what was damaged, or because it looks for it too early.
  */
 static bool may_lose(const Walk *walk, Place place, uint64_t at)
@@ -202,20 +186,26 @@ static bool may_lose(const Walk *walk, Place place, uint64_t at)
 static void flip_at(const Walk *walk, Place place, uint64_t at, uint8_t bits)
 {
     Fault fault = { .kind = FAULT_FLIP, .at = at, .flip = bits };
-    SmallMove *move = start_with(place, &fault);
+    SmallMove *move = start_with(walk->kind, place, &fault);
     Outcome outcome = small_move_end(move);
 
     if (outcome == NEITHER && !may_lose(walk, place, at)) {
         g_error("the guest is lost");
     }
+    if (outcome == MOVED && walk->kind->verify && ram_digest_features()) {
+        small_move_assert_arrived(move);
+    }
     small_move_free(move);
 }
 
-static void test_flip_stream(void)
+static void test_flip_stream(gconstpointer kind)
 {
     Walk walk;
 
-    walk_begin(&walk);
+    if (!move_kind_works(kind)) {
+        return;
+    }
+    walk_begin(&walk, kind);
     for (uint64_t at = 0; at < size_at(&walk, DST_READ);
          at = next_byte(&walk, DST_READ, at)) {
         watchdog_feed(walk.dog, "flip at byte %" G_GUINT64_FORMAT, at);
@@ -226,11 +216,14 @@ static void test_flip_stream(void)
 }
 
 /* The answers are few: every bit. */
-static void test_flip_answers(void)
+static void test_flip_answers(gconstpointer kind)
 {
     Walk walk;
 
-    walk_begin(&walk);
+    if (!move_kind_works(kind)) {
+        return;
+    }
+    walk_begin(&walk, kind);
     for (uint64_t bit = 0; bit < 8 * size_at(&walk, SRC_READ); bit++) {
         watchdog_feed(walk.dog, "bit %" G_GUINT64_FORMAT " of the answers",
                       bit);
@@ -246,7 +239,7 @@ static void test_short(void)
     Watchdog *dog = watchdog_new();
 
     for (unsigned i = 0; i < G_N_ELEMENTS(chunks); i++) {
-        SmallMove *move = small_move_new(&(FailCall){ .nth = 0 });
+        SmallMove *move = small_move_new(MOVE_ZLIB, NULL);
         Fault fault[PLACES];
 
         for (unsigned p = 0; p < PLACES; p++) {
@@ -270,7 +263,7 @@ static void write_error_at(uint64_t at)
     Fault fault = { .kind = FAULT_ERROR, .at = at };
     g_autoptr(GOutputStream) memory = g_memory_output_stream_new_resizable();
     g_autoptr(GOutputStream) out = fault_output_new(memory, NULL, &fault);
-    SmallMove *move = small_move_new(&(FailCall){ .nth = 0 });
+    SmallMove *move = small_move_new(MOVE_ZLIB, NULL);
     g_autofree char *error = NULL;
 
     small_move_send(move, io_channel_new("faulty", NULL, out));
@@ -288,7 +281,7 @@ static bool load_with(GBytes *stream, const Fault *fault)
     g_autoptr(GInputStream) memory =
         g_memory_input_stream_new_from_bytes(stream);
     g_autoptr(GInputStream) in = fault_input_new(memory, NULL, fault);
-    SmallMove *move = small_move_new(&(FailCall){ .nth = 0 });
+    SmallMove *move = small_move_new(MOVE_ZLIB, NULL);
     Outcome outcome;
 
     /* What was sent is not run where it was. */
@@ -302,7 +295,7 @@ static bool load_with(GBytes *stream, const Fault *fault)
 static GBytes *one_way_stream(void)
 {
     g_autoptr(GOutputStream) memory = g_memory_output_stream_new_resizable();
-    SmallMove *move = small_move_new(&(FailCall){ .nth = 0 });
+    SmallMove *move = small_move_new(MOVE_ZLIB, NULL);
 
     small_move_send(move, io_channel_new("memory", NULL, memory));
     g_assert_cmpint(small_move_end(move), ==, NEITHER);
@@ -333,38 +326,63 @@ static void one_way_at(GBytes *stream, uint64_t loaded, uint64_t at)
 static void test_one_way(void)
 {
     g_autoptr(GBytes) stream = one_way_stream();
-    size_t size = g_bytes_get_size(stream);
-    uint64_t less; /* the commands before the list of blocks */
-    Walk walk;
+    size_t size;
+    const void *data = g_bytes_get_data(stream, &size);
+    uint64_t noise = stream_find_noise(data, size);
+    uint64_t loaded = stream_find_description(data, size);
+    Watchdog *dog = watchdog_new();
 
-    walk_begin(&walk);
-    less = walk.golden.go - size;
-    for (uint64_t at = 0; at < size;
-         at = golden_next(walk.golden.noise - less, at)) {
-        watchdog_feed(walk.dog, "one-way, byte %" G_GUINT64_FORMAT, at);
-        one_way_at(stream, walk.golden.description - less, at);
+    for (uint64_t at = 0; at < size; at = golden_next(noise, at)) {
+        watchdog_feed(dog, "one-way, byte %" G_GUINT64_FORMAT, at);
+        one_way_at(stream, loaded, at);
     }
-    walk_end(&walk);
+    watchdog_free(dog);
 }
 
-static void add(const WalkCase *c, GTestDataFunc test)
-{
-    g_autofree char *path = g_strdup_printf("/fault-bytes/%s", c->name);
+static const WalkCase walks[] = {
+    { "stream/read-eof", DST_READ, FAULT_EOF, true, NULL },
+    { "stream/read-error", DST_READ, FAULT_ERROR, false, NULL },
+    { "stream/write-error", SRC_WRITE, FAULT_ERROR, false, NULL },
+    { "return-path/read-eof", SRC_READ, FAULT_EOF, true, NULL },
+    { "return-path/read-error", SRC_READ, FAULT_ERROR, false, NULL },
+    { "return-path/write-error", DST_WRITE, FAULT_ERROR, false, NULL },
+    { "stream/read-stall", DST_READ, FAULT_STALL, true, NULL },
+    { "stream/write-stall", SRC_WRITE, FAULT_STALL, false, NULL },
+    { "return-path/read-stall", SRC_READ, FAULT_STALL, false, NULL },
+    { "return-path/write-stall", DST_WRITE, FAULT_STALL, false, NULL },
+};
 
-    g_test_add_data_func(path, c, test);
+static void add(const MoveKind *kind, const char *name, gconstpointer data,
+                GTestDataFunc test)
+{
+    g_autofree char *path = g_strdup_printf("/fault-bytes/%s/%s", kind->name,
+                                            name);
+
+    g_test_add_data_func(path, data, test);
+}
+
+/* cases: room for one of each walk. */
+static void add_kind(const MoveKind *kind, WalkCase *cases)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(walks); i++) {
+        cases[i] = walks[i];
+        cases[i].kind = kind;
+        if (kind == MOVE_ZLIB || cases[i].every_kind) {
+            add(kind, cases[i].name, &cases[i], test_walk);
+        }
+    }
+    add(kind, "stream/flip", kind, test_flip_stream);
+    add(kind, "return-path/flip", kind, test_flip_answers);
 }
 
 int main(int argc, char **argv)
 {
+    WalkCase cases[MOVE_KINDS][G_N_ELEMENTS(walks)];
+
     g_test_init(&argc, &argv, NULL);
-    for (unsigned i = 0; i < G_N_ELEMENTS(breaks); i++) {
-        add(&breaks[i], test_break);
+    for (unsigned i = 0; i < MOVE_KINDS; i++) {
+        add_kind(&move_kinds[i], cases[i]);
     }
-    for (unsigned i = 0; i < G_N_ELEMENTS(stalls); i++) {
-        add(&stalls[i], test_stall);
-    }
-    g_test_add_func("/fault-bytes/stream/flip", test_flip_stream);
-    g_test_add_func("/fault-bytes/return-path/flip", test_flip_answers);
     g_test_add_func("/fault-bytes/one-way", test_one_way);
     g_test_add_func("/fault-bytes/short", test_short);
     return g_test_run();

@@ -38,7 +38,8 @@ static void assert_told(SmallMove *move, const PointCase *c)
 
 static void fail_nth(const PointCase *c, unsigned nth)
 {
-    SmallMove *move = small_move_new(&(FailCall){ c->at_dst, c->point, nth });
+    SmallMove *move = small_move_new(
+        MOVE_ZLIB, &(FailCall){ c->at_dst, c->point, nth });
     const Fault none[PLACES] = { 0 };
 
     small_move_start(move, none);
@@ -54,7 +55,7 @@ static void test_point(gconstpointer data)
     Golden golden;
     unsigned calls;
 
-    golden_record(&golden, false);
+    golden_record(&golden, MOVE_ZLIB);
     calls = golden.calls[c->at_dst][c->point];
     g_assert_cmpuint(calls, >=, c->at_least);
     for (unsigned nth = 1; nth <= calls; nth++) {
