@@ -27,6 +27,8 @@ bench-relay: all
 stress: all
 	FERRY_BUILD=$(abspath $(BUILD)) FERRY_ROUNDS=100 \
 	    tests/program/test_process_faults.py
+	FERRY_BUILD=$(abspath $(BUILD)) FERRY_SECONDS=300 \
+	    tests/program/test_stress_moves.py
 
 install: all
 	meson install --no-rebuild -C $(BUILD)

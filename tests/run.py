@@ -17,7 +17,7 @@ import xml.etree.ElementTree as ET
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LAST_LINES = 40  # of a program that failed
 # Without tls: ThreadSanitizer sees no lock of its libraries.
-SANITIZED = ["unit", "pair", "errors", "wire", "inspect", "relay"]
+SANITIZED = ["unit", "pair", "errors", "wire", "inspect", "relay", "chance"]
 BUILDS = [
     # suffix, meson options, suites (None: all)
     ("", [], None),

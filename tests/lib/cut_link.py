@@ -54,9 +54,19 @@ class CutLink:
         self.wake.close()
         self.woken.close()
 
-    def lost_go(self):
-        """Did GO come in and not go out?  Known after the end."""
-        return GO in self.taken and GO not in self.given
+    def finish(self):
+        """Both sides have closed.  Whoever still waits for a connection gets
+        one, with nothing in it."""
+        if self.wake.fileno() >= 0:
+            self.cut("finish")
+            self.thread.join()
+
+    def took_go(self):
+        """Known after the end."""
+        return GO in self.taken
+
+    def gave_go(self):
+        return GO in self.given
 
     # The thread
 
@@ -82,23 +92,29 @@ class CutLink:
         return True
 
     def _forward(self):
-        while self._asked() not in ("reset", "close", "end"):
+        speaks = {self.source, self.destination}
+        while speaks and self._asked() not in ("reset", "close", "end"):
             how = self._asked()
-            waits = [self.woken]
-            if how not in ("drop", "drop-stream"):
-                waits.append(self.source)
-            if how not in ("drop", "drop-answers"):
-                waits.append(self.destination)
+            waits = speaks | {self.woken}
+            if how in ("drop", "drop-stream"):
+                waits.discard(self.source)
+            if how in ("drop", "drop-answers"):
+                waits.discard(self.destination)
             ready, _, _ = select.select(waits, [], [])
             if self.woken in ready:
                 self.woken.recv(1)
-            elif not all(self._move(end) for end in ready):
-                return
+                continue
+            for end in ready:
+                if not self._move(end):
+                    speaks.discard(end)
 
     def _move(self, end):
         """False when there is no more."""
+        other = self.source if end is self.destination else self.destination
         data = end.recv(65536)
-        if end is self.destination:
+        if not data:
+            other.shutdown(socket.SHUT_WR)
+        elif end is self.destination:
             self.source.sendall(data)
         else:
             self.taken = (self.taken + data)[-2 * len(GO):]

@@ -240,6 +240,7 @@ class Vm:
         self.folder = tempfile.mkdtemp(prefix="ferry-")
         self.errors = open(self.path("stderr"), "w+", encoding="utf-8")
         self.process = self.serial = self.session = None
+        self.last_words = ""  # what it has said, once it is closed
 
     def common_options(self, args):
         """What ferry-vm and QEMU are told alike, and args."""
@@ -339,6 +340,7 @@ class Vm:
         for session in (self.serial, self.session):
             if session:
                 session.close()
+        self.last_words = self.stderr()
         self.errors.close()
         shutil.rmtree(self.folder)
 

@@ -35,6 +35,8 @@ CAPABILITIES = {  # and what they are at first
     "return-path": "on", "pause-before-switchover": "off",
     "validate-uuid": "off", "verify": "off",
 }
+# What a program says that was built with one, and found something.
+SANITIZER = "Sanitizer|runtime error:"
 ALPHABET = b"abcdefghijklmnopqrstuvwxyz"
 
 
@@ -120,6 +122,7 @@ class ProgramTest(unittest.TestCase):
 
     def end(self, vm):
         vm.close()
+        self.assertNotRegex(vm.last_words, SANITIZER)
         if not vm.killed:
             self.assertIn(vm.process.returncode, (0, 1), vm.command_line)
 
