@@ -30,10 +30,21 @@ stress: all
 	FERRY_BUILD=$(abspath $(BUILD)) FERRY_SECONDS=300 \
 	    tests/program/test_stress_moves.py
 
+lint: all
+	scripts/setup lint
+	scripts/lint $(BUILD)
+
+# The unit suite, one process at a time: valgrind is slow as it is.
+valgrind: all
+	scripts/setup lint
+	meson test -C $(BUILD) --suite unit --num-processes 1 \
+	    --timeout-multiplier 20 --wrap \
+	    'valgrind --quiet --error-exitcode=1 --leak-check=full --errors-for-leak-kinds=definite --show-leak-kinds=definite'
+
 install: all
 	meson install --no-rebuild -C $(BUILD)
 
 clean:
 	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan
 
-.PHONY: all demo check bench bench-relay stress install clean
+.PHONY: all demo check bench bench-relay stress lint valgrind install clean

@@ -160,9 +160,10 @@ static void *return_path_main(void *arg)
     ReturnPath *rp = arg;
     GError *err = NULL;
     bool done = false;
+    bool ok = true;
 
-    while (!done && get_message(rp, &done, &err)) {
-        continue;
+    while (ok && !done) {
+        ok = get_message(rp, &done, &err);
     }
     if (err) {
         io_channel_abort(rp->channel);

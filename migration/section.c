@@ -216,7 +216,7 @@ static bool check_page_bits(uint32_t bits, GError **errp)
         return true;
     }
     g_set_error(errp, MIG_ERROR, MIG_ERROR_PEER,
-                "the source has pages of %u bits, expected %u", bits,
+                "the source has pages of %u bits, expected %d", bits,
                 MIG_PAGE_BITS);
     return false;
 }

@@ -69,6 +69,7 @@ typedef struct CpuTable {
 typedef struct CpuFpu {
     uint16_t control, status, opcode;
     uint8_t tags; /* abridged: bit n is clear when register n is empty */
+    uint8_t unused[5]; /* instead of padding: FPUs are compared as bytes */
     uint32_t mxcsr;
     uint64_t ip, dp;
     uint8_t st[8][16]; /* ST(0) first, 10 bytes each */
