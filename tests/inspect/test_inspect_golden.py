@@ -203,6 +203,22 @@ class MadeUp(InspectTest):
         self.refused(stream(False, [], ("a", PAGE, big), ("b", PAGE)),
                      text="an empty name, before byte 56")
 
+    def test_missing_pages(self):
+        """Listed, but not in the stream; and one of which a page is."""
+        stream = head(capabilities=["x-ignore-shared"]) + section(
+            START, block_list(("shared", 4 * PAGE, u64(0)),
+                              ("some", 4 * PAGE, u64(1 << 32)))) + \
+            pages(PART, packed(1, TEXT, "some")) + pages(END) + tail()
+        data, report = self.extract(stream, "some")
+        self.assertEqual(data, bytes(PAGE) + TEXT + bytes(2 * PAGE))
+        self.assertEqual([b["missing"] for b in report["ram"]["blocks"]],
+                         [4, 3])
+        out = self.path("out")
+        self.refused(stream, "--extract", "some", out + "2", "--extract",
+                     "shared", out, kind="other",
+                     text="'shared' has no pages in this stream")
+        self.assertEqual(os.listdir(self.folder), ["stream"])
+
     def test_repeated_page(self):
         report = self.inspect(whole(
             pages(PART, packed(0, TEXT, "pc.ram"), record(ZERO, 0))))

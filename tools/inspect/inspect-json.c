@@ -100,6 +100,7 @@ static void add_blocks(JsonBuilder *b, const InspectReport *report)
             add_int(b, "address", e->address);
         }
         add_tally(b, &report->block[i]);
+        add_int(b, "missing", report->missing[i]);
         json_builder_end_object(b);
     }
     json_builder_end_array(b);

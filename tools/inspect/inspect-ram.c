@@ -145,6 +145,10 @@ InspectRam *inspect_ram_new(Stream *stream, const InspectConfig *config,
     }
     report->list = list;
     report->block = g_new0(PageTally, list->count);
+    report->missing = g_new(uint64_t, list->count);
+    for (unsigned i = 0; i < list->count; i++) {
+        report->missing[i] = list->entry[i].length / MIG_PAGE_SIZE;
+    }
     ram = g_new0(InspectRam, 1);
     ram->stream = stream;
     ram->config = config;
@@ -185,7 +189,9 @@ static void note_order(InspectRam *ram, const RamBlock *block, uint64_t page)
 {
     uint32_t *came = &ram->came[block->index][page];
 
-    if (*came == ram->number) {
+    if (*came == 0) {
+        ram->report->missing[block->index]--;
+    } else if (*came == ram->number) {
         ram->report->repeated++;
     } else if (*came >= ram->pass_start) {
         ram->pass_start = ram->number;
@@ -301,8 +307,29 @@ bool inspect_ram_section(InspectRam *ram, const SectionHeader *section,
     return ok;
 }
 
+/* With x-ignore-shared and the like a block is listed, and is elsewhere. */
+static bool check_block_came(const InspectRam *ram, const RamBlock *block,
+                             GError **errp)
+{
+    g_autofree char *shown = g_strescape(block->name, NULL);
+
+    if (ram->report->missing[block->index] < block->pages) {
+        return true;
+    }
+    g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
+                "RAM block '%s' has no pages in this stream, so there is "
+                "nothing to extract", shown);
+    return false;
+}
+
 bool inspect_ram_finish(InspectRam *ram, GError **errp)
 {
+    for (unsigned i = 0; i < ram->blocks->count; i++) {
+        if (ram->extract[i] &&
+            !check_block_came(ram, &ram->blocks->block[i], errp)) {
+            return false;
+        }
+    }
     for (unsigned i = 0; i < ram->blocks->count; i++) {
         if (ram->extract[i] && !extract_finish(ram->extract[i], errp)) {
             return false;

@@ -27,6 +27,7 @@ void inspect_report_destroy(InspectReport *report)
     g_array_unref(report->devices);
     g_clear_pointer(&report->vmdescription, json_node_unref);
     g_free(report->block);
+    g_free(report->missing);
     ram_list_free(report->list);
 }
 

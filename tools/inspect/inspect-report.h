@@ -50,6 +50,7 @@ typedef struct InspectReport {
     GArray *commands;  /* of InspectCommand */
     RamList *list;     /* NULL: RAM has not begun */
     PageTally *block;  /* [list->count] */
+    uint64_t *missing; /* [list->count]: pages that have not come */
     GArray *sections;  /* of InspectSection */
     GArray *passes;    /* of InspectPass */
     PageTally pages;   /* all */

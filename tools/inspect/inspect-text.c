@@ -88,6 +88,9 @@ static void print_blocks(const InspectReport *report)
             printf("  at guest address 0x%" G_GINT64_MODIFIER "x\n",
                    e->address);
         }
+        if (report->ram_ended && report->missing[i]) {
+            printf("  " U64 " pages never came\n", report->missing[i]);
+        }
     }
 }
 
