@@ -34,7 +34,7 @@ static bool on_page(void *opaque, const ScanPage *page, GError **errp)
     g_byte_array_append(found->bytes, page->data, (guint)page->size);
     found->pages++;
     found->head_size = page->head_size;
-    g_assert_cmpstr(page->block, ==, "pc.ram");
+    g_assert_cmpstr(page->block->name, ==, "pc.ram");
     return true;
 }
 
@@ -132,6 +132,9 @@ typedef enum {
     XBZRLE = 1 << 2,     /* and multifd: records that Ferry does not load */
     NO_FOOTERS = 1 << 3,
     RDMA = 1 << 4,       /* a record that nobody takes apart */
+    SHARED = 1 << 5,     /* x-ignore-shared: addresses */
+    UNLISTED = 1 << 6,   /* a page of a block that is not listed */
+    NAMELESS = 1 << 7,   /* a page of the block of none before it */
 } Flavour;
 
 static void put_footer(Stream *s, unsigned flavour)
@@ -142,25 +145,28 @@ static void put_footer(Stream *s, unsigned flavour)
 }
 
 static void put_block(Stream *s, const char *name, uint64_t size,
-                      bool page_size)
+                      bool page_size, bool address)
 {
     stream_put_name(s, name);
     stream_put_be64(s, size);
     if (page_size) {
         stream_put_be64(s, 2 << 20);
     }
+    if (address) {
+        stream_put_be64(s, 5 << 20);
+    }
 }
 
 static void put_start(Stream *s, unsigned flavour)
 {
     SectionHeader start = { WIRE_START, RAM_ID, "ram", 0, WIRE_RAM_VERSION };
-    bool large = flavour & POSTCOPY;
+    bool large = flavour & POSTCOPY, address = flavour & SHARED;
 
     section_put_header(s, &start);
     ram_record_put_mem_size(s, 5 << 20);
-    put_block(s, "pc.bios", 1 << 20, false);
-    put_block(s, "pc.ram", 2 << 20, large);
-    put_block(s, "more", 2 << 20, large);
+    put_block(s, "pc.bios", 1 << 20, false, address);
+    put_block(s, "pc.ram", 2 << 20, large, address);
+    put_block(s, "more", 2 << 20, large, address);
     ram_record_put_eos(s);
     put_footer(s, flavour);
 }
@@ -170,6 +176,10 @@ static void put_pages(Stream *s, unsigned flavour)
     uint8_t head[WIRE_RECORD_HEAD_MAX], page[MIG_PAGE_SIZE];
 
     memset(page, 0x5a, sizeof(page));
+    if (flavour & NAMELESS) {
+        stream_put_bytes(s, head, ram_record_put_plain(head, 4096, NULL));
+        stream_put_bytes(s, page, sizeof(page));
+    }
     stream_put_bytes(s, head, ram_record_put_zero(head, 0, "pc.ram"));
     stream_put_bytes(s, head, ram_record_put_plain(head, 4096, NULL));
     stream_put_bytes(s, page, sizeof(page));
@@ -184,12 +194,25 @@ static void put_pages(Stream *s, unsigned flavour)
     if (flavour & RDMA) {
         stream_put_be64(s, WIRE_RAM_HOOK);
     }
+    if (flavour & UNLISTED) {
+        stream_put_bytes(s, head, ram_record_put_plain(head, 0, "no.ram"));
+        stream_put_bytes(s, page, sizeof(page));
+    }
     stream_put_bytes(s, head, ram_record_put_compressed(head, 8192, NULL, 20));
     stream_put_bytes(s, page, 20);
     stream_put_bytes(s, head, ram_record_put_plain(head, 12288, "pc.ram"));
     stream_put_bytes(s, page, sizeof(page));
     ram_record_put_eos(s);
     put_footer(s, flavour);
+}
+
+static void put_shared(Stream *s)
+{
+    stream_put_u8(s, WIRE_SUBSECTION);
+    stream_put_name(s, WIRE_CONFIG_CAPABILITIES);
+    stream_put_be32(s, WIRE_CONFIG_CAPABILITIES_VERSION);
+    stream_put_be32(s, 1);
+    stream_put_name(s, "x-ignore-shared");
 }
 
 static GBytes *make_stream(unsigned flavour)
@@ -200,6 +223,9 @@ static GBytes *make_stream(unsigned flavour)
     Stream *s = w->stream;
 
     section_put_preamble(s, &identity);
+    if (flavour & SHARED) {
+        put_shared(s);
+    }
     if (!(flavour & NO_RETURN_PATH)) {
         section_put_open_return_path(s);
         section_put_ping(s, 1);
@@ -224,7 +250,8 @@ static GBytes *make_stream(unsigned flavour)
 
 static void test_pages(void)
 {
-    const unsigned flavours[] = { 0, NO_RETURN_PATH, POSTCOPY, XBZRLE };
+    const unsigned flavours[] = { 0, NO_RETURN_PATH, POSTCOPY, XBZRLE, SHARED,
+                                   SHARED | POSTCOPY };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(flavours); i++) {
         g_autoptr(GBytes) bytes = make_stream(flavours[i]);
@@ -269,20 +296,27 @@ static void test_no_footers(void)
 /* What is not understood, and what follows it, are literals. */
 static void test_not_understood(void)
 {
-    g_autoptr(GBytes) bytes = make_stream(RDMA);
-    Found found;
+    const struct {
+        const ScanSink *sink;
+        unsigned flavour, pages;
+        const char *says;
+    } rows[] = {
+        { &sink, RDMA, 1, "RDMA" },
+        { &greedy_sink, XBZRLE, 2, "XBZRLE" },
+        { &sink, UNLISTED, 1, "RAM block 'no.ram', which is not listed" },
+        { &sink, NAMELESS, 0, "a page of no RAM block" },
+    };
 
-    scan(&sink, bytes, 0, &found);
-    g_assert_cmpuint(found.pages, ==, 1);
-    g_assert_cmpuint(found.ends, ==, 0);
-    g_assert_nonnull(strstr(found.reason, "RDMA"));
-    found_clear(&found);
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GBytes) bytes = make_stream(rows[i].flavour);
+        Found found;
 
-    g_bytes_unref(bytes);
-    bytes = make_stream(XBZRLE);
-    scan(&greedy_sink, bytes, 0, &found);
-    g_assert_nonnull(strstr(found.reason, "XBZRLE"));
-    found_clear(&found);
+        scan(rows[i].sink, bytes, 0, &found);
+        g_assert_cmpuint(found.pages, ==, rows[i].pages);
+        g_assert_cmpuint(found.ends, ==, 0);
+        g_assert_nonnull(strstr(found.reason, rows[i].says));
+        found_clear(&found);
+    }
 }
 
 static void test_chunks(void)

@@ -119,6 +119,25 @@ class Convert(RelayTest):
             self.assertEqual(sections,
                              [[0, PAGE], [0], [0, PAGE], [0], *empty])
 
+    def test_very_many_in_a_section(self):
+        """It is cut, so that they need not all be remembered."""
+        count = (64 << 10) + 10
+        data = preamble(blocks={NAME: count * PAGE}) + PART + zero(0, NAME) + \
+            b"".join(head(i * PAGE, 2) + b"\0" for i in range(1, count)) + \
+            EOS + FOOTER + END + EOS + FOOTER + DEVICES
+        out, _ = self.convert("--to-qemu", data)
+        parts = ram_parts(read_stream.parse(out))
+        self.assertEqual([len(s.records) for s in parts],
+                         [64 << 10, 10, 0, 0])
+
+    def test_unlisted_block(self):
+        """Names that only a page has are not collected."""
+        data = preamble(blocks=RAM) + PART + plain(0, b"a" * PAGE, NAME) + \
+            plain(0, b"b" * PAGE, b"other")
+        out, relay = self.convert("--to-qemu", data)
+        self.assertTrue(out.endswith(plain(0, b"b" * PAGE, b"other")))
+        self.assertIn("block 'other', which is not listed", relay.stderr())
+
     def test_expand_keeps_the_rest(self):
         """What is not compressed passes as it is."""
         data = self.stream(self.pages(100, 4), plain)

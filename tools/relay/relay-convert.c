@@ -11,7 +11,8 @@
  * QEMU's receiver orders nothing within a section, so a page that comes for the
  * second time in one section must not: the section is closed and another PART
  * opened in front of it.  An END could not be opened again; therefore the
- * source's END becomes a PART, and an empty END is put behind it.
+ * source's END becomes a PART, and an empty END is put behind it.  A section
+ * of very many pages is cut too, so that they need not all be remembered.
  */
 #include "tools/relay/relay-convert.h"
 
@@ -32,6 +33,9 @@
 #define CONVERT_LITERALS (32u << 10)
 #define BREAK_MAX        (8 + 5 + 5)
 #define LITERAL_ROOM     (CONVERT_LITERALS + CONVERT_PAGES * BREAK_MAX)
+
+/* Pages that a section may have: so many are remembered. */
+#define SEEN_MAX (64u << 10)
 
 /* As in ram-compress.c: less than a plain page's record, length included. */
 #define COMPRESSED_MAX (MIG_PAGE_SIZE - 4 - 1)
@@ -64,7 +68,6 @@ struct RelayConvert {
     Pump *pump;
     ConvertJob *filling; /* or NULL */
     ScanPart part;       /* the section that is open */
-    GHashTable *blocks;  /* name to number */
     GHashTable *seen;    /* pages of this section: offset | block's number */
     int64_t idle_since;
 };
@@ -300,18 +303,18 @@ static void break_section(RelayConvert *convert, size_t head_size)
     g_hash_table_remove_all(convert->seen);
 }
 
-/* A block's number has the low bits of an offset.  With more blocks than that
- * two get the same, which only costs a section now and then. */
-static gpointer page_key(RelayConvert *convert, const ScanPage *page)
+/* A block's number has the low bits of an offset. */
+static gpointer page_key(const ScanPage *page)
 {
-    gpointer number = g_hash_table_lookup(convert->blocks, page->block);
+    G_STATIC_ASSERT(WIRE_BLOCKS_MAX <= WIRE_RAM_FLAGS + 1);
+    return (gpointer)(uintptr_t)(page->record->offset | page->block->index);
+}
 
-    if (!number) {
-        number = GUINT_TO_POINTER(g_hash_table_size(convert->blocks) + 1);
-        g_hash_table_insert(convert->blocks, g_strdup(page->block), number);
-    }
-    return (gpointer)(uintptr_t)(page->record->offset |
-                                 (GPOINTER_TO_UINT(number) & WIRE_RAM_FLAGS));
+/* A page is about to come: may it still in this section? */
+static bool add_seen(RelayConvert *convert, const ScanPage *page)
+{
+    return g_hash_table_size(convert->seen) < SEEN_MAX &&
+           g_hash_table_add(convert->seen, page_key(page));
 }
 
 /* The sink */
@@ -351,10 +354,9 @@ static bool on_page(void *opaque, const ScanPage *page, GError **errp)
         !submit(convert, page->head_size, errp)) {
         return false;
     }
-    if (!convert->config.expand &&
-        !g_hash_table_add(convert->seen, page_key(convert, page))) {
+    if (!convert->config.expand && !add_seen(convert, page)) {
         break_section(convert, page->head_size);
-        g_hash_table_add(convert->seen, page_key(convert, page));
+        add_seen(convert, page);
     }
     return page->record->type == from
                ? add_data(convert, page)
@@ -453,8 +455,6 @@ RelayConvert *relay_convert_new(const RelayConvertConfig *config,
     PumpOutput output = { config->to, config->stats, RELAY_WAIT_LINK };
 
     convert->config = *config;
-    convert->blocks = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
-                                            NULL);
     convert->seen = g_hash_table_new(NULL, NULL);
     convert->pump = pump_new(&pool, &output, errp);
     if (!convert->pump) {
@@ -468,7 +468,6 @@ void relay_convert_free(RelayConvert *convert)
 {
     if (convert) {
         pump_free(convert->pump);
-        g_hash_table_unref(convert->blocks);
         g_hash_table_unref(convert->seen);
         g_free(convert);
     }

@@ -15,6 +15,7 @@
 
 #include <string.h>
 
+#include "migration/ram-list.h"
 #include "migration/section.h"
 #include "migration/wire.h"
 
@@ -34,7 +35,9 @@ typedef struct Scan {
     uint32_t ram_id;
     bool has_footer;   /* START had one */
     RamRecord record;
-    char block[256];
+    RamList *list;         /* NULL: not seen yet */
+    RamBlocks *blocks;     /* the list's */
+    const RamBlock *block; /* of the last page; NULL: there was none */
     uint8_t page[WIRE_COMPRESSED_MAX];
 } Scan;
 
@@ -123,71 +126,28 @@ static bool scan_command(Scan *scan, GError **errp)
 
 /* The list of blocks */
 
-/*
- * After a block's length QEMU puts a page size where postcopy was advised and
- * the block's pages are not the host's.  Nothing announces it; but a name has
- * at least a byte, and the size's first byte is 0.  After the last block it is
- * the number that is not EOS.
- */
-static bool scan_page_size(Scan *scan, bool last, GError **errp)
-{
-    uint64_t value;
-    uint8_t first;
-
-    if (!last) {
-        return stream_peek_u8(scan->stream, &first, errp) &&
-               (first || stream_get_be64(scan->stream, &value, errp));
-    }
-    if (!stream_get_be64(scan->stream, &value, errp)) {
-        return false;
-    }
-    return value == WIRE_RAM_EOS ||
-           stream_get_be64(scan->stream, &value, errp);
-}
-
-static bool scan_block(Scan *scan, uint64_t *left, GError **errp)
-{
-    uint64_t length, address;
-    char name[256];
-
-    if (!stream_get_name(scan->stream, name, errp) ||
-        !stream_get_be64(scan->stream, &length, errp)) {
-        return false;
-    }
-    if (length == 0 || length > *left) {
-        stream_bad(scan->stream, errp, "a list of RAM blocks that does not "
-                   "add up");
-        return false;
-    }
-    *left -= length;
-    if (scan->advised) {
-        return scan_page_size(scan, *left == 0, errp);
-    }
-    return !scan->shared || stream_get_be64(scan->stream, &address, errp);
-}
-
 static bool scan_blocks(Scan *scan, GError **errp)
 {
-    RamRecord *r = &scan->record;
-    uint64_t left, eos;
+    RamListForm form = { scan->advised, scan->shared };
 
-    if (scan->advised && scan->shared) {
-        stream_bad(scan->stream, errp, "x-ignore-shared with postcopy");
+    scan->list = ram_list_get(scan->stream, form, UINT64_MAX, errp);
+    if (!scan->list) {
         return false;
     }
-    if (!ram_record_get(scan->stream, r, errp)) {
-        return false;
+    scan->blocks = ram_list_blocks(scan->list);
+    return true;
+}
+
+static bool find_block(Scan *scan, const char *name, GError **errp)
+{
+    scan->block = ram_blocks_find(scan->blocks, name);
+    if (!scan->block) {
+        g_autofree char *shown = g_strescape(name, NULL);
+
+        stream_bad(scan->stream, errp, "a page of RAM block '%s', which is "
+                   "not listed", shown);
     }
-    if (r->type != WIRE_RAM_MEM_SIZE) {
-        stream_bad(scan->stream, errp, "no list of RAM blocks");
-        return false;
-    }
-    for (left = r->offset; left;) {
-        if (!scan_block(scan, &left, errp)) {
-            return false;
-        }
-    }
-    return scan->advised || stream_get_be64(scan->stream, &eos, errp);
+    return scan->block != NULL;
 }
 
 /* Pages */
@@ -204,6 +164,10 @@ static bool scan_page(Scan *scan, size_t size, GError **errp)
     GError *err = NULL;
     bool ok;
 
+    if (!scan->block) {
+        stream_bad(scan->stream, errp, "a page of no RAM block");
+        return false;
+    }
     scan->page_at = stream_position(scan->stream);
     scan->in_page = true;
     ok = stream_get_bytes(scan->stream, scan->page, size, &err);
@@ -225,6 +189,7 @@ static bool scan_page(Scan *scan, size_t size, GError **errp)
 static bool skip_foreign(Scan *scan, GError **errp)
 {
     const RamRecord *r = &scan->record;
+    char name[256];
     uint8_t encoding;
     uint16_t length;
 
@@ -232,7 +197,8 @@ static bool skip_foreign(Scan *scan, GError **errp)
         return true;
     }
     return (!r->has_name ||
-            stream_get_name(scan->stream, scan->block, errp)) &&
+            (stream_get_name(scan->stream, name, errp) &&
+             find_block(scan, name, errp))) &&
            stream_get_u8(scan->stream, &encoding, errp) &&
            stream_get_be16(scan->stream, &length, errp) &&
            stream_skip(scan->stream, length, errp);
@@ -270,8 +236,8 @@ static bool scan_record(Scan *scan, GError **errp)
         g_propagate_error(errp, err);
         return false;
     }
-    if (r->has_name) {
-        g_strlcpy(scan->block, r->name, sizeof(scan->block));
+    if (r->has_name && !find_block(scan, r->name, errp)) {
+        return false;
     }
     switch (r->type) {
     case WIRE_RAM_PLAIN:
@@ -450,5 +416,7 @@ bool scan_run(Stream *s, const ScanSink *sink, void *opaque, GError **errp)
     stream_set_tap(s, &scan_tap, scan);
     ok = scan_all(scan, errp);
     stream_set_tap(s, NULL, NULL);
+    ram_blocks_free(scan->blocks);
+    ram_list_free(scan->list);
     return ok;
 }

@@ -14,12 +14,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "migration/ram-blocks.h"
 #include "migration/ram-record.h"
 #include "migration/stream.h"
 
 typedef struct ScanPage {
     const RamRecord *record; /* WIRE_RAM_PLAIN, _COMPRESSED or _ZERO */
-    const char *block;       /* its name, wherever it was said */
+    const RamBlock *block;   /* of the list, wherever it was named */
     size_t head_size;        /* the record's bytes so far: the last literals */
     const uint8_t *data;     /* not among the literals */
     size_t size;
