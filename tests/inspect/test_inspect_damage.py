@@ -6,6 +6,7 @@ it matters is found at, or closely behind, its place.
 """
 import os
 import re
+import signal
 import subprocess
 import sys
 import zlib
@@ -17,6 +18,7 @@ from inspect_kit import (COMPRESSED, END, FULL, INSPECT, PAGE,  # noqa: E402
                          record, section, tail, u32, whole)
 import read_stream  # noqa: E402
 import tap  # noqa: E402
+from ferry_vm import wait_until  # noqa: E402
 
 NAMED = re.compile(r"byte (\d+)")
 
@@ -240,6 +242,44 @@ class Extraction(InspectTest):
                      text="File exists")
         with open(path, "rb") as f:
             self.assertEqual(f.read(), golden("plain"))
+
+    def begin_extract(self):
+        """In the midst of RAM; and the rest of the stream."""
+        try:
+            os.close(os.open(self.folder, os.O_RDWR | os.O_TMPFILE))
+        except OSError as err:
+            self.skipTest(f"no files without a name: {err}")
+        stream = whole(pages(PART, packed(0, b"x" * PAGE, "pc.ram")))
+        process = subprocess.Popen(
+            [INSPECT, "--extract", "pc.ram", self.path("out"), "-"],
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE)
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        process.stdin.write(stream[:150])
+        process.stdin.flush()
+
+        def is_mapped():
+            with open(f"/proc/{process.pid}/maps", encoding="utf-8") as f:
+                return self.folder in f.read()
+
+        wait_until(is_mapped, "the file")
+        return process, stream[150:]
+
+    def test_killed_leaves_no_file(self):
+        process, _ = self.begin_extract()
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(TIMEOUT), -signal.SIGINT)
+        self.assertEqual(os.listdir(self.folder), [])
+
+    def test_never_overwrites_at_the_end(self):
+        """What has come while the stream was read."""
+        process, rest = self.begin_extract()
+        self.write(b"mine", "out")
+        self.assertIn(b"File exists", process.communicate(rest)[1])
+        self.assertEqual(process.returncode, 1)
+        with open(self.path("out"), "rb") as f:
+            self.assertEqual(f.read(), b"mine")
 
     def test_unknown_block(self):
         out = self.path("out")

@@ -9,6 +9,11 @@
  *
  * A page that had content and is zero in the end becomes a hole again; where
  * the file system cannot do that it stays a page of zeros.
+ *
+ * The file gets its name when it is whole, so that nothing is left of it
+ * however the process ends, and so that it replaces none that has come in the
+ * meantime.  Where the file system has no files without a name (NFS has none)
+ * it has one from the start, and is removed when something fails.
  */
 #include "tools/inspect/extract.h"
 
@@ -24,7 +29,8 @@
 struct Extract {
     char *path;
     uint64_t pages;
-    int fd;           /* -1: finished */
+    bool named;       /* the file has its name */
+    int fd;           /* -1: none, or finished */
     uint8_t *memory;  /* NULL: not mapped */
     uint64_t *room;   /* pages that the file has */
     uint64_t *zeroed; /* of these: zero now */
@@ -44,13 +50,39 @@ static uint64_t extract_bytes(const Extract *e)
     return e->pages * MIG_PAGE_SIZE;
 }
 
+/* -1 and EOPNOTSUPP, too, where it could not be given a name later. */
+static int open_nameless(const char *folder)
+{
+    if (access("/proc/self/fd", F_OK) < 0) {
+        errno = EOPNOTSUPP;
+        return -1;
+    }
+    return open(folder, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+}
+
+static bool open_file(Extract *e, GError **errp)
+{
+    g_autofree char *folder = g_path_get_dirname(e->path);
+
+    /* Told now, and not when the stream has ended. */
+    if (faccessat(AT_FDCWD, e->path, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+        errno = EEXIST;
+        return fail_errno(e, "make", errp);
+    }
+    e->fd = open_nameless(folder);
+    if (e->fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR)) {
+        e->fd = open(e->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        e->named = e->fd >= 0;
+    }
+    return e->fd >= 0 || fail_errno(e, "make", errp);
+}
+
 static bool open_and_map(Extract *e, GError **errp)
 {
     void *memory;
 
-    e->fd = open(e->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (e->fd < 0) {
-        return fail_errno(e, "make", errp);
+    if (!open_file(e, errp)) {
+        return false;
     }
     if (ftruncate(e->fd, (off_t)extract_bytes(e)) < 0) {
         return fail_errno(e, "set the length of", errp);
@@ -68,6 +100,7 @@ Extract *extract_new(const char *path, uint64_t pages, GError **errp)
 {
     Extract *e = g_new0(Extract, 1);
 
+    e->fd = -1;
     e->path = g_strdup(path);
     e->pages = pages;
     e->room = bitmap_new(pages);
@@ -122,6 +155,18 @@ static void make_holes(Extract *e)
     } while (count == TAKEN);
 }
 
+static bool give_name(Extract *e, GError **errp)
+{
+    g_autofree char *link = g_strdup_printf("/proc/self/fd/%d", e->fd);
+
+    if (!e->named && linkat(AT_FDCWD, link, AT_FDCWD, e->path,
+                            AT_SYMLINK_FOLLOW) < 0) {
+        return fail_errno(e, "make", errp);
+    }
+    e->named = true;
+    return true;
+}
+
 bool extract_finish(Extract *e, GError **errp)
 {
     int fd = e->fd;
@@ -129,6 +174,13 @@ bool extract_finish(Extract *e, GError **errp)
     make_holes(e);
     munmap(e->memory, extract_bytes(e));
     e->memory = NULL;
+    /* What was stored in memory has had no chance to fail yet. */
+    if (fsync(fd) < 0) {
+        return fail_errno(e, "write to", errp);
+    }
+    if (!give_name(e, errp)) {
+        return false;
+    }
     e->fd = -1;
     if (close(fd) < 0) {
         fail_errno(e, "close", errp);
@@ -148,7 +200,9 @@ void extract_free(Extract *e)
     }
     if (e->fd >= 0) {
         close(e->fd);
-        unlink(e->path);
+        if (e->named) {
+            unlink(e->path);
+        }
     }
     g_free(e->room);
     g_free(e->zeroed);

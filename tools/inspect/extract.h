@@ -9,7 +9,8 @@
 
 typedef struct Extract Extract;
 
-/* Make a file, mode 0600, that is not there yet.  It reads as zero. */
+/* Make a file, mode 0600, that is not there yet.  It reads as zero.  Its name
+ * appears when it is finished, where the file system can do that. */
 Extract *extract_new(const char *path, uint64_t pages, GError **errp);
 
 /* All pages; one may be written once extract_page() has made room for it. */
@@ -18,7 +19,8 @@ uint8_t *extract_memory(Extract *extract);
 /* A page is about to be made zero, or to be written. */
 bool extract_page(Extract *extract, uint64_t page, bool zero, GError **errp);
 
-/* Nothing more will be written: make holes of zero pages, and keep the file. */
+/* Nothing more will be written: make holes of zero pages, and keep the file.
+ * True: it is on the disk. */
 bool extract_finish(Extract *extract, GError **errp);
 
 /* A file that was not finished is removed.  NULL is fine. */

@@ -49,14 +49,14 @@ struct Session {
     pthread_t reverse;
     bool reverse_started;
     bool refused;        /* there was no place for it */
-    bool succeeded;
     int64_t started, ended;
     uint64_t total;      /* bytes of QEMU's stream */
 
     GCancellable *connecting;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    GError *error;       /* lock; the first one */
+    bool settled;        /* lock; error will not change any more */
+    GError *error;       /* lock, until settled; the first one */
     bool began;          /* lock; the peer has said what it wants */
     bool answered;       /* lock; send: then answer may be read */
     Hello answer;        /* set before answered */
@@ -66,13 +66,13 @@ struct Session {
 
 /* Errors */
 
-/* Takes err.  False when there was one before. */
+/* Takes err.  False when there was one before, or when it is too late. */
 static bool session_fail(Session *s, GError *err)
 {
     bool first;
 
     pthread_mutex_lock(&s->lock);
-    first = !s->error;
+    first = !s->error && !s->settled;
     if (first) {
         s->error = err;
     } else {
@@ -670,8 +670,21 @@ static bool has_just_left(const Session *s)
            g_error_matches(s->error, MIG_ERROR, MIG_ERROR_EOF);
 }
 
+/* From here on an abort comes too late. */
+static bool settle(Session *s)
+{
+    bool succeeded;
+
+    pthread_mutex_lock(&s->lock);
+    s->settled = true;
+    succeeded = !s->error;
+    pthread_mutex_unlock(&s->lock);
+    return succeeded;
+}
+
 bool session_run(Session *s)
 {
+    bool succeeded;
     GError *err = NULL;
 
     s->started = clock_now(&clock_monotonic);
@@ -683,11 +696,11 @@ bool session_run(Session *s)
     turns_leave(s->turns, s->findings.number);
     close_channels(s);
     s->ended = clock_now(&clock_monotonic);
-    s->succeeded = !session_failed(s);
-    if (!s->succeeded && !has_just_left(s)) {
+    succeeded = settle(s);
+    if (!succeeded && !has_just_left(s)) {
         relay_log(&s->findings, "failed: %s", s->error->message);
     }
-    return s->succeeded;
+    return succeeded;
 }
 
 bool session_was_migration(const Session *s)
@@ -708,7 +721,7 @@ char *session_report(Session *s)
 {
     const RelayReport report = {
         .role = s->role,
-        .error = s->succeeded ? NULL : s->error->message,
+        .error = s->error ? s->error->message : NULL,
         .time = s->ended - s->started,
         .stats = &s->stats,
         .findings = &s->findings,
