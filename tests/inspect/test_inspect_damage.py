@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import unittest
 import zlib
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -280,6 +281,25 @@ class Extraction(InspectTest):
         self.assertEqual(process.returncode, 1)
         with open(self.path("out"), "rb") as f:
             self.assertEqual(f.read(), b"mine")
+
+    @unittest.skipIf(os.environ.get("FERRY_SANITIZE", "none") != "none",
+                     "a sanitizer needs /proc")
+    def test_named_from_the_start(self):
+        """Where a file could not be given its name later: without /proc."""
+        hide = ["unshare", "-rm", "sh", "-c",
+                "mount -t tmpfs none /proc && exec \"$@\"", "sh"]
+        if subprocess.run([*hide, "true"], capture_output=True).returncode:
+            self.skipTest("no mounts in a namespace of its own")
+        stream = whole(pages(PART, packed(0, b"x" * PAGE, "pc.ram")))
+        out = self.path("out")
+        for size in (150, len(stream)):
+            done = subprocess.run(
+                [*hide, INSPECT, "--extract", "pc.ram", out, "-"],
+                input=stream[:size], capture_output=True, timeout=TIMEOUT)
+            self.assertEqual(done.returncode, int(size == 150), done.stderr)
+            self.assertEqual(os.path.exists(out), size != 150)
+        with open(out, "rb") as f:
+            self.assertEqual(f.read(), b"x" * PAGE + bytes(15 * PAGE))
 
     def test_unknown_block(self):
         out = self.path("out")
