@@ -35,8 +35,8 @@ class Relay:
         self.output = tempfile.TemporaryFile(dir=folder)
         kwargs.setdefault("stdin", subprocess.DEVNULL)
         kwargs.setdefault("stdout", self.output)
-        self.process = subprocess.Popen([RELAY, *args], stderr=self.errors,
-                                        **kwargs)
+        kwargs.setdefault("stderr", self.errors)
+        self.process = subprocess.Popen([RELAY, *args], **kwargs)
 
     def stderr(self):
         self.errors.seek(0)

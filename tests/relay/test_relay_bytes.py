@@ -2,14 +2,17 @@
 """What goes into one relay comes out of the other: all of it, exactly, and as
 soon as it can."""
 import contextlib
+import fcntl
 import glob
 import os
 import pathlib
+import pty
 import random
 import select
 import socket
 import struct
 import sys
+import termios
 import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -472,6 +475,55 @@ class Ends(RelayTest):
         self.assertEqual(chain.receiver.wait(), 1)
         self.assertEqual(chain.sender.wait(), 1)
         self.assertEqual(receive_all_or_reset(chain.source), b"")
+
+
+class Live(RelayTest):
+    """The line of --stats."""
+
+    def start_it(self, **kwargs):
+        """Of a migration that says something now and something later."""
+        self.listener = self.listen("qemu")
+        relay = self.start("--listen", "unix:" + self.path("relay"),
+                           "--connect", "unix:" + self.path("qemu"),
+                           "--to-qemu", "--stats", "--once", **kwargs)
+        source = self.connect("relay", relay)
+        source.sendall(preamble(return_path=False))
+        return relay, source
+
+    def check(self, source, read):
+        wait_until(lambda: "migrations: 1" in read(), "the line")
+        source.sendall(b"\xff")
+        wait_until(lambda: "passing on" in read(), "the reason")
+        return read()
+
+    def test_no_terminal(self):
+        relay, source = self.start_it()
+        said = self.check(source, relay.stderr)
+        self.assertNotRegex(said, "[\r\033]")
+        self.assertRegex(said, r"(?m)^migrations: 1; in 0\.0 MiB, 0\.0 MiB/s; "
+                         r"out 0\.0 MiB, 0\.0 MiB/s$")
+        for line in said.splitlines():
+            self.assertRegex(line, "^(ferry-relay|migrations): ")
+
+    def test_terminal(self):
+        """It is wiped out by what is said, and fits."""
+        main, other = pty.openpty()
+        self.addCleanup(os.close, main)
+        fcntl.ioctl(other, termios.TIOCSWINSZ,
+                    struct.pack("4H", 24, 20, 0, 0))
+        os.set_blocking(main, False)
+        said = bytearray()
+
+        def read():
+            with contextlib.suppress(BlockingIOError):
+                said.extend(os.read(main, 65536))
+            return said.decode()
+
+        _, source = self.start_it(stderr=other)
+        os.close(other)
+        text = self.check(source, read)
+        self.assertIn("\033[Kmigrations: 1; in 0\r", text)
+        self.assertRegex(text, r"\r\033\[Kferry-relay: migration 1: passing")
 
 
 class Alone(RelayTest):

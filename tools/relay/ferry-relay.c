@@ -18,6 +18,7 @@
 #include <stdlib.h>
 
 #include "tools/relay/relay-args.h"
+#include "tools/relay/relay-log.h"
 #include "tools/relay/relay-session.h"
 #include "tools/relay/relay-stdio.h"
 #include "tools/relay/relay-wire.h"
@@ -47,7 +48,6 @@ typedef struct Relay {
     bool failed;         /* the last one */
     uint64_t last_in, last_out; /* at the last line of statistics */
     int64_t last_time;
-    bool live_line;      /* one is on the terminal */
 } Relay;
 
 /* A session and its thread. */
@@ -109,19 +109,12 @@ static void stop_accepting(Relay *relay)
 
 /* Statistics */
 
-static void end_live_line(Relay *relay)
-{
-    if (relay->live_line) {
-        fputc('\n', stderr);
-        relay->live_line = false;
-    }
-}
-
 static void print_report(Relay *relay, Session *session)
 {
     g_autofree char *report = session_report(session);
     FILE *to = relay->args->stdio ? stderr : stdout;
 
+    relay_wipe_live_line();
     fprintf(to, "%s\n", report);
     fflush(to);
 }
@@ -145,13 +138,15 @@ static gboolean on_second(void *opaque)
         double rate_in = in > relay->last_in ? in - relay->last_in : 0;
         double rate_out = out > relay->last_out ? out - relay->last_out : 0;
 
-        fprintf(stderr, "\r%u migrating: in %.1f MiB, %.1f MiB/s; out %.1f "
-                "MiB, %.1f MiB/s   ", relay->runs->len,
-                (double)in / 1048576, rate_in / 1048576 / seconds,
-                (double)out / 1048576, rate_out / 1048576 / seconds);
-        relay->live_line = true;
+        g_autofree char *text = g_strdup_printf(
+            "migrations: %u; in %.1f MiB, %.1f MiB/s; out %.1f MiB, "
+            "%.1f MiB/s", relay->runs->len,
+            (double)in / 1048576, rate_in / 1048576 / seconds,
+            (double)out / 1048576, rate_out / 1048576 / seconds);
+
+        relay_show_live_line(text);
     } else {
-        end_live_line(relay);
+        relay_wipe_live_line();
     }
     relay->last_in = in;
     relay->last_out = out;
@@ -178,7 +173,6 @@ static void end_run(Relay *relay, Run *run)
 {
     thread_join(run->thread);
     if (session_was_migration(run->session)) {
-        end_live_line(relay);
         relay->failed = !run->succeeded;
         if (relay->args->json) {
             print_report(relay, run->session);
@@ -292,7 +286,7 @@ static bool accept_one(Relay *relay)
     if (g_error_matches(err, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
         return false;
     }
-    fprintf(stderr, "ferry-relay: %s\n", err->message);
+    relay_say("%s", err->message);
     if (only_one) {
         accept_failed(relay);
         return false;
@@ -318,8 +312,7 @@ static bool start_accepting(Relay *relay, GError **errp)
     if (!relay->listener) {
         return false;
     }
-    fprintf(stderr, "ferry-relay: listening at %s\n",
-            io_listener_address(relay->listener));
+    relay_say("listening at %s", io_listener_address(relay->listener));
     relay->accepting = thread_start(&relay->acceptor, "relay/accept",
                                     accept_main, relay, errp);
     return relay->accepting;
@@ -364,7 +357,7 @@ static void start_or_turn_away(Relay *relay, IoChannel *channel)
     g_autoptr(GError) err = NULL;
 
     if (!start_run(relay, channel, &err)) {
-        fprintf(stderr, "ferry-relay: %s\n", err->message);
+        relay_say("%s", err->message);
         relay->failed = true;
     }
 }
@@ -399,7 +392,6 @@ static gboolean on_signal(void *opaque)
     Relay *relay = opaque;
     unsigned migrations = count_migrations(relay);
 
-    end_live_line(relay);
     if (relay->draining) {
         for (unsigned i = 0; i < relay->runs->len; i++) {
             const Run *run = relay->runs->pdata[i];
@@ -407,8 +399,8 @@ static gboolean on_signal(void *opaque)
             session_abort(run->session, "terminated by a signal");
         }
     } else if (migrations) {
-        fprintf(stderr, "ferry-relay: %u migrations are still running; "
-                "waiting for them, another signal ends them\n", migrations);
+        relay_say("migrations that are still running: %u; waiting for them, "
+                  "another signal ends them", migrations);
     }
     stop_accepting(relay);
     quit_if_done(relay);
@@ -440,7 +432,7 @@ static void destroy(Relay *relay)
     /* Who has arrived in the meantime is turned away. */
     while (g_main_context_iteration(NULL, FALSE)) {
     }
-    end_live_line(relay);
+    relay_wipe_live_line();
     io_listener_free(relay->listener);
     pthread_cond_destroy(&relay->changed);
     pthread_mutex_destroy(&relay->lock);
@@ -503,7 +495,7 @@ int main(int argc, char **argv)
     }
     relay_args_clear(&args);
     if (status < 0) {
-        fprintf(stderr, "ferry-relay: %s\n", err->message);
+        relay_say("%s", err->message);
         status = EXIT_FAILURE;
     }
     return status;

@@ -1,7 +1,55 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * On a terminal the live line has the cursor at its start, and whatever is
+ * printed begins by wiping it out.  So no thread has to know whether there is
+ * one.
+ */
 #include "tools/relay/relay-log.h"
 
 #include <stdio.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#define WIPE "\033[K"
+
+/* Characters that the live line may have; the last column is left free, as
+ * some terminals go on to the next line there. */
+static int line_width(void)
+{
+    struct winsize size;
+
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1
+               ? size.ws_col - 1
+               : G_MAXINT;
+}
+
+void relay_wipe_live_line(void)
+{
+    if (isatty(STDERR_FILENO)) {
+        fputs(WIPE, stderr);
+    }
+}
+
+void relay_show_live_line(const char *text)
+{
+    if (isatty(STDERR_FILENO)) {
+        fprintf(stderr, WIPE "%.*s\r", line_width(), text);
+    } else {
+        fprintf(stderr, "%s\n", text);
+    }
+}
+
+void relay_say(const char *format, ...)
+{
+    g_autofree char *text = NULL;
+    va_list args;
+
+    va_start(args, format);
+    text = g_strdup_vprintf(format, args);
+    va_end(args);
+    fprintf(stderr, "%sferry-relay: %s\n",
+            isatty(STDERR_FILENO) ? WIPE : "", text);
+}
 
 void relay_log(const RelayFindings *findings, const char *format, ...)
 {
@@ -11,8 +59,7 @@ void relay_log(const RelayFindings *findings, const char *format, ...)
     va_start(args, format);
     text = g_strdup_vprintf(format, args);
     va_end(args);
-    fprintf(stderr, "ferry-relay: migration %u: %s\n", findings->number,
-            text);
+    relay_say("migration %u: %s", findings->number, text);
 }
 
 void relay_found_ram(RelayFindings *findings, bool has_return_path)

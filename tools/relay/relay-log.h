@@ -16,9 +16,17 @@ typedef struct RelayFindings {
     char *passed_on;   /* why not all was packed; NULL when it was */
 } RelayFindings;
 
+/* "ferry-relay: ...\n", in one write. */
+void relay_say(const char *format, ...) G_GNUC_PRINTF(1, 2);
+
 /* "ferry-relay: migration 3: ...\n", in one write. */
 void relay_log(const RelayFindings *findings, const char *format, ...)
     G_GNUC_PRINTF(2, 3);
+
+/* A line that the next one takes the place of; where standard error is no
+ * terminal it is one like others.  Wipe it before printing something else. */
+void relay_show_live_line(const char *text);
+void relay_wipe_live_line(void);
 
 /* What a scan finds out, for ScanSink. */
 void relay_found_ram(RelayFindings *findings, bool has_return_path);
