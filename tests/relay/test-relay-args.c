@@ -101,6 +101,15 @@ static void test_bad(void)
         { "relay --listen tcp:b:1 --connect unix:/a --tls-creds /c "
           "--role send", "--tls-creds needs --tls-hostname" },
         { "relay --frobnicate", "--frobnicate: invalid option" },
+        { "relay ---once", "---once: invalid option" },
+        { "relay --listen unix:/a --connect unix:/b --role receive "
+          "--compress-level 1", "--compress-... does nothing" },
+        { "relay --listen unix:/a --connect unix:/b --from-qemu "
+          "--compress-threads 1", "--compress-... does nothing" },
+        { "relay --listen unix:/a --connect unix:/b --role send "
+          "--decompress-threads 1", "--decompress-... does nothing" },
+        { "relay --listen unix:/a --connect unix:/b --to-qemu "
+          "--decompress-threads 1", "--decompress-... does nothing" },
         { "relay listen", "listen: invalid option" },
     };
 

@@ -92,6 +92,8 @@ static bool set_parameter(RelayArgs *args, const char *name,
 {
     const MigOption *option = mig_option_find(name, false, errp);
 
+    args->packs |= g_str_has_prefix(name, "compress-");
+    args->unpacks |= g_str_has_prefix(name, "decompress-");
     return option && mig_options_set_text(&args->options, option, value,
                                           errp);
 }
@@ -150,13 +152,14 @@ const char *relay_role_name(RelayRole role)
 static const RelayOption *find_option(const char *arg, const char **value,
                                       GError **errp)
 {
-    const char *name = arg + strspn(arg, "-");
+    size_t dashes = strspn(arg, "-");
+    const char *name = arg + dashes;
     size_t length = strcspn(name, "=");
 
     *value = name[length] ? name + length + 1 : NULL;
-    for (size_t i = 0; arg[0] == '-' && i < G_N_ELEMENTS(relay_options);
-         i++) {
-        if (strlen(relay_options[i].name) == length &&
+    for (size_t i = 0; i < G_N_ELEMENTS(relay_options); i++) {
+        if ((dashes == 1 || dashes == 2) &&
+            strlen(relay_options[i].name) == length &&
             !strncmp(relay_options[i].name, name, length)) {
             return &relay_options[i];
         }
@@ -196,6 +199,10 @@ static bool parse_one(RelayArgs *args, char ***arg, GError **errp)
 /* What no single option can see. */
 static bool check_together(const RelayArgs *args, GError **errp)
 {
+    bool packs = args->role != RELAY_ROLE_RECEIVE &&
+                 args->role != RELAY_ROLE_FROM_QEMU;
+    bool unpacks = args->role != RELAY_ROLE_SEND &&
+                   args->role != RELAY_ROLE_TO_QEMU;
     const char *text = NULL;
 
     if (args->stdio && !args->listen == !args->connect) {
@@ -206,6 +213,10 @@ static bool check_together(const RelayArgs *args, GError **errp)
                args->options.value[MIG_OPT_COMPRESS_METHOD]) {
         text = "QEMU's compressed pages are zlib: no --compress-method with "
                "--to-qemu and --from-qemu";
+    } else if (args->packs && !packs) {
+        text = "--compress-... does nothing where pages are only unpacked";
+    } else if (args->unpacks && !unpacks) {
+        text = "--decompress-... does nothing where pages are only packed";
     }
     if (text) {
         g_set_error_literal(errp, MIG_ERROR, MIG_ERROR_OPTION, text);

@@ -24,6 +24,7 @@ typedef struct RelayArgs {
     RelayRole role;
     bool stdio, once, stats, json;
     bool help, version; /* asked for: nothing else is checked */
+    bool packs, unpacks; /* an option for it was given */
     MigOptions options;
     const Codec *codec; /* of compress-method */
     const char *tls_creds; /* "": the link is not encrypted */
