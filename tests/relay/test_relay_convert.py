@@ -153,7 +153,9 @@ class Convert(RelayTest):
         out, relay = self.convert("--from-qemu", data, status=1)
         self.assertTrue((preamble(blocks=RAM) + PART +
                          plain(0, b"b" * PAGE, NAME)).startswith(out))
-        self.assertIn("a compressed page is bad", relay.stderr())
+        at = len(preamble(blocks=RAM) + PART + good)
+        self.assertRegex(relay.stderr(), "a compressed page is bad: .*, "
+                         f"at byte {at} of the stream\n")
 
     def test_prompt(self):
         """What can be converted is, as soon as the source falls silent."""

@@ -45,6 +45,7 @@ typedef struct ConvertPage {
     uint32_t end;   /* where the head ends */
     uint32_t start; /* where in data its data is */
     uint32_t size;
+    uint64_t position; /* where in the stream the record is */
 } ConvertPage;
 
 typedef struct ConvertJob {
@@ -112,6 +113,7 @@ static uint8_t *put_expanded(ConvertWorker *worker, ConvertJob *job,
 {
     to -= 4;
     set_type(head, WIRE_RAM_PLAIN);
+    job->pump.fault_at = page->position;
     job->pump.fault = codec_zlib.decode(worker->coder, job->data + page->start,
                                         page->size, to, MIG_PAGE_SIZE);
     return to + MIG_PAGE_SIZE;
@@ -328,7 +330,7 @@ static bool on_literal(void *opaque, const void *buf, size_t size,
     return add_literal(convert, buf, size, errp);
 }
 
-static bool add_data(RelayConvert *convert, const ScanPage *page)
+static void add_data(RelayConvert *convert, const ScanPage *page)
 {
     ConvertJob *job = convert->filling;
 
@@ -338,9 +340,9 @@ static bool add_data(RelayConvert *convert, const ScanPage *page)
         .end = job->literals,
         .start = job->data_size,
         .size = (uint32_t)page->size,
+        .position = page->record->position,
     };
     job->data_size += page->size;
-    return true;
 }
 
 static bool on_page(void *opaque, const ScanPage *page, GError **errp)
@@ -358,9 +360,11 @@ static bool on_page(void *opaque, const ScanPage *page, GError **errp)
         break_section(convert, page->head_size);
         add_seen(convert, page);
     }
-    return page->record->type == from
-               ? add_data(convert, page)
-               : add_literal(convert, page->data, page->size, errp);
+    if (page->record->type != from) {
+        return add_literal(convert, page->data, page->size, errp);
+    }
+    add_data(convert, page);
+    return true;
 }
 
 static bool on_idle(void *opaque, bool waits, size_t held, GError **errp)
@@ -452,7 +456,7 @@ RelayConvert *relay_convert_new(const RelayConvertConfig *config,
         .worker_free = convert_worker_free,
         .run = convert_run_job,
     };
-    PumpOutput output = { config->to, config->stats, RELAY_WAIT_LINK };
+    PumpOutput output = { config->to, config->stats, RELAY_WAIT_QEMU };
 
     convert->config = *config;
     convert->seen = g_hash_table_new(NULL, NULL);

@@ -47,8 +47,9 @@ static bool write_job(Pump *pump, const PumpJob *job, GError **errp)
     int64_t since = clock_now(&clock_monotonic);
 
     if (job->fault) {
-        g_set_error_literal(errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                            job->fault);
+        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                    "%s, at byte %" G_GUINT64_FORMAT " of the stream",
+                    job->fault, job->fault_at);
         return false;
     }
     pump->write_failed = !io_channel_writev(to->channel, &vector, 1, errp);

@@ -23,6 +23,7 @@ typedef struct PumpJob {
     size_t out_size;
     uint64_t pages;    /* that are in it, for the statistics */
     const char *fault; /* NULL, or why there is no output: a constant */
+    uint64_t fault_at; /* if there is one: a byte of QEMU's stream */
 } PumpJob;
 
 typedef struct Pump Pump;

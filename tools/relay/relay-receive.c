@@ -46,6 +46,7 @@ static void receive_run_job(void *opaque, void *opaque_worker)
     };
 
     job->pump.fault = batch_unpack(&unpack, worker->codec, worker->decoder);
+    job->pump.fault_at = job->position;
     job->pump.out = job->out;
     job->pump.out_size = job->head.bytes;
     job->pump.pages = job->head.pages;
