@@ -347,8 +347,8 @@ static bool read_more(Tail *t, size_t *got, GError **errp)
 /* GO, and whatever else a file has behind the end. */
 static bool look_behind(Tail *t, GError **errp)
 {
-    const uint8_t *go = tail_at(t, t->end);
     size_t got = t->config->to_the_end;
+    const uint8_t *go;
 
     while (got && t->bytes->len - t->end < GO_SIZE) {
         if (!read_more(t, &got, errp)) {
