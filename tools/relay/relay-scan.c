@@ -74,11 +74,27 @@ static void set_mark(Scan *scan)
 
 /* The preamble */
 
+/* What a destination would say of it is no help here. */
+static bool refuse_tls(Scan *scan, GError **errp)
+{
+    uint8_t first;
+
+    if (!stream_peek_u8(scan->stream, &first, errp)) {
+        return false;
+    }
+    if (first == WIRE_TLS >> 8) {
+        stream_bad(scan->stream, errp, "QEMU's own TLS");
+        return false;
+    }
+    return true;
+}
+
 static bool scan_preamble(Scan *scan, GError **errp)
 {
     g_autofree Preamble *p = g_new(Preamble, 1);
 
-    if (!section_get_preamble(scan->stream, p, errp)) {
+    if (!refuse_tls(scan, errp) ||
+        !section_get_preamble(scan->stream, p, errp)) {
         return false;
     }
     if (p->page_bits != MIG_PAGE_BITS) {
