@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Who came first goes on first, and nobody is waited for for ever. */
+#include "tools/relay/relay-turns.h"
+#include "tools/relay/relay-wire.h"
+#include "util/clock.h"
+#include "util/thread.h"
+
+typedef struct Waiter {
+    Turns *turns;
+    unsigned number;
+    pthread_t thread;
+    GAsyncQueue *went_on; /* numbers, in the order in which they did */
+} Waiter;
+
+static void *waiter_main(void *opaque)
+{
+    Waiter *w = opaque;
+
+    turns_wait(w->turns, w->number);
+    g_async_queue_push(w->went_on, GUINT_TO_POINTER(w->number));
+    turns_leave(w->turns, w->number);
+    return NULL;
+}
+
+static unsigned next(GAsyncQueue *went_on)
+{
+    return GPOINTER_TO_UINT(g_async_queue_pop(went_on));
+}
+
+/* The last ones ask first. */
+static void test_order(void)
+{
+    enum { COUNT = 4 };
+    Turns *turns = turns_new(false);
+    GAsyncQueue *went_on = g_async_queue_new();
+    Waiter waiter[COUNT];
+
+    for (unsigned i = 0; i < COUNT; i++) {
+        waiter[i] = (Waiter){ turns, i + 1, .went_on = went_on };
+        turns_enter(turns, i + 1);
+    }
+    for (unsigned i = COUNT; i-- > 0;) {
+        g_assert_true(thread_start(&waiter[i].thread, "test/waiter",
+                                   waiter_main, &waiter[i], NULL));
+    }
+    for (unsigned i = 0; i < COUNT; i++) {
+        g_assert_cmpuint(next(went_on), ==, i + 1);
+    }
+    for (unsigned i = 0; i < COUNT; i++) {
+        thread_join(waiter[i].thread);
+    }
+    g_async_queue_unref(went_on);
+    turns_free(turns);
+}
+
+static void pass(Turns *turns, unsigned number)
+{
+    turns_wait(turns, number);
+    turns_leave(turns, number);
+}
+
+/* Who is silent is waited for once, and not by everybody who comes later. */
+static void test_silent(void)
+{
+    enum { COUNT = 20 };
+    Turns *turns = turns_new(false);
+    int64_t since;
+
+    for (unsigned i = 0; i <= COUNT; i++) {
+        turns_enter(turns, i);
+    }
+    since = clock_now(&clock_monotonic);
+    pass(turns, 1);
+    g_assert_cmpint(clock_now(&clock_monotonic) - since, >=, RELAY_TURN_NS);
+    for (unsigned i = 2; i <= COUNT; i++) {
+        pass(turns, i);
+    }
+    g_assert_cmpint(clock_now(&clock_monotonic) - since, <,
+                    COUNT * RELAY_TURN_NS);
+    turns_leave(turns, 0);
+    turns_free(turns);
+}
+
+static void test_one_place(void)
+{
+    Turns *one = turns_new(true), *many = turns_new(false);
+
+    g_assert_true(turns_claim(one));
+    g_assert_false(turns_claim(one));
+    g_assert_true(turns_claim(many));
+    g_assert_true(turns_claim(many));
+    turns_free(one);
+    turns_free(many);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/relay/turns/order", test_order);
+    g_test_add_func("/relay/turns/silent", test_silent);
+    g_test_add_func("/relay/turns/one-place", test_one_place);
+    return g_test_run();
+}
