@@ -219,13 +219,26 @@ class RelayQemu(RelayTest):
         src = self.source()
         dst = self.incoming(self.uri("vm"), multifd=True)
         receiver = self.start("--listen", self.uri("link"), "--connect",
-                              self.uri("vm"))
+                              self.uri("vm"), "--json")
         self.connect("link", receiver).close()
         sender = self.start("--listen", self.uri("relay"), "--connect",
-                            self.uri("link"))
+                            self.uri("link"), "--json")
         self.connect("relay", sender).close()
+        src.qmp("migrate-set-parameters", multifd_channels=3)
+        dst.qmp("migrate-set-parameters", multifd_channels=3)
         self.move(src, dst, multifd=True)
         self.check_moved(src, dst)
+        for relay in (sender, receiver):
+            relay.process.terminate()
+            self.assertEqual(relay.wait(), 0, relay.stderr())
+            self.assertEqual([r["status"] for r in relay.reports()],
+                             ["completed"] * 4)
+        # The main one came first, and it alone is QEMU's stream.
+        reports = sorted(sender.reports(), key=lambda r: r["migration"])
+        self.assertEqual(["return-path" in r for r in reports],
+                         [True, False, False, False])
+        self.assertEqual(["passed-on" in r for r in reports],
+                         [False, True, True, True])
 
     def test_postcopy(self):
         """Pages that the destination asks for come at once."""
