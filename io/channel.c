@@ -29,7 +29,7 @@ struct IoChannel {
     GCancellable *aborted;
     GSocketConnection *connection; /* that in and out belong to, or NULL */
     GTlsConnection *tls;           /* over connection: in and out are its */
-    bool heard;                    /* reader: the peer has sent something */
+    gint heard;                    /* atomic: the peer has sent something */
     GSubprocess *command;          /* that in or out is a pipe to, or NULL */
 };
 
@@ -103,6 +103,15 @@ bool io_channel_is_two_way(const IoChannel *channel)
     return channel->in && channel->out;
 }
 
+static void prefix_error(IoChannel *channel, GError **errp)
+{
+    g_prefix_error(errp, "%s: %s", channel->name,
+                   channel->tls && !g_atomic_int_get(&channel->heard)
+                       ? "nothing came after the TLS handshake, so the peer "
+                         "may have refused our certificate: "
+                       : "");
+}
+
 bool io_channel_read(IoChannel *channel, void *buf, size_t size,
                      size_t *nread, GError **errp)
 {
@@ -120,14 +129,10 @@ bool io_channel_read(IoChannel *channel, void *buf, size_t size,
                                   channel->aborted, errp);
     }
     if (got < 0) {
-        g_prefix_error(errp, "%s: %s", channel->name,
-                       channel->tls && !channel->heard
-                           ? "nothing came after the TLS handshake, so the "
-                             "peer may have refused our certificate: "
-                           : "");
+        prefix_error(channel, errp);
         return false;
     }
-    channel->heard = true;
+    g_atomic_int_set(&channel->heard, true);
     *nread = got;
     return true;
 }
@@ -159,6 +164,25 @@ static bool write_vectors(IoChannel *channel, GOutputVector *vectors,
                                       channel->aborted, errp);
 }
 
+static bool shut_down(IoChannel *channel, GError **errp)
+{
+    GError *err = NULL;
+
+    if (g_socket_shutdown(g_socket_connection_get_socket(channel->connection),
+                          FALSE, TRUE, &err)) {
+        return true;
+    }
+    /* Whoever knows from the stream where it ends, as QEMU does, need not wait
+     * for the goodbye of TLS. */
+    if (channel->tls &&
+        g_error_matches(err, G_IO_ERROR, G_IO_ERROR_NOT_CONNECTED)) {
+        g_error_free(err);
+        return true;
+    }
+    g_propagate_error(errp, err);
+    return false;
+}
+
 static bool close_output(IoChannel *channel, GError **errp)
 {
     if (g_cancellable_set_error_if_cancelled(channel->aborted, errp)) {
@@ -169,9 +193,7 @@ static bool close_output(IoChannel *channel, GError **errp)
         return false;
     }
     if (channel->connection) {
-        return g_socket_shutdown(
-            g_socket_connection_get_socket(channel->connection), FALSE, TRUE,
-            errp);
+        return shut_down(channel, errp);
     }
     channel->out_fd = -1;
     return g_output_stream_close(channel->out, channel->aborted, errp);
@@ -196,7 +218,7 @@ bool io_channel_writev(IoChannel *channel, GOutputVector *vectors,
         sigpipe_release(&hold);
     }
     if (!ok) {
-        g_prefix_error(errp, "%s: ", channel->name);
+        prefix_error(channel, errp);
     }
     return ok;
 }
