@@ -18,6 +18,7 @@ from link import Link
 
 MIB = 4096
 LINKS = [200, 1000, None]        # Mbit/s; None: as fast as it goes
+FREE_ROUNDS = 3                  # where it is not shaped
 LIMIT = 120                      # seconds for one migration
 LOADED_MIB = 1024
 LOADED = "ws=512 rate=15000 beat=10 fill=text"
@@ -116,16 +117,26 @@ def show(row):
           else f"  ({row['status']}: {row['error']})", flush=True)
 
 
+def run_link(contestants, image, mbit):
+    """A round over a link, printed as it comes."""
+    print(f"\n{MIB} MiB, stopped guest, "
+          f"{f'{mbit} Mbit/s' if mbit else 'not shaped'}")
+    for contestant in contestants:
+        with Link(mbit) as link:
+            outcome = run_idle(contestant, link, image)
+        row = as_row(contestant, outcome, mbit, None)
+        show(row)
+        yield row
+
+
 def run_links(contestants, image, links):
+    """Where no link smooths it, the fastest of some rounds counts: how soon
+    the host has memory for a destination differs from one to the next."""
     for mbit in links:
-        print(f"\n{MIB} MiB, stopped guest, "
-              f"{f'{mbit} Mbit/s' if mbit else 'not shaped'}")
-        for contestant in contestants:
-            with Link(mbit) as link:
-                outcome = run_idle(contestant, link, image)
-            row = as_row(contestant, outcome, mbit, None)
-            show(row)
-            yield row
+        rounds = [list(run_link(contestants, image, mbit))
+                  for _ in range(1 if mbit else FREE_ROUNDS)]
+        for rows in zip(*rounds):
+            yield min(rows, key=lambda row: row["seconds"])
 
 
 def run_under_load(contestants):
