@@ -73,9 +73,9 @@ def outcome(row):
             f"{row['source_cpu']:.1f} + {row['destination_cpu']:.1f}"]
 
 
-def links(rows):
+def links(rows, what="A stopped guest"):
     for mbit in dict.fromkeys(r["mbit"] for r in rows if not r["load"]):
-        title(f"{mbit} Mbit/s" if mbit else "Not shaped")
+        title(f"{what}, {mbit} Mbit/s" if mbit else f"{what}, not shaped")
         table(["", "s", "bound, s", "MB", "CPU, s"],
               [outcome(r) for r in rows
                if r["mbit"] == mbit and not r["load"]])
@@ -105,8 +105,12 @@ def scale(rows):
                for name in dict.fromkeys(r["name"] for r in mine)])
 
 
+def relay(rows):
+    links(rows, "Stock QEMU, through ferry-relay")
+
+
 SECTIONS = {"codec": codec, "pool": pool, "calls": calls, "migrate": migrate,
-            "scale": scale, "relay": links}
+            "scale": scale, "relay": relay}
 
 
 def main():
