@@ -40,133 +40,71 @@ static const Row rows[] = {
       { 0, 1, 2, 9, -1 } },
 };
 
-typedef struct Unit {
-    size_t raw;    /* bytes */
-    size_t size;   /* encoded; 0: does not shrink */
-} Unit;
-
-typedef struct Bench {
-    RamBlock block;
-    uint8_t *encoded;  /* as large as the block: a unit stands where its pages
-                        * stood */
-    uint8_t *out;      /* room for the largest unit */
-    Unit *units;
-} Bench;
-
-static size_t unit_at(const Bench *b, uint64_t page, unsigned pages)
+static double ratio(const BenchUnits *units)
 {
-    return (size_t)MIN(b->block.pages - page, pages) * MIG_PAGE_SIZE;
-}
+    uint64_t raw = units->block->pages * MIG_PAGE_SIZE, out = 0;
 
-static double encode_all(Bench *b, const Codec *codec, unsigned level,
-                         unsigned pages)
-{
-    void *encoder = codec->encoder_new(level, NULL);
-    BenchBegin begin = bench_begin();
-    Unit *unit = b->units;
-    double rate;
-
-    for (uint64_t i = 0; i < b->block.pages; i += pages, unit++) {
-        unit->raw = unit_at(b, i, pages);
-        unit->size = codec->encode(encoder, ram_block_page(&b->block, i),
-                                   unit->raw, b->encoded + i * MIG_PAGE_SIZE,
-                                   unit->raw - 1);
+    for (uint64_t i = 0; i < units->block->pages; i += units->pages) {
+        out += units->length[i]
+                   ? units->length[i]
+                   : bench_unit_pages(units, i) * (uint64_t)MIG_PAGE_SIZE;
     }
-    rate = bench_end(&b->block, begin).cpu;
-    codec->encoder_free(encoder);
-    return rate;
+    return (double)out / (double)raw;
 }
 
-/* What did not shrink is not decoded, and still counts: it is copied. */
-static double decode_all(Bench *b, const Codec *codec, unsigned pages)
-{
-    void *decoder = codec->decoder_new(NULL);
-    BenchBegin begin = bench_begin();
-    const Unit *unit = b->units;
-    double rate;
-
-    for (uint64_t i = 0; i < b->block.pages; i += pages, unit++) {
-        const uint8_t *from = b->encoded + i * MIG_PAGE_SIZE;
-
-        if (unit->size) {
-            g_assert(!codec->decode(decoder, from, unit->size, b->out,
-                                    unit->raw));
-        } else {
-            memcpy(b->out, ram_block_page(&b->block, i), unit->raw);
-        }
-    }
-    rate = bench_end(&b->block, begin).cpu;
-    codec->decoder_free(decoder);
-    return rate;
-}
-
-static double ratio(const Bench *b, unsigned pages)
-{
-    uint64_t out = 0;
-    const Unit *unit = b->units;
-
-    for (uint64_t i = 0; i < b->block.pages; i += pages, unit++) {
-        out += unit->size ? unit->size : unit->raw;
-    }
-    return (double)out / (double)(b->block.pages * MIG_PAGE_SIZE);
-}
-
-static void bench_one(Bench *b, const Row *row, unsigned level,
-                      unsigned pages)
+static void bench_one(BenchUnits *units, const Row *row, unsigned level)
 {
     static const char format[] =
         ",\n    {\"name\": \"%s\", \"encoder\": \"%s\", \"level\": %u, "
         "\"pages\": %u, \"encode_mb_s\": %.1f, \"decode_mb_s\": %.1f, "
         "\"ratio\": %.4f}";
-    double encode = encode_all(b, row->codec, level, pages);
-    double decode = decode_all(b, row->decoder, pages);
+    double encode = bench_encode(units, row->codec, level).cpu;
+    double decode = bench_decode(units, row->decoder).cpu;
 
-    printf(format, row->name, row->codec->encoder_name(level), level, pages,
-           encode, decode, ratio(b, pages));
+    printf(format, row->name, row->codec->encoder_name(level), level,
+           units->pages, encode, decode, ratio(units));
     fflush(stdout);
 }
 
-static void bench_row(Bench *b, const Row *row)
+static void bench_row(BenchUnits *units, const Row *row)
 {
     for (unsigned u = 0; u < UNITS_MAX && row->units[u]; u++) {
+        units->pages = row->units[u];
         for (unsigned l = 0; row->levels[l] >= 0; l++) {
-            bench_one(b, row, (unsigned)row->levels[l], row->units[u]);
+            bench_one(units, row, (unsigned)row->levels[l]);
         }
     }
 }
 
 /* What everything else is measured against. */
-static double copy_all(Bench *b)
+static double copy_all(const BenchUnits *units)
 {
+    const RamBlock *block = units->block;
     BenchBegin begin = bench_begin();
 
-    for (uint64_t i = 0; i < b->block.pages; i++) {
-        memcpy(b->encoded + i * MIG_PAGE_SIZE, ram_block_page(&b->block, i),
+    for (uint64_t i = 0; i < block->pages; i++) {
+        memcpy(units->encoded + i * MIG_PAGE_SIZE, ram_block_page(block, i),
                MIG_PAGE_SIZE);
     }
-    return bench_end(&b->block, begin).cpu;
+    return bench_end(block, begin).cpu;
 }
 
 int main(int argc, char **argv)
 {
-    Bench b = { .block = bench_load_args(argc, argv) };
-    const size_t bytes = (size_t)b.block.pages * MIG_PAGE_SIZE;
+    RamBlock block = bench_load_args(argc, argv);
+    BenchUnits units;
 
-    b.encoded = bench_map(bytes);
-    b.out = g_malloc(64 * MIG_PAGE_SIZE);
-    b.units = g_new0(Unit, b.block.pages);
+    bench_units_init(&units, &block);
     printf("{\n  \"pages\": %" G_GUINT64_FORMAT ",\n  \"results\": [\n"
            "    {\"name\": \"memcpy\", \"encode_mb_s\": %.1f}",
-           b.block.pages, copy_all(&b));
+           block.pages, copy_all(&units));
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
         if (rows[i].codec->available) {
-            bench_row(&b, &rows[i]);
+            bench_row(&units, &rows[i]);
         }
     }
     printf("\n  ]\n}\n");
-    g_free(b.units);
-    g_free(b.out);
-    bench_unmap(b.encoded, bytes);
-    bench_unload(&b.block);
+    bench_units_destroy(&units);
+    bench_unload(&block);
     return 0;
 }

@@ -103,3 +103,76 @@ BenchRate bench_end(const RamBlock *block, BenchBegin begin)
         .cpu = bytes * 1000 / (double)(now.cpu - begin.cpu),
     };
 }
+
+void bench_units_init(BenchUnits *units, const RamBlock *block)
+{
+    *units = (BenchUnits){
+        .block = block, .pages = 1,
+        .encoded = bench_map((size_t)block->pages * MIG_PAGE_SIZE),
+        .length = g_new0(uint32_t, block->pages),
+    };
+}
+
+void bench_units_destroy(BenchUnits *units)
+{
+    bench_unmap(units->encoded, (size_t)units->block->pages * MIG_PAGE_SIZE);
+    g_free(units->length);
+}
+
+unsigned bench_unit_pages(const BenchUnits *units, uint64_t first)
+{
+    return (unsigned)MIN(units->block->pages - first, units->pages);
+}
+
+static size_t unit_bytes(const BenchUnits *units, uint64_t first)
+{
+    return (size_t)bench_unit_pages(units, first) * MIG_PAGE_SIZE;
+}
+
+BenchRate bench_encode(BenchUnits *units, const Codec *codec, unsigned level)
+{
+    const RamBlock *block = units->block;
+    void *encoder = codec->encoder_new(level, NULL);
+    BenchBegin begin = bench_begin();
+    BenchRate rate;
+
+    for (uint64_t i = 0; i < block->pages; i += units->pages) {
+        size_t raw = unit_bytes(units, i);
+
+        units->length[i] = (uint32_t)codec->encode(
+            encoder, ram_block_page(block, i), raw,
+            units->encoded + i * MIG_PAGE_SIZE, raw - 1);
+    }
+    rate = bench_end(block, begin);
+    codec->encoder_free(encoder);
+    return rate;
+}
+
+static void decode_unit(const BenchUnits *units, const Codec *codec,
+                        void *decoder, uint64_t first, uint8_t *out)
+{
+    size_t raw = unit_bytes(units, first);
+
+    if (units->length[first]) {
+        g_assert(!codec->decode(decoder,
+                                units->encoded + first * MIG_PAGE_SIZE,
+                                units->length[first], out, raw));
+    } else {
+        memcpy(out, ram_block_page(units->block, first), raw);
+    }
+}
+
+BenchRate bench_decode(const BenchUnits *units, const Codec *codec)
+{
+    g_autofree uint8_t *out = g_malloc((gsize)units->pages * MIG_PAGE_SIZE);
+    void *decoder = codec->decoder_new(NULL);
+    BenchBegin begin = bench_begin();
+    BenchRate rate;
+
+    for (uint64_t i = 0; i < units->block->pages; i += units->pages) {
+        decode_unit(units, codec, decoder, i, out);
+    }
+    rate = bench_end(units->block, begin);
+    codec->decoder_free(decoder);
+    return rate;
+}

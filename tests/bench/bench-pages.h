@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "migration/codec.h"
 #include "migration/ram-blocks.h"
 
 #define BENCH_PAGES 30000 /* unless the command line says otherwise */
@@ -33,5 +34,21 @@ typedef struct BenchBegin {
 
 BenchBegin bench_begin(void);
 BenchRate bench_end(const RamBlock *block, BenchBegin begin);
+
+/* The block's pages, encoded some at a time. */
+typedef struct BenchUnits {
+    const RamBlock *block;
+    unsigned pages;    /* at a time */
+    uint8_t *encoded;  /* as large as the block: a unit stands where its pages
+                        * stood */
+    uint32_t *length;  /* by a unit's first page; 0: does not shrink */
+} BenchUnits;
+
+void bench_units_init(BenchUnits *units, const RamBlock *block);
+void bench_units_destroy(BenchUnits *units);
+unsigned bench_unit_pages(const BenchUnits *units, uint64_t first);
+BenchRate bench_encode(BenchUnits *units, const Codec *codec, unsigned level);
+/* What did not shrink is copied. */
+BenchRate bench_decode(const BenchUnits *units, const Codec *codec);
 
 #endif

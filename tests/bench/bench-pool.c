@@ -28,54 +28,8 @@
 typedef struct Bench {
     const Codec *codec;
     RamBlock block;
-    uint8_t *encoded;   /* as large as the block: a record's data stands where
-                         * its pages stood */
-    uint32_t *length;   /* of a record, by its first page; 0: did not shrink */
+    BenchUnits units;  /* a unit becomes a record */
 } Bench;
-
-static uint64_t pages_at(const Bench *b, uint64_t page)
-{
-    return MIN(b->block.pages - page, b->codec->batch_pages);
-}
-
-static BenchRate encode_alone(Bench *b)
-{
-    const Codec *codec = b->codec;
-    void *encoder = codec->encoder_new(LEVEL, NULL);
-    BenchBegin begin = bench_begin();
-    BenchRate rate;
-
-    for (uint64_t i = 0; i < b->block.pages; i += codec->batch_pages) {
-        size_t raw = (size_t)pages_at(b, i) * MIG_PAGE_SIZE;
-
-        b->length[i] = (uint32_t)codec->encode(
-            encoder, ram_block_page(&b->block, i), raw,
-            b->encoded + i * MIG_PAGE_SIZE, raw - 1);
-    }
-    rate = bench_end(&b->block, begin);
-    codec->encoder_free(encoder);
-    return rate;
-}
-
-static BenchRate decode_alone(Bench *b)
-{
-    const Codec *codec = b->codec;
-    g_autofree uint8_t *out = g_malloc(codec->batch_pages * MIG_PAGE_SIZE);
-    void *decoder = codec->decoder_new(NULL);
-    BenchBegin begin = bench_begin();
-    BenchRate rate;
-
-    for (uint64_t i = 0; i < b->block.pages; i += codec->batch_pages) {
-        if (b->length[i]) {
-            codec->decode(decoder, b->encoded + i * MIG_PAGE_SIZE,
-                          b->length[i], out,
-                          (size_t)pages_at(b, i) * MIG_PAGE_SIZE);
-        }
-    }
-    rate = bench_end(&b->block, begin);
-    codec->decoder_free(decoder);
-    return rate;
-}
 
 static bool collect(CompressPool *pool)
 {
@@ -121,15 +75,15 @@ static void add_record(DecompressPool *pool, const Bench *b,
         .type = b->codec->batch_pages > 1 ? WIRE_RAM_BATCH
                                           : WIRE_RAM_COMPRESSED,
         .offset = page * MIG_PAGE_SIZE,
-        .length = b->length[page],
+        .length = b->units.length[page],
     };
 
-    record.pages.count = (unsigned)pages_at(b, page);
+    record.pages.count = bench_unit_pages(&b->units, page);
     for (unsigned i = 0; i < record.pages.count; i++) {
         record.pages.page[i] = page + i;
     }
     memcpy(decompress_add_record(pool, to, &record, NULL),
-           b->encoded + page * MIG_PAGE_SIZE, record.length);
+           b->units.encoded + page * MIG_PAGE_SIZE, record.length);
 }
 
 static BenchRate decompress(Bench *b, unsigned threads)
@@ -145,7 +99,7 @@ static BenchRate decompress(Bench *b, unsigned threads)
     pool = decompress_new(b->codec, threads, &blocks, NULL);
     begin = bench_begin();
     for (uint64_t i = 0; i < out.pages; i += b->codec->batch_pages) {
-        if (b->length[i]) {
+        if (b->units.length[i]) {
             add_record(pool, b, &out, i);
         }
     }
@@ -168,9 +122,9 @@ static void print_row(const Bench *b, unsigned threads, BenchRate in,
 
 static void bench_method(Bench *b)
 {
-    BenchRate encode = encode_alone(b); /* before decode_alone() */
+    BenchRate encode = bench_encode(&b->units, b->codec, LEVEL);
 
-    print_row(b, 0, encode, decode_alone(b));
+    print_row(b, 0, encode, bench_decode(&b->units, b->codec));
     for (unsigned threads = 1; threads <= THREADS_MAX; threads *= 2) {
         print_row(b, threads, compress(b, threads), decompress(b, threads));
     }
@@ -179,22 +133,20 @@ static void bench_method(Bench *b)
 int main(int argc, char **argv)
 {
     Bench b = { .block = bench_load_args(argc, argv) };
-    const size_t bytes = (size_t)b.block.pages * MIG_PAGE_SIZE;
 
-    b.encoded = bench_map(bytes);
-    b.length = g_new0(uint32_t, b.block.pages);
+    bench_units_init(&b.units, &b.block);
     printf("{\n  \"pages\": %" G_GUINT64_FORMAT ",\n  \"results\": [\n"
            "    {\"cores\": %ld}",
            b.block.pages, sysconf(_SC_NPROCESSORS_ONLN));
     for (uint64_t method = 0; method < MIG_METHOD__COUNT; method++) {
         b.codec = codec_by_method(method);
         if (b.codec->available) {
+            b.units.pages = b.codec->batch_pages;
             bench_method(&b);
         }
     }
     printf("\n  ]\n}\n");
-    g_free(b.length);
-    bench_unmap(b.encoded, bytes);
+    bench_units_destroy(&b.units);
     bench_unload(&b.block);
     return 0;
 }
