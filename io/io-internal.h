@@ -69,7 +69,6 @@ bool io_fd_writev(int fd, GOutputVector *vectors, size_t count,
 
 /* False, with an error, in a build with -Dexec=false. */
 bool io_exec_is_built_in(GError **errp);
-/* Only where it is built in. */
 IoChannel *io_exec_open(const IoUri *uri, IoDirection direction,
                         GError **errp);
 /* Kill the command, unless it has ended, with all that it started, and wait. */

@@ -268,7 +268,9 @@ static bool next_batch(RamSave *save, RamDirty *dirty, RamBatch *batch,
         g_prefix_error(errp, "cannot collect the dirty log: ");
         return false;
     }
-    stats_found(save->stats, added);
+    if (added) {
+        stats_found(save->stats, added);
+    }
     *found = ram_dirty_take(dirty, batch);
     return true;
 }

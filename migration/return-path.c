@@ -160,10 +160,9 @@ static void *return_path_main(void *arg)
     ReturnPath *rp = arg;
     GError *err = NULL;
     bool done = false;
-    bool ok = true;
 
-    while (ok && !done) {
-        ok = get_message(rp, &done, &err);
+    while (!done && get_message(rp, &done, &err)) {
+        continue;
     }
     if (err) {
         io_channel_abort(rp->channel);

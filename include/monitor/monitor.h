@@ -80,8 +80,9 @@ Monitor *mon_new(const MonHost *host, void *opaque);
 void mon_add_session(Monitor *mon, MonKind kind, GIOStream *stream);
 
 /* Send an event without data ("STOP", "RESUME") to every QMP session that has
- * negotiated; time is when it happened, of g_get_real_time().  From within a call of the MonHost interface it goes out before
- * the answer to the command that is being run. */
+ * negotiated; time is when it happened, of g_get_real_time().  From within a
+ * call of the MonHost interface it goes out before the answer to the command
+ * that is being run. */
 void mon_emit(Monitor *mon, const char *event, int64_t time);
 
 /* The same for SHUTDOWN, with its reason. */
