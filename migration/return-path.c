@@ -18,6 +18,7 @@
 
 #include "migration/wire.h"
 #include "util/clock.h"
+#include "util/text.h"
 #include "util/thread.h"
 
 /* A destination that failed has said so before it closed the channel. */
@@ -83,13 +84,7 @@ static bool get_reason(ReturnPath *rp, uint16_t length, GError **errp)
         return false;
     }
     g_free(rp->reason);
-    rp->reason = g_utf8_make_valid(text, -1);
-    /* It is going to be shown on terminals. */
-    for (char *c = rp->reason; *c; c++) {
-        if (g_ascii_iscntrl(*c)) {
-            *c = ' ';
-        }
-    }
+    rp->reason = text_printable(text);
     return true;
 }
 

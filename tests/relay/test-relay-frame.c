@@ -452,15 +452,6 @@ static void test_link_back(void)
     }
 }
 
-/* A peer cannot write to the terminal what it likes. */
-static void test_reason(void)
-{
-    g_autofree char *text =
-        reason_text("a\033[31m\r\nb \302\233 \377 \303\244");
-
-    g_assert_cmpstr(text, ==, "a?[31m??b ? \357\277\275 \303\244");
-}
-
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -477,6 +468,5 @@ int main(int argc, char **argv)
     g_test_add_func("/relay/link", test_link);
     g_test_add_func("/relay/link/order", test_link_order);
     g_test_add_func("/relay/link/back", test_link_back);
-    g_test_add_func("/relay/reason", test_reason);
     return g_test_run();
 }

@@ -246,6 +246,17 @@ static void test_reason_is_any_bytes(void)
     expect_failure(&world, MIG_ERROR_PEER, "the destination failed: a");
 }
 
+/* Nor are colours, or anything else that a terminal would do. */
+static void test_reason_is_shown(void)
+{
+    World world;
+
+    world_init(&world);
+    put_message(&world, WIRE_RP_FERRY_REASON, 8, "\033[1m\302\2331m");
+    return_path_put_shut(world.dest, 1);
+    expect_failure(&world, MIG_ERROR_PEER, "the destination failed: ?[1m?1m");
+}
+
 static void test_long_reason(void)
 {
     g_autofree char *text = g_strnfill(65535, 'r');
@@ -375,6 +386,7 @@ int main(int argc, char **argv)
     g_test_add_func("/return-path/reason/cut", test_reason_is_cut);
     g_test_add_func("/return-path/reason/any-bytes",
                     test_reason_is_any_bytes);
+    g_test_add_func("/return-path/reason/shown", test_reason_is_shown);
     g_test_add_func("/return-path/reason/too-long", test_long_reason);
     g_test_add_func("/return-path/bad-messages", test_bad_messages);
     g_test_add_func("/return-path/eof", test_eof);

@@ -96,19 +96,6 @@ bool hello_read(Stream *s, Hello *hello, GError **errp)
     return hello_take(bytes, reason, hello, errp);
 }
 
-char *reason_text(const char *reason)
-{
-    g_autofree char *valid = g_utf8_make_valid(reason, -1);
-    GString *text = g_string_new(NULL);
-
-    for (const char *at = valid; *at; at = g_utf8_next_char(at)) {
-        gunichar c = g_utf8_get_char(at);
-
-        g_string_append_unichar(text, g_unichar_iscntrl(c) ? '?' : c);
-    }
-    return g_string_free(text, FALSE);
-}
-
 /* Frames */
 
 void frame_put_head(uint8_t to[RELAY_HEAD_SIZE], const FrameHead *head)

@@ -23,10 +23,6 @@ bool hello_write(IoChannel *channel, const Hello *hello, GError **errp);
 /* False and G_IO_ERROR_INVALID_DATA when it is none. */
 bool hello_read(Stream *s, Hello *hello, GError **errp);
 
-/* A reason that a peer gave, as it can be shown: UTF-8 without control
- * characters. */
-char *reason_text(const char *reason);
-
 typedef struct FrameHead {
     uint8_t type;   /* RELAY_DATA, ... */
     uint16_t pages;

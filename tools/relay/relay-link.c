@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "util/endian.h"
+#include "util/text.h"
 
 static bool write_frame(LinkWriter *link, unsigned type, const void *body,
                         size_t size, GError **errp)
@@ -94,7 +95,7 @@ void link_read_abort(LinkReader *link, const FrameHead *head, GError **errp)
     g_autofree char *text = NULL;
 
     if (link_read_plain(link, head, (uint8_t *)body, errp)) {
-        text = reason_text(body);
+        text = text_printable(body);
         g_set_error(errp, G_IO_ERROR, G_IO_ERROR_FAILED,
                     "the other relay says: %s", text);
     }

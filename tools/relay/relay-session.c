@@ -33,6 +33,7 @@
 #include "tools/relay/relay-send.h"
 #include "tools/relay/relay-stdio.h"
 #include "util/clock.h"
+#include "util/text.h"
 #include "util/thread.h"
 
 struct Session {
@@ -165,7 +166,7 @@ static bool exchange_hello(Session *s, GError **errp)
         return false;
     }
     if (s->answer.reason[0]) {
-        g_autofree char *text = reason_text(s->answer.reason);
+        g_autofree char *text = text_printable(s->answer.reason);
 
         g_set_error(errp, G_IO_ERROR, G_IO_ERROR_FAILED,
                     "the other relay refuses: %s", text);
