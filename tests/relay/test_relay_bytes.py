@@ -696,6 +696,24 @@ class Alone(RelayTest):
         last.sendall(preamble())
         self.assertEqual(self.accept(listener).recv(1), b"\xfe")
 
+    def filters(self, *args):
+        """Is there a seccomp filter, and no way to new rights?"""
+        relay = self.start("--listen", "unix:" + self.path("relay"),
+                           "--role", "send", *args)
+        relay.wait_listening()
+        folder = pathlib.Path("/proc", str(relay.process.pid))
+        if "libseccomp" not in (folder / "maps").read_text():
+            self.skipTest("built without seccomp")
+        status = (folder / "status").read_text()
+        return "Seccomp:\t2\n" in status and "NoNewPrivs:\t1\n" in status
+
+    def test_sandbox(self):
+        self.assertTrue(self.filters("--connect",
+                                     "unix:" + self.path("qemu")))
+
+    def test_no_sandbox_for_commands(self):
+        self.assertFalse(self.filters("--connect", "exec:cat"))
+
     def test_signal_when_idle(self):
         relay = self.start("--listen", "unix:" + self.path("relay"),
                            "--connect", "unix:" + self.path("far"))

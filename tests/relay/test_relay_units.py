@@ -41,6 +41,14 @@ class Units(RelayTest):
                                         f"--threshold={EXPOSURE}", path)
             self.assertEqual(status, 0, said)
 
+    def test_may_filter_itself(self):
+        """@system-service of systemd 252 has no seccomp(2), and who calls
+        what a unit forbids is killed."""
+        for role in "send", "receive":
+            with open(self.unit(f"ferry-relay-{role}@.service.in"),
+                      encoding="utf-8") as f:
+                self.assertRegex(f.read(), "SystemCallFilter=@.* seccomp\\n")
+
 
 if __name__ == "__main__":
     tap.main()

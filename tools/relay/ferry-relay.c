@@ -19,6 +19,7 @@
 
 #include "tools/relay/relay-args.h"
 #include "tools/relay/relay-log.h"
+#include "tools/relay/relay-sandbox.h"
 #include "tools/relay/relay-session.h"
 #include "tools/relay/relay-stdio.h"
 #include "tools/relay/relay-wire.h"
@@ -65,6 +66,11 @@ static gboolean on_wake(void *opaque);
 static bool is_only_one(const IoUri *uri)
 {
     return uri->kind != IO_URI_TCP && uri->kind != IO_URI_UNIX;
+}
+
+static bool is_command(const IoUri *uri)
+{
+    return uri && uri->kind == IO_URI_EXEC;
 }
 
 static unsigned count_migrations(const Relay *relay)
@@ -479,6 +485,11 @@ static int run_or_help(const RelayArgs *args, GError **errp)
     if (args->version) {
         printf("ferry-relay %s\n", FERRY_VERSION);
         return EXIT_SUCCESS;
+    }
+    /* What a command may do is its own affair. */
+    if (!is_command(args->listen) && !is_command(args->connect) &&
+        !relay_sandbox(errp)) {
+        return -1;
     }
     return run(args, errp);
 }
