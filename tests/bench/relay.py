@@ -23,6 +23,8 @@ RETURN_PATH = ["return-path"]
 class Relayed(vms.Contestant):
     """A QEMU that migrates through two relays."""
 
+    compresses = True
+
     def __init__(self, name, program, method):
         super().__init__(f"{name} relay {method}", program, RETURN_PATH)
         self.method = method
@@ -116,9 +118,10 @@ def run(build, old, new, image):
         raise SystemExit("relay: only root can shape a link")
     for mbit in LINKS:
         print(f"\n{migrate.MIB} MiB, stopped guest, {mbit} Mbit/s")
-        for contestant in contestants(build, old, new):
+        everybody = contestants(build, old, new)
+        for contestant in migrate.entrants(everybody, mbit):
             with Link(mbit) as link:
                 outcome = run_one(build, contestant, link, image)
-            row = migrate.as_row(contestant, outcome, mbit, None)
+            row = migrate.as_row(contestant, outcome, mbit)
             migrate.show(row)
             yield row

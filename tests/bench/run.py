@@ -4,7 +4,8 @@
 
 make bench-relay runs the last one only.
 
-    tests/bench/run.py BUILD [codec] [pool] [calls] [migrate] [scale] [relay]
+    tests/bench/run.py BUILD [codec] [pool] [calls] [migrate] [loaded] [scale]
+                             [relay]
 
 What is compared was measured in one run.  Results go to BUILD/bench; the RAM
 image that all use is made there once.
@@ -15,6 +16,7 @@ import subprocess
 import sys
 
 import calls
+import loaded
 import migrate
 import plot
 import relay
@@ -83,30 +85,36 @@ def bench_pool(build, folder, image):
     return rows
 
 
-def plot_links(folder, rows, bench):
-    for mbit in {row["mbit"] for row in rows}:
-        for load in {row["load"] for row in rows if row["mbit"] == mbit}:
-            speed = f"{mbit} Mbit/s" if mbit else "not shaped"
-            name = f"{bench}-{mbit or 'free'}{'-loaded' if load else ''}.svg"
-            plot.bars(os.path.join(folder, name),
-                      f"{load or '4 GiB, stopped guest'}, {speed}",
-                      [(r["name"], r["seconds"], r["bound"]) for r in rows
-                       if (r["mbit"], r["load"]) == (mbit, load)])
+def plot_links(folder, rows, bench, guest="4 GiB, stopped guest"):
+    for mbit in dict.fromkeys(row["mbit"] for row in rows):
+        speed = f"{mbit} Mbit/s" if mbit else "not shaped"
+        plot.bars(os.path.join(folder, f"{bench}-{mbit or 'free'}.svg"),
+                  f"{guest}, {speed}",
+                  [(r["name"], r["seconds"], r["bound"]) for r in rows
+                   if r["mbit"] == mbit])
+
+
+def find_contestants(build):
+    return [*migrate.ferry(build),
+            *migrate.qemus(build, *find_peers(build))]
 
 
 def bench_migrate(build, folder, image):
-    contestants = [*migrate.ferry(build),
-                   *migrate.qemus(build, *find_peers(build))]
-    rows = [*migrate.run_links(contestants, image, migrate.LINKS),
-            *migrate.run_under_load(contestants)]
+    rows = list(migrate.run_links(find_contestants(build), image,
+                                  migrate.LINKS))
     plot_links(folder, rows, "migrate")
     return rows
 
 
+def bench_loaded(build, folder, image):
+    rows = list(loaded.by_contestant(find_contestants(build)))
+    plot_links(folder, rows, "loaded", loaded.load(loaded.RATE))
+    return [*rows, *loaded.by_rate(build)]
+
+
 def bench_scale(build, folder, image):
     return [*scale.by_size(build, image),
-            *scale.by_threads(build, image, migrate.MIB),
-            *scale.by_rate(build)]
+            *scale.by_threads(build, image, migrate.MIB)]
 
 
 def make_image(build, path):
@@ -133,8 +141,8 @@ def bench_relay(build, folder, image):
 
 
 BENCHES = {"codec": bench_codec, "pool": bench_pool, "calls": bench_calls,
-           "migrate": bench_migrate, "scale": bench_scale,
-           "relay": bench_relay}
+           "migrate": bench_migrate, "loaded": bench_loaded,
+           "scale": bench_scale, "relay": bench_relay}
 
 
 def main():

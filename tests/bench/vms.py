@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Machines that can migrate, Ferry's and QEMU's, looked at from outside."""
 import contextlib
+import mmap
 import os
 import sys
 import time
@@ -12,6 +13,7 @@ import ferry_vm  # noqa: E402
 
 PORT = 4444
 TICK = os.sysconf("SC_CLK_TCK")
+TOUCHED = 3000 << 20  # what have_memory() asks for, in bytes
 
 
 class Vm(ferry_vm.Vm):
@@ -43,6 +45,11 @@ class Contestant:
         self.capabilities = list(capabilities)
         self.source = source or {}
         self.destination = destination or {}
+
+    @property
+    def compresses(self):
+        method = self.source.get("multifd-compression", "none")
+        return "compress" in self.capabilities or method != "none"
 
 
 class FerryVm:
@@ -128,9 +135,18 @@ def pair(contestant, link, mib, guest, uri=None):
         yield src, dst
 
 
+def have_memory():
+    """Let a virtual machine's host give us memory now, and not while it is
+    measured: what is free here need not be there."""
+    free = os.sysconf("SC_AVPHYS_PAGES") * mmap.PAGESIZE
+    mmap.mmap(-1, min(TOUCHED, free // 2), mmap.MAP_PRIVATE |
+              mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE).close()
+
+
 def migrate(src, dst, uri, limit):
     """Migrate from src to dst, which or a way to which is at uri; an
     Outcome."""
+    have_memory()
     before = src.cpu(), dst.cpu()
     begin = time.monotonic()
     src.qmp("migrate", uri=uri)

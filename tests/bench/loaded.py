@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Migrations of a guest that works: it rewrites its working set all the time.
+
+What it misses is seen on its serial port, which beats every 10 ms.
+"""
+import migrate
+import scale
+import vms
+from link import Link
+
+MIB = 1024
+MBIT = 1000
+RATE = 15000                      # pages a second
+RATES = [1000, 5000, 15000, 30000]
+SETTLE = 300                      # beats before the migration starts
+LIMIT = 30                        # seconds; who does not converge never ends
+
+
+def load(rate):
+    """The guest's command line."""
+    return f"ws=512 rate={rate} beat=10 fill=text"
+
+
+def beat_times(serial):
+    return [time for time, byte in serial.output() if byte == b"."]
+
+
+def run_one(contestant, rate):
+    guest = contestant.program.guest("stress", load(rate))
+    with Link(MBIT) as link, \
+            vms.pair(contestant, link, MIB, guest) as (src, dst):
+        src.qmp("cont")
+        src.serial.wait_for(lambda text: text.count(b".") >= SETTLE)
+        outcome = vms.migrate(src, dst, vms.uri_at(link), LIMIT)
+        if outcome.status == "completed":
+            dst.serial.wait_for(b".")
+            gap = beat_times(dst.serial)[0] - beat_times(src.serial)[-1]
+            outcome.gap_ms = gap * 1000
+        return outcome
+
+
+def by_contestant(contestants):
+    print(f"\n{MIB} MiB, {load(RATE)}, {MBIT} Mbit/s")
+    for contestant in contestants:
+        row = migrate.as_row(contestant, run_one(contestant, RATE), MBIT)
+        migrate.show(row)
+        yield row
+
+
+def by_rate(build):
+    for method in [None, *migrate.methods(build)]:
+        who = scale.contestant(build, method)
+        for rate in RATES:
+            yield scale.row_of("pages/s", rate, who, run_one(who, rate))
