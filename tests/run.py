@@ -16,6 +16,7 @@ import xml.etree.ElementTree as ET
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LAST_LINES = 40  # of a program that failed
+STRESS = "150"   # seconds of stress_moves with each sanitizer
 # Without tls: ThreadSanitizer sees no lock of its libraries.
 SANITIZED = ["unit", "pair", "errors", "wire", "inspect", "relay", "chance"]
 BUILDS = [
@@ -27,9 +28,10 @@ BUILDS = [
 ]
 
 
-def run(args):
+def run(args, **env):
     print("+", " ".join(args), flush=True)
-    return subprocess.run(args, cwd=ROOT).returncode == 0
+    return subprocess.run(args, cwd=ROOT,
+                          env={**env, **os.environ}).returncode == 0
 
 
 def build(folder, options):
@@ -81,7 +83,7 @@ def test(folder, suites, found):
             "--print-errorlogs"]
     for suite in suites or []:
         args += ["--suite", suite]
-    ok = run(args)
+    ok = run(args, **({"FERRY_SECONDS": STRESS} if suites else {}))
     mine = [(f"{folder}: {name}", what, text)
             for name, what, text in [*outcomes(folder),
                                      *broken_programs(folder)]]
