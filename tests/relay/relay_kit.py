@@ -57,9 +57,9 @@ class Relay:
 
     def wait_listening(self):
         """The URI at which it listens."""
-        self.wait_says("\n")
-        return re.match(r"ferry-relay: listening at (\S+)\n",
-                        self.stderr())[1]
+        self.wait_says("listening at ")
+        return re.search(r"^ferry-relay: listening at (\S+)\n",
+                         self.stderr(), re.M)[1]
 
     def wait(self):
         return self.process.wait(TIMEOUT)

@@ -2,12 +2,14 @@
 /* What a relay can still do, and what not, once it has given up the rest.  Each
  * case is a process of its own: there is no way back. */
 #include <errno.h>
+#include <seccomp.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "migration/error.h"
 #include "tools/relay/relay-sandbox.h"
 #include "util/thread.h"
 
@@ -77,6 +79,27 @@ static void test_sockets(void)
     expect_refused(socket(AF_MAX + 1, SOCK_STREAM, 0));
 }
 
+/* As in a container that lets nobody have a filter. */
+static void test_not_to_be_had(void)
+{
+    scmp_filter_ctx filter;
+    GError *err = NULL;
+
+    if (!g_test_subprocess()) {
+        g_test_trap_subprocess(NULL, 0, G_TEST_SUBPROCESS_DEFAULT);
+        g_test_trap_assert_passed();
+        return;
+    }
+    filter = seccomp_init(SCMP_ACT_ALLOW);
+    seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(seccomp), 0);
+    seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prctl), 0);
+    g_assert_cmpint(seccomp_load(filter), ==, 0);
+    seccomp_release(filter);
+    g_assert_false(relay_sandbox(&err));
+    g_assert_error(err, MIG_ERROR, MIG_ERROR_HOST);
+    g_error_free(err);
+}
+
 static void *thread_main(void *unused)
 {
     expect_refused(syscall(SYS_unshare, 0));
@@ -101,6 +124,7 @@ int main(int argc, char **argv)
     g_test_add_func("/relay-sandbox/other-processes", test_other_processes);
     g_test_add_func("/relay-sandbox/the-system", test_the_system);
     g_test_add_func("/relay-sandbox/sockets", test_sockets);
+    g_test_add_func("/relay-sandbox/not-to-be-had", test_not_to_be_had);
     g_test_add_func("/relay-sandbox/threads", test_threads);
     return g_test_run();
 }

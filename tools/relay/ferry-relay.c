@@ -474,6 +474,18 @@ static int run(const RelayArgs *args, GError **errp)
     return !ok ? -1 : relay.failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+/* It is one wall among several: who cannot have it goes on without.  What a
+ * command may do is its own affair. */
+static void give_up_rights(const RelayArgs *args)
+{
+    g_autoptr(GError) err = NULL;
+
+    if (!is_command(args->listen) && !is_command(args->connect) &&
+        !relay_sandbox(&err)) {
+        relay_say("going on without: %s", err->message);
+    }
+}
+
 static int run_or_help(const RelayArgs *args, GError **errp)
 {
     if (args->help) {
@@ -486,11 +498,7 @@ static int run_or_help(const RelayArgs *args, GError **errp)
         printf("ferry-relay %s\n", FERRY_VERSION);
         return EXIT_SUCCESS;
     }
-    /* What a command may do is its own affair. */
-    if (!is_command(args->listen) && !is_command(args->connect) &&
-        !relay_sandbox(errp)) {
-        return -1;
-    }
+    give_up_rights(args);
     return run(args, errp);
 }
 

@@ -103,13 +103,9 @@ static int fill(scmp_filter_ctx filter)
 
 bool relay_sandbox(GError **errp)
 {
-    scmp_filter_ctx filter;
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
     int error;
 
-    if (seccomp_api_get() == 0) {
-        return true;
-    }
-    filter = seccomp_init(SCMP_ACT_ALLOW);
     error = filter ? fill(filter) : -ENOMEM;
     if (!error) {
         error = seccomp_load(filter);
@@ -119,7 +115,7 @@ bool relay_sandbox(GError **errp)
     }
     if (error) {
         g_set_error(errp, MIG_ERROR, MIG_ERROR_HOST,
-                    "cannot load the seccomp filter: %s", g_strerror(-error));
+                    "cannot load a seccomp filter: %s", g_strerror(-error));
     }
     return !error;
 }

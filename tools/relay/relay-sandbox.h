@@ -15,8 +15,8 @@
  * no new rights, no sockets but those of the network and unix ones, and none of
  * the calls that look into other processes or change the system (EPERM).
  *
- * Does nothing in a build without libseccomp, and where the kernel has no such
- * filters.  MIG_ERROR_HOST when it has and the filter could not be loaded.
+ * MIG_ERROR_HOST where the filter cannot be loaded: the kernel has none, or a
+ * container forbids it.  Does nothing in a build without libseccomp.
  */
 bool relay_sandbox(GError **errp);
 
