@@ -6,9 +6,10 @@
 
 The file is the guest's RAM itself: what the guest never touched is a hole.  The
 guest has Debian's kernel, and an initramfs that is mostly files of this
-machine, which Linux unpacks into memory; what it was packed in stays behind in
-pages that are free and not zero.  So memory has about what it has in a guest
-that has been at work: programs, text, and things that are compressed already.
+machine, which Linux unpacks into memory.  So memory has about what it has in a
+guest that has been at work: programs, text, and things that are compressed
+already.  But nearly a quarter of the pages that are not zero are full of 0xcc,
+with which Linux overwrites the memory of the archive as it frees it.
 """
 import gzip
 import os

@@ -106,6 +106,10 @@ def run_link(contestants, image, mbit):
         yield row
 
 
+def faster(*rows):
+    return min(rows, key=lambda row: row["seconds"])
+
+
 def entrants(contestants, mbit):
     """Without compression a thin link takes what it takes, whoever it is."""
     return [c for c in contestants if c.compresses or mbit != THIN]
@@ -116,5 +120,4 @@ def run_links(contestants, image, links):
     for mbit in links:
         rounds = [list(run_link(entrants(contestants, mbit), image, mbit))
                   for _ in range(1 if mbit else FREE_ROUNDS)]
-        for rows in zip(*rounds):
-            yield min(rows, key=lambda row: row["seconds"])
+        yield from map(faster, *rounds)

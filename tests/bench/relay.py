@@ -60,10 +60,13 @@ class Relay:
             [*prefix, os.path.join(build, "tools", "relay", "ferry-relay"),
              "--once", "--json", *args], stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True)
-        said = self.process.stderr.readline()
-        if "listening" not in said:
-            self.close()
-            raise RuntimeError(said)
+        said = ""
+        for line in self.process.stderr:
+            said += line
+            if "listening" in line:
+                return
+        self.close()
+        raise RuntimeError(said)
 
     def end(self):
         """Its report, and the seconds of CPU that it has used."""
