@@ -77,7 +77,8 @@ static const char *lz4_decode(void *decoder, const uint8_t *in, size_t size,
     if (got < 0) {
         return "it is not an LZ4 block, or one of too much";
     }
-    return (size_t)got == out_size ? NULL : "the LZ4 block has too little in it";
+    return (size_t)got == out_size ? NULL
+                                   : "the LZ4 block has too little in it";
 }
 
 static const char *lz4_encoder_name(unsigned level)

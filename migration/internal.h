@@ -82,7 +82,8 @@ void migration_set_state(Migration *m, MigState state);
 void migration_await_event(Migration *m);
 
 /* The first thing a thread does: wait for or open the channel, and encrypt
- * it where that is wanted.  The channel is the migration's until migration_finish(). */
+ * it where that is wanted.  The channel is the migration's until
+ * migration_finish(). */
 IoChannel *migration_open_channel(Migration *m, GError **errp);
 
 /* From here on the migration cannot be cancelled: false when it has been. */

@@ -52,7 +52,7 @@ uint64_t bitmap_count(const uint64_t *map, uint64_t bits);
 unsigned bitmap_take(uint64_t *map, uint64_t bits, uint64_t start,
                      uint64_t *taken, unsigned max);
 
-/* The first bit from start on that is set, or clear; bits when there is none. */
+/* The first bit from start on that is set, or clear; bits if there is none. */
 uint64_t bitmap_next_set(const uint64_t *map, uint64_t bits, uint64_t start);
 uint64_t bitmap_next_clear(const uint64_t *map, uint64_t bits,
                            uint64_t start);

@@ -2,8 +2,8 @@
 /*
  * A page that is not zero mostly shows it in its first bytes: look at those
  * first, then go through the rest a cache line at a time, in a form that the
- * compiler turns into vector instructions.  Those that every x86-64 has do: what
- * they wait for is memory, and wider ones were measured to be no faster.
+ * compiler turns into vector instructions.  Those that every x86-64 has do:
+ * what they wait for is memory, and wider ones were measured to be no faster.
  */
 #include "util/zero.h"
 

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A session at the receiver: link to QEMU. */
+#include "tools/relay/relay-session-role.h"
+
+#include "tools/relay/relay-receive.h"
+
+static bool check_hello(const Hello *hello, GError **errp)
+{
+    if (hello->reason[0]) {
+        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                    "a greeting with a refusal in it");
+        return false;
+    }
+    return true;
+}
+
+/* Connect to QEMU, and say whether that worked. */
+static bool answer(Session *s, Hello *hello, GError **errp)
+{
+    Hello back = { .version = MIN(hello->version, RELAY_VERSION),
+                   .pages = hello->pages };
+    const Codec *codec = codec_find(hello->method);
+    GError *err = NULL;
+
+    if (!codec || !codec->available) {
+        g_strlcpy(hello->method, codec_zlib.name, sizeof(hello->method));
+    }
+    g_strlcpy(back.method, hello->method, sizeof(back.method));
+    if (session_connect_far(s, &err)) {
+        turns_leave(s->turns, s->findings.number);
+        return hello_write(s->near, &back, errp);
+    }
+    g_strlcpy(back.reason, err->message, sizeof(back.reason));
+    hello_write(s->near, &back, NULL);
+    g_propagate_error(errp, err);
+    return false;
+}
+
+static bool receive_stream(Session *s, const Hello *hello, bool *qemu_failed,
+                           GError **errp)
+{
+    RelayReceiveConfig config = {
+        .from = s->near_in,
+        .to = s->far,
+        .codec = codec_find(hello->method),
+        .pages = hello->pages,
+        .threads =
+            (unsigned)s->args->options.value[MIG_OPT_DECOMPRESS_THREADS],
+        .stats = &s->stats,
+    };
+    RelayReceive *receive = relay_receive_new(&config, errp);
+    bool ok;
+
+    if (!receive) {
+        return false;
+    }
+    ok = relay_receive_run(receive, &s->total, errp);
+    *qemu_failed = relay_receive_qemu_failed(receive);
+    relay_receive_free(receive);
+    if (ok && !io_channel_finish(s->far, errp)) {
+        *qemu_failed = true;
+        return false;
+    }
+    return ok;
+}
+
+static void receive_ended(Session *s)
+{
+    GError *err = NULL;
+
+    session_wait_reverse(s, true);
+    session_join_reverse(s);
+    if (!session_failed(s) &&
+        !link_write_total(&s->back, RELAY_DELIVERED, s->total, &err)) {
+        session_fail(s, err);
+    }
+}
+
+/* Takes err. */
+static void receive_failed(Session *s, bool qemu_failed, GError *err)
+{
+    g_autofree char *text = g_strdup(err->message);
+    bool first = session_fail(s, err);
+
+    if (qemu_failed) {
+        session_wait_reverse(s, false);
+    }
+    io_channel_abort(s->far);
+    if (!session_wait_reverse(s, false)) {
+        io_channel_abort(s->near);
+    }
+    session_join_reverse(s);
+    if (first) {
+        link_write_abort(&s->back, text);
+    }
+}
+
+void session_run_receive(Session *s)
+{
+    bool qemu_failed = false;
+    GError *err = NULL;
+    Hello hello;
+
+    s->back.channel = s->near;
+    if (!hello_read(s->near_in, &hello, &err) ||
+        !check_hello(&hello, &err) || !answer(s, &hello, &err)) {
+        session_fail(s, err);
+    } else if (session_start_reverse(s, &err) &&
+               receive_stream(s, &hello, &qemu_failed, &err)) {
+        receive_ended(s);
+    } else {
+        receive_failed(s, qemu_failed, err);
+    }
+}

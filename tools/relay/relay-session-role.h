@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the files of a session offer each other: relay-session.c has what every
+ * role needs, and there is a file for each role.
+ */
+#ifndef RELAY_SESSION_ROLE_H
+#define RELAY_SESSION_ROLE_H
+
+#include "tools/relay/relay-frame.h"
+#include "tools/relay/relay-link.h"
+#include "tools/relay/relay-log.h"
+#include "tools/relay/relay-session.h"
+
+struct Session {
+    const RelayArgs *args;
+    Turns *turns;
+    RelayRole role;      /* settled before the reverse thread starts */
+    RelayFindings findings;
+    RelayStats stats;
+    IoChannel *near;     /* set and cleared under lock, by the forward thread */
+    Stream *near_in;
+    IoChannel *far;      /* the same */
+    Stream *far_in;      /* send: the link, read by the reverse thread */
+    LinkWriter back;     /* receive: the reverse thread's, then ours */
+    pthread_t reverse;
+    bool reverse_started;
+    bool refused;        /* there was no place for it */
+    int64_t started, ended;
+    uint64_t total;      /* bytes of QEMU's stream */
+
+    GCancellable *connecting;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool settled;        /* lock; error will not change any more */
+    GError *error;       /* lock, until settled; the first one */
+    bool began;          /* lock; the peer has said what it wants */
+    bool answered;       /* lock; send: then answer may be read */
+    Hello answer;        /* set before answered */
+    bool reverse_ended;  /* lock */
+    uint64_t delivered;  /* set before reverse_ended */
+};
+
+/* Takes err.  False when there was one before, or when it is too late. */
+bool session_fail(Session *s, GError *err);
+bool session_failed(Session *s);
+void session_abort_both(Session *s);
+
+/* A bool of the session's that is under its lock. */
+void session_set_flag(Session *s, bool *flag);
+/* With forever, or until the time (ns) is over; was it set? */
+bool session_wait_flag(Session *s, const bool *flag, bool forever,
+                       int64_t time);
+
+/* The thread that moves bytes back.  Without forever it is waited for
+ * RELAY_LINGER_NS; has it ended? */
+bool session_start_reverse(Session *s, GError **errp);
+bool session_wait_reverse(Session *s, bool forever);
+void session_join_reverse(Session *s);
+
+/* To whom the migration goes: s->far. */
+bool session_connect_far(Session *s, GError **errp);
+
+/* A source that gives up closes its connection as one that is done does. */
+void session_check_stream_ended(Session *s);
+
+/* What the forward thread does, from when the role is known to the end. */
+void session_run_send(Session *s);
+void session_run_receive(Session *s);
+void session_run_convert(Session *s);
+
+/* What the reverse thread does at the sender.  Shakes hands as well, so that
+ * the forward thread can lose patience. */
+bool session_reverse_send(Session *s, GError **errp);
+
+#endif
