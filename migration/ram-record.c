@@ -249,7 +249,7 @@ bool ram_record_get(Stream *s, RamRecord *r, GError **errp)
             r->has_name = false;
             return true;
         }
-        /* fall through */
+        return bad_type(s, flags, errp);
     default:
         return bad_type(s, flags, errp);
     }

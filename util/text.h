@@ -4,8 +4,9 @@
 
 #include <glib.h>
 
-/* What a stranger says, as it can be shown on a terminal: valid UTF-8, each
- * control character (of C0 or C1) a question mark. */
+/* Prose of a stranger's, such as a reason, as it can be shown on a terminal:
+ * valid UTF-8, and a question mark for whatever controls how text is shown.
+ * (Names are shown by g_strescape(), which loses nothing of them.) */
 char *text_printable(const char *text);
 
 #endif

@@ -169,10 +169,11 @@ static void test_walk(gconstpointer data)
 }
 
 /*
- * A byte that is another one.  Not every one can be noticed: without verify, a
- * page that was not compressed has no checksum, nor have the devices.  Then the
- * guest moves.  It may be lost, but never runs twice, where the destination can not read GO:
- * because that is what was damaged, or because it looks for it too early.
+ * A byte that is another one.  Not every one can be noticed: only the data of
+ * compressed pages has a checksum, unless verify is on; and devices have none
+ * in any case.  Then the guest moves.  Where the destination cannot read GO,
+ * because that was damaged or because it looks for it too early, the guest may
+ * be lost; but it never runs twice.
  */
 static bool may_lose(const Walk *walk, Place place, uint64_t at)
 {

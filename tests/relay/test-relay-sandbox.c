@@ -2,7 +2,10 @@
 /* What a relay can still do, and what not, once it has given up the rest.  Each
  * case is a process of its own: there is no way back. */
 #include <errno.h>
+#include <linux/netlink.h>
+#include <sched.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -47,17 +50,38 @@ static void test_other_processes(void)
     if (in_sandbox()) {
         expect_refused(process_vm_readv(getpid(), &vector, 1, &vector, 1, 0));
         expect_refused(syscall(SYS_pidfd_getfd, -1, 0, 0));
+        expect_refused(syscall(SYS_move_pages, 1, 0, NULL, NULL, NULL, 0));
     }
 }
 
 static void test_the_system(void)
 {
     if (in_sandbox()) {
-        expect_refused(syscall(SYS_unshare, 0));
         expect_refused(syscall(SYS_mount, NULL, NULL, NULL, 0, NULL));
+        expect_refused(syscall(SYS_clock_settime, 0, NULL));
         expect_refused(syscall(SYS_bpf, 0, NULL, 0));
         expect_refused(syscall(SYS_io_uring_setup, 0, NULL));
     }
+}
+
+static void test_namespaces(void)
+{
+    const int flags[] = {
+        CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS,
+        CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUTS,
+    };
+
+    if (!in_sandbox()) {
+        return;
+    }
+    expect_refused(syscall(SYS_unshare, 0));
+    expect_refused(syscall(SYS_setns, -1, 0));
+    for (unsigned i = 0; i < G_N_ELEMENTS(flags); i++) {
+        expect_refused(syscall(SYS_clone, flags[i] | SIGCHLD, NULL, NULL,
+                               NULL, NULL));
+    }
+    g_assert_cmpint(syscall(SYS_clone3, NULL, 0), ==, -1);
+    g_assert_cmpint(errno, ==, ENOSYS);
 }
 
 static void test_sockets(void)
@@ -73,6 +97,7 @@ static void test_sockets(void)
         g_assert_cmpint(fd, >=, 0);
         close(fd);
     }
+    expect_refused(socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER));
     expect_refused(socket(AF_PACKET, SOCK_RAW, 0));
     expect_refused(socket(AF_VSOCK, SOCK_STREAM, 0));
     expect_refused(socket(AF_MAX, SOCK_STREAM, 0));
@@ -123,6 +148,7 @@ int main(int argc, char **argv)
     g_test_add_func("/relay-sandbox/programs", test_programs);
     g_test_add_func("/relay-sandbox/other-processes", test_other_processes);
     g_test_add_func("/relay-sandbox/the-system", test_the_system);
+    g_test_add_func("/relay-sandbox/namespaces", test_namespaces);
     g_test_add_func("/relay-sandbox/sockets", test_sockets);
     g_test_add_func("/relay-sandbox/not-to-be-had", test_not_to_be_had);
     g_test_add_func("/relay-sandbox/threads", test_threads);

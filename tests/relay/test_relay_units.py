@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""systemd understands the units, and has little to say against them."""
+"""systemd understands the units, has little to say against them, and lets the
+relay do what it does."""
 import os
+import random
+import re
 import shutil
+import socket
 import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from relay_kit import RELAY, ROOT, RelayTest  # noqa: E402
+from relay_kit import (RELAY, ROOT, RelayTest, receive_all,  # noqa: E402
+                       sample_stream)
 import tap  # noqa: E402
+from ferry_vm import TIMEOUT  # noqa: E402
 
 UNITS = os.path.join(ROOT, "tools", "relay", "systemd")
 EXPOSURE = "15"  # of 100, at most
@@ -41,13 +47,76 @@ class Units(RelayTest):
                                         f"--threshold={EXPOSURE}", path)
             self.assertEqual(status, 0, said)
 
-    def test_may_filter_itself(self):
-        """@system-service of systemd 252 has no seccomp(2), and who calls
-        what a unit forbids is killed."""
-        for role in "send", "receive":
-            with open(self.unit(f"ferry-relay-{role}@.service.in"),
-                      encoding="utf-8") as f:
-                self.assertRegex(f.read(), "SystemCallFilter=@.* seccomp\\n")
+
+def sanitized():
+    with open(RELAY, "rb") as f:
+        program = f.read()
+    return b"__asan_init" in program or b"__tsan_init" in program
+
+
+def filter_set(name):
+    """The calls of a set of systemd's, or of one of its members."""
+    if not name.startswith("@"):
+        return {name}
+    shown = subprocess.run(["systemd-analyze", "syscall-filter", name],
+                           check=True, text=True, stdout=subprocess.PIPE)
+    members = [line.strip() for line in shown.stdout.splitlines()[1:]]
+    return set().union(*(filter_set(member) for member in members
+                         if member and not member.startswith("#")))
+
+
+@unittest.skipUnless(shutil.which("systemd-analyze"), "no systemd-analyze")
+@unittest.skipUnless(shutil.which("strace"), "no strace")
+@unittest.skipIf(sanitized(), "sanitizers have calls of their own")
+class Calls(RelayTest):
+    """Who calls what its unit forbids is killed."""
+
+    def allowed(self, role):
+        path = os.path.join(UNITS, f"ferry-relay-{role}@.service.in")
+        allowed = set()
+        with open(path, encoding="utf-8") as f:
+            for line in f:
+                key, _, words = line.strip().partition("=")
+                if key == "SystemCallFilter" and words.startswith("~"):
+                    allowed -= set().union(*map(filter_set,
+                                                words[1:].split()))
+                elif key == "SystemCallFilter":
+                    allowed |= set().union(*map(filter_set, words.split()))
+        return allowed
+
+    def traced(self, role, sock, target):
+        """As systemd would start it; and the file of what it calls."""
+        log = self.path(f"{role}.strace")
+        process = subprocess.Popen(
+            ["strace", "-f", "-qq", "-o", log, RELAY, "--stdio", "--role",
+             role, "--connect", "unix:" + self.path(target)],
+            stdin=sock, stdout=sock, stderr=subprocess.DEVNULL)
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        return process, log
+
+    def calls(self, log):
+        with open(log, encoding="utf-8", errors="replace") as f:
+            return set(re.findall(r"^\d+ +(\w+)\(", f.read(), re.M))
+
+    def test_calls(self):
+        data = sample_stream(random.Random(1), pages=30, return_path=False)
+        link, vm = self.listen("link"), self.listen("vm")
+        source, near = socket.socketpair()
+        with source, near:
+            source.sendall(data[:1])
+            sender = self.traced("send", near, "link")
+            receiver = self.traced("receive", self.accept(link), "vm")
+            source.sendall(data[1:])
+            source.shutdown(socket.SHUT_WR)
+            near.close()
+            destination = self.accept(vm)
+            self.assertEqual(receive_all(destination), data)
+            destination.close()
+            self.assertEqual(source.recv(1), b"")
+        for role, (process, log) in ("send", sender), ("receive", receiver):
+            self.assertEqual(process.wait(TIMEOUT), 0)
+            self.assertEqual(self.calls(log) - self.allowed(role), set())
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ static void test_control(void)
 {
     expect("a\033[31m\r\nb\177", "a?[31m??b?");
     expect("\302\233A \302\237", "?A ?");
+    expect("\342\200\256a\342\200\250b", "?a?b"); /* U+202E, U+2028 */
 }
 
 static void test_utf8(void)

@@ -482,7 +482,7 @@ static void give_up_rights(const RelayArgs *args)
 
     if (!is_command(args->listen) && !is_command(args->connect) &&
         !relay_sandbox(&err)) {
-        relay_say("going on without: %s", err->message);
+        relay_say("%s; going on without", err->message);
     }
 }
 
@@ -495,7 +495,8 @@ static int run_or_help(const RelayArgs *args, GError **errp)
         return EXIT_SUCCESS;
     }
     if (args->version) {
-        printf("ferry-relay %s\n", FERRY_VERSION);
+        printf("ferry-relay %s\nsandbox: %s\n", FERRY_VERSION,
+               relay_sandbox_name());
         return EXIT_SUCCESS;
     }
     give_up_rights(args);

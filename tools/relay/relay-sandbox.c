@@ -16,21 +16,33 @@
 
 #define REFUSED SCMP_ACT_ERRNO(EPERM)
 
-static const int other_processes[] = {
-    SCMP_SYS(execve), SCMP_SYS(execveat), SCMP_SYS(kcmp), SCMP_SYS(pidfd_getfd),
+/* LeakSanitizer traces its own process. */
+#ifdef __has_feature
+#define HAS_ASAN __has_feature(address_sanitizer)
+#elif defined(__SANITIZE_ADDRESS__)
+#define HAS_ASAN 1
+#else
+#define HAS_ASAN 0
+#endif
+
+static const int programs_and_processes[] = {
+    SCMP_SYS(execve), SCMP_SYS(execveat), SCMP_SYS(kcmp),
+    SCMP_SYS(migrate_pages), SCMP_SYS(move_pages), SCMP_SYS(pidfd_getfd),
     SCMP_SYS(process_madvise), SCMP_SYS(process_vm_readv),
     SCMP_SYS(process_vm_writev),
-#ifndef __SANITIZE_ADDRESS__ /* LeakSanitizer looks at its own process so */
+#if !HAS_ASAN
     SCMP_SYS(ptrace),
 #endif
 };
 
 static const int the_system[] = {
-    SCMP_SYS(acct), SCMP_SYS(add_key), SCMP_SYS(bpf), SCMP_SYS(chroot),
-    SCMP_SYS(delete_module), SCMP_SYS(finit_module), SCMP_SYS(fsmount),
-    SCMP_SYS(fsopen), SCMP_SYS(init_module), SCMP_SYS(io_uring_setup),
-    SCMP_SYS(kexec_file_load), SCMP_SYS(kexec_load), SCMP_SYS(keyctl),
-    SCMP_SYS(mknod), SCMP_SYS(mknodat), SCMP_SYS(mount),
+    SCMP_SYS(acct), SCMP_SYS(add_key), SCMP_SYS(adjtimex), SCMP_SYS(bpf),
+    SCMP_SYS(chroot), SCMP_SYS(clock_adjtime), SCMP_SYS(clock_settime),
+    SCMP_SYS(delete_module), SCMP_SYS(finit_module), SCMP_SYS(fsconfig),
+    SCMP_SYS(fsmount), SCMP_SYS(fsopen), SCMP_SYS(fspick),
+    SCMP_SYS(init_module), SCMP_SYS(io_uring_setup), SCMP_SYS(ioperm),
+    SCMP_SYS(iopl), SCMP_SYS(kexec_file_load), SCMP_SYS(kexec_load),
+    SCMP_SYS(keyctl), SCMP_SYS(mknod), SCMP_SYS(mknodat), SCMP_SYS(mount),
     SCMP_SYS(mount_setattr), SCMP_SYS(move_mount),
     SCMP_SYS(open_by_handle_at), SCMP_SYS(open_tree),
     SCMP_SYS(perf_event_open), SCMP_SYS(pivot_root), SCMP_SYS(quotactl),
@@ -40,9 +52,10 @@ static const int the_system[] = {
     SCMP_SYS(umount2), SCMP_SYS(unshare), SCMP_SYS(userfaultfd),
 };
 
-/* What domains a socket may have.  Netlink tells resolvers which addresses this
- * machine has. */
-static const int domains[] = { AF_UNIX, AF_INET, AF_INET6, AF_NETLINK };
+static const int namespaces[] = {
+    CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS,
+    CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUTS,
+};
 
 static int refuse(scmp_filter_ctx filter, const int *calls, size_t count)
 {
@@ -54,18 +67,22 @@ static int refuse(scmp_filter_ctx filter, const int *calls, size_t count)
     return error;
 }
 
-/* Every domain between those that are allowed, and behind them. */
+static bool is_allowed_domain(int domain)
+{
+    return domain == AF_UNIX || domain == AF_INET || domain == AF_INET6 ||
+           domain == AF_NETLINK;
+}
+
+/* What domains a socket may have.  Netlink's routes (protocol 0) tell resolvers
+ * which addresses this machine has. */
 static int refuse_sockets(scmp_filter_ctx filter)
 {
-    int error = 0;
+    int error = seccomp_rule_add(filter, REFUSED, SCMP_SYS(socket), 2,
+                                 SCMP_A0(SCMP_CMP_EQ, AF_NETLINK),
+                                 SCMP_A2(SCMP_CMP_NE, 0));
 
-    for (int domain = 0; domain <= AF_MAX && !error; domain++) {
-        bool allowed = domain == AF_MAX;
-
-        for (size_t i = 0; i < G_N_ELEMENTS(domains); i++) {
-            allowed |= domain == domains[i];
-        }
-        if (!allowed) {
+    for (int domain = 0; domain < AF_MAX && !error; domain++) {
+        if (!is_allowed_domain(domain)) {
             error = seccomp_rule_add(filter, REFUSED, SCMP_SYS(socket), 1,
                                      SCMP_A0(SCMP_CMP_EQ, domain));
         }
@@ -75,49 +92,56 @@ static int refuse_sockets(scmp_filter_ctx filter)
                                     SCMP_A0(SCMP_CMP_GE, AF_MAX));
 }
 
-/* A user namespace has every right inside of it.  The flags of clone3 are in
- * memory, where a filter cannot see them: the C library makes do with clone. */
+/* The flags of clone3 are in memory, where a filter cannot see them: the C
+ * library makes do with clone. */
 static int refuse_namespaces(scmp_filter_ctx filter)
 {
-    int error = seccomp_rule_add(filter, REFUSED, SCMP_SYS(clone), 1,
-                                 SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_NEWUSER,
-                                         CLONE_NEWUSER));
+    int error = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS),
+                                 SCMP_SYS(clone3), 0);
 
-    return error ? error
-                 : seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS),
-                                    SCMP_SYS(clone3), 0);
+    for (size_t i = 0; i < G_N_ELEMENTS(namespaces) && !error; i++) {
+        error = seccomp_rule_add(filter, REFUSED, SCMP_SYS(clone), 1,
+                                 SCMP_A0(SCMP_CMP_MASKED_EQ, namespaces[i],
+                                         namespaces[i]));
+    }
+    return error;
 }
 
-static int fill(scmp_filter_ctx filter)
+static int load(scmp_filter_ctx filter)
 {
-    int error = refuse(filter, the_system, G_N_ELEMENTS(the_system));
+    int error = refuse(filter, programs_and_processes,
+                       G_N_ELEMENTS(programs_and_processes));
 
     if (!error) {
-        error = refuse(filter, other_processes, G_N_ELEMENTS(other_processes));
+        error = refuse(filter, the_system, G_N_ELEMENTS(the_system));
     }
     if (!error) {
         error = refuse_sockets(filter);
     }
-    return error ? error : refuse_namespaces(filter);
+    if (!error) {
+        error = refuse_namespaces(filter);
+    }
+    return error ? error : seccomp_load(filter);
 }
 
 bool relay_sandbox(GError **errp)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
-    int error;
+    int error = filter ? load(filter) : -ENOMEM;
 
-    error = filter ? fill(filter) : -ENOMEM;
-    if (!error) {
-        error = seccomp_load(filter);
-    }
     if (filter) {
         seccomp_release(filter);
     }
-    if (error) {
+    if (error) { /* whatever the kernel said, it is ECANCELED here */
         g_set_error(errp, MIG_ERROR, MIG_ERROR_HOST,
-                    "cannot load a seccomp filter: %s", g_strerror(-error));
+                    "the system does not take a seccomp filter");
     }
     return !error;
+}
+
+const char *relay_sandbox_name(void)
+{
+    return "seccomp";
 }
 
 #else
@@ -125,6 +149,11 @@ bool relay_sandbox(GError **errp)
 bool relay_sandbox(GError **errp)
 {
     return true;
+}
+
+const char *relay_sandbox_name(void)
+{
+    return "none";
 }
 
 #endif

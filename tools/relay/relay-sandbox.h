@@ -11,13 +11,18 @@
 #include <stdbool.h>
 
 /*
- * From now on, for this thread and those that it starts: no other program and
- * no new rights, no sockets but those of the network and unix ones, and none of
- * the calls that look into other processes or change the system (EPERM).
+ * From now on, for this thread and those that it starts, some calls fail with
+ * EPERM: to run another program, to trace a process or copy its memory, to make
+ * or enter namespaces, to mount, to load code into the kernel, to set clocks,
+ * and to open sockets other than of IP, unix, and netlink for routes.  NoNewPrivs
+ * is set.  It is not a wall around files: what the user may open, it may open.
  *
  * MIG_ERROR_HOST where the filter cannot be loaded: the kernel has none, or a
  * container forbids it.  Does nothing in a build without libseccomp.
  */
 bool relay_sandbox(GError **errp);
+
+/* What this build has: "seccomp" or "none". */
+const char *relay_sandbox_name(void);
 
 #endif
