@@ -64,11 +64,13 @@ def calls(rows):
     table(["", "", "all", *shown], map(cells, rows))
 
 
+def took(row):
+    seconds = f"{row['seconds']:.2f}"
+    return seconds if row["status"] == "completed" else f"> {seconds}"
+
+
 def outcome(row):
-    name = row["name"]
-    if row["status"] != "completed":
-        name += f" ({row['status']})"
-    return [name, f"{row['seconds']:.2f}", f"{row['bound']:.2f}",
+    return [row["name"], took(row), f"{row['bound']:.2f}",
             f"{row['bytes'] / 1e6:.0f}",
             f"{row['source_cpu']:.1f} + {row['destination_cpu']:.1f}"]
 
@@ -100,7 +102,7 @@ def grown(rows, kind, text):
     mine = [r for r in rows if r["scale"] == kind]
     values = list(dict.fromkeys(r["value"] for r in mine))
     table(["", *values],
-          [[name, *(f"{r['seconds']:.2f} s, CPU "
+          [[name, *(f"{took(r)} s, CPU "
                     f"{r['source_cpu'] + r['destination_cpu']:.1f} s"
                     for r in mine if r["name"] == name)]
            for name in dict.fromkeys(r["name"] for r in mine)])

@@ -32,9 +32,10 @@ def run(who, image, mib):
         return vms.migrate(src, dst, vms.uri_at(link), migrate.LIMIT)
 
 
-def fastest(who, image, mib):
-    rounds = [run(who, image, mib) for _ in range(migrate.FREE_ROUNDS)]
-    return min(rounds, key=lambda outcome: outcome.seconds)
+def rounds(kind, value, who, image, mib):
+    rows = [row_of(kind, value, who, run(who, image, mib))
+            for _ in range(migrate.FREE_ROUNDS)]
+    return migrate.faster(*rows)
 
 
 def row_of(kind, value, who, outcome):
@@ -83,11 +84,11 @@ def by_size(build, image):
             os.truncate(touched, gib << 30)
             for method in [None, *migrate.methods(build)]:
                 who = contestant(build, method)
-                yield row_of("GiB", gib, who, fastest(who, touched, gib << 10))
+                yield rounds("GiB", gib, who, touched, gib << 10)
 
 
 def by_threads(build, image, mib):
     for method in migrate.methods(build):
         for threads in THREADS:
             who = contestant(build, method, threads)
-            yield row_of("threads", threads, who, fastest(who, image, mib))
+            yield rounds("threads", threads, who, image, mib)
