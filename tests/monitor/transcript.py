@@ -31,6 +31,9 @@ import ferry_vm  # noqa: E402
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)),
                       "transcripts")
 QEMU = "qemu-system-x86_64"
+# Even of zero pages more than a pipe takes: whose reader goes is always met by
+# a write.
+MIB = 64
 QEMU_VERSION = "7.2."
 
 
@@ -101,7 +104,7 @@ class QemuVm:
             options += ["-qmp", f"unix:{self.path(name)},server=on,wait=off"]
         self.process = subprocess.Popen(
             [QEMU, "-machine", "pc,accel=tcg", "-nodefaults", "-display",
-             "none", "-m", "16", *options, "-monitor",
+             "none", "-m", str(MIB), *options, "-monitor",
              f"unix:{self.path('hmp')},server=on,wait=off", *args],
             stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.session = ferry_vm.Qmp(self.path("own-qmp"), self.process)
@@ -139,7 +142,7 @@ def start(who, transcript, build):
     guest = [] if "-incoming" in transcript.args else [
         "-kernel", os.path.join(build, "tests", "guest", "ab.elf"),
         "-append", "ws=1"]
-    return ferry_vm.Machine(build, *guest, *transcript.args, mem="16M")
+    return ferry_vm.Machine(build, *guest, *transcript.args, mem=f"{MIB}M")
 
 
 class HmpSession:
