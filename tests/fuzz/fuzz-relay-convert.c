@@ -77,19 +77,6 @@ static bool on_page(void *opaque, const ScanPage *page, GError **errp)
     return true;
 }
 
-static bool on_idle(void *opaque, bool waits, size_t held, GError **errp)
-{
-    return true;
-}
-
-static void on_ram_begins(void *opaque, bool has_return_path)
-{
-}
-
-static void on_rest(void *opaque, const char *reason)
-{
-}
-
 static bool on_part(void *opaque, const ScanPart *part, GError **errp)
 {
     Pages *pages = opaque;
@@ -105,9 +92,6 @@ static void scan(GBytes *bytes, Pages *pages)
     static const ScanSink sink = {
         .literal = on_literal,
         .page = on_page,
-        .idle = on_idle,
-        .ram_begins = on_ram_begins,
-        .rest = on_rest,
         .wants_all_pages = true,
         .part = on_part,
     };

@@ -36,28 +36,12 @@ static bool on_page(void *opaque, const ScanPage *page, GError **errp)
     return true;
 }
 
-static bool on_idle(void *opaque, bool waits, size_t held, GError **errp)
-{
-    return true;
-}
-
-static void on_ram_begins(void *opaque, bool has_return_path)
-{
-}
-
-static void on_rest(void *opaque, const char *reason)
-{
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     for (int all = 0; all < 2; all++) {
         const ScanSink sink = {
             .literal = on_literal,
             .page = on_page,
-            .idle = on_idle,
-            .ram_begins = on_ram_begins,
-            .rest = on_rest,
             .wants_all_pages = all,
         };
         MemReader *r = mem_reader_new_static(data, size);

@@ -57,7 +57,8 @@ static bool on_idle(void *opaque, bool waits, GError **errp)
     uint64_t end = scan->in_page ? scan->page_at
                                  : stream_position(scan->stream);
 
-    return scan->sink->idle(scan->opaque, waits, (size_t)(end - scan->mark),
+    return !scan->sink->idle ||
+           scan->sink->idle(scan->opaque, waits, (size_t)(end - scan->mark),
                             errp);
 }
 
@@ -321,7 +322,9 @@ static bool scan_start(Scan *scan, const SectionHeader *section, GError **errp)
     }
     scan->has_ram = true;
     scan->ram_id = section->id;
-    scan->sink->ram_begins(scan->opaque, scan->return_path);
+    if (scan->sink->ram_begins) {
+        scan->sink->ram_begins(scan->opaque, scan->return_path);
+    }
     return scan_blocks(scan, errp) && scan_footer(scan, errp);
 }
 
@@ -400,16 +403,23 @@ static bool is_not_understood(const GError *err)
            g_error_matches(err, MIG_ERROR, MIG_ERROR_UNSUPPORTED);
 }
 
+static void tell_rest(Scan *scan, const char *reason)
+{
+    if (scan->sink->rest) {
+        scan->sink->rest(scan->opaque, reason);
+    }
+}
+
 static bool scan_all(Scan *scan, GError **errp)
 {
     GError *err = NULL;
 
     if (scan_ram(scan, &err)) {
-        scan->sink->rest(scan->opaque, NULL);
+        tell_rest(scan, NULL);
         return copy_rest(scan, errp);
     }
     if (is_not_understood(err)) {
-        scan->sink->rest(scan->opaque, err->message);
+        tell_rest(scan, err->message);
         g_error_free(err);
         return copy_rest(scan, errp);
     }

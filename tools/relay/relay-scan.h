@@ -39,15 +39,15 @@ typedef struct ScanSink {
     bool (*page)(void *opaque, const ScanPage *page, GError **errp);
 
     /*
-     * waits: nothing can be read now, so let go of what there is, except that
-     * the last held bytes of literals begin something that is not complete
-     * and that the sink may want to change.  Not waits: that is over.
+     * Optional.  waits: nothing can be read now, so let go of what there is,
+     * except that the last held bytes of literals begin something that is not
+     * complete and that the sink may want to change.  Not waits: that is over.
      */
     bool (*idle)(void *opaque, bool waits, size_t held, GError **errp);
 
-    /* Said once each, or never: RAM begins, and whether there is a return path
-     * by then; the rest are literals, because RAM has ended (NULL) or something
-     * is not understood. */
+    /* Optional; said once each, or never: RAM begins, and whether there is a
+     * return path by then; the rest are literals, because RAM has ended (NULL)
+     * or something is not understood. */
     void (*ram_begins)(void *opaque, bool has_return_path);
     void (*rest)(void *opaque, const char *reason);
 
