@@ -25,7 +25,8 @@
 #define HAS_ASAN 0
 #endif
 
-static const int programs_and_processes[] = {
+static const int refused[] = {
+    /* programs and processes */
     SCMP_SYS(execve), SCMP_SYS(execveat), SCMP_SYS(kcmp),
     SCMP_SYS(migrate_pages), SCMP_SYS(move_pages), SCMP_SYS(pidfd_getfd),
     SCMP_SYS(process_madvise), SCMP_SYS(process_vm_readv),
@@ -33,9 +34,7 @@ static const int programs_and_processes[] = {
 #if !HAS_ASAN
     SCMP_SYS(ptrace),
 #endif
-};
-
-static const int the_system[] = {
+    /* the system */
     SCMP_SYS(acct), SCMP_SYS(add_key), SCMP_SYS(adjtimex), SCMP_SYS(bpf),
     SCMP_SYS(chroot), SCMP_SYS(clock_adjtime), SCMP_SYS(clock_settime),
     SCMP_SYS(delete_module), SCMP_SYS(finit_module), SCMP_SYS(fsconfig),
@@ -57,14 +56,14 @@ static const int namespaces[] = {
     CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUTS,
 };
 
-static int refuse(scmp_filter_ctx filter, const int *calls, size_t count)
+static bool refuse_always(scmp_filter_ctx filter)
 {
-    int error = 0;
+    bool ok = true;
 
-    for (size_t i = 0; i < count && !error; i++) {
-        error = seccomp_rule_add(filter, REFUSED, calls[i], 0);
+    for (size_t i = 0; i < G_N_ELEMENTS(refused) && ok; i++) {
+        ok = seccomp_rule_add(filter, REFUSED, refused[i], 0) == 0;
     }
-    return error;
+    return ok;
 }
 
 static bool is_allowed_domain(int domain)
@@ -75,68 +74,49 @@ static bool is_allowed_domain(int domain)
 
 /* What domains a socket may have.  Netlink's routes (protocol 0) tell resolvers
  * which addresses this machine has. */
-static int refuse_sockets(scmp_filter_ctx filter)
+static bool refuse_sockets(scmp_filter_ctx filter)
 {
-    int error = seccomp_rule_add(filter, REFUSED, SCMP_SYS(socket), 2,
-                                 SCMP_A0(SCMP_CMP_EQ, AF_NETLINK),
-                                 SCMP_A2(SCMP_CMP_NE, 0));
+    bool ok = seccomp_rule_add(filter, REFUSED, SCMP_SYS(socket), 2,
+                               SCMP_A0(SCMP_CMP_EQ, AF_NETLINK),
+                               SCMP_A2(SCMP_CMP_NE, 0)) == 0 &&
+              seccomp_rule_add(filter, REFUSED, SCMP_SYS(socket), 1,
+                               SCMP_A0(SCMP_CMP_GE, AF_MAX)) == 0;
 
-    for (int domain = 0; domain < AF_MAX && !error; domain++) {
-        if (!is_allowed_domain(domain)) {
-            error = seccomp_rule_add(filter, REFUSED, SCMP_SYS(socket), 1,
-                                     SCMP_A0(SCMP_CMP_EQ, domain));
-        }
+    for (int domain = 0; domain < AF_MAX && ok; domain++) {
+        ok = is_allowed_domain(domain) ||
+             seccomp_rule_add(filter, REFUSED, SCMP_SYS(socket), 1,
+                              SCMP_A0(SCMP_CMP_EQ, domain)) == 0;
     }
-    return error ? error
-                 : seccomp_rule_add(filter, REFUSED, SCMP_SYS(socket), 1,
-                                    SCMP_A0(SCMP_CMP_GE, AF_MAX));
+    return ok;
 }
 
 /* The flags of clone3 are in memory, where a filter cannot see them: the C
  * library makes do with clone. */
-static int refuse_namespaces(scmp_filter_ctx filter)
+static bool refuse_namespaces(scmp_filter_ctx filter)
 {
-    int error = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS),
-                                 SCMP_SYS(clone3), 0);
+    bool ok = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS),
+                               SCMP_SYS(clone3), 0) == 0;
 
-    for (size_t i = 0; i < G_N_ELEMENTS(namespaces) && !error; i++) {
-        error = seccomp_rule_add(filter, REFUSED, SCMP_SYS(clone), 1,
-                                 SCMP_A0(SCMP_CMP_MASKED_EQ, namespaces[i],
-                                         namespaces[i]));
+    for (size_t i = 0; i < G_N_ELEMENTS(namespaces) && ok; i++) {
+        ok = seccomp_rule_add(filter, REFUSED, SCMP_SYS(clone), 1,
+                              SCMP_A0(SCMP_CMP_MASKED_EQ, namespaces[i],
+                                      namespaces[i])) == 0;
     }
-    return error;
-}
-
-static int load(scmp_filter_ctx filter)
-{
-    int error = refuse(filter, programs_and_processes,
-                       G_N_ELEMENTS(programs_and_processes));
-
-    if (!error) {
-        error = refuse(filter, the_system, G_N_ELEMENTS(the_system));
-    }
-    if (!error) {
-        error = refuse_sockets(filter);
-    }
-    if (!error) {
-        error = refuse_namespaces(filter);
-    }
-    return error ? error : seccomp_load(filter);
+    return ok;
 }
 
 bool relay_sandbox(GError **errp)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
-    int error = filter ? load(filter) : -ENOMEM;
+    bool ok = filter && refuse_always(filter) && refuse_sockets(filter) &&
+              refuse_namespaces(filter) && seccomp_load(filter) == 0;
 
-    if (filter) {
-        seccomp_release(filter);
-    }
-    if (error) { /* whatever the kernel said, it is ECANCELED here */
+    seccomp_release(filter);
+    if (!ok) {
         g_set_error(errp, MIG_ERROR, MIG_ERROR_HOST,
                     "the system does not take a seccomp filter");
     }
-    return !error;
+    return ok;
 }
 
 const char *relay_sandbox_name(void)
