@@ -249,8 +249,9 @@ bool ram_record_get(Stream *s, RamRecord *r, GError **errp)
             r->has_name = false;
             return true;
         }
-        return bad_type(s, flags, errp);
+        break;
     default:
-        return bad_type(s, flags, errp);
+        break;
     }
+    return bad_type(s, flags, errp);
 }
