@@ -148,7 +148,6 @@ BenchRate bench_encode(BenchUnits *units, const Codec *codec, unsigned level)
     return rate;
 }
 
-/* What did not shrink is not for a decoder. */
 static void decode_unit(const BenchUnits *units, const Codec *codec,
                         void *decoder, uint64_t first, uint8_t *out)
 {

@@ -48,7 +48,7 @@ void bench_units_init(BenchUnits *units, const RamBlock *block);
 void bench_units_destroy(BenchUnits *units);
 unsigned bench_unit_pages(const BenchUnits *units, uint64_t first);
 BenchRate bench_encode(BenchUnits *units, const Codec *codec, unsigned level);
-/* What did not shrink is copied. */
+/* What did not shrink is left out. */
 BenchRate bench_decode(const BenchUnits *units, const Codec *codec);
 
 #endif

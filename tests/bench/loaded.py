@@ -26,10 +26,9 @@ def beat_times(serial):
     return [time for time, byte in serial.output() if byte == b"."]
 
 
-def run_one(contestant, rate):
+def run_one(contestant, link, rate=RATE):
     guest = contestant.program.guest("stress", load(rate))
-    with Link(MBIT) as link, \
-            vms.pair(contestant, link, MIB, guest) as (src, dst):
+    with vms.pair(contestant, link, MIB, guest) as (src, dst):
         src.qmp("cont")
         src.serial.wait_for(lambda text: text.count(b".") >= SETTLE)
         outcome = vms.migrate(src, dst, vms.uri_at(link), LIMIT)
@@ -42,10 +41,7 @@ def run_one(contestant, rate):
 
 def run_round(contestants):
     print(f"\n{MIB} MiB, {load(RATE)}, {MBIT} Mbit/s")
-    for contestant in contestants:
-        row = migrate.as_row(contestant, run_one(contestant, RATE), MBIT)
-        migrate.show(row)
-        yield row
+    return migrate.run_each(contestants, MBIT, run_one)
 
 
 def by_contestant(contestants):
@@ -57,4 +53,6 @@ def by_rate(build):
     for method in [None, *migrate.methods(build)]:
         who = scale.contestant(build, method)
         for rate in RATES:
-            yield scale.row_of("pages/s", rate, who, run_one(who, rate))
+            with Link(MBIT) as link:
+                outcome = run_one(who, link, rate)
+            yield scale.row_of("pages/s", rate, who, outcome)

@@ -94,16 +94,23 @@ def show(row):
           else f"  ({row['status']}: {row['error']})", flush=True)
 
 
-def run_link(contestants, image, mbit):
-    """A round over a link, printed as it comes."""
-    print(f"\n{MIB} MiB, stopped guest, "
-          f"{f'{mbit} Mbit/s' if mbit else 'not shaped'}")
+def run_each(contestants, mbit, run):
+    """A row of each, printed as it comes; run(contestant, link) gives its
+    outcome."""
     for contestant in contestants:
         with Link(mbit) as link:
-            outcome = run_idle(contestant, link, image)
+            outcome = run(contestant, link)
         row = as_row(contestant, outcome, mbit)
         show(row)
         yield row
+
+
+def run_link(contestants, image, mbit):
+    """A round over a link."""
+    print(f"\n{MIB} MiB, stopped guest, "
+          f"{f'{mbit} Mbit/s' if mbit else 'not shaped'}")
+    return run_each(contestants, mbit,
+                    lambda who, link: run_idle(who, link, image))
 
 
 def faster(*rows):

@@ -14,7 +14,6 @@ import tempfile
 
 import migrate
 import vms
-from link import Link
 
 LINKS = [200, 1000]
 RETURN_PATH = ["return-path"]
@@ -122,9 +121,6 @@ def run(build, old, new, image):
     for mbit in LINKS:
         print(f"\n{migrate.MIB} MiB, stopped guest, {mbit} Mbit/s")
         everybody = contestants(build, old, new)
-        for contestant in migrate.entrants(everybody, mbit):
-            with Link(mbit) as link:
-                outcome = run_one(build, contestant, link, image)
-            row = migrate.as_row(contestant, outcome, mbit)
-            migrate.show(row)
-            yield row
+        yield from migrate.run_each(
+            migrate.entrants(everybody, mbit), mbit,
+            lambda who, link: run_one(build, who, link, image))

@@ -92,14 +92,13 @@ def loaded(rows):
           [[*outcome(r), r["passes"],
             f"{r['gap_ms']:.0f}" if r["gap_ms"] else ""]
            for r in rows if "scale" not in r])
-    grown([r for r in rows if "scale" in r],
-          "pages/s", "pages a second rewritten, 1 Gbit/s")
+    grown(rows, "pages/s", "pages a second rewritten, 1 Gbit/s")
 
 
 def grown(rows, kind, text):
     """What grows with a value: a column for each."""
     title(f"By {text}")
-    mine = [r for r in rows if r["scale"] == kind]
+    mine = [r for r in rows if r.get("scale") == kind]
     values = list(dict.fromkeys(r["value"] for r in mine))
     table(["", *values],
           [[name, *(f"{took(r)} s, CPU "
