@@ -116,9 +116,7 @@ IoChannel *io_socket_connect(const IoUri *uri, const char *name,
     return connection ? io_socket_channel(name, connection) : NULL;
 }
 
-/* Bind, listen, and tell the address with the port that was chosen. */
-static GSocketAddress *listen_on(GSocketListener *listener,
-                                 GSocketAddress *address, GError **errp)
+static GSocket *bind_and_listen(GSocketAddress *address, GError **errp)
 {
     GSocketFamily family = g_socket_address_get_family(address);
     g_autoptr(GSocket) socket = g_socket_new(family, G_SOCKET_TYPE_STREAM,
@@ -135,11 +133,30 @@ static GSocketAddress *listen_on(GSocketListener *listener,
         fchmod(g_socket_get_fd(socket), 0600);
     }
     if (!g_socket_bind(socket, address, TRUE, errp) ||
-        !g_socket_listen(socket, errp) ||
-        !g_socket_listener_add_socket(listener, socket, NULL, errp)) {
+        !g_socket_listen(socket, errp)) {
         return NULL;
     }
-    return g_socket_get_local_address(socket, errp);
+    return g_steal_pointer(&socket);
+}
+
+/* Takes socket, which may be NULL.  The address with the port that was
+ * chosen. */
+static GSocketAddress *add_socket(GSocketListener *listener, GSocket *socket,
+                                  GError **errp)
+{
+    GSocketAddress *bound = NULL;
+
+    if (socket && g_socket_listener_add_socket(listener, socket, NULL, errp)) {
+        bound = g_socket_get_local_address(socket, errp);
+    }
+    g_clear_object(&socket);
+    return bound;
+}
+
+static GSocketAddress *listen_on(GSocketListener *listener,
+                                 GSocketAddress *address, GError **errp)
+{
+    return add_socket(listener, bind_and_listen(address, errp), errp);
 }
 
 static GSocketAddress *listen_on_any(GSocketListener *listener, uint16_t port,
@@ -194,9 +211,30 @@ static GSocketAddress *listen_on_host(GSocketListener *listener,
     return g_steal_pointer(&first);
 }
 
-/* A file that is not a socket is somebody's data. */
+/*
+ * Does a process have the socket with this path?  Connecting would tell, but
+ * would also be heard: a QEMU that waits there for a guest would take it for
+ * its source.  A socket of another type is refused by the kernel instead, and
+ * with another error than where nobody is (unix(7)).
+ */
+static bool is_served(const struct sockaddr_un *address)
+{
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool served = fd < 0 || connect(fd, (const struct sockaddr *)address,
+                                    sizeof(*address)) == 0 ||
+                  errno != ECONNREFUSED;
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return served;
+}
+
+/* What its owner has left behind goes; a file that is not a socket is
+ * somebody's data. */
 static bool remove_old_socket(const char *path, GError **errp)
 {
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
     struct stat st;
 
     if (lstat(path, &st) < 0) {
@@ -207,26 +245,33 @@ static bool remove_old_socket(const char *path, GError **errp)
                     "the path exists and is not a socket");
         return false;
     }
+    g_strlcpy(address.sun_path, path, sizeof(address.sun_path));
+    if (is_served(&address)) {
+        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_ADDRESS_IN_USE,
+                    "another process has this socket; end that one, or use "
+                    "another path");
+        return false;
+    }
     unlink(path);
     return true;
 }
 
-static GSocketAddress *listen_on_unix(GSocketListener *listener,
-                                      const char *path, GError **errp)
+GSocket *io_listener_unix_socket(const char *path, GError **errp)
 {
     g_autoptr(GSocketAddress) address = unix_address(path, errp);
 
     if (!address || !remove_old_socket(path, errp)) {
         return NULL;
     }
-    return listen_on(listener, address, errp);
+    return bind_and_listen(address, errp);
 }
 
 GSocketAddress *io_socket_listen(GSocketListener *listener, const IoUri *uri,
                                  GError **errp)
 {
     if (uri->kind == IO_URI_UNIX) {
-        return listen_on_unix(listener, uri->path, errp);
+        return add_socket(listener, io_listener_unix_socket(uri->path, errp),
+                          errp);
     }
     if (uri->host[0] == '\0') {
         return listen_on_any(listener, uri->port, errp);

@@ -3,12 +3,11 @@
 
 #include <gio/gunixinputstream.h>
 #include <gio/gunixoutputstream.h>
-#include <gio/gunixsocketaddress.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "io/channel.h"
 #include "io/uri.h"
 #include "migration/error.h"
 
@@ -150,27 +149,16 @@ static gboolean on_incoming(GSocketService *service,
 static bool listen_unix(ChardevListener *listener, const char *path,
                         GError **errp)
 {
-    g_autoptr(GSocketAddress) address = g_unix_socket_address_new(path);
-    struct stat st;
-    mode_t mask;
-    bool ok;
+    g_autoptr(GSocket) socket = io_listener_unix_socket(path, errp);
 
-    if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode)) {
-        unlink(path);
-    }
-    /* Set before it exists, so that nobody can connect in between. */
-    mask = umask(0177);
-    ok = g_socket_listener_add_address(G_SOCKET_LISTENER(listener->service),
-                                       address, G_SOCKET_TYPE_STREAM,
-                                       G_SOCKET_PROTOCOL_DEFAULT, NULL, NULL,
-                                       errp);
-    umask(mask);
-    if (ok) {
-        listener->path = g_strdup(path);
-    } else {
+    if (!socket ||
+        !g_socket_listener_add_socket(G_SOCKET_LISTENER(listener->service),
+                                      socket, NULL, errp)) {
         g_prefix_error(errp, "%s: ", path);
+        return false;
     }
-    return ok;
+    listener->path = g_strdup(path);
+    return true;
 }
 
 static bool listen_tcp(ChardevListener *listener, const Chardev *chardev,

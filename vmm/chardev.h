@@ -38,8 +38,8 @@ GIOStream *chardev_stdio_stream(void);
 
 /*
  * A listening socket, served by the default main context: connected is called
- * there for each client.  A unix socket has mode 0600; a socket that is in
- * its place is replaced, and it is removed when the listener is freed.
+ * there for each client.  A unix socket is io_listener_unix_socket()'s, and is
+ * removed when the listener is freed.
  */
 typedef struct ChardevListener ChardevListener;
 typedef void ChardevConnected(void *opaque, GSocketConnection *connection);

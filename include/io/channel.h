@@ -37,8 +37,8 @@ IoChannel *io_channel_connect(const IoUri *uri, GCancellable *cancel,
 /*
  * The receiving side.  new binds and listens (tcp, unix), or only checks and
  * prepares (exec, fd, file), so that its errors are seen at once; accept
- * waits for one connection, or opens what there is to open.  A unix socket's
- * path is replaced when new binds it and removed by free.
+ * waits for one connection, or opens what there is to open.  The path of a
+ * unix socket is removed by free.
  */
 IoListener *io_listener_new(const IoUri *uri, GError **errp);
 IoChannel *io_listener_accept(IoListener *listener, GCancellable *cancel,
@@ -48,6 +48,11 @@ const char *io_listener_address(const IoListener *listener);
 /* The same as a URI, the listener's. */
 const IoUri *io_listener_uri(const IoListener *listener);
 void io_listener_free(IoListener *listener); /* NULL is fine */
+
+/* What listens there: a unix socket of mode 0600.  One that its owner has left
+ * behind is replaced; where its owner lives, or where something else is, it
+ * fails. */
+GSocket *io_listener_unix_socket(const char *path, GError **errp);
 
 /* A channel over two GIO streams, either of which may be NULL.  Takes a
  * reference to each.  name is for messages. */

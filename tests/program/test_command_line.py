@@ -6,6 +6,7 @@ On the command line: one line on stderr that names what was wrong, and status
 1.  In the monitor: a line or two, and the session goes on.
 """
 import os
+import socket
 
 import program_kit
 import tap
@@ -122,6 +123,23 @@ class CommandLine(program_kit.ProgramTest):
                 self.assertRegex(done.stderr, r"\Aferry-vm: .*\n\Z")
                 self.assertIn(words, done.stderr)
         self.assertEqual(os.listdir(self.folder), ["3M"])
+
+    def test_socket_of_another(self):
+        """Nobody takes over the socket of a process that lives."""
+        path = os.path.join(self.folder, "socket")
+        with socket.socket(socket.AF_UNIX) as owner:
+            owner.bind(path)
+            owner.listen()
+            owner.setblocking(False)
+            for option in "-monitor", "-qmp", "-serial":
+                with self.subTest(option):
+                    done = program_kit.run_vm(
+                        option, f"unix:{path},server=on,wait=off", *GUEST)
+                    self.assertEqual(done.returncode, 1)
+                    self.assertIn("another process has this socket",
+                                  done.stderr)
+            with self.assertRaises(BlockingIOError):
+                owner.accept()
 
     def test_help_and_version(self):
         for arg, words in ("-help", "-incoming URI"), ("-h", "-smp N"), \

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "tests/unit/channel-kit.h"
@@ -190,12 +191,58 @@ static void test_unix_mode(void)
     io_listener_free(listener);
 }
 
-/* The first listener's free must not take the second one's socket away. */
+/* What a process that was killed leaves behind. */
+static void leave_socket(const char *path, int type)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, type, 0);
+
+    g_strlcpy(address.sun_path, path, sizeof(address.sun_path));
+    g_assert_cmpint(bind(fd, (struct sockaddr *)&address, sizeof(address)),
+                    ==, 0);
+    g_assert_cmpint(close(fd), ==, 0);
+}
+
+static void test_unix_left_behind(void)
+{
+    const int types[] = { SOCK_STREAM, SOCK_DGRAM };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(types); i++) {
+        IoListener *listener;
+
+        leave_socket("socket", types[i]);
+        listener = listen_at("unix:socket");
+        connect_and_check(listener, "unix:socket");
+        io_listener_free(listener);
+    }
+}
+
+/* Whoever has it keeps it, and does not even hear of the other one. */
+static void test_unix_in_use(void)
+{
+    IoListener *listener = listen_at("unix:socket");
+    int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+    struct sockaddr_un address = { AF_UNIX, "datagrams" };
+
+    assert_fails_to_listen("unix:socket", "another process has this socket");
+    g_assert_cmpint(bind(fd, (struct sockaddr *)&address, sizeof(address)),
+                    ==, 0);
+    assert_fails_to_listen("unix:datagrams",
+                           "another process has this socket");
+    close(fd);
+    /* The first one to come is the one that we send. */
+    connect_and_check(listener, "unix:socket");
+    io_listener_free(listener);
+}
+
+/* A listener's free must not take away the socket of one that came later. */
 static void test_unix_replaced(void)
 {
     IoListener *first = listen_at("unix:socket");
-    IoListener *second = listen_at("unix:socket");
+    IoListener *second;
 
+    g_assert_cmpint(unlink("socket"), ==, 0);
+    second = listen_at("unix:socket");
     io_listener_free(first);
     connect_and_check(second, "unix:socket");
     io_listener_free(second);
@@ -394,6 +441,8 @@ static const ChannelTest tests[] = {
     { "tcp/options", test_tcp_options },
     { "unix/transfer", test_unix_transfer },
     { "unix/mode", test_unix_mode },
+    { "unix/left-behind", test_unix_left_behind },
+    { "unix/in-use", test_unix_in_use },
     { "unix/replaced", test_unix_replaced },
     { "unix/not-a-socket", test_unix_not_a_socket },
     { "unix/path-length", test_unix_path_length },
