@@ -8,6 +8,10 @@
  * memory: what is new in it is sent in this pass, and what was to be sent
  * anyway is not dirty any more.  Parts without a dirty page are passed over, so
  * that this costs what the guest has, and not what it could have.
+ *
+ * Untouched pages are taken when the walk is over.  Then a page that was found
+ * written in this pass is not among them: in one section the destination could
+ * not tell which of its two versions is the newer one.
  */
 #include "migration/ram-dirty.h"
 
@@ -154,17 +158,32 @@ static bool find_next(RamDirty *dirty)
     return false;
 }
 
-/* Add the pages of dirty->part; how many of them are new. */
+/*
+ * Add the pages of dirty->part; how many of them were not to be sent anyway.
+ * An untouched page that was written after all is one of the others now: it
+ * must not come as zero too, in the same section.
+ */
 static uint64_t add_part(RamDirty *dirty, const MigRamPart *part)
 {
-    uint64_t *map = dirty->map[part->block] + part->first / BITMAP_WORD_BITS;
-    uint64_t before = bitmap_count(map, part->pages);
+    uint64_t first = part->first / BITMAP_WORD_BITS;
+    uint64_t *map = dirty->map[part->block] + first;
+    uint64_t *untouched = dirty->untouched ? dirty->untouched[part->block]
+                                           : NULL;
+    uint64_t added = 0;
 
     dirty->written += bitmap_count(dirty->part, part->pages);
     for (uint64_t w = 0; w < bitmap_words(part->pages); w++) {
-        map[w] |= dirty->part[w];
+        uint64_t found = dirty->part[w];
+        uint64_t waiting = map[w];
+
+        map[w] |= found;
+        if (untouched) {
+            waiting |= untouched[first + w];
+            untouched[first + w] &= ~found;
+        }
+        added += (unsigned)__builtin_popcountll(found & ~waiting);
     }
-    return bitmap_count(map, part->pages) - before;
+    return added;
 }
 
 bool ram_dirty_refresh(RamDirty *dirty, uint64_t *added, GError **errp)

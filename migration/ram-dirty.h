@@ -18,7 +18,8 @@ void ram_dirty_free(RamDirty *dirty);
 /* How many pages are dirty. */
 uint64_t ram_dirty_pages(const RamDirty *dirty);
 
-/* Ask the host which pages need not be read; once, before pages are taken. */
+/* Ask the host which pages need not be read, as long as ram_dirty_refresh()
+ * does not find them written; once, before pages are taken. */
 void ram_dirty_find_untouched(RamDirty *dirty, const MigHost *host,
                               void *opaque);
 
@@ -29,8 +30,8 @@ typedef struct RamRun {
     uint64_t count;
 } RamRun;
 
-/* Take the next such run out, in address order; false when there is none
- * left. */
+/* After a walk: take the next such run out, in address order; false when there
+ * is none left. */
 bool ram_dirty_take_untouched(RamDirty *dirty, RamRun *run);
 
 /* Between passes: add what the host's dirty log has; tell how many pages were

@@ -9,7 +9,8 @@
  * one is free, and writes the oldest one's bytes when none is.  At the end of
  * the pass it collects all that are still out.
  *
- * Pages that the host knows to be zero come first, without being read.
+ * Pages that the host knows to be zero are not read.  They come last: by then
+ * the walk may have found that some of them were written meanwhile.
  *
  * Without compress-wait-thread a batch that finds no free job, and the oldest
  * not done, is sent uncompressed instead of waiting.  It overtakes the jobs
@@ -287,9 +288,6 @@ bool ram_save_pass(RamSave *save, RamDirty *dirty, GError **errp)
     RamRun run;
     bool found = true;
 
-    while (ram_dirty_take_untouched(dirty, &run)) {
-        save_untouched(save, run);
-    }
     while (found) {
         if (!next_batch(save, dirty, &batch, &found, errp) ||
             (found && !save_batch(save, &batch, errp))) {
@@ -298,6 +296,9 @@ bool ram_save_pass(RamSave *save, RamDirty *dirty, GError **errp)
     }
     if (save->pool && !drain(save, errp)) {
         return false;
+    }
+    while (ram_dirty_take_untouched(dirty, &run)) {
+        save_untouched(save, run);
     }
     ram_record_put_eos(save->stream);
     return true;

@@ -433,6 +433,46 @@ static void test_refresh_counts(void)
     parts_free(p);
 }
 
+static void tell_untouched_parts(void *opaque, size_t block, uint64_t *bitmap)
+{
+    for (uint64_t n = 1; n < 5; n++) {
+        bitmap_set(bitmap, block ? n : 2 * PART + n);
+    }
+}
+
+/* An untouched page that refreshing finds written is one of the others, and
+ * was to be sent anyway. */
+static void test_refresh_untouched(void)
+{
+    static const MigHost host = {
+        .ram_untouched = tell_untouched_parts,
+        .dirty_log_collect_part = collect_part,
+    };
+    Parts *p = parts_new();
+    uint64_t added, sum = 0;
+    RamBatch batch;
+
+    ram_dirty_free(p->dirty);
+    p->dirty = ram_dirty_new(p->ram->blocks);
+    ram_dirty_find_untouched(p->dirty, &host, &p->log);
+    ram_dirty_follow(p->dirty, &host, &p->log);
+    bitmap_set(p->log.map[0], 2 * PART + 2);
+    bitmap_set(p->log.map[0], 3 * PART - 1);
+    do {
+        g_assert_true(ram_dirty_refresh(p->dirty, &added, NULL));
+        g_assert_cmpuint(added, ==, 0);
+        batch.count = 0;
+        ram_dirty_take(p->dirty, &batch);
+        sum += batch.count;
+    } while (batch.count);
+    g_assert_cmpuint(sum, ==, p->ram->blocks->pages - 8 + 1);
+    expect_run(p->dirty, p->ram->a, 2 * PART + 1, 1);
+    expect_run(p->dirty, p->ram->a, 2 * PART + 3, 2);
+    expect_run(p->dirty, p->ram->b, 1, 4);
+    g_assert_cmpuint(ram_dirty_pages(p->dirty), ==, 0);
+    parts_free(p);
+}
+
 /* The guest is stopped: nobody looks. */
 static void test_refresh_no_more(void)
 {
@@ -477,6 +517,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ram-dirty/untouched/none", test_no_untouched);
     g_test_add_func("/ram-dirty/refresh", test_refresh);
     g_test_add_func("/ram-dirty/refresh/counts", test_refresh_counts);
+    g_test_add_func("/ram-dirty/refresh/untouched", test_refresh_untouched);
     g_test_add_func("/ram-dirty/refresh/no-more", test_refresh_no_more);
     g_test_add_func("/ram-dirty/refresh/fails", test_refresh_fails);
     return g_test_run();

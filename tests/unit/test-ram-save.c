@@ -438,6 +438,40 @@ static void test_untouched(void)
     }
 }
 
+/* The guest writes one of them before its turn has come. */
+static bool find_written(void *opaque, const MigRamPart *part,
+                         uint64_t *bitmap, GError **errp)
+{
+    if (part->block == 0) {
+        bitmap_set(bitmap, FIRST_UNTOUCHED + 7);
+    }
+    return true;
+}
+
+static void test_untouched_once(void)
+{
+    static const MigHost host = {
+        .ram_untouched = tell_untouched,
+        .dirty_log_collect_part = find_written,
+    };
+
+    for (unsigned compress = 0; compress <= 1; compress++) {
+        MigOptions options = options_with(compress, true, 2, 1);
+        g_autoptr(TestRam) ram = test_ram_new(500, 20);
+        MemWriter *writer = mem_writer_new();
+        g_autoptr(GBytes) bytes = NULL;
+        Sender s;
+
+        sender_init(&s, ram, &options, writer);
+        ram_dirty_find_untouched(s.dirty, &host, NULL);
+        ram_dirty_follow(s.dirty, &host, NULL);
+        send_pass(&s);
+        sender_destroy(&s);
+        bytes = mem_writer_finish(writer);
+        check_pass(bytes, ram);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -452,5 +486,6 @@ int main(int argc, char **argv)
     g_test_add_func("/ram-save/write-fails", test_write_fails);
     g_test_add_func("/ram-save/no-pool", test_no_pool);
     g_test_add_func("/ram-save/untouched", test_untouched);
+    g_test_add_func("/ram-save/untouched/once", test_untouched_once);
     return g_test_run();
 }
