@@ -99,8 +99,9 @@ typedef struct MigRamInfo {
     uint64_t total;       /* bytes of RAM */
     uint64_t duplicate;   /* zero pages */
     uint64_t normal;      /* pages sent as they are */
-    uint64_t pages_per_second; /* pages per second handled, lately */
-    double mbps;               /* megabits per second, lately or overall */
+    /* of the last tenth of a second; when it has ended: of all of it */
+    uint64_t pages_per_second; /* pages per second handled */
+    double mbps;               /* megabits per second */
     /* known to the source only; 0 at a destination */
     uint64_t remaining;        /* bytes of dirty pages still to send */
     uint64_t dirty_sync_count; /* looks at what is dirty, the first (all) too */
@@ -111,8 +112,8 @@ typedef struct MigRamInfo {
 
 typedef struct MigCompressionInfo {
     uint64_t pages;           /* pages that went compressed */
-    uint64_t busy;            /* times no job was free */
-    double busy_rate;         /* busy per job, lately or overall, 0..1 */
+    uint64_t busy;            /* jobs (of up to 64 pages) that had to wait */
+    double busy_rate;         /* busy per job, of all jobs so far, 0..1 */
     uint64_t compressed_size; /* bytes of compressed pages, with headers */
     double rate;              /* raw bytes / compressed bytes */
     const char *encoder;      /* source: as mig_encoder() says; else NULL */
