@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "migration/wire-names.h"
 #include "migration/wire.h"
 
 static void put_method(Stream *s, const char *method)
@@ -43,10 +44,10 @@ static bool get_header(Stream *s, GError **errp)
         return false;
     }
     if (magic != WIRE_MAGIC) {
-        stream_bad(s, errp, "not a migration stream: magic 0x%08x%s", magic,
-                   magic >> 16 == WIRE_TLS
-                       ? ", which is TLS (tls-creds is not set here)"
-                       : "");
+        const char *name = wire_magic_name(magic);
+
+        stream_bad(s, errp, "not a migration stream: magic 0x%08x%s%s", magic,
+                   name ? ", which is " : "", name ? name : "");
         return false;
     }
     if (!stream_get_be32(s, &version, errp)) {
@@ -354,6 +355,7 @@ static bool get_verify(Stream *s, Command *command, GError **errp)
 
 bool section_get_command(Stream *s, Command *command, GError **errp)
 {
+    g_autofree char *text = NULL;
     uint16_t expected;
 
     if (!section_get_command_head(s, command, errp)) {
@@ -370,9 +372,9 @@ bool section_get_command(Stream *s, Command *command, GError **errp)
     case WIRE_CMD_FERRY_VERIFY:
         return get_verify(s, command, errp);
     default:
+        text = wire_command_text(command->number);
         g_set_error(errp, MIG_ERROR, MIG_ERROR_UNSUPPORTED,
-                    "command %u of the source is not supported",
-                    command->number);
+                    "%s of the source is not supported", text);
         return false;
     }
     if (command->length != expected) {

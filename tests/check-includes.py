@@ -12,7 +12,7 @@ import sys
 import tempfile
 
 # Floors of migration/, by file name without its ending.
-WIRE = {"stream", "section", "wire"}
+WIRE = {"stream", "section", "wire", "wire-names"}
 PAYLOAD = {"codec", "device", "stats", "vmstate", "vmstate-io"}
 PAYLOAD_PREFIXES = ("ram-", "codec-")
 ENGINE = {

@@ -4,6 +4,9 @@
 A stream that ends anywhere is told to end there; a byte that is changed where
 it matters is found at, or closely behind, its place.
 """
+import bz2
+import gzip
+import lzma
 import os
 import re
 import signal
@@ -162,8 +165,10 @@ class Refused(InspectTest):
                 kind, 0, b"", "a")), text)
 
     def test_commands_by_name(self):
-        for number, text in ((4, "POSTCOPY_LISTEN"), (7, "PACKAGED"),
-                             (8, "ENABLE_COLO"), (99, "command 99")):
+        for number, text in ((4, "(POSTCOPY_LISTEN, postcopy)"),
+                             (6, "(POSTCOPY_RAM_DISCARD, postcopy)"),
+                             (7, "(PACKAGED, postcopy)"),
+                             (8, "(ENABLE_COLO)"), (99, "command 99")):
             self.unsupported(self.start() + command(number), text)
 
     def test_capabilities_by_name(self):
@@ -221,6 +226,47 @@ class Refused(InspectTest):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertNotIn("\x1b", done.stdout)
         self.assertIn("\\033[2J", done.stdout)
+
+
+class Foreign(InspectTest):
+    """Files that people have, and that are no streams, are named."""
+
+    def named(self, data, text):
+        self.refused(data, text="not a migration stream: magic "
+                     f"0x{data[:4].hex()}, which is {text}")
+
+    def test_heads(self):
+        for data, text in (
+                (b"QFI\xfb" + u32(3) + bytes(504), "a qcow2 disk image"),
+                (b"LibvirtQemudSave" + bytes(76), "a file of libvirt's save"),
+                (b"LibvirtQemudPart" + bytes(76), "a file of libvirt's save"),
+                (b"KDUMP   " + bytes(4088), "a kdump-compressed dump"),
+                (b"DISKDUMP" + bytes(4088), "a diskdump dump"),
+                (b"makedumpfile\0\0\0\0" + bytes(80), "a dump of memory by "
+                 "makedumpfile, flattened"),
+                (b"\x89LZO\0\r\n\x1a\n", "an lzop file"),
+                (b"Xen saved domain, xl format\n \0 \r", "a virtual machine "
+                 "saved by Xen's xl"),
+                (b"\xff" * 8 + b"XENF", "a virtual machine saved by Xen's "
+                 "libxc"),
+                (b"\xd1\xbe\xd2\xbe", "a virtual machine suspended by "
+                 "VMware"),
+                (b"\x11\x22\x33\x44\0\0\0\1", "a side channel of multifd"),
+                (bytes(512), "nothing but zero bytes at its beginning")):
+            self.named(data, text)
+
+    def test_compressed(self):
+        data = golden("plain")
+        for packed, text in ((gzip.compress(data), "a gzip file"),
+                             (bz2.compress(data), "a bzip2 file"),
+                             (lzma.compress(data), "an xz file"),
+                             (lzma.compress(data, lzma.FORMAT_ALONE),
+                              "an lzma file")):
+            self.named(packed, text)
+
+    def test_program(self):
+        with open(INSPECT, "rb") as f:
+            self.named(f.read(4096), "an ELF file")
 
 
 class Extraction(InspectTest):

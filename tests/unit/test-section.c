@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "migration/wire-names.h"
 #include "migration/wire.h"
 #include "tests/lib/expect-error.h"
 #include "tests/lib/mem-channel.h"
@@ -171,6 +172,39 @@ static void test_bad_header(void)
     refuse_changed(4, 1, MIG_ERROR_STREAM, "stream version 16777219");
     refuse_changed(8, 1, MIG_ERROR_STREAM,
                    "no configuration section, but type 0x01");
+}
+
+static void expect_magic(const char *start, const char *name)
+{
+    g_autoptr(GError) err = NULL;
+
+    read_preamble(start, 4, &err);
+    expect_error(&err, MIG_ERROR_STREAM, name);
+}
+
+/* What people have, or what connects, instead of a stream. */
+static void test_foreign_magics(void)
+{
+    expect_magic("QFI\xfb", "which is a qcow2 disk image");
+    expect_magic("\x7f" "ELF", "which is an ELF file");
+    expect_magic("\x1f\x8b\x08\x00", "which is a gzip file");
+    expect_magic("\xfd" "7zX", "which is an xz file");
+    expect_magic("\x28\xb5\x2f\xfd", "which is a zstd file");
+    expect_magic("BZh9", "which is a bzip2 file");
+    expect_magic("\x89LZO", "which is an lzop file");
+    expect_magic("KDUM", "which is a kdump-compressed dump");
+    expect_magic("DISK", "which is a diskdump dump");
+    expect_magic("make", "by makedumpfile, flattened");
+    expect_magic("Libv", "which is a file of libvirt's save");
+    expect_magic("Xen ", "saved by Xen's xl");
+    expect_magic("\xd2\xbe\xd2\xbe", "suspended by VMware");
+    expect_magic("\x16\x03\x01\x02", "which is TLS (tls-creds");
+    expect_magic("\x11\x22\x33\x44", "which is a side channel of multifd");
+    expect_magic("\x08\x00\x0a\x07", "recovery of a postcopy");
+    expect_magic("\376FRE", "which is ferry-relay");
+    expect_magic("GET ", "which is an HTTP client");
+    expect_magic("\0\0\0\0", "nothing but zero bytes");
+    expect_magic("nono", "not a migration stream: magic 0x6e6f6e6f, before");
 }
 
 static void test_bad_machine(void)
@@ -407,12 +441,36 @@ static void test_command_lengths(void)
     }
 }
 
+/* By name, where it has one: a number says nothing to who has turned on a
+ * capability. */
+static void test_command_names(void)
+{
+    static const struct {
+        uint16_t number;
+        const char *text;
+    } known[] = {
+        { WIRE_CMD_PACKAGED, "command 7 (PACKAGED, postcopy)" },
+        { WIRE_CMD_POSTCOPY_DISCARD,
+          "command 6 (POSTCOPY_RAM_DISCARD, postcopy)" },
+        { WIRE_CMD_ENABLE_COLO, "command 8 (ENABLE_COLO)" },
+        { 99, "command 99" },
+        { 0, "command 0" },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(known); i++) {
+        g_autofree char *text = wire_command_text(known[i].number);
+
+        g_assert_cmpstr(text, ==, known[i].text);
+    }
+}
+
 static void test_unknown_commands(void)
 {
     for (unsigned number = 0; number < 65536; number++) {
         char bytes[8] = { (char)(number >> 8), (char)number };
+        g_autofree char *name = wire_command_text(number);
         g_autofree char *text = g_strdup_printf(
-            "command %u of the source is not supported", number);
+            "%s of the source is not supported", name);
         g_autoptr(GError) err = NULL;
         Command command;
 
@@ -443,6 +501,7 @@ int main(int argc, char **argv)
     g_test_add_func("/section/method", test_method);
     g_test_add_func("/section/preamble/refused", test_subsections_refused);
     g_test_add_func("/section/preamble/header", test_bad_header);
+    g_test_add_func("/section/preamble/foreign", test_foreign_magics);
     g_test_add_func("/section/preamble/machine", test_bad_machine);
     g_test_add_func("/section/preamble/longest", test_longest_machine);
     g_test_add_func("/section/preamble/eof", test_preamble_eof);
@@ -453,6 +512,7 @@ int main(int argc, char **argv)
     g_test_add_func("/section/command/put", test_put_commands);
     g_test_add_func("/section/command/get", test_commands);
     g_test_add_func("/section/command/lengths", test_command_lengths);
+    g_test_add_func("/section/command/names", test_command_names);
     g_test_add_func("/section/command/unknown", test_unknown_commands);
     g_test_add_func("/section/command/eof", test_command_eof);
     return g_test_run();

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "tools/inspect/inspect-report.h"
+#include "migration/wire-names.h"
 #include "migration/wire.h"
 
 static void add_int(JsonBuilder *b, const char *name, uint64_t value)
@@ -71,11 +72,10 @@ static void add_commands(JsonBuilder *b, const InspectReport *report)
     for (unsigned i = 0; i < report->commands->len; i++) {
         const InspectCommand *c =
             &g_array_index(report->commands, InspectCommand, i);
-        g_autofree char *name = inspect_command_name(c->command.number);
 
         json_builder_begin_object(b);
         add_int(b, "offset", c->offset);
-        add_text(b, "command", name);
+        add_text(b, "command", wire_command_name(c->command.number));
         if (c->command.number == WIRE_CMD_PING) {
             add_int(b, "value", c->command.value);
         }

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tools/inspect/inspect-report.h"
 
-#include "migration/wire.h"
-
 static void clear_device(void *device)
 {
     g_free(((InspectDevice *)device)->name);
@@ -61,26 +59,4 @@ char *inspect_size_text(uint64_t bytes)
     }
     return g_strdup_printf("%.1f %s (%" G_GUINT64_FORMAT " bytes)", size,
                            units[unit], bytes);
-}
-
-char *inspect_command_name(uint16_t number)
-{
-    static const char *const names[] = {
-        [WIRE_CMD_OPEN_RETURN_PATH] = "OPEN_RETURN_PATH",
-        [WIRE_CMD_PING] = "PING",
-        [WIRE_CMD_POSTCOPY_ADVISE] = "POSTCOPY_ADVISE",
-        [WIRE_CMD_POSTCOPY_LISTEN] = "POSTCOPY_LISTEN",
-        [WIRE_CMD_POSTCOPY_RUN] = "POSTCOPY_RUN",
-        [WIRE_CMD_POSTCOPY_DISCARD] = "POSTCOPY_RAM_DISCARD",
-        [WIRE_CMD_PACKAGED] = "PACKAGED",
-        [WIRE_CMD_ENABLE_COLO] = "ENABLE_COLO",
-        [WIRE_CMD_POSTCOPY_RESUME] = "POSTCOPY_RESUME",
-        [WIRE_CMD_RECV_BITMAP] = "RECV_BITMAP",
-        [WIRE_CMD_SWITCHOVER_START] = "SWITCHOVER_START",
-    };
-
-    if (number < G_N_ELEMENTS(names) && names[number]) {
-        return g_strdup(names[number]);
-    }
-    return g_strdup_printf("command %u", number);
 }

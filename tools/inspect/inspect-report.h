@@ -74,9 +74,6 @@ void page_tally_add(PageTally *to, const PageTally *more);
 /* How much smaller compression has made what it was given; 0: nothing. */
 double page_tally_ratio(const PageTally *tally);
 
-/* "PING", or "command 99". */
-char *inspect_command_name(uint16_t number);
-
 /* "1.5 MiB (1572864 bytes)" */
 char *inspect_size_text(uint64_t bytes);
 

@@ -18,6 +18,7 @@
 #include "tools/inspect/inspect-tail.h"
 #include "migration/codec.h"
 #include "migration/return-path.h"
+#include "migration/wire-names.h"
 #include "migration/wire.h"
 
 #define COMMANDS_MAX (1u << 16)
@@ -128,7 +129,7 @@ static bool run_command(Walk *w, Command *command, GError **errp)
     case WIRE_CMD_SWITCHOVER_START:
         break;
     default:
-        name = inspect_command_name(command->number);
+        name = wire_command_text(command->number);
         return unsupported(errp, "%s is not supported", name);
     }
     return stream_skip(w->stream, command->length, errp);

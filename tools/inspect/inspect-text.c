@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "tools/inspect/inspect-report.h"
+#include "migration/wire-names.h"
 #include "migration/wire.h"
 
 #define PASSES_SHOWN 10u
@@ -42,9 +43,8 @@ static void print_commands(const InspectReport *report)
     for (unsigned i = 0; i < report->commands->len; i++) {
         const InspectCommand *c =
             &g_array_index(report->commands, InspectCommand, i);
-        g_autofree char *name = inspect_command_name(c->command.number);
 
-        printf("%-16s%s", "command", name);
+        printf("%-16s%s", "command", wire_command_name(c->command.number));
         if (c->command.number == WIRE_CMD_PING) {
             printf(" 0x%x", c->command.value);
         }

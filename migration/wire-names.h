@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Words for numbers that are met in a stream, and in place of one. */
+#ifndef MIGRATION_WIRE_NAMES_H
+#define MIGRATION_WIRE_NAMES_H
+
+#include <glib.h>
+#include <stdint.h>
+
+/* What begins with these four bytes and is no migration stream: "a qcow2 disk
+ * image", perhaps with what to do about it.  NULL: nothing that is known. */
+const char *wire_magic_name(uint32_t magic);
+
+/* "PING"; NULL: it is not known. */
+const char *wire_command_name(uint16_t number);
+
+/* "command 7 (PACKAGED, postcopy)", or "command 99".  To be freed by
+ * g_free(). */
+char *wire_command_text(uint16_t number);
+
+#endif
