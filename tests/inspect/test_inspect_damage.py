@@ -6,6 +6,8 @@ it matters is found at, or closely behind, its place.
 """
 import bz2
 import gzip
+import itertools
+import json
 import lzma
 import os
 import re
@@ -18,8 +20,9 @@ import zlib
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from inspect_kit import (COMPRESSED, END, FULL, INSPECT, PAGE,  # noqa: E402
                          PART, PLAIN, START, TIMEOUT, ZERO, InspectTest,
-                         block_list, command, golden, head, packed, pages,
-                         record, section, tail, u32, whole)
+                         block_list, command, footer, golden, head, name,
+                         packed, pages, record, section, tail, u16, u32,
+                         whole)
 import read_stream  # noqa: E402
 import tap  # noqa: E402
 from ferry_vm import wait_until  # noqa: E402
@@ -37,6 +40,64 @@ def boundaries(s):
 
 
 class Busy(InspectTest):
+    """What would take hours if the work grew faster than the input.  The size
+    is what tells: these take less than a second or run into the limit."""
+
+    def start(self):
+        return head() + section(START, block_list(("a", PAGE))) + pages(END)
+
+    def described(self, text, devices=b""):
+        return self.start() + devices + b"\0\6" + u32(len(text)) + text
+
+    def device(self):
+        """The head of one."""
+        return b"\4" + u32(5) + name("x") + u32(0) + u32(1)
+
+    def test_chain_of_commands(self):
+        """Footers, each of them followed by a command that the next footer is
+        in: so each may be the end of the device, up to the last."""
+        link = footer(5) + b"\x08" + u16(1) + u16(5)
+        text = json.dumps({"devices": [{"name": n, "instance_id": 0}
+                                       for n in "xy"]}).encode()
+        self.refused(self.described(text, self.device() + link * (3 << 20)),
+                     text="device 'x' of the vmdescription does not end")
+
+    def test_long_name(self):
+        """Of a device: longer than a section can say, and so not looked for
+        at each footer."""
+        text = json.dumps({"devices": [{"name": n, "instance_id": 0}
+                                       for n in ("x", "y" * (8 << 20))]})
+        self.refused(self.described(text.encode(), self.device() +
+                                    footer(5) * (4 << 20)),
+                     text="has no list of devices")
+
+    def test_members(self):
+        """One name again and again; many that have the same hash."""
+        many = b",".join(b'"%d":1' % i for i in range(200000))
+        again = b",".join([b'"199999":1'] * 200000)
+        alike = b",".join(b'"' + b"".join(k) + b'":1' for k in
+                          itertools.product((b"Ez", b"FY"), repeat=16))
+        for members in (many + b"," + again, alike):
+            self.refused(self.described(b'{"devices":[],' + members + b"}"),
+                         text="has an object of too many members")
+
+    def test_drop_by_drop(self):
+        """A description that comes in very small pieces: what has come is not
+        looked through again with each."""
+        count = 300000
+        process = subprocess.Popen([INSPECT, "-"], stdin=subprocess.PIPE,
+                                   stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.PIPE)
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        process.stdin.write(self.start() + b"\0\6" + u32(15 << 20) + b"{" +
+                            b" " * (14 << 20))
+        process.stdin.flush()
+        for _ in range(count):
+            os.write(process.stdin.fileno(), b" ")
+        _, err = process.communicate(timeout=TIMEOUT)
+        self.assertIn(b"says that it has %d bytes" % (15 << 20), err)
+
     def test_many_descriptions(self):
         """Each of which says that half of the stream is its own."""
         size = 8 << 20
@@ -210,9 +271,11 @@ class Refused(InspectTest):
                                   ({"devices": [{"name": "x"}]},
                                    "no list of devices")):
             self.refused(start + tail((), description), text=text)
-        deep = b"{" + b"[" * 1000000
-        self.refused(start + b"\0\6" + u32(len(deep)) + deep,
-                     text="is nested too deeply")
+        for begin, fault in ((b"{", "is nested too deeply"),
+                             (b'{"x":/*"*/', "it has a comment")):
+            deep = begin + b"[" * 1000000
+            self.refused(start + b"\0\6" + u32(len(deep)) + deep,
+                         text=fault)
 
     def test_devices_not_described(self):
         stream = self.start() + pages(END)

@@ -5,11 +5,16 @@
  * A device carries no length, so the part behind RAM is read as it comes, and
  * kept, until it has the vmdescription in it: EOF, 0x06, a length, and as many
  * bytes that are a JSON object with devices.  So the end is found where there
- * is more behind it, and on a connection that its source keeps open.
+ * is more behind it, and on a connection that its source keeps open.  A text
+ * has no byte that is 0, and what may be the next one begins with a 0: so no
+ * byte is in two of them, and each is looked at once, in whatever pieces it
+ * comes.
  *
  * The vmdescription names the devices in the order in which they stand.  Where
  * one ends is where a footer with its id is followed by the head of the next,
- * or by EOF: it needs no sizes, which not every description has.
+ * or by EOF: it needs no sizes, which not every description has.  Between the
+ * two may be a few commands.  There is a limit to them, since each footer of a
+ * long chain could otherwise be followed through all the rest of it.
  *
  * A stream may lack a vmdescription (QEMU's suppress-vmdesc).  Then it must
  * look like the end of one, a footer and EOF, and the devices stay opaque.
@@ -23,7 +28,9 @@
 
 #define TAIL_MAX    (256u << 20)
 #define CHUNK       (64u << 10)
-#define NESTING_MAX 256u
+#define NESTING_MAX 64u
+#define MEMBERS_MAX 256u /* of an object; QEMU's have about ten */
+#define BETWEEN_MAX 16u  /* commands between two devices; QEMU sends one */
 
 #define FOOTER_SIZE  5u /* type, id */
 #define COMMAND_HEAD 5u /* type, number, length */
@@ -36,6 +43,8 @@ typedef struct Tail {
     InspectReport *report;
     GByteArray *bytes;
     size_t looked;   /* no vmdescription begins, with its EOF, before this */
+    size_t waiting;  /* of one that was not whole: the EOF before it, and */
+    size_t clean;    /* up to where it has no byte that is 0 */
     size_t suspect;  /* EOF of what looked like one, if fault is set */
     char *fault;     /* what was wrong with it */
     size_t eof;      /* where it was found: of EOF */
@@ -55,36 +64,86 @@ static uint64_t position_of(const Tail *t, size_t at)
 
 /* The vmdescription */
 
-/* The JSON parser calls itself for what is nested. */
-static bool is_too_deep(const char *text, size_t size)
+/* Where the scan of a text is. */
+typedef struct Shape {
+    unsigned depth;
+    unsigned members[NESTING_MAX]; /* of each object or array that is open */
+    bool is_object[NESTING_MAX];
+} Shape;
+
+/* Outside of strings. */
+static const char *scan_mark(Shape *s, char mark)
 {
-    unsigned depth = 0;
+    switch (mark) {
+    case '{':
+    case '[':
+        if (s->depth == NESTING_MAX) {
+            return "is nested too deeply";
+        }
+        s->members[s->depth] = 0;
+        s->is_object[s->depth++] = mark == '{';
+        return NULL;
+    case '}':
+    case ']':
+        s->depth -= s->depth > 0;
+        return NULL;
+    case ',':
+        if (s->depth && s->is_object[s->depth - 1] &&
+            ++s->members[s->depth - 1] == MEMBERS_MAX) {
+            return "has an object of too many members";
+        }
+        return NULL;
+    case '/':
+        return "is not JSON: it has a comment";
+    default:
+        return NULL;
+    }
+}
+
+/*
+ * What the JSON parser must not be given, or NULL.  It calls itself for what is
+ * nested.  Names of members that are alike, or have the same hash, cost it the
+ * square of their number.  It skips comments, in which a quote would hide the
+ * rest of the text from this function.
+ */
+static const char *shape_fault(const char *text, size_t size)
+{
+    Shape s = { .depth = 0 };
+    const char *fault = NULL;
     bool in_string = false;
 
-    for (size_t i = 0; i < size && depth <= NESTING_MAX; i++) {
+    for (size_t i = 0; i < size && !fault; i++) {
         if (in_string && text[i] == '\\') {
             i++;
         } else if (text[i] == '"') {
             in_string = !in_string;
-        } else if (!in_string && (text[i] == '{' || text[i] == '[')) {
-            depth++;
-        } else if (!in_string && (text[i] == '}' || text[i] == ']')) {
-            depth--;
+        } else if (!in_string) {
+            fault = scan_mark(&s, text[i]);
         }
     }
-    return depth > NESTING_MAX;
+    return fault;
+}
+
+/* NULL when it cannot be a section's. */
+static const char *name_of(JsonObject *device)
+{
+    JsonNode *node = json_object_get_member(device, "name");
+    const char *name = node && json_node_get_value_type(node) == G_TYPE_STRING
+                           ? json_node_get_string(node) : NULL;
+    size_t length = name ? strnlen(name, WIRE_NAME_MAX + 1) : 0;
+
+    return length > 0 && length <= WIRE_NAME_MAX ? name : NULL;
 }
 
 static bool is_device(JsonNode *node)
 {
     JsonObject *device = JSON_NODE_HOLDS_OBJECT(node)
                              ? json_node_get_object(node) : NULL;
-    JsonNode *name = device ? json_object_get_member(device, "name") : NULL;
     JsonNode *instance =
         device ? json_object_get_member(device, "instance_id") : NULL;
 
-    return name && json_node_get_value_type(name) == G_TYPE_STRING &&
-           instance && json_node_get_value_type(instance) == G_TYPE_INT64;
+    return device && name_of(device) && instance &&
+           json_node_get_value_type(instance) == G_TYPE_INT64;
 }
 
 /* The array, if it is a description of devices. */
@@ -109,9 +168,10 @@ static JsonNode *parse_description(const char *text, size_t size,
 {
     g_autoptr(JsonParser) parser = json_parser_new();
     g_autoptr(GError) err = NULL;
+    const char *shape = shape_fault(text, size);
 
-    if (is_too_deep(text, size)) {
-        *fault = g_strdup("is nested too deeply");
+    if (shape) {
+        *fault = g_strdup(shape);
         return NULL;
     }
     if (!json_parser_load_from_data(parser, text, (gssize)size, &err)) {
@@ -138,7 +198,7 @@ static void suspect(Tail *t, size_t at, char *fault)
  */
 static bool try_description(Tail *t, size_t at, bool *wait)
 {
-    size_t text = at + 1 + DESC_HEAD, left = t->bytes->len - at;
+    size_t text = at + 1 + DESC_HEAD, left = t->bytes->len - at, clean;
     char *fault = NULL;
     uint32_t size;
 
@@ -150,14 +210,16 @@ static bool try_description(Tail *t, size_t at, bool *wait)
     if (*tail_at(t, text) != '{') {
         return false;
     }
-    /* Also what makes this fast: a place is looked through up to the next one,
-     * which begins with a 0, and not for as long as it says that it is. */
-    if (memchr(tail_at(t, text), 0, MIN(size, left - 1 - DESC_HEAD))) {
+    clean = at == t->waiting ? t->clean : text;
+    if (memchr(tail_at(t, clean), 0,
+               MIN(text + size, t->bytes->len) - clean)) {
         suspect(t, at, g_strdup("has a byte that is 0"));
         return false;
     }
     if (size > WIRE_VMDESC_MAX || size > left - 1 - DESC_HEAD) {
         *wait = size <= WIRE_VMDESC_MAX;
+        t->waiting = at;
+        t->clean = t->bytes->len;
         suspect(t, at, g_strdup_printf("says that it has %u bytes", size));
         return false;
     }
@@ -194,21 +256,22 @@ static size_t next_place(const Tail *t, size_t at)
 
 static bool find_description(Tail *t)
 {
-    size_t first_waiting = SIZE_MAX;
+    bool wait = false;
 
-    for (size_t at = next_place(t, t->looked); at < t->bytes->len;
-         at = next_place(t, at + 1)) {
-        bool wait = false;
-
-        if (try_description(t, at, &wait)) {
+    for (;;) {
+        t->looked = next_place(t, t->looked);
+        if (t->looked == t->bytes->len) {
+            return false;
+        }
+        if (try_description(t, t->looked, &wait)) {
             return true;
         }
+        /* Behind a text that waits there is no other place: it has no 0. */
         if (wait) {
-            first_waiting = MIN(first_waiting, at);
+            return false;
         }
+        t->looked++;
     }
-    t->looked = MIN(first_waiting, t->bytes->len);
-    return false;
 }
 
 /* Devices */
@@ -216,7 +279,8 @@ static bool find_description(Tail *t)
 /* Behind the commands that stand there, as far as there are any. */
 static size_t skip_commands(const Tail *t, size_t at)
 {
-    while (at + COMMAND_HEAD <= t->eof && *tail_at(t, at) == WIRE_COMMAND) {
+    for (unsigned i = 0; i < BETWEEN_MAX && at + COMMAND_HEAD <= t->eof &&
+                         *tail_at(t, at) == WIRE_COMMAND; i++) {
         at += COMMAND_HEAD + load_be16(tail_at(t, at + 3));
     }
     return at;
@@ -226,7 +290,7 @@ static size_t skip_commands(const Tail *t, size_t at)
 static bool is_head(const Tail *t, size_t at, JsonObject *device,
                     size_t *content)
 {
-    const char *name = json_object_get_string_member(device, "name");
+    const char *name = name_of(device);
     int64_t instance = json_object_get_int_member(device, "instance_id");
     size_t length = strlen(name);
 
@@ -269,8 +333,7 @@ static size_t find_end(const Tail *t, size_t content, uint32_t id,
 static bool bad_device(const Tail *t, JsonObject *device, size_t at,
                        const char *what, GError **errp)
 {
-    g_autofree char *name =
-        g_strescape(json_object_get_string_member(device, "name"), NULL);
+    g_autofree char *name = g_strescape(name_of(device), NULL);
 
     g_set_error(errp, MIG_ERROR, MIG_ERROR_STREAM,
                 "device '%s' of the vmdescription %s byte %" G_GUINT64_FORMAT
@@ -293,7 +356,7 @@ static bool walk_device(Tail *t, JsonObject *device, JsonObject *next,
         return bad_device(t, device, start,
                           "does not end with a footer; it begins at", errp);
     }
-    found.name = g_strdup(json_object_get_string_member(device, "name"));
+    found.name = g_strdup(name_of(device));
     found.instance = load_be32(tail_at(t, content - 8));
     found.version = load_be32(tail_at(t, content - 4));
     found.offset = position_of(t, start);
@@ -433,6 +496,7 @@ bool inspect_tail(Stream *stream, const InspectConfig *config,
         .config = config,
         .report = report,
         .bytes = bytes,
+        .waiting = SIZE_MAX,
     };
     bool ok;
 
