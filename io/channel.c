@@ -149,6 +149,72 @@ bool io_channel_has_input(IoChannel *channel)
            g_pollable_input_stream_is_readable(in);
 }
 
+typedef struct InputWait {
+    bool input;
+    bool over;
+} InputWait;
+
+static gboolean on_input(GObject *stream, void *opaque)
+{
+    InputWait *wait = opaque;
+
+    wait->input = true;
+    return G_SOURCE_REMOVE;
+}
+
+static gboolean on_over(void *opaque)
+{
+    InputWait *wait = opaque;
+
+    wait->over = true;
+    return G_SOURCE_REMOVE;
+}
+
+static gboolean on_cancelled(GCancellable *cancel, void *opaque)
+{
+    return on_over(opaque);
+}
+
+/* Takes source. */
+static void watch(GMainContext *context, GSource *source, GSourceFunc func,
+                  InputWait *wait)
+{
+    g_source_set_callback(source, func, wait, NULL);
+    g_source_attach(source, context);
+    g_source_unref(source);
+}
+
+bool io_channel_wait_input(IoChannel *channel, int ms, GCancellable *until)
+{
+    g_autoptr(GMainContext) context = NULL;
+    GPollableInputStream *in;
+    InputWait wait = { false };
+
+    if (!channel->in || !G_IS_POLLABLE_INPUT_STREAM(channel->in)) {
+        return true;
+    }
+    in = G_POLLABLE_INPUT_STREAM(channel->in);
+    if (!g_pollable_input_stream_can_poll(in)) {
+        return true;
+    }
+    /* The abort of the channel is input, too: a read fails at once then. */
+    context = g_main_context_new();
+    watch(context,
+          g_pollable_input_stream_create_source(in, channel->aborted),
+          G_SOURCE_FUNC(on_input), &wait);
+    if (until) {
+        watch(context, g_cancellable_source_new(until),
+              G_SOURCE_FUNC(on_cancelled), &wait);
+    }
+    if (ms >= 0) {
+        watch(context, g_timeout_source_new((guint)ms), on_over, &wait);
+    }
+    while (!wait.input && !wait.over) {
+        g_main_context_iteration(context, TRUE);
+    }
+    return wait.input;
+}
+
 static bool write_vectors(IoChannel *channel, GOutputVector *vectors,
                           size_t count, GError **errp)
 {

@@ -375,6 +375,28 @@ bool stream_peek_u8(Stream *s, uint8_t *v, GError **errp)
     return true;
 }
 
+const uint8_t *stream_peek(Stream *s, size_t size, GError **errp)
+{
+    g_assert(size <= STREAM_BUFFER);
+    memmove(s->buffer, s->buffer + s->start, s->end - s->start);
+    s->end -= s->start;
+    s->start = 0;
+    while (s->end < size) {
+        size_t part;
+
+        if (!read_some(s, s->buffer + s->end, STREAM_BUFFER - s->end, &part,
+                       errp)) {
+            return NULL;
+        }
+        if (part == 0) {
+            end_of_file(s, errp);
+            return NULL;
+        }
+        s->end += part;
+    }
+    return s->buffer;
+}
+
 bool stream_get_name(Stream *s, char name[256], GError **errp)
 {
     uint8_t length;

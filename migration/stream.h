@@ -84,6 +84,9 @@ bool stream_get_some(Stream *s, void *buf, size_t size, size_t *got,
  * the end, or an error?  False also where the channel cannot tell. */
 bool stream_has_input(const Stream *s);
 bool stream_peek_u8(Stream *s, uint8_t *v, GError **errp);
+/* The next bytes, size of them at least; they are there until the next call.
+ * NULL when that many do not come, and those that have can still be got. */
+const uint8_t *stream_peek(Stream *s, size_t size, GError **errp);
 
 /* u8 length, that many bytes, none of them NUL, at least one. */
 bool stream_get_name(Stream *s, char name[256], GError **errp);

@@ -91,6 +91,13 @@ bool io_channel_read(IoChannel *channel, void *buf, size_t size,
  * error?  False also where the stream cannot tell. */
 bool io_channel_has_input(IoChannel *channel);
 
+/*
+ * Wait until a read would return at once, as above, but for no longer than so
+ * many milliseconds (with -1: for ever), or until `until` is cancelled, which
+ * may be NULL.  Would it?  True also where the stream cannot tell.
+ */
+bool io_channel_wait_input(IoChannel *channel, int ms, GCancellable *until);
+
 /* Write all of count vectors.  The array is used as scratch space. */
 bool io_channel_writev(IoChannel *channel, GOutputVector *vectors,
                        size_t count, GError **errp);

@@ -198,18 +198,20 @@ class RelayTest(unittest.TestCase):
 class Chain:
     """Two relays with a Wire between them."""
 
-    def __init__(self, test, *args, sender=(), receiver=()):
+    def __init__(self, test, sender=(), receiver=()):
         self.test = test
         self.listener = test.listen("qemu")
         self.receiver = test.start(
             "--listen", "unix:" + test.path("link"), "--connect",
-            "unix:" + test.path("qemu"), "--once", "--json", *args, *receiver)
+            "unix:" + test.path("qemu"), "--role", "receive", "--once",
+            "--json", *receiver)
         self.receiver.wait_listening()
         self.wire = Wire(test.folder, test.path("link"))
         test.addCleanup(self.wire.close)
         self.sender = test.start(
             "--listen", "unix:" + test.path("relay"), "--connect",
-            "unix:" + self.wire.path, "--once", "--json", *args, *sender)
+            "unix:" + self.wire.path, "--role", "send", "--once", "--json",
+            *sender)
         self.source = test.connect("relay", self.sender)
         self.destination = None
 

@@ -31,7 +31,7 @@ static unsigned next(GAsyncQueue *went_on)
 static void test_order(void)
 {
     enum { COUNT = 4 };
-    Turns *turns = turns_new(false);
+    Turns *turns = turns_new(2);
     GAsyncQueue *went_on = g_async_queue_new();
     Waiter waiter[COUNT];
 
@@ -63,7 +63,7 @@ static void pass(Turns *turns, unsigned number)
 static void test_silent(void)
 {
     enum { COUNT = 20 };
-    Turns *turns = turns_new(false);
+    Turns *turns = turns_new(2);
     int64_t since;
 
     for (unsigned i = 0; i <= COUNT; i++) {
@@ -81,16 +81,46 @@ static void test_silent(void)
     turns_free(turns);
 }
 
-static void test_one_place(void)
+/* The only place is never free again. */
+static void test_places(void)
 {
-    Turns *one = turns_new(true), *many = turns_new(false);
+    Turns *one = turns_new(1), *two = turns_new(2);
 
     g_assert_true(turns_claim(one));
     g_assert_false(turns_claim(one));
-    g_assert_true(turns_claim(many));
-    g_assert_true(turns_claim(many));
+    turns_give_back(one);
+    g_assert_false(turns_claim(one));
+    g_assert_true(turns_claim(two));
+    g_assert_true(turns_claim(two));
+    g_assert_false(turns_claim(two));
+    turns_give_back(two);
+    g_assert_true(turns_claim(two));
+    g_assert_false(turns_claim(two));
     turns_free(one);
-    turns_free(many);
+    turns_free(two);
+}
+
+static bool is_live(Turns *turns)
+{
+    g_autoptr(GCancellable) live = turns_live(turns);
+
+    return g_cancellable_is_cancelled(live);
+}
+
+static void test_live(void)
+{
+    Turns *turns = turns_new(2);
+    g_autoptr(GCancellable) waiting = turns_live(turns);
+
+    g_assert_false(is_live(turns));
+    turns_begin_live(turns);
+    g_assert_true(g_cancellable_is_cancelled(waiting));
+    turns_begin_live(turns);
+    turns_end_live(turns);
+    g_assert_true(is_live(turns));
+    turns_end_live(turns);
+    g_assert_false(is_live(turns));
+    turns_free(turns);
 }
 
 int main(int argc, char **argv)
@@ -98,6 +128,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/relay/turns/order", test_order);
     g_test_add_func("/relay/turns/silent", test_silent);
-    g_test_add_func("/relay/turns/one-place", test_one_place);
+    g_test_add_func("/relay/turns/places", test_places);
+    g_test_add_func("/relay/turns/live", test_live);
     return g_test_run();
 }

@@ -25,7 +25,8 @@ import tap  # noqa: E402
 from ferry_vm import TIMEOUT, wait_until  # noqa: E402
 
 
-SESSIONS = 64  # RELAY_SESSIONS_MAX
+MIGRATIONS = 64  # RELAY_MIGRATIONS_MAX
+CONNECTIONS = 2 * MIGRATIONS
 
 
 def send_in_pieces(sock, data, cuts):
@@ -36,8 +37,8 @@ def send_in_pieces(sock, data, cuts):
 
 
 class Exact(RelayTest):
-    def check(self, data, cuts=(), *args, **kwargs):
-        chain = Chain(self, *args, **kwargs)
+    def check(self, data, cuts=(), **kwargs):
+        chain = Chain(self, **kwargs)
         chain.say(data[:1])
         sender = threading.Thread(
             target=send_in_pieces,
@@ -81,9 +82,9 @@ class Exact(RelayTest):
         data = sample_stream(random.Random(6), pages=200)
         for level, threads in ((0, 1), (9, 3)):
             self.setUp()
-            self.check(data, (), "--compress-level", str(level),
-                       "--compress-threads", str(threads),
-                       "--decompress-threads", str(threads))
+            self.check(data, sender=["--compress-level", str(level),
+                                     "--compress-threads", str(threads)],
+                       receiver=["--decompress-threads", str(threads)])
 
     def test_methods(self):
         """Each that is built in; what it is shows in the greeting."""
@@ -96,7 +97,7 @@ class Exact(RelayTest):
                 asked.wait()
                 if "built" in asked.stderr():
                     continue
-                chain = self.check(data, (), "--compress-method", method)
+                chain = self.check(data, sender=["--compress-method", method])
                 self.assertIn(method.encode(), chain.wire.forward[16:32])
                 self.assertLess(len(chain.wire.forward), len(data) // 2)
 
@@ -289,7 +290,7 @@ class Prompt(RelayTest):
 
     def test_back_pressure(self):
         """When the link stands still, the source soon can write no more."""
-        chain = Chain(self, "--compress-threads", "1")
+        chain = Chain(self, sender=["--compress-threads", "1"])
         chain.say(preamble())
         chain.hear(len(preamble()))
         chain.wire.open_gate.clear()
@@ -543,6 +544,195 @@ class Live(RelayTest):
         self.assertRegex(text, r"\r\033\[Kferry-relay: migration 1: passing")
 
 
+class Touched(RelayTest):
+    """Somebody who has nothing to do with it connects: the destination does
+    not hear of it, and the migration that comes then finds it waiting."""
+
+    def touch(self, name, relay, data):
+        """Say something; it is refused at once."""
+        sock = self.connect(name, relay)
+        sock.sendall(data)
+        self.assertEqual(receive_all_or_reset(sock), b"")
+
+    def check_nobody(self, listener):
+        """Nobody has been led on."""
+        listener.setblocking(False)
+        self.assertRaises(BlockingIOError, listener.accept)
+        listener.settimeout(TIMEOUT)
+
+    def check_goes_on(self, name, relay, listener):
+        """A QEMU is led on, and the relay ends after it as it should."""
+        source = self.connect(name, relay)
+        data = sample_stream(random.Random(30), pages=20)
+        source.sendall(data)
+        source.shutdown(socket.SHUT_WR)
+        destination = self.accept(listener)
+        start = preamble()
+        self.assertEqual(receive_all(destination)[:len(start)], start)
+        destination.close()
+        self.assertEqual(relay.wait(), 0, relay.stderr())
+
+    STRANGERS = (b"GET / HTTP/1.0\r\n\r\n", b"QUIT\r\n",
+                 b"SSH-2.0-x\r\n", b"\0" * 16)
+
+    def check(self, role, words):
+        listener = self.listen("qemu")
+        relay = self.start("--listen", "unix:" + self.path("relay"),
+                           "--connect", "unix:" + self.path("qemu"),
+                           "--once", *role)
+        relay.wait_listening()
+        for data in self.STRANGERS:
+            self.touch("relay", relay, data)
+        self.connect("relay", relay).close()
+        wait_until(lambda: relay.stderr().count(words) ==
+                   len(self.STRANGERS), "all reasons")
+        self.check_nobody(listener)
+        return relay, listener
+
+    def test_convert(self):
+        for role in "--to-qemu", "--from-qemu":
+            with self.subTest(role):
+                self.setUp()
+                relay, listener = self.check([role], "and is no QEMU")
+                self.check_goes_on("relay", relay, listener)
+
+    def test_auto(self):
+        relay, listener = self.check([], "no QEMU and no ferry-relay")
+        self.assertIn('it begins with "GET / HT"', relay.stderr())
+        self.check_leads_on(relay, listener)
+
+    def test_receive(self):
+        relay, listener = self.check(["--role", "receive"],
+                                     "and is no ferry-relay")
+        self.check_leads_on(relay, listener)
+
+    def check_leads_on(self, relay, listener):
+        """Through another relay."""
+        sender = self.start("--listen", "unix:" + self.path("source"),
+                            "--connect", "unix:" + self.path("relay"),
+                            "--role", "send", "--once")
+        self.check_goes_on("source", sender, listener)
+        self.assertEqual(relay.wait(), 0, relay.stderr())
+
+    def test_begins_in_pieces(self):
+        """Role auto waits for as much as tells."""
+        for start in b"QEVM", b"\x11\x22\x33\x44", b"\x16\x03", \
+                b"\x08\0\x0a":
+            self.setUp()
+            listener = self.listen("far")
+            relay = self.start("--listen", "unix:" + self.path("relay"),
+                               "--connect", "unix:" + self.path("far"))
+            source = self.connect("relay", relay)
+            for i in range(len(start)):
+                self.check_nobody(listener)
+                source.sendall(start[i:i + 1])
+            self.assertEqual(self.accept(listener).recv(1), b"\xfe")
+
+
+class Silent(RelayTest):
+    """QEMU's second connection for postcopy-preempt: it says nothing before
+    the switch to postcopy, and the destination waits for it."""
+
+    def pair(self, sender=(), receiver=()):
+        self.target = self.listen("qemu")
+        self.receiver = self.start(
+            "--listen", "unix:" + self.path("link"), "--connect",
+            "unix:" + self.path("qemu"), "--json", *receiver)
+        self.receiver.wait_listening()
+        self.sender = self.start(
+            "--listen", "unix:" + self.path("relay"), "--connect",
+            "unix:" + self.path("link"), "--json", *sender)
+
+    def main(self):
+        source = self.connect("relay", self.sender)
+        source.sendall(preamble())
+        destination = self.accept(self.target)
+        self.assertEqual(receive(destination, len(preamble())), preamble())
+        return source, destination
+
+    def check_silent(self, side, there):
+        """Nobody has said anything there; and then they do."""
+        there.setblocking(False)
+        self.assertRaises(BlockingIOError, there.recv, 1)
+        there.settimeout(TIMEOUT)
+        data = random.Random(31).randbytes(100000)
+        sender = threading.Thread(target=side.sendall, args=(data,))
+        sender.start()
+        self.assertEqual(receive(there, len(data)), data)
+        sender.join(TIMEOUT)
+        there.sendall(b"back")
+        self.assertEqual(receive(side, 4), b"back")
+
+    def close_both(self, near, far):
+        near.shutdown(socket.SHUT_WR)
+        receive_all(far)
+        far.close()
+        self.assertEqual(near.recv(1), b"")
+
+    def check(self, **roles):
+        self.pair(**roles)
+        source, destination = self.main()
+        side = self.connect("relay", self.sender)
+        there = self.accept(self.target)
+        self.check_silent(side, there)
+        quiet = self.connect("relay", self.sender)
+        for near, far in (quiet, self.accept(self.target)), (side, there):
+            self.close_both(near, far)
+        wait_until(lambda: len(self.sender.reports()) == 2, "both reports")
+        for report in self.sender.reports():
+            self.assertEqual(report["status"], "completed")
+        source.sendall(END + EOS + FOOTER + b"\0")
+        self.close_both(source, destination)
+
+    def test_auto(self):
+        self.check()
+
+    def test_roles(self):
+        self.check(sender=["--role", "send"], receiver=["--role", "receive"])
+
+    def test_to_qemu(self):
+        self.check(sender=["--to-qemu"], receiver=["--to-qemu"])
+
+    def test_once(self):
+        """A migration is all of its connections."""
+        self.pair(sender=["--once"], receiver=["--once"])
+        source, destination = self.main()
+        side = self.connect("relay", self.sender)
+        there = self.accept(self.target)
+        source.sendall(END + EOS + FOOTER + b"\0")
+        self.close_both(source, destination)
+        self.check_silent(side, there)
+        self.close_both(side, there)
+        self.assertEqual(self.sender.wait(), 0, self.sender.stderr())
+        self.assertEqual(self.receiver.wait(), 0, self.receiver.stderr())
+
+    def test_before(self):
+        """Who was there before the migration began goes on after it."""
+        self.pair()
+        side = self.connect("relay", self.sender)
+        _, destination = self.main()
+        there = self.accept(self.target)
+        self.assertNotEqual(there.fileno(), destination.fileno())
+        self.check_silent(side, there)
+
+    def test_alone(self):
+        """With --role send there need be no migration that it knows of."""
+        self.pair(sender=["--role", "send"])
+        side = self.connect("relay", self.sender)
+        self.check_silent(side, self.accept(self.target))
+
+    def test_stdio(self):
+        """As systemd starts it."""
+        self.pair()
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            self.start("--stdio", "--role", "send", "--connect",
+                       "unix:" + self.path("link"), stdin=theirs,
+                       stdout=theirs)
+            theirs.close()
+            self.check_silent(ours, self.accept(self.target))
+
+
 class Alone(RelayTest):
     """One relay and something that is no relay."""
 
@@ -665,19 +855,20 @@ class Alone(RelayTest):
         self.assertEqual(relay.wait(), 0, relay.stderr())
         self.assertEqual(receive_all_or_reset(silent), b"")
 
+    def served(self, relay):
+        """How many connections, whatever they want."""
+        names = glob.glob(f"/proc/{relay.process.pid}/task/*/comm")
+        return [pathlib.Path(n).read_text("ascii") for n in names].count(
+            "relay/forward\n")
+
     def test_crowd(self):
-        """So many are served, the others wait until one of them has gone."""
+        """So many connections are served, the others wait until one of them
+        has gone."""
         relay = self.start("--listen", "unix:" + self.path("relay"),
-                           "--connect", "unix:" + self.path("far"), "--role",
-                           "send")
+                           "--connect", "unix:" + self.path("far"))
         relay.wait_listening()
         listener = self.listen("far")
         crowd = []
-
-        def served():
-            names = glob.glob(f"/proc/{relay.process.pid}/task/*/comm")
-            return [pathlib.Path(n).read_text("ascii") for n in names].count(
-                "relay/forward\n")
 
         def queue_is_full():
             sock = socket.socket(socket.AF_UNIX)
@@ -689,14 +880,70 @@ class Alone(RelayTest):
                 return False
             except BlockingIOError:
                 sock.close()
-                return served() >= SESSIONS
+                return self.served(relay) >= CONNECTIONS
         wait_until(queue_is_full, "a full queue")
-        self.assertEqual(served(), SESSIONS)
+        self.assertEqual(self.served(relay), CONNECTIONS)
         last = crowd.pop()
         for sock in crowd:
             sock.close()
         last.sendall(preamble())
         self.assertEqual(self.accept(listener).recv(1), b"\xfe")
+
+    def fill(self, relay, target):
+        """As many migrations as it serves, through a relay that has room."""
+        ends = []
+        for _ in range(MIGRATIONS):
+            source = self.connect("relay", relay)
+            source.sendall(preamble())
+            ends.append((source, self.accept(target)))
+        return ends
+
+    def check_full(self, relay, target, ends):
+        """One more is told so; and there is room when one has gone."""
+        source = self.connect("relay", relay)
+        source.sendall(preamble())
+        self.assertEqual(receive_all_or_reset(source), b"")
+        for end in ends.pop():
+            end.close()
+        wait_until(lambda: self.served(relay) < MIGRATIONS, "room")
+        source = self.connect("relay", relay)
+        source.sendall(preamble())
+        self.accept(target)
+
+    def test_full_sender(self):
+        target = self.listen("qemu")
+        relay = self.start("--listen", "unix:" + self.path("relay"),
+                           "--connect", "unix:" + self.path("qemu"),
+                           "--to-qemu", "--compress-threads", "1", "--json")
+        relay.wait_listening()
+        self.check_full(relay, target, self.fill(relay, target))
+        self.assertIn(f"migration {MIGRATIONS + 1}: refused: this relay serves "
+                      f"{MIGRATIONS} migrations already", relay.stderr())
+        self.assertEqual([r["migration"] for r in relay.reports()],
+                         [MIGRATIONS])  # the one that has gone
+
+    def test_full_receiver(self):
+        """The sender of who is too many says why as well."""
+        target = self.listen("qemu")
+        receiver = self.start("--listen", "unix:" + self.path("link"),
+                              "--connect", "unix:" + self.path("qemu"),
+                              "--role", "receive", "--decompress-threads", "1")
+        receiver.wait_listening()
+        sender = self.start("--listen", "unix:" + self.path("relay"),
+                            "--connect", "unix:" + self.path("link"),
+                            "--role", "send", "--compress-threads", "1")
+        sender.wait_listening()
+        self.fill(sender, target)
+        extra = self.start("--listen", "unix:" + self.path("extra"),
+                           "--connect", "unix:" + self.path("link"),
+                           "--role", "send", "--once")
+        source = self.connect("extra", extra)
+        source.sendall(preamble())
+        self.assertEqual(receive_all_or_reset(source), b"")
+        self.assertEqual(extra.wait(), 1)
+        words = f"this relay serves {MIGRATIONS} migrations already"
+        self.assertIn("the other relay refuses: " + words, extra.stderr())
+        self.assertIn(words, receiver.stderr())
 
     def own_filters(self, *args):
         """How many seccomp filters it has that we have not."""

@@ -303,6 +303,38 @@ static void test_read_is_partial(void)
     io_channel_free(ends[1]);
 }
 
+static void *cancel_main(void *cancel)
+{
+    g_cancellable_cancel(cancel);
+    return NULL;
+}
+
+static void test_wait_input(void)
+{
+    g_autoptr(GCancellable) cancel = g_cancellable_new();
+    GThread *thread;
+    IoChannel *ends[2];
+    char byte;
+    size_t n;
+
+    make_pair(ends);
+    g_assert_false(io_channel_wait_input(ends[1], 1, NULL));
+    thread = g_thread_new("cancel", cancel_main, cancel);
+    g_assert_false(io_channel_wait_input(ends[1], -1, cancel));
+    g_thread_join(thread);
+    write_text(ends[0], "x");
+    g_assert_true(io_channel_wait_input(ends[1], -1, NULL));
+    g_assert_true(io_channel_read(ends[1], &byte, 1, &n, NULL));
+    io_channel_free(ends[0]);
+    g_assert_true(io_channel_wait_input(ends[1], -1, NULL)); /* the end */
+    io_channel_free(ends[1]);
+    make_pair(ends);
+    io_channel_abort(ends[1]);
+    g_assert_true(io_channel_wait_input(ends[1], -1, NULL));
+    io_channel_free(ends[0]);
+    io_channel_free(ends[1]);
+}
+
 static void test_write_nothing(void)
 {
     g_autoptr(GError) err = NULL;
@@ -449,6 +481,7 @@ static const ChannelTest tests[] = {
     { "unix/missing", test_unix_missing },
     { "pair/transfer", test_pair_transfer },
     { "read-is-partial", test_read_is_partial },
+    { "wait-input", test_wait_input },
     { "write-nothing", test_write_nothing },
     { "finished", test_finished },
     { "own-streams", test_own_streams },

@@ -284,6 +284,31 @@ static void test_peek(void)
     expect_error(&err, MIG_ERROR_EOF, "at byte 2 of");
 }
 
+/* More than one read gives, from wherever the stream is. */
+static void test_peek_many(void)
+{
+    g_autofree uint8_t *data = pattern(LARGE);
+    g_autoptr(GBytes) bytes = g_bytes_new(data, 100);
+
+    for (size_t chunk = 1; chunk < 20; chunk++) {
+        g_autoptr(MemReader) r = mem_reader_new_chunked(bytes, chunk);
+        g_autoptr(GError) err = NULL;
+        const uint8_t *seen;
+        uint8_t got[50];
+
+        g_assert_true(stream_get_bytes(r->stream, got, 50, NULL));
+        seen = stream_peek(r->stream, 30, &err);
+        g_assert_no_error(err);
+        g_assert_cmpmem(seen, 30, data + 50, 30);
+        g_assert_cmpuint(stream_position(r->stream), ==, 50);
+        g_assert_null(stream_peek(r->stream, 51, &err));
+        expect_error(&err, MIG_ERROR_EOF, "at byte 50 of");
+        /* What there is can still be had. */
+        g_assert_true(stream_get_bytes(r->stream, got, 50, NULL));
+        g_assert_cmpmem(got, 50, data + 50, 50);
+    }
+}
+
 static void test_drain(void)
 {
     g_autofree uint8_t *data = pattern(LARGE);
@@ -668,6 +693,7 @@ int main(int argc, char **argv)
     g_test_add_func("/stream/skip", test_skip);
     g_test_add_func("/stream/get-some", test_get_some);
     g_test_add_func("/stream/peek", test_peek);
+    g_test_add_func("/stream/peek/many", test_peek_many);
     g_test_add_func("/stream/drain", test_drain);
     g_test_add_func("/stream/drain/limit", test_drain_limit);
     g_test_add_func("/stream/writev", test_writev);

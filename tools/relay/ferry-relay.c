@@ -7,9 +7,10 @@
  * for it and joins that when it says that it is done.  So the list of sessions
  * is the main thread's alone.
  *
- * Anybody can connect to an open port.  So there is a limit to how many are
- * served, the others wait in the system's queue; and who does not say soon what
- * it wants is turned away.  The listener is the acceptor's, and is closed as
+ * Anybody can connect to an open port.  So there is a limit to how many
+ * migrations are served, and the next one is told so; another one to how many
+ * connections there are, and the others wait in the system's queue, but not for
+ * long: who does not say soon what it wants is turned away.  The listener is the acceptor's, and is closed as
  * soon as nobody is accepted any more: who comes then is told at once.
  */
 #include <glib-unix.h>
@@ -61,12 +62,6 @@ typedef struct Run {
 } Run;
 
 static gboolean on_wake(void *opaque);
-
-/* Somebody else can connect to a socket only. */
-static bool is_only_one(const IoUri *uri)
-{
-    return uri->kind != IO_URI_TCP && uri->kind != IO_URI_UNIX;
-}
 
 static bool is_command(const IoUri *uri)
 {
@@ -179,13 +174,17 @@ static void end_run(Relay *relay, Run *run)
 {
     thread_join(run->thread);
     if (session_was_migration(run->session)) {
-        relay->failed = !run->succeeded;
+        if (!session_was_second(run->session)) {
+            relay->failed = !run->succeeded ||
+                            (relay->args->once && relay->failed);
+        }
         if (relay->args->json) {
             print_report(relay, run->session);
         }
-        if (relay->args->once) {
-            stop_accepting(relay);
-        }
+    }
+    if (relay->args->one_peer ||
+        (relay->args->once && session_was_migration(run->session))) {
+        stop_accepting(relay);
     }
     g_ptr_array_remove(relay->runs, run);
     free_run(relay, run);
@@ -225,7 +224,7 @@ static bool start_run(Relay *relay, IoChannel *near, GError **errp)
         return false;
     }
     g_ptr_array_add(relay->runs, run);
-    if (relay->args->listen && !is_only_one(relay->args->listen)) {
+    if (!relay->args->one_peer) {
         run->greeting = g_timeout_add_seconds(RELAY_GREETING_S,
                                               on_greeting_late, run);
     }
@@ -240,7 +239,7 @@ static bool wait_for_room(Relay *relay)
     bool ok;
 
     pthread_mutex_lock(&relay->lock);
-    while (relay->sessions >= RELAY_SESSIONS_MAX && !relay->stopping) {
+    while (relay->sessions >= RELAY_CONNECTIONS_MAX && !relay->stopping) {
         pthread_cond_wait(&relay->changed, &relay->lock);
     }
     ok = !relay->stopping;
@@ -281,19 +280,18 @@ static void accept_failed(Relay *relay)
 static bool accept_one(Relay *relay)
 {
     g_autoptr(GError) err = NULL;
-    bool only_one = is_only_one(relay->args->listen);
     IoChannel *channel = io_listener_accept(relay->listener,
                                             relay->stop_accepting, &err);
 
     if (channel) {
         arrive(relay, channel);
-        return !only_one;
+        return !relay->args->one_peer;
     }
     if (g_error_matches(err, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
         return false;
     }
     relay_say("%s", err->message);
-    if (only_one) {
+    if (relay->args->one_peer) {
         accept_failed(relay);
         return false;
     }
@@ -420,7 +418,7 @@ static void init(Relay *relay, const RelayArgs *args)
         .loop = g_main_loop_new(NULL, FALSE),
         .stop_accepting = g_cancellable_new(),
         .runs = g_ptr_array_new(),
-        .turns = turns_new(args->once),
+        .turns = turns_new(args->one_place ? 1 : RELAY_MIGRATIONS_MAX),
         .last_time = clock_now(&clock_monotonic),
         .lock = PTHREAD_MUTEX_INITIALIZER,
         .arrived = G_QUEUE_INIT,

@@ -104,7 +104,7 @@ static const RelayOption relay_options[] = {
     { "stdio", NULL, "standard input and output instead of one of them",
       set_flag },
     { "role", "auto|send|receive", "send: who connects is a QEMU; receive: "
-      "who connects is a relay (auto: by the first byte)", set_role },
+      "who connects is a relay (auto: by the first bytes)", set_role },
     { "to-qemu", NULL, "no second relay: make pages QEMU's compressed ones",
       set_to_qemu },
     { "from-qemu", NULL, "no second relay: make QEMU's compressed pages plain "
@@ -256,11 +256,9 @@ static bool settle_tls(RelayArgs *args, GError **errp)
     return !text;
 }
 
-/* Nobody else can come, or there is nowhere to lead them. */
-static bool is_only_once(const RelayArgs *args)
+static bool is_socket(const IoUri *uri)
 {
-    return args->stdio || (args->listen->kind != IO_URI_TCP &&
-                           args->listen->kind != IO_URI_UNIX);
+    return uri->kind == IO_URI_TCP || uri->kind == IO_URI_UNIX;
 }
 
 bool relay_args_parse(RelayArgs *args, int argc, char **argv, GError **errp)
@@ -281,7 +279,9 @@ bool relay_args_parse(RelayArgs *args, int argc, char **argv, GError **errp)
     }
     args->codec =
         codec_by_method(args->options.value[MIG_OPT_COMPRESS_METHOD]);
-    args->once = args->once || is_only_once(args);
+    args->one_peer = !args->listen || !is_socket(args->listen);
+    args->one_place = !args->connect;
+    args->once = args->once || args->one_peer || args->one_place;
     return true;
 }
 

@@ -11,7 +11,7 @@
 #include "migration/options.h"
 
 typedef enum {
-    RELAY_ROLE_AUTO,      /* by the first byte */
+    RELAY_ROLE_AUTO,      /* by the first bytes */
     RELAY_ROLE_SEND,      /* QEMU to link */
     RELAY_ROLE_RECEIVE,   /* link to QEMU */
     RELAY_ROLE_TO_QEMU,   /* QEMU to QEMU, pages get compressed */
@@ -23,6 +23,8 @@ typedef struct RelayArgs {
     IoUri *connect; /* the same; never both */
     RelayRole role;
     bool stdio, once, stats, json;
+    bool one_peer;  /* who connects is given to us: nobody else can */
+    bool one_place; /* there is only one to be led to */
     bool help, version; /* asked for: nothing else is checked */
     bool packs, unpacks; /* an option for it was given */
     MigOptions options;

@@ -41,7 +41,7 @@ void session_run_convert(Session *s)
     GError *err = NULL;
 
     if (session_connect_far(s, &err) && session_start_reverse(s, &err)) {
-        turns_leave(s->turns, s->findings.number);
+        session_went_on(s);
         convert_stream(s, &write_failed, &err);
     }
     if (!err) {

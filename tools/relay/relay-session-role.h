@@ -24,7 +24,10 @@ struct Session {
     LinkWriter back;     /* receive: the reverse thread's, then ours */
     pthread_t reverse;
     bool reverse_started;
-    bool refused;        /* there was no place for it */
+    bool silent;         /* the peer has said nothing, and need not */
+    bool claimed;        /* it has one of the places */
+    bool live;           /* it has been told to turns */
+    bool refused;        /* there was no place for it, or it is a stranger */
     int64_t started, ended;
     uint64_t total;      /* bytes of QEMU's stream */
 
@@ -59,6 +62,8 @@ void session_join_reverse(Session *s);
 
 /* To whom the migration goes: s->far. */
 bool session_connect_far(Session *s, GError **errp);
+/* That has worked, and the source may now connect once more. */
+void session_went_on(Session *s);
 
 /* A source that gives up closes its connection as one that is done does. */
 void session_check_stream_ended(Session *s);

@@ -91,7 +91,7 @@ static bool greet(Session *s, GError **errp)
     if (!session_start_reverse(s, errp) || !get_answer(s, errp)) {
         return false;
     }
-    turns_leave(s->turns, s->findings.number);
+    session_went_on(s);
     return true;
 }
 

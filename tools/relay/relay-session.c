@@ -22,6 +22,7 @@
  */
 #include "tools/relay/relay-session-role.h"
 
+#include "tools/relay/relay-greeting.h"
 #include "tools/relay/relay-report.h"
 #include "tools/relay/relay-reverse.h"
 #include "tools/relay/relay-stdio.h"
@@ -173,7 +174,7 @@ void session_join_reverse(Session *s)
 
 void session_check_stream_ended(Session *s)
 {
-    if (!s->findings.past_ram) {
+    if (!s->findings.past_ram && !session_was_second(s)) {
         session_fail(s, g_error_new(G_IO_ERROR, G_IO_ERROR_PARTIAL_INPUT,
                                     "the source has closed before the end of "
                                     "RAM"));
@@ -186,14 +187,19 @@ void session_check_stream_ended(Session *s)
 static bool begin(Session *s, GError **errp)
 {
     session_set_flag(s, &s->began);
-    s->refused = !turns_claim(s->turns);
-    if (s->refused) {
+    s->claimed = turns_claim(s->turns);
+    s->refused = !s->claimed;
+    if (s->refused && s->args->one_place) {
         g_set_error(errp, G_IO_ERROR, G_IO_ERROR_BUSY,
                     "there is another migration, and this relay serves one "
                     "only");
-        return false;
+    } else if (s->refused) {
+        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_BUSY,
+                    "this relay serves %u migrations already, and no more at "
+                    "once: migrate again when one of them has ended",
+                    RELAY_MIGRATIONS_MAX);
     }
-    return true;
+    return s->claimed;
 }
 
 bool session_connect_far(Session *s, GError **errp)
@@ -221,25 +227,119 @@ bool session_connect_far(Session *s, GError **errp)
     return true;
 }
 
+void session_went_on(Session *s)
+{
+    turns_leave(s->turns, s->findings.number);
+    s->live = !s->silent;
+    if (s->live) {
+        turns_begin_live(s->turns);
+    }
+}
+
+/* Who it is */
+
 static bool encrypt_receiving(Session *s, GError **errp)
 {
     return !s->args->tls_creds[0] || s->args->role != RELAY_ROLE_RECEIVE ||
            io_channel_tls_accept(s->near, s->args->tls_creds, errp);
 }
 
-static bool choose_role(Session *s, GError **errp)
+/*
+ * A source with postcopy-preempt has a second connection, on which it says
+ * nothing before the switch to postcopy, but which its destination waits for.
+ * With --role send whoever connects is a QEMU, so this may be that; systemd
+ * starts a relay for each connection, which knows of no other.  Otherwise it
+ * must be one that is next to a live migration.
+ */
+static bool stays_silent(Session *s)
 {
-    uint8_t first;
+    g_autoptr(GCancellable) live = turns_live(s->turns);
 
-    s->role = s->args->role;
-    if (!encrypt_receiving(s, errp) ||
-        !stream_peek_u8(s->near_in, &first, errp)) {
+    if (s->role == RELAY_ROLE_RECEIVE ||
+        (s->role != RELAY_ROLE_SEND &&
+         io_channel_wait_input(s->near, -1, live))) {
+        return false;
+    }
+    return !io_channel_wait_input(s->near, RELAY_SILENCE_MS, NULL);
+}
+
+static bool read_greeting(Session *s, Greeting *greeting, GError **errp)
+{
+    size_t size = 0;
+
+    do {
+        const uint8_t *bytes = stream_peek(s->near_in, ++size, errp);
+
+        if (!bytes) {
+            return false;
+        }
+        *greeting = greeting_of(bytes, size);
+    } while (*greeting == GREETING_UNFINISHED);
+    return true;
+}
+
+/* Its text is from a stranger. */
+static void refuse_stranger(Session *s, const char *wanted, GError **errp)
+{
+    char begins[GREETING_MAX + 1] = "";
+    g_autofree char *text = NULL;
+    size_t got;
+
+    stream_get_some(s->near_in, begins, GREETING_MAX, &got, NULL);
+    text = g_strescape(begins, NULL);
+    g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                "it begins with \"%s\" and is no %s; it is not led on%s", text,
+                wanted, s->role == RELAY_ROLE_RECEIVE &&
+                                begins[0] == RELAY_TLS_FIRST_BYTE
+                            ? " (it speaks TLS: does this relay lack "
+                              "--tls-creds?)"
+                            : "");
+}
+
+static bool take_greeting(Session *s, GError **errp)
+{
+    Greeting greeting;
+
+    if (!read_greeting(s, &greeting, errp)) {
         return false;
     }
     if (s->role == RELAY_ROLE_AUTO) {
-        s->role = first == RELAY_FIRST_BYTE ? RELAY_ROLE_RECEIVE
-                                            : RELAY_ROLE_SEND;
+        if (greeting == GREETING_STRANGER) {
+            refuse_stranger(s, "QEMU and no ferry-relay (--role send leads "
+                            "on whoever connects)", errp);
+            return false;
+        }
+        s->role = greeting == GREETING_RELAY ? RELAY_ROLE_RECEIVE
+                                             : RELAY_ROLE_SEND;
+    } else if (s->role == RELAY_ROLE_RECEIVE) {
+        if (greeting != GREETING_RELAY) {
+            refuse_stranger(s, "ferry-relay", errp);
+            return false;
+        }
+    } else if (greeting != GREETING_QEMU) {
+        refuse_stranger(s, "QEMU", errp);
+        return false;
     }
+    return true;
+}
+
+static bool choose_role(Session *s, GError **errp)
+{
+    s->role = s->args->role;
+    if (!encrypt_receiving(s, errp)) {
+        return false;
+    }
+    s->silent = stays_silent(s);
+    if (!s->silent) {
+        return s->role == RELAY_ROLE_SEND
+                   ? stream_peek(s->near_in, 1, errp) != NULL
+                   : take_greeting(s, errp);
+    }
+    if (s->role == RELAY_ROLE_AUTO) {
+        s->role = RELAY_ROLE_SEND;
+    }
+    relay_log(&s->findings, "it says nothing, as QEMU's second connection for "
+              "postcopy-preempt does; leading it on");
     return true;
 }
 
@@ -330,14 +430,23 @@ bool session_run(Session *s)
     if (choose_role(s, &err)) {
         run_by_role(s);
     } else {
+        /* Somebody has touched the port. */
+        s->refused = !s->args->one_peer;
         session_fail(s, err);
     }
     turns_leave(s->turns, s->findings.number);
+    if (s->live) {
+        turns_end_live(s->turns);
+    }
     close_channels(s);
+    if (s->claimed) {
+        turns_give_back(s->turns);
+    }
     s->ended = clock_now(&clock_monotonic);
     succeeded = settle(s);
     if (!succeeded && !has_just_left(s)) {
-        relay_log(&s->findings, "failed: %s", s->error->message);
+        relay_log(&s->findings, "%s: %s", s->refused ? "refused" : "failed",
+                  s->error->message);
     }
     return succeeded;
 }
@@ -349,6 +458,13 @@ bool session_was_migration(const Session *s)
                                                        G_IO_ERROR_CANCELLED));
 
     return !silent && !s->refused;
+}
+
+/* Not a source that was only slow to begin. */
+bool session_was_second(const Session *s)
+{
+    return s->silent && !s->findings.has_ram &&
+           (s->findings.passed_on || stream_position(s->near_in) == 0);
 }
 
 RelayStats *session_stats(Session *s)

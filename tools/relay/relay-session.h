@@ -31,9 +31,13 @@ void session_abort(Session *session, const char *reason);
 /* Has the peer said what it wants?  From any thread. */
 bool session_has_begun(Session *session);
 
-/* Was it about a migration?  Not if the peer has said nothing, or if another
- * one has the only place.  After session_run(). */
+/* Was it about a migration?  Not if the peer has said nothing, or was refused.
+ * After session_run(). */
 bool session_was_migration(const Session *session);
+
+/* Was it a source's second connection?  How that one ends says nothing: a
+ * destination that has all it needs closes it at once.  After session_run(). */
+bool session_was_second(const Session *session);
 
 /* At any time, from any thread. */
 RelayStats *session_stats(Session *session);

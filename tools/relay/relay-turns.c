@@ -9,17 +9,20 @@ struct Turns {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     GArray *inside; /* lock; of unsigned, ascending */
-    bool one_place;
-    bool taken;     /* lock */
+    unsigned places;
+    unsigned taken; /* lock; of places */
+    unsigned live;  /* lock; how many there are */
+    GCancellable *is_live; /* lock; cancelled while live > 0 */
 };
 
-Turns *turns_new(bool one_place)
+Turns *turns_new(unsigned places)
 {
     Turns *turns = g_new0(Turns, 1);
 
     pthread_mutex_init(&turns->lock, NULL);
     thread_cond_init(&turns->changed);
-    turns->one_place = one_place;
+    turns->places = places;
+    turns->is_live = g_cancellable_new();
     turns->inside = g_array_new(FALSE, FALSE, sizeof(unsigned));
     return turns;
 }
@@ -28,6 +31,7 @@ void turns_free(Turns *turns)
 {
     if (turns) {
         g_array_unref(turns->inside);
+        g_object_unref(turns->is_live);
         pthread_cond_destroy(&turns->changed);
         pthread_mutex_destroy(&turns->lock);
         g_free(turns);
@@ -68,10 +72,19 @@ bool turns_claim(Turns *turns)
     bool ok;
 
     pthread_mutex_lock(&turns->lock);
-    ok = !turns->one_place || !turns->taken;
-    turns->taken = true;
+    ok = turns->taken < turns->places;
+    turns->taken += ok;
     pthread_mutex_unlock(&turns->lock);
     return ok;
+}
+
+void turns_give_back(Turns *turns)
+{
+    pthread_mutex_lock(&turns->lock);
+    if (turns->places > 1) {
+        turns->taken--;
+    }
+    pthread_mutex_unlock(&turns->lock);
 }
 
 void turns_leave(Turns *turns, unsigned number)
@@ -85,4 +98,33 @@ void turns_leave(Turns *turns, unsigned number)
         }
     }
     pthread_mutex_unlock(&turns->lock);
+}
+
+void turns_begin_live(Turns *turns)
+{
+    pthread_mutex_lock(&turns->lock);
+    if (turns->live++ == 0) {
+        g_cancellable_cancel(turns->is_live);
+    }
+    pthread_mutex_unlock(&turns->lock);
+}
+
+void turns_end_live(Turns *turns)
+{
+    pthread_mutex_lock(&turns->lock);
+    if (--turns->live == 0) {
+        g_object_unref(turns->is_live);
+        turns->is_live = g_cancellable_new();
+    }
+    pthread_mutex_unlock(&turns->lock);
+}
+
+GCancellable *turns_live(Turns *turns)
+{
+    GCancellable *live;
+
+    pthread_mutex_lock(&turns->lock);
+    live = g_object_ref(turns->is_live);
+    pthread_mutex_unlock(&turns->lock);
+    return live;
 }

@@ -13,7 +13,7 @@
 /* HELLO and ANSWER. */
 #define RELAY_MAGIC        "\376FRELAY\n"
 #define RELAY_MAGIC_SIZE   8
-#define RELAY_FIRST_BYTE   0xfe
+#define RELAY_TLS_FIRST_BYTE 0x16
 #define RELAY_VERSION      1u
 #define RELAY_METHOD_SIZE  16
 #define RELAY_HELLO_SIZE   32 /* up to the reason and the checksum */
@@ -33,12 +33,18 @@
 #define RELAY_LINGER_NS (INT64_C(2) * 1000 * 1000 * 1000)
 #define RELAY_ANSWER_NS (INT64_C(30) * 1000 * 1000 * 1000)
 
-/* How long who connects may take for HELLO, or for QEMU's first byte. */
+/* How long who connects may take for HELLO, or for QEMU's first byte; and how
+ * soon a connection that may be silent is taken for one that is.  Whoever has
+ * only touched the port is gone by then. */
 #define RELAY_GREETING_S 10
+#define RELAY_SILENCE_MS 100
 
-/* How many connections are served at once, and how long none is accepted when
- * that has failed: where descriptors run out, they come back. */
-#define RELAY_SESSIONS_MAX 64u
+/* How many migrations are served at once; how many connections, with those that
+ * have not said yet what they want, or are told that there is no room; and how
+ * long none is accepted when that has failed: where descriptors run out, they
+ * come back. */
+#define RELAY_MIGRATIONS_MAX  64u
+#define RELAY_CONNECTIONS_MAX (2 * RELAY_MIGRATIONS_MAX)
 #define RELAY_RETRY_NS (INT64_C(1) * 1000 * 1000 * 1000)
 
 /* How long a connection waits for those that came before it. */

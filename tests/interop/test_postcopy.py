@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A guest moves by postcopy with postcopy-preempt, as libvirt 11 has it:
+straight from QEMU to QEMU, and through relays.
+
+QEMU's second connection says nothing before the switch to postcopy, and then
+carries the pages that the destination asks for; without it the guest stands
+still at both ends for good.
+
+The guest is `ab`: a page that is lost, or an old one, puts it out of step with
+its alphabet.  RAM is compared, too: the guest stands still at both ends at
+first, and what reads its memory at the destination asks for the pages.
+"""
+import os
+import sys
+
+import interop_kit
+import tap
+from ferry_vm import QmpError, wait_until
+
+for folder in "relay", "program":
+    sys.path.insert(0, os.path.join(interop_kit.ROOT, "tests", folder))
+from program_kit import ALPHABET, letters_of  # noqa: E402
+from relay_kit import Relay  # noqa: E402
+
+AB = os.path.join(interop_kit.BUILD, "tests", "guest", "ab.multiboot")
+# Not a multiple of 64 pages: see "QEMU under TCG loses writes" in
+# docs/testing.md.
+RAM = (48 << 20) + 8192
+CAPABILITIES = "postcopy-ram", "postcopy-preempt", "return-path"
+
+
+class Preempt(interop_kit.InteropTest):
+    def uri(self, name):
+        return "unix:" + self.path(name)
+
+    def capable(self, vm):
+        try:
+            for name in CAPABILITIES:
+                vm.set_capability(name)
+        except QmpError as err:
+            self.skipTest(f"no postcopy here (it needs userfaultfd): {err}")
+
+    def source(self, qemu):
+        vm = self.run_qemu(qemu, "-kernel", AB, "-append", "ws=8",
+                           mem=f"{RAM >> 10}K")
+        self.capable(vm)
+        self.wait_letters(vm)
+        return vm
+
+    def wait_letters(self, vm, count=30):
+        before = len(vm.serial.text())
+        vm.serial.wait_for(lambda text: len(letters_of(text)) >= count and
+                           len(text) >= before + count)
+
+    def incoming(self, qemu, name="vm"):
+        vm = self.run_qemu(qemu, "-incoming", "defer", "-S",
+                           mem=f"{RAM >> 10}K")
+        self.capable(vm)
+        vm.receive(self.uri(name))
+        return vm
+
+    def relay(self, listen, connect, *args):
+        relay = Relay(self.folder, "--listen", self.uri(listen), "--connect",
+                      self.uri(connect), "--json", *args)
+        self.addCleanup(relay.close)
+        relay.wait_listening()
+        return relay
+
+    def begin(self, src, uri):
+        """In the midst of precopy."""
+        src.set_parameters(max_bandwidth=1 << 20,
+                           max_postcopy_bandwidth=1 << 20)
+        src.qmp("migrate", uri=uri)
+        wait_until(lambda: src.migration().get("ram", {}).get(
+            "transferred", 0) > 1 << 18, "progress")
+
+    def switch(self, src, dst):
+        src.qmp("migrate-start-postcopy")
+        src.wait_migration("postcopy-active")
+        dst.wait_migration("postcopy-active")
+
+    def finish(self, src, dst):
+        """While most of RAM is still at the source, read all of it at the
+        destination, and then let the guest go on."""
+        self.assert_same_ram(src.save_ram(RAM), dst.save_ram(RAM))
+        src.set_parameters(max_postcopy_bandwidth=0)
+        dst.qmp("cont")
+        self.wait_letters(dst)
+        self.assert_completed(src)
+        self.assert_completed(dst)
+        letters = letters_of(src.serial.text() + dst.serial.text())
+        self.assertEqual(letters,
+                         (ALPHABET * (len(letters) // 26 + 1))[:len(letters)])
+
+    def check_straight(self, qemu):
+        src, dst = self.source(qemu), self.incoming(qemu)
+        self.begin(src, self.uri("vm"))
+        self.switch(src, dst)
+        self.finish(src, dst)
+
+    def check_relayed(self, qemu, sends=(), receives=()):
+        src, dst = self.source(qemu), self.incoming(qemu)
+        receiver = self.relay("link", "vm", *receives)
+        sender = self.relay("relay", "link", *sends)
+        self.begin(src, self.uri("relay"))
+        self.switch(src, dst)
+        self.finish(src, dst)
+        for relay in sender, receiver:
+            relay.process.terminate()
+            relay.wait()
+        main, side = sorted(sender.reports(), key=lambda r: r["migration"])
+        self.assertEqual(main["status"], "completed")
+        self.assertTrue(main["return-path"])
+        # The pages that were asked for took the second connection.  How it
+        # ends is open: a destination may close it before it has read all.
+        self.assertGreater(side["bytes-in"], 4096)
+
+    def test_straight(self):
+        self.check_straight(interop_kit.need_qemu())
+
+    def test_straight_newest(self):
+        self.check_straight(interop_kit.need_newest_qemu())
+
+    def test_auto(self):
+        self.check_relayed(interop_kit.need_qemu())
+
+    def test_auto_newest(self):
+        self.check_relayed(interop_kit.need_newest_qemu())
+
+    def test_roles(self):
+        self.check_relayed(interop_kit.need_qemu(), ["--role", "send"],
+                           ["--role", "receive"])
+
+    def test_roles_newest(self):
+        self.check_relayed(interop_kit.need_newest_qemu(),
+                           ["--role", "send"], ["--role", "receive"])
+
+    def test_once_newest(self):
+        """A migration is all of its connections."""
+        self.check_relayed(interop_kit.need_newest_qemu(), ["--once"],
+                           ["--once"])
+
+
+if __name__ == "__main__":
+    tap.main()

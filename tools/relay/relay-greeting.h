@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Who has connected, by the first bytes that come. */
+#ifndef RELAY_GREETING_H
+#define RELAY_GREETING_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum {
+    GREETING_UNFINISHED, /* more bytes will tell */
+    GREETING_QEMU,
+    GREETING_RELAY,
+    GREETING_STRANGER,   /* neither */
+} Greeting;
+
+/* As many bytes as are needed at most to tell. */
+#define GREETING_MAX 8
+
+/* size is 1..GREETING_MAX. */
+Greeting greeting_of(const uint8_t *bytes, size_t size);
+
+#endif
