@@ -18,7 +18,7 @@
 
 #include "migration/error.h"
 #include "migration/wire.h"
-#include "util/bitmap.h"
+#include "util/bit-tree.h"
 #include "util/pool.h"
 
 #define JOB_BYTES (RAM_BATCH_PAGES * WIRE_COMPRESSED_MAX)
@@ -51,7 +51,7 @@ struct DecompressPool {
     Pool *pool;
     const Codec *codec;
     const RamBlocks *blocks;
-    uint64_t **in_flight;   /* [blocks->count] */
+    BitTree **in_flight;    /* [blocks->count]; NULL: it has no memory */
     DecompressJob *filling; /* from pool_next(), not yet submitted; or NULL */
 };
 
@@ -161,9 +161,11 @@ DecompressPool *decompress_new(const Codec *codec, unsigned threads,
         g_free(pool);
         return NULL;
     }
-    pool->in_flight = g_new0(uint64_t *, blocks->count);
+    pool->in_flight = g_new0(BitTree *, blocks->count);
     for (unsigned i = 0; i < blocks->count; i++) {
-        pool->in_flight[i] = bitmap_new(blocks->block[i].pages);
+        if (blocks->block[i].host) {
+            pool->in_flight[i] = bit_tree_new(blocks->block[i].pages);
+        }
     }
     return pool;
 }
@@ -175,7 +177,7 @@ void decompress_free(DecompressPool *pool)
     }
     pool_free(pool->pool);
     for (unsigned i = 0; i < pool->blocks->count; i++) {
-        g_free(pool->in_flight[i]);
+        bit_tree_free(pool->in_flight[i]);
     }
     g_free(pool->in_flight);
     g_free(pool);
@@ -203,8 +205,10 @@ static void report_bad(const DecompressJob *job, GError **errp)
 
 static void land(DecompressPool *pool, const Packed *p)
 {
-    for (unsigned i = 0; i < p->pages; i++) {
-        bitmap_clear(pool->in_flight[p->block->index], p->page[i]);
+    BitTree *in_flight = pool->in_flight[p->block->index];
+
+    for (unsigned i = 0; in_flight && i < p->pages; i++) {
+        bit_tree_clear(in_flight, p->page[i]);
     }
 }
 
@@ -227,10 +231,10 @@ static bool collect_oldest(DecompressPool *pool, GError **errp)
 bool decompress_settle(DecompressPool *pool, const RamBlock *block,
                        uint64_t page, uint64_t count, GError **errp)
 {
-    const uint64_t *in_flight = pool->in_flight[block->index];
+    const BitTree *in_flight = pool->in_flight[block->index];
     uint64_t end = page + count;
 
-    while ((page = bitmap_next_set(in_flight, end, page)) < end) {
+    while (in_flight && (page = bit_tree_next(in_flight, page, end)) < end) {
         submit_filling(pool);
         if (!collect_oldest(pool, errp)) {
             return false;
@@ -280,6 +284,7 @@ static uint8_t *pack(DecompressPool *pool, DecompressJob *job,
 {
     Packed *p = &job->packed[job->count++];
     uint64_t *page = &job->page[job->pages];
+    BitTree *in_flight = pool->in_flight[block->index];
 
     *p = (Packed){
         .block = block,
@@ -291,7 +296,9 @@ static uint8_t *pack(DecompressPool *pool, DecompressJob *job,
     };
     for (unsigned i = 0; i < p->pages; i++) {
         page[i] = record->pages.page[i];
-        bitmap_set(pool->in_flight[block->index], page[i]);
+        if (in_flight) {
+            bit_tree_set(in_flight, page[i]);
+        }
     }
     job->pages += p->pages;
     job->size += p->length;

@@ -20,6 +20,7 @@
 #include "migration/ram-list.h"
 #include "migration/ram-record.h"
 #include "migration/wire.h"
+#include "util/bit-tree.h"
 #include "util/bitmap.h"
 
 struct RamLoad {
@@ -29,11 +30,12 @@ struct RamLoad {
     unsigned threads;
     const Codec *codec;
     DecompressPool *pool;  /* NULL: no compressed page yet */
-    uint64_t **written;    /* [blocks->count]: memory may differ from zero */
+    BitTree **written;     /* [blocks->count]: memory may differ from zero;
+                            * NULL: there is none */
     const RamBlock *block; /* of the record before; survives sections */
     PageCounts counts;     /* not yet in stats */
     unsigned uncounted;    /* pages in counts */
-    RamWatcher watcher;    /* page is NULL when there is none */
+    RamWatcher watcher;    /* pages is NULL when there is none */
 };
 
 RamLoad *ram_load_new(Stream *stream, const RamBlocks *blocks,
@@ -46,9 +48,11 @@ RamLoad *ram_load_new(Stream *stream, const RamBlocks *blocks,
     load->stats = stats;
     load->threads = threads;
     load->codec = &codec_zlib;
-    load->written = g_new0(uint64_t *, blocks->count);
+    load->written = g_new0(BitTree *, blocks->count);
     for (unsigned i = 0; i < blocks->count; i++) {
-        load->written[i] = bitmap_new(blocks->block[i].pages);
+        if (blocks->block[i].host) {
+            load->written[i] = bit_tree_new(blocks->block[i].pages);
+        }
     }
     return load;
 }
@@ -71,7 +75,7 @@ void ram_load_free(RamLoad *load)
     }
     decompress_free(load->pool);
     for (unsigned i = 0; i < load->blocks->count; i++) {
-        g_free(load->written[i]);
+        bit_tree_free(load->written[i]);
     }
     g_free(load->written);
     g_free(load);
@@ -202,16 +206,16 @@ static bool find_pages(RamLoad *load, const RamRecord *r, GError **errp)
     return true;
 }
 
-/* Clear those of the pages that were written; a word that has none costs one
- * test, and memory that was never written is not touched. */
+/* Clear those of the pages that were written: nothing else is touched, or costs
+ * any time. */
 static void load_zeros(RamLoad *load, uint64_t page, uint64_t count)
 {
-    uint64_t *written = load->written[load->block->index];
+    BitTree *written = load->written[load->block->index];
     uint64_t end = page + count;
 
-    while ((page = bitmap_next_set(written, end, page)) < end) {
+    while (written && (page = bit_tree_next(written, page, end)) < end) {
         memset(ram_block_page(load->block, page), 0, MIG_PAGE_SIZE);
-        bitmap_clear(written, page);
+        bit_tree_clear(written, page);
     }
     load->counts.zero += count;
 }
@@ -227,7 +231,7 @@ static bool load_plain(RamLoad *load, uint64_t page, GError **errp)
     if (!load->block->host) {
         return stream_skip(load->stream, MIG_PAGE_SIZE, errp);
     }
-    bitmap_set(load->written[load->block->index], page);
+    bit_tree_set(load->written[load->block->index], page);
     return stream_get_bytes(load->stream, ram_block_page(load->block, page),
                             MIG_PAGE_SIZE, errp);
 }
@@ -260,7 +264,7 @@ static void note_packed(RamLoad *load, const RamRecord *r)
 {
     if (load->block->host) {
         for (unsigned i = 0; i < r->pages.count; i++) {
-            bitmap_set(load->written[load->block->index], r->pages.page[i]);
+            bit_tree_set(load->written[load->block->index], r->pages.page[i]);
         }
     }
     load->counts.compressed += r->pages.count;
@@ -291,13 +295,16 @@ static bool load_packed(RamLoad *load, const RamRecord *r, GError **errp)
 static bool watch_pages(RamLoad *load, const RamRecord *r, GError **errp)
 {
     const RamWatcher *w = &load->watcher;
-    uint64_t count = is_packed(r) ? r->pages.count : span_of(r);
 
-    for (uint64_t i = 0; w->page && i < count; i++) {
-        uint64_t page = is_packed(r) ? r->pages.page[i]
-                                     : r->offset / MIG_PAGE_SIZE + i;
-
-        if (!w->page(w->opaque, r, load->block, page, errp)) {
+    if (!w->pages) {
+        return true;
+    }
+    if (!is_packed(r)) {
+        return w->pages(w->opaque, r, load->block, r->offset / MIG_PAGE_SIZE,
+                        span_of(r), errp);
+    }
+    for (unsigned i = 0; i < r->pages.count; i++) {
+        if (!w->pages(w->opaque, r, load->block, r->pages.page[i], 1, errp)) {
             return false;
         }
     }

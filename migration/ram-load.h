@@ -29,9 +29,11 @@ void ram_load_set_codec(RamLoad *load, const Codec *codec);
 
 /* Who reads a stream without having the guest: the inspector. */
 typedef struct RamWatcher {
-    /* Called for every page of a record, before its data is read. */
-    bool (*page)(void *opaque, const RamRecord *record, const RamBlock *block,
-                 uint64_t page, GError **errp);
+    /* Called for the pages of a record, before its data is read: once for all
+     * of a range, and for each page of a batch. */
+    bool (*pages)(void *opaque, const RamRecord *record,
+                  const RamBlock *block, uint64_t first, uint64_t count,
+                  GError **errp);
     void *opaque;
     bool verify; /* decode also the pages of blocks without memory */
 } RamWatcher;

@@ -21,8 +21,8 @@ TIMEOUT = 120
 
 PAGE = 4096
 EOF, START, PART, END, FULL = range(5)
-ZERO, MEM_SIZE, PLAIN, EOS, CONTINUE, COMPRESSED = \
-    0x002, 0x004, 0x008, 0x010, 0x020, 0x100
+ZERO, MEM_SIZE, PLAIN, EOS, CONTINUE, COMPRESSED, ZERO_RANGE = \
+    0x002, 0x004, 0x008, 0x010, 0x020, 0x100, 0x800
 
 
 def golden(name):
@@ -82,6 +82,10 @@ def record(kind, page, data=b"", block=None):
     size = u32(len(data)) if kind == COMPRESSED else b""
     return u64(page * PAGE | flags) + (name(block) if block else b"") + \
         (b"\0" if kind == ZERO else b"") + size + data
+
+
+def zero_range(page, count, block=None):
+    return record(ZERO_RANGE, page, u64(count), block)
 
 
 def packed(page, data, block=None):

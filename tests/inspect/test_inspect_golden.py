@@ -6,6 +6,7 @@ independent reader of tests/wire finds in them.
 """
 import json
 import os
+import resource
 import subprocess
 import sys
 import unittest
@@ -14,7 +15,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from inspect_kit import (END, FULL, GOLDEN, INSPECT, PAGE, PART,  # noqa: E402
                          PLAIN, ROOT, START, TIMEOUT, ZERO, InspectTest,
                          block_list, command, golden, head, packed, pages,
-                         record, section, tail, u32, u64, whole)
+                         record, section, tail, u32, u64, whole,
+                         zero_range)
 import read_stream  # noqa: E402
 import tap  # noqa: E402
 from ferry_vm import skip_without_exec  # noqa: E402
@@ -177,6 +179,57 @@ class MadeUp(InspectTest):
             # The pages themselves are the file's: that is 4096 of them.
             print(f"# {args[0]}: {usage.ru_maxrss} KiB")
             self.assertLess(usage.ru_maxrss, 128 << 10)
+
+    def within(self, mib, *args):
+        """Run it with so much memory, mapped files included."""
+        def limit():
+            resource.setrlimit(resource.RLIMIT_AS, (mib << 20, mib << 20))
+
+        done = self.run_it("--json", *args, preexec_fn=limit)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        return json.loads(done.stdout)["ram"]
+
+    @unittest.skipIf(os.environ.get("FERRY_SANITIZE", "none") != "none",
+                     "a sanitizer's own memory is not bounded")
+    def test_ranges_of_terabytes(self):
+        """Many records of a few bytes, each of which names all of 16 TiB."""
+        total = 1 << 32
+        for count in (1, 100000):
+            path = self.write(whole(
+                pages(PART, zero_range(0, total, "a")),
+                pages(PART, *[zero_range(1, total - 1)] * count),
+                blocks=[("a", total * PAGE)]))
+            ram = self.within(128, path)
+            self.assertEqual(ram["zero"], total + count * (total - 1))
+            self.assertEqual(ram["repeated"], (count - 1) * (total - 1))
+            self.assertEqual(len(ram["passes"]), 3)
+            self.assertEqual(ram["blocks"][0]["missing"], 0)
+
+    @unittest.skipIf(os.environ.get("FERRY_SANITIZE", "none") != "none",
+                     "a sanitizer's own memory is not bounded")
+    def test_pages_far_apart(self):
+        """Memory goes by the input: these are 900 KB."""
+        count, apart = 100000, 40000
+        ram = self.within(192, self.write(whole(
+            pages(PART, record(ZERO, 0, b"", "a"),
+                  *[record(ZERO, i * apart) for i in range(1, count)]),
+            blocks=[("a", 1 << 44)])))
+        self.assertEqual(ram["blocks"][0]["missing"], (1 << 32) - count)
+
+    def test_ranges_between_pages(self):
+        """What is decoded and written to files costs by the record, too."""
+        total = 1 << 30
+        turn = packed(total - 1, TEXT) + zero_range(0, total)
+        path = self.write(whole(
+            pages(PART, zero_range(0, total, "a"), turn * 20000,
+                  packed(5, TEXT)), blocks=[("a", total * PAGE)]))
+        self.inspect(path, "--verify")
+        out = self.path("out")
+        self.inspect(path, "--extract", "a", out)
+        with open(out, "rb") as f:
+            self.assertEqual(f.read(7 * PAGE),
+                             bytes(5 * PAGE) + TEXT + bytes(PAGE))
+        self.assertEqual(os.stat(out).st_blocks * 512, PAGE)
 
     def test_too_much_ram(self):
         self.refused(whole(blocks=[("a", 1 << 45)]), kind="unsupported",

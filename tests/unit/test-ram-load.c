@@ -493,16 +493,18 @@ static void test_eof(void)
 
 /* Watching */
 
-static bool note_page(void *opaque, const RamRecord *record,
-                      const RamBlock *block, uint64_t page, GError **errp)
+static bool note_pages(void *opaque, const RamRecord *record,
+                       const RamBlock *block, uint64_t first, uint64_t count,
+                       GError **errp)
 {
-    g_string_append_printf(opaque, "%s%u:%x ", block->name, (unsigned)page,
-                           record->type);
+    g_string_append_printf(opaque, "%s%u+%u:%x ", block->name,
+                           (unsigned)first, (unsigned)count, record->type);
     return true;
 }
 
-static bool refuse_page(void *opaque, const RamRecord *record,
-                        const RamBlock *block, uint64_t page, GError **errp)
+static bool refuse_pages(void *opaque, const RamRecord *record,
+                         const RamBlock *block, uint64_t first,
+                         uint64_t count, GError **errp)
 {
     g_set_error(errp, MIG_ERROR, MIG_ERROR_HOST, "I have seen enough");
     return false;
@@ -535,6 +537,7 @@ static void test_watch(void)
     for (unsigned verify = 0; verify < 2; verify++) {
         g_autoptr(GString) seen = g_string_new(NULL);
         g_autoptr(GError) err = NULL;
+        uint8_t head[WIRE_RECORD_HEAD_MAX];
         World world;
 
         world_init(&world);
@@ -543,10 +546,13 @@ static void test_watch(void)
         put_plain(&world, NULL, 2, x);
         put_zero(&world, NULL, 1);
         put_zero(&world, NULL, 2);
+        stream_put_bytes(world.s, head,
+                         ram_record_put_zero_range(head, 0, NULL, 3));
         ram_record_put_eos(world.s);
-        watch(&world, (RamWatcher){ note_page, seen, verify }, &err);
+        watch(&world, (RamWatcher){ note_pages, seen, verify }, &err);
         g_assert_no_error(err);
-        g_assert_cmpstr(seen->str, ==, "a1:100 b1:100 b2:8 b1:2 b2:2 ");
+        g_assert_cmpstr(seen->str, ==, "a1+1:100 b1+1:100 b2+1:8 b1+1:2 "
+                        "b2+1:2 b0+3:800 ");
         g_assert_cmpmem(ram_block_page(world.ram->a, 1), MIG_PAGE_SIZE, x,
                         MIG_PAGE_SIZE);
         test_ram_free(world.ram);
@@ -567,7 +573,7 @@ static void test_watch_verify(void)
                          ram_record_put_compressed(head, 0, "b", 5));
         stream_put_bytes(world.s, "wrong", 5);
         ram_record_put_eos(world.s);
-        g_assert_true(watch(&world, (RamWatcher){ note_page, seen, verify },
+        g_assert_true(watch(&world, (RamWatcher){ note_pages, seen, verify },
                             &err) == !verify);
         if (verify) {
             expect_error(&err, MIG_ERROR_STREAM, "block 'b', offset 0x0");
@@ -583,7 +589,7 @@ static void test_watch_refuses(void)
 
     world_init(&world);
     put_zero(&world, "a", 0);
-    g_assert_false(watch(&world, (RamWatcher){ refuse_page }, &err));
+    g_assert_false(watch(&world, (RamWatcher){ refuse_pages }, &err));
     expect_error(&err, MIG_ERROR_HOST, "I have seen enough");
     test_ram_free(world.ram);
 }

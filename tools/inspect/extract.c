@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 #include "migration/host.h"
-#include "util/bitmap.h"
+#include "util/bit-tree.h"
 
 struct Extract {
     char *path;
@@ -32,8 +32,9 @@ struct Extract {
     bool named;       /* the file has its name */
     int fd;           /* -1: none, or finished */
     uint8_t *memory;  /* NULL: not mapped */
-    uint64_t *room;   /* pages that the file has */
-    uint64_t *zeroed; /* of these: zero now */
+    /* The pages that the file has room for: */
+    BitTree *content;
+    BitTree *zeroed; /* had content, and are zero now */
 };
 
 static bool fail_errno(const Extract *e, const char *what, GError **errp)
@@ -103,8 +104,8 @@ Extract *extract_new(const char *path, uint64_t pages, GError **errp)
     e->fd = -1;
     e->path = g_strdup(path);
     e->pages = pages;
-    e->room = bitmap_new(pages);
-    e->zeroed = bitmap_new(pages);
+    e->content = bit_tree_new(pages);
+    e->zeroed = bit_tree_new(pages);
     if (!open_and_map(e, errp)) {
         extract_free(e);
         return NULL;
@@ -127,32 +128,39 @@ static bool make_room(Extract *e, uint64_t page, GError **errp)
         errno = n < 0 ? errno : ENOSPC;
         return fail_errno(e, "write to", errp);
     }
-    bitmap_set(e->room, page);
     return true;
 }
 
-bool extract_page(Extract *e, uint64_t page, bool zero, GError **errp)
+void extract_zeros(Extract *e, uint64_t first, uint64_t count)
 {
-    if (bitmap_test(e->room, page)) {
-        (zero ? bitmap_set : bitmap_clear)(e->zeroed, page);
-        return true;
+    uint64_t page = first, end = first + count;
+
+    while ((page = bit_tree_next(e->content, page, end)) < end) {
+        bit_tree_clear(e->content, page);
+        bit_tree_set(e->zeroed, page);
     }
-    return zero || make_room(e, page, errp);
+}
+
+bool extract_page(Extract *e, uint64_t page, GError **errp)
+{
+    if (bit_tree_test(e->zeroed, page)) {
+        bit_tree_clear(e->zeroed, page);
+    } else if (!bit_tree_test(e->content, page) &&
+               !make_room(e, page, errp)) {
+        return false;
+    }
+    bit_tree_set(e->content, page);
+    return true;
 }
 
 static void make_holes(Extract *e)
 {
-    enum { TAKEN = 64 };
-    uint64_t page[TAKEN] = { 0 };
-    unsigned count = 1;
+    uint64_t page = 0;
 
-    do {
-        count = bitmap_take(e->zeroed, e->pages, page[count - 1], page, TAKEN);
-        for (unsigned i = 0; i < count; i++) {
-            madvise(e->memory + page[i] * MIG_PAGE_SIZE, MIG_PAGE_SIZE,
-                    MADV_REMOVE);
-        }
-    } while (count == TAKEN);
+    while ((page = bit_tree_next(e->zeroed, page, e->pages)) < e->pages) {
+        madvise(e->memory + page * MIG_PAGE_SIZE, MIG_PAGE_SIZE, MADV_REMOVE);
+        page++;
+    }
 }
 
 static bool give_name(Extract *e, GError **errp)
@@ -204,8 +212,8 @@ void extract_free(Extract *e)
             unlink(e->path);
         }
     }
-    g_free(e->room);
-    g_free(e->zeroed);
+    bit_tree_free(e->content);
+    bit_tree_free(e->zeroed);
     g_free(e->path);
     g_free(e);
 }

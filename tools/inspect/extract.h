@@ -16,8 +16,9 @@ Extract *extract_new(const char *path, uint64_t pages, GError **errp);
 /* All pages; one may be written once extract_page() has made room for it. */
 uint8_t *extract_memory(Extract *extract);
 
-/* A page is about to be made zero, or to be written. */
-bool extract_page(Extract *extract, uint64_t page, bool zero, GError **errp);
+/* Pages are about to be made zero; or one to be written. */
+void extract_zeros(Extract *extract, uint64_t first, uint64_t count);
+bool extract_page(Extract *extract, uint64_t page, GError **errp);
 
 /* Nothing more will be written: make holes of zero pages, and keep the file.
  * True: it is on the disk. */

@@ -12,12 +12,14 @@
  * since the last pass began, and END is a pass of its own, as the guest was
  * stopped before it.  Two passes that have no page in common count as one.
  *
- * For that each page remembers the section that it came in last: four bytes
- * for each page that came at all.
+ * Which pages have come is kept in sets that cost by the record, not by the
+ * page, because sixteen bytes of stream can name terabytes of zero pages.  In
+ * the sets the blocks stand one behind the other, each from a chunk on.
  */
 #include "tools/inspect/inspect-ram.h"
 
 #include "tools/inspect/extract.h"
+#include "tools/inspect/page-set.h"
 #include "migration/ram-load.h"
 #include "migration/wire.h"
 #include "util/clock.h"
@@ -32,12 +34,14 @@ struct InspectRam {
     InspectReport *report;
     RamBlocks *blocks;
     Extract **extract;     /* [blocks->count]; NULL: not asked for */
-    uint32_t **came;       /* [blocks->count][pages]: in which section */
+    uint64_t *base;        /* [blocks->count]: in the sets, of its page 0 */
+    PageSet *all;          /* what came at all, */
+    PageSet *in_pass;      /* in the pass, up to the last section, */
+    PageSet *in_section;   /* and in the one that is in progress */
     Stats *stats;
     RamLoad *load;
     InspectSection section; /* in progress */
-    uint32_t number;        /* its: from 1 */
-    uint32_t pass_start;    /* the first section of the pass */
+    bool begins_pass;       /* it does */
     unsigned until_progress;
 };
 
@@ -88,27 +92,32 @@ static bool open_extract(InspectRam *ram, const InspectExtract *wanted,
     return true;
 }
 
-static bool allocate_pages(InspectRam *ram, GError **errp)
+static void start_sets(InspectRam *ram)
 {
+    uint64_t base = 0;
+
+    ram->base = g_new(uint64_t, ram->blocks->count);
     for (unsigned i = 0; i < ram->blocks->count; i++) {
-        ram->came[i] = g_try_new0(uint32_t, ram->blocks->block[i].pages);
-        if (!ram->came[i]) {
-            g_set_error(errp, MIG_ERROR, MIG_ERROR_UNSUPPORTED,
-                        "not enough memory to look at %" G_GUINT64_FORMAT
-                        " pages of RAM", ram->blocks->pages);
-            return false;
-        }
+        uint64_t chunks =
+            (ram->blocks->block[i].pages + PAGE_SET_CHUNK - 1) /
+            PAGE_SET_CHUNK;
+
+        ram->base[i] = base;
+        base += chunks * PAGE_SET_CHUNK;
     }
-    return true;
+    ram->all = page_set_new();
+    ram->in_pass = page_set_new();
+    ram->in_section = page_set_new();
 }
 
-static bool note_page(void *opaque, const RamRecord *record,
-                      const RamBlock *block, uint64_t page, GError **errp);
+static bool note_pages(void *opaque, const RamRecord *record,
+                       const RamBlock *block, uint64_t first, uint64_t count,
+                       GError **errp);
 
 static void start_loading(InspectRam *ram)
 {
     const char *method = section_method(&ram->report->preamble);
-    const RamWatcher watcher = { note_page, ram, ram->config->verify };
+    const RamWatcher watcher = { note_pages, ram, ram->config->verify };
 
     ram->stats = stats_new(&clock_monotonic);
     ram->load = ram_load_new(ram->stream, ram->blocks, ram->config->threads,
@@ -126,9 +135,7 @@ static bool set_up(InspectRam *ram, GError **errp)
             return false;
         }
     }
-    if (!allocate_pages(ram, errp)) {
-        return false;
-    }
+    start_sets(ram);
     start_loading(ram);
     return true;
 }
@@ -155,7 +162,6 @@ InspectRam *inspect_ram_new(Stream *stream, const InspectConfig *config,
     ram->report = report;
     ram->blocks = ram_list_blocks(list);
     ram->extract = g_new0(Extract *, list->count);
-    ram->came = g_new0(uint32_t *, list->count);
     if (!set_up(ram, errp)) {
         inspect_ram_free(ram);
         return NULL;
@@ -174,36 +180,36 @@ void inspect_ram_free(InspectRam *ram)
     }
     for (unsigned i = 0; i < ram->blocks->count; i++) {
         extract_free(ram->extract[i]);
-        g_free(ram->came[i]);
     }
+    page_set_free(ram->all);
+    page_set_free(ram->in_pass);
+    page_set_free(ram->in_section);
+    g_free(ram->base);
     g_free(ram->extract);
-    g_free(ram->came);
     ram_blocks_free(ram->blocks);
     g_free(ram);
 }
 
 /* Pages */
 
-/* Has it come since the pass began?  Then this section begins another. */
-static void note_order(InspectRam *ram, const RamBlock *block, uint64_t page)
+/* Has one come since the pass began?  Then this section begins another. */
+static void note_order(InspectRam *ram, const RamBlock *block, uint64_t first,
+                       uint64_t count)
 {
-    uint32_t *came = &ram->came[block->index][page];
+    uint64_t at = ram->base[block->index] + first;
 
-    if (*came == 0) {
-        ram->report->missing[block->index]--;
-    } else if (*came == ram->number) {
-        ram->report->repeated++;
-    } else if (*came >= ram->pass_start) {
-        ram->pass_start = ram->number;
+    if (!ram->begins_pass && page_set_has(ram->in_pass, at, count)) {
+        ram->begins_pass = true;
     }
-    *came = ram->number;
+    ram->report->repeated += count - page_set_add(ram->in_section, at, count);
+    ram->report->missing[block->index] -= page_set_add(ram->all, at, count);
 }
 
 /* Its head has been read, its data has not. */
 static PageTally tally_of(const InspectRam *ram, const RamRecord *record,
-                          uint64_t page)
+                          uint64_t page, uint64_t count)
 {
-    /* Bytes that several pages share are the first one's. */
+    /* Bytes that the pages of a batch share are the first one's. */
     bool first = page == record->offset / MIG_PAGE_SIZE;
     PageTally tally = {
         .bytes = first ? stream_position(ram->stream) - record->position : 0,
@@ -212,7 +218,7 @@ static PageTally tally_of(const InspectRam *ram, const RamRecord *record,
     switch (record->type) {
     case WIRE_RAM_ZERO:
     case WIRE_RAM_ZERO_RANGE:
-        tally.zero = 1;
+        tally.zero = count;
         break;
     case WIRE_RAM_PLAIN:
         tally.plain = 1;
@@ -239,21 +245,23 @@ static void report_progress(InspectRam *ram)
     }
 }
 
-static bool note_page(void *opaque, const RamRecord *record,
-                      const RamBlock *block, uint64_t page, GError **errp)
+static bool note_pages(void *opaque, const RamRecord *record,
+                       const RamBlock *block, uint64_t first, uint64_t count,
+                       GError **errp)
 {
     InspectRam *ram = opaque;
-    PageTally tally = tally_of(ram, record, page);
+    PageTally tally = tally_of(ram, record, first, count);
     Extract *extract = ram->extract[block->index];
 
-    note_order(ram, block, page);
+    note_order(ram, block, first, count);
     page_tally_add(&ram->section.pages, &tally);
     page_tally_add(&ram->report->block[block->index], &tally);
     report_progress(ram);
-    return !extract ||
-           extract_page(extract, page,
-                        record->type == WIRE_RAM_ZERO ||
-                            record->type == WIRE_RAM_ZERO_RANGE, errp);
+    if (extract && tally.zero) {
+        extract_zeros(extract, first, count);
+        return true;
+    }
+    return !extract || extract_page(extract, first, errp);
 }
 
 /* Sections */
@@ -262,10 +270,22 @@ static void begin_section(InspectRam *ram, const SectionHeader *section,
                           uint64_t offset)
 {
     ram->section = (InspectSection){ .offset = offset, .type = section->type };
-    ram->number++;
-    if (ram->number == 1 || section->type == WIRE_END) {
-        ram->pass_start = ram->number;
+    ram->begins_pass =
+        ram->report->sections->len == 0 || section->type == WIRE_END;
+}
+
+/* What came in the section is of the pass. */
+static void note_section(InspectRam *ram)
+{
+    if (ram->begins_pass) {
+        PageSet *old = ram->in_pass;
+
+        ram->in_pass = ram->in_section;
+        ram->in_section = old;
+    } else {
+        page_set_add_set(ram->in_pass, ram->in_section);
     }
+    page_set_clear(ram->in_section);
 }
 
 static void end_section(InspectRam *ram)
@@ -273,7 +293,8 @@ static void end_section(InspectRam *ram)
     GArray *passes = ram->report->passes;
     InspectPass *pass;
 
-    if (ram->pass_start == ram->number) {
+    note_section(ram);
+    if (ram->begins_pass) {
         g_array_set_size(passes, passes->len + 1);
         g_array_index(passes, InspectPass, passes->len - 1) =
             (InspectPass){ .final = ram->section.type == WIRE_END };
@@ -293,7 +314,7 @@ bool inspect_ram_section(InspectRam *ram, const SectionHeader *section,
     bool end = section->type == WIRE_END;
     bool ok;
 
-    if (ram->number == SECTIONS_MAX) {
+    if (ram->report->sections->len == SECTIONS_MAX) {
         g_set_error(errp, MIG_ERROR, MIG_ERROR_UNSUPPORTED,
                     "more than %u sections", SECTIONS_MAX);
         return false;
