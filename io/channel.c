@@ -26,6 +26,7 @@ struct IoChannel {
     GInputStream *in;              /* or NULL */
     GOutputStream *out;            /* or NULL */
     int out_fd;                    /* out's, while it is open, or -1 */
+    IoSync sync;                   /* of out_fd */
     GCancellable *aborted;
     GSocketConnection *connection; /* that in and out belong to, or NULL */
     GTlsConnection *tls;           /* over connection: in and out are its */
@@ -47,6 +48,7 @@ IoChannel *io_channel_new(const char *name, GInputStream *in,
             g_unix_output_stream_get_fd(G_UNIX_OUTPUT_STREAM(out));
         g_unix_set_fd_nonblocking(channel->out_fd, TRUE, NULL);
     }
+    io_sync_init(&channel->sync, channel->out_fd);
     channel->aborted = g_cancellable_new();
     g_cancellable_get_fd(channel->aborted);
     return channel;
@@ -215,6 +217,22 @@ bool io_channel_wait_input(IoChannel *channel, int ms, GCancellable *until)
     return wait.input;
 }
 
+static bool write_fd(IoChannel *channel, GOutputVector *vectors, size_t count,
+                     GError **errp)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        bytes += vectors[i].size;
+    }
+    if (!io_fd_writev(channel->out_fd, vectors, count, channel->aborted,
+                      errp)) {
+        return false;
+    }
+    io_sync_wrote(&channel->sync, bytes);
+    return true;
+}
+
 static bool write_vectors(IoChannel *channel, GOutputVector *vectors,
                           size_t count, GError **errp)
 {
@@ -223,8 +241,7 @@ static bool write_vectors(IoChannel *channel, GOutputVector *vectors,
         return false;
     }
     if (channel->out_fd >= 0) {
-        return io_fd_writev(channel->out_fd, vectors, count, channel->aborted,
-                            errp);
+        return write_fd(channel, vectors, count, errp);
     }
     return g_output_stream_writev_all(channel->out, vectors, count, NULL,
                                       channel->aborted, errp);
@@ -289,6 +306,15 @@ bool io_channel_writev(IoChannel *channel, GOutputVector *vectors,
     return ok;
 }
 
+bool io_channel_sync(IoChannel *channel, GError **errp)
+{
+    if (!io_sync_data(&channel->sync, errp)) {
+        g_prefix_error(errp, "%s: ", channel->name);
+        return false;
+    }
+    return true;
+}
+
 bool io_channel_finish(IoChannel *channel, GError **errp)
 {
     SigpipeHold hold;
@@ -296,6 +322,9 @@ bool io_channel_finish(IoChannel *channel, GError **errp)
 
     if (!channel->out) {
         return true;
+    }
+    if (!io_channel_sync(channel, errp)) {
+        return false;
     }
     /* The stream may be one that writes something as it closes. */
     sigpipe_hold(&hold);

@@ -41,24 +41,30 @@ static bool check_readable(int fd, uint64_t offset, GError **errp)
     return true;
 }
 
-static bool cut_off(int fd, uint64_t offset, GError **errp)
+/* Its name is synced now, while a guest that is to be saved still runs. */
+static bool cut_off(int fd, const IoUri *uri, GError **errp)
 {
     struct stat st;
 
     if (fstat(fd, &st) < 0) {
         return fail_errno(errp, "examine");
     }
-    if (S_ISREG(st.st_mode) && ftruncate(fd, offset) < 0) {
+    if (!S_ISREG(st.st_mode)) {
+        return true;
+    }
+    if (ftruncate(fd, uri->offset) < 0) {
         return fail_errno(errp, "truncate");
     }
-    return true;
+    return io_sync_name(fd, uri->path, errp);
 }
 
-static bool set_up(int fd, uint64_t offset, IoDirection direction,
+static bool set_up(int fd, const IoUri *uri, IoDirection direction,
                    GError **errp)
 {
+    uint64_t offset = uri->offset;
+
     if (direction == IO_TO_READ ? !check_readable(fd, offset, errp)
-                                : !cut_off(fd, offset, errp)) {
+                                : !cut_off(fd, uri, errp)) {
         return false;
     }
     /* Also for offset 0 this would fail on a FIFO. */
@@ -78,7 +84,7 @@ int io_file_open(const IoUri *uri, IoDirection direction, GError **errp)
         fail_errno(errp, "open");
         return -1;
     }
-    if (!set_up(fd, uri->offset, direction, errp)) {
+    if (!set_up(fd, uri, direction, errp)) {
         close(fd);
         return -1;
     }

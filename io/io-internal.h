@@ -77,8 +77,23 @@ void io_exec_kill(GSubprocess *command);
 bool io_exec_wait(GSubprocess *command, const char *name, GCancellable *cancel,
                   GError **errp);
 
-/* A descriptor of uri's file, at its offset, or -1. */
+/* A descriptor of uri's file, at its offset, or -1.  One to write to has its
+ * name on the disk. */
 int io_file_open(const IoUri *uri, IoDirection direction, GError **errp);
+
+/* What was written to a descriptor, and whether its disk has it; the thread's
+ * that writes. */
+typedef struct IoSync {
+    int fd;         /* -1: it keeps nothing */
+    size_t waiting; /* bytes since the disk was told to begin */
+    bool due;       /* something was written since the last sync */
+    int error;      /* of the sync that has failed: none is tried again */
+} IoSync;
+
+void io_sync_init(IoSync *sync, int fd); /* -1 is fine */
+void io_sync_wrote(IoSync *sync, size_t bytes);
+/* Wait until the disk has all of it. */
+bool io_sync_data(IoSync *sync, GError **errp);
 
 /* A stretch of code in which SIGPIPE stays away from this thread. */
 typedef struct SigpipeHold {

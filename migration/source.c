@@ -259,7 +259,12 @@ static void measure_pass(Source *s, const StatsData *before, int64_t begin)
     }
 }
 
-/* One section with all that is dirty now. */
+/*
+ * One section with all that is dirty now.  As long as the guest runs, a file is
+ * on its disk before the next one: so the rate that is measured is the disk's
+ * and not the memory's, and the last sync, for which the guest stands still,
+ * has no more to wait for than the last pass.
+ */
 static bool send_pass(Source *s, uint8_t type, GError **errp)
 {
     put_ram_header(s, type);
@@ -271,7 +276,7 @@ static bool send_pass(Source *s, uint8_t type, GError **errp)
         return false;
     }
     stats_moved(s->m->stats, stream_position(s->stream));
-    return true;
+    return type == WIRE_END || io_channel_sync(s->channel, errp);
 }
 
 static bool collect_dirty(Source *s, GError **errp)
@@ -464,10 +469,11 @@ static bool send_go(Source *s, GError **errp)
     return true;
 }
 
-/* On a one-way channel the destination runs the guest when it has read all. */
+/* On a one-way channel the destination runs the guest when it has read all; a
+ * guest in a file is safe when the disk has it. */
 static bool finish_one_way(Source *s, GError **errp)
 {
-    return migration_commit(s->m, errp) &&
+    return io_channel_sync(s->channel, errp) && migration_commit(s->m, errp) &&
            io_channel_finish(s->channel, errp);
 }
 

@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "io/channel.h"
 #include "migration/error.h"
 #include "migration/host.h"
 #include "vmm/pagemap-scan.h"
@@ -188,10 +189,9 @@ bool guest_ram_save(const GuestRam *ram, uint64_t address, uint64_t size,
     if (fd < 0) {
         return fail_errno("create", path, errp);
     }
-    ok = write_pages(fd, from, size);
-    if (!ok) {
-        fail_errno("write", path, errp);
-    }
+    ok = (write_pages(fd, from, size) && fsync(fd) == 0) ||
+         fail_errno("write", path, errp);
+    ok = ok && io_sync_name(fd, path, errp);
     if (close(fd) < 0 && ok) {
         ok = fail_errno("write", path, errp);
     }

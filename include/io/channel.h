@@ -29,7 +29,8 @@ typedef struct IoListener IoListener;
 /*
  * Open a channel to send to: connect, run a command with its standard input,
  * take over a descriptor, create a file (mode 0600; what stands before the
- * offset is kept, what stands behind it is cut off).  cancel may be NULL.
+ * offset is kept, what stands behind it is cut off; its name is on the disk
+ * when this returns).  cancel may be NULL.
  */
 IoChannel *io_channel_connect(const IoUri *uri, GCancellable *cancel,
                               GError **errp);
@@ -103,8 +104,16 @@ bool io_channel_writev(IoChannel *channel, GOutputVector *vectors,
                        size_t count, GError **errp);
 
 /*
- * Nothing more will be written: half-close a socket, close a file, close a
- * command's input and wait for it.  False when the file could not be
+ * Wait until what was written to a file, or a disk, outlives a power cut.  It
+ * cannot be aborted.  A failure is for good: it says that something is lost,
+ * and what asks again gets it again.  Where nothing is kept (sockets, pipes,
+ * commands, devices such as /dev/null) there is nothing to wait for.
+ */
+bool io_channel_sync(IoChannel *channel, GError **errp);
+
+/*
+ * Nothing more will be written: half-close a socket, sync and close a file,
+ * close a command's input and wait for it.  False when the file could not be
  * completed or the command failed.
  */
 bool io_channel_finish(IoChannel *channel, GError **errp);
@@ -116,6 +125,10 @@ void io_channel_abort(IoChannel *channel);
 /* Close and free.  A command that still runs is killed, with what it started.
  * NULL is fine. */
 void io_channel_free(IoChannel *channel);
+
+/* For who has made a file by himself: have its name on the disk, as fsync()
+ * has what is in it.  As with that, a failure is for good. */
+bool io_sync_name(int fd, const char *path, GError **errp);
 
 G_END_DECLS
 

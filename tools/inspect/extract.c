@@ -23,6 +23,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "io/channel.h"
 #include "migration/host.h"
 #include "util/bit-tree.h"
 
@@ -186,7 +187,7 @@ bool extract_finish(Extract *e, GError **errp)
     if (fsync(fd) < 0) {
         return fail_errno(e, "write to", errp);
     }
-    if (!give_name(e, errp)) {
+    if (!give_name(e, errp) || !io_sync_name(fd, e->path, errp)) {
         return false;
     }
     e->fd = -1;

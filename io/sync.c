@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Files that outlive a power cut.
+ *
+ * What is written to a file is in the system's memory first.  The system is
+ * told to begin with it every few MiB, so that the disk is never idle and a
+ * sync has little left to wait for.  Being told is all: only fdatasync() waits
+ * and says whether it went well, and it says so once.  After a failure the
+ * system may have dropped what it could not write, so that the next sync would
+ * succeed without it.  So what has failed once has failed for good.
+ *
+ * A regular file and a block device keep what they are given.  Pipes, sockets,
+ * terminals and /dev/null do not, and are not synced.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "io/io-internal.h"
+
+#define BEGIN_EVERY (4u << 20) /* bytes */
+
+void io_sync_init(IoSync *sync, int fd)
+{
+    struct stat st;
+    bool keeps = fd >= 0 && fstat(fd, &st) == 0 &&
+                 (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode));
+
+    *sync = (IoSync){ .fd = keeps ? fd : -1 };
+}
+
+void io_sync_wrote(IoSync *sync, size_t bytes)
+{
+    if (sync->fd < 0) {
+        return;
+    }
+    sync->due = true;
+    sync->waiting += bytes;
+    if (sync->waiting >= BEGIN_EVERY) {
+        sync->waiting = 0;
+        sync_file_range(sync->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+    }
+}
+
+bool io_sync_data(IoSync *sync, GError **errp)
+{
+    if (!sync->due) {
+        return true;
+    }
+    if (!sync->error && fdatasync(sync->fd) < 0) {
+        sync->error = errno;
+    }
+    if (sync->error) {
+        g_set_error(errp, G_IO_ERROR, g_io_error_from_errno(sync->error),
+                    "what was written may not be on the disk: %s",
+                    g_strerror(sync->error));
+        return false;
+    }
+    sync->due = false;
+    return true;
+}
+
+static bool sync_folder(const char *folder)
+{
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool ok = fd >= 0 && fsync(fd) == 0;
+    int err = errno;
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    errno = err;
+    return ok;
+}
+
+/* The folder's own, where path is a link to elsewhere. */
+static bool sync_folder_of(const char *path)
+{
+    char *real = realpath(path, NULL);
+    g_autofree char *folder = real ? g_path_get_dirname(real) : NULL;
+
+    free(real);
+    return folder && sync_folder(folder);
+}
+
+bool io_sync_name(int fd, const char *path, GError **errp)
+{
+    if (sync_folder_of(path)) {
+        return true;
+    }
+    /* Where the folder may be written to but not read, or cannot be synced by
+     * itself, everything is. */
+    if ((errno == EACCES || errno == EINVAL) && syncfs(fd) == 0) {
+        return true;
+    }
+    g_set_error(errp, G_IO_ERROR, g_io_error_from_errno(errno),
+                "the folder with '%s' in it may not be on the disk: %s", path,
+                g_strerror(errno));
+    return false;
+}
