@@ -74,6 +74,26 @@ static void test_tls(void)
     }
 }
 
+/* It is another port, another host, or another kind of thing. */
+static void test_elsewhere(void)
+{
+    const char *lines[] = {
+        "relay --listen tcp::1 --connect tcp::2",
+        "relay --listen tcp::1 --connect tcp:there:1",
+        "relay --listen tcp:here:1 --connect tcp:localhost:1",
+        "relay --listen unix:/a --connect unix:/b",
+        "relay --listen unix:/a --connect tcp:a:1",
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(lines); i++) {
+        RelayArgs args;
+
+        g_assert_true(parse(&args, lines[i], NULL));
+        g_assert_cmpuint(args.nonce, !=, 0);
+        relay_args_clear(&args);
+    }
+}
+
 static void test_bad(void)
 {
     const struct {
@@ -111,6 +131,14 @@ static void test_bad(void)
         { "relay --listen unix:/a --connect unix:/b --to-qemu "
           "--decompress-threads 1", "--decompress-... does nothing" },
         { "relay listen", "listen: invalid option" },
+        { "relay --listen unix:/a/b --connect unix:/a/./b",
+          "--connect leads to --listen" },
+        { "relay --listen tcp:host:1 --connect tcp:HOST:1",
+          "--connect leads to --listen" },
+        { "relay --listen tcp::1 --connect tcp:localhost:1",
+          "--connect leads to --listen" },
+        { "relay --listen tcp:0.0.0.0:1 --connect tcp:127.0.0.1:1",
+          "--connect leads to --listen" },
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
@@ -180,6 +208,7 @@ int main(int argc, char **argv)
     g_test_add_func("/relay/args/good", test_good);
     g_test_add_func("/relay/args/once", test_once);
     g_test_add_func("/relay/args/tls", test_tls);
+    g_test_add_func("/relay/args/elsewhere", test_elsewhere);
     g_test_add_func("/relay/args/bad", test_bad);
     g_test_add_func("/relay/man/options", test_man_options);
     g_test_add_func("/relay/man/form", test_man_form);

@@ -30,7 +30,8 @@ static bool read_hello(const void *data, size_t size, Hello *hello)
 
 static void test_hello(void)
 {
-    const Hello hello = { 1, 64, "zlib", "" }, no = { 1, 64, "zstd", "why" };
+    const Hello hello = { 1, 64, "zlib", "", 0x0123456789abcdef };
+    const Hello no = { 1, 64, "zstd", "why" };
     g_autoptr(GBytes) bytes = hello_bytes(&hello);
     g_autoptr(GBytes) refusal = hello_bytes(&no);
     size_t size, long_size;
@@ -43,8 +44,12 @@ static void test_hello(void)
     g_assert_cmpuint(got.pages, ==, 64);
     g_assert_cmpstr(got.method, ==, "zlib");
     g_assert_cmpstr(got.reason, ==, "");
+    g_assert_cmphex(got.nonce, ==, 0x0123456789abcdef);
+    /* A relay that knows of no nonce takes 16 bytes for the name. */
+    g_assert_cmpstr((const char *)data + 16, ==, "zlib");
     g_assert_true(read_hello(long_data, long_size, &got));
     g_assert_cmpstr(got.reason, ==, "why");
+    g_assert_cmphex(got.nonce, ==, 0);
     for (size_t cut = 0; cut < long_size; cut++) {
         g_assert_false(read_hello(long_data, cut, &got));
     }

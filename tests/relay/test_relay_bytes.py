@@ -19,8 +19,9 @@ import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from relay_kit import (END, EOS, FOOTER, PAGE, PART, RELAY,  # noqa: E402
-                       ROOT, Chain, RelayTest, head, plain, preamble, receive,
-                       receive_all, receive_all_or_reset, sample_stream)
+                       ROOT, Chain, RelayTest, Wire, head, plain, preamble,
+                       receive, receive_all, receive_all_or_reset,
+                       sample_stream)
 import tap  # noqa: E402
 from ferry_vm import TIMEOUT, wait_until  # noqa: E402
 
@@ -627,6 +628,37 @@ class Touched(RelayTest):
                 self.check_nobody(listener)
                 source.sendall(start[i:i + 1])
             self.assertEqual(self.accept(listener).recv(1), b"\xfe")
+
+
+class Itself(RelayTest):
+    """A relay whose --connect leads back to its --listen by a detour."""
+
+    def check_detour(self, *role):
+        relay = self.start("--listen", "unix:" + self.path("relay"),
+                           "--connect", "unix:" + self.path("wire"), "--json",
+                           *role)
+        relay.wait_listening()
+        wire = Wire(self.folder, self.path("relay"))
+        self.addCleanup(wire.close)
+        source = self.connect("relay", relay)
+        source.sendall(preamble())
+        self.assertEqual(receive_all_or_reset(source), b"")
+        relay.wait_says("migration 1: failed: ")
+        relay.wait_says("migration 2: refused: ")
+        wait_until(relay.reports, "report")
+        said = relay.stderr()
+        self.assertIn("migration 1: failed: the other relay refuses: this "
+                      "relay has connected to itself", said)
+        self.assertIn("migration 2: refused: this relay has", said)
+        self.assertNotIn("migration 3", said)
+        self.assertEqual([r["migration"] for r in relay.reports()], [1])
+
+    def test_auto(self):
+        self.check_detour()
+
+    def test_send(self):
+        """Which leads on whoever else connects."""
+        self.check_detour("--role", "send")
 
 
 class Silent(RelayTest):

@@ -196,6 +196,41 @@ static bool parse_one(RelayArgs *args, char ***arg, GError **errp)
     return true;
 }
 
+static bool is_any(const char *host)
+{
+    return !host[0] || !strcmp(host, "0.0.0.0") || !strcmp(host, "::");
+}
+
+static bool is_loopback(const char *host)
+{
+    return !host[0] || !strcmp(host, "localhost") ||
+           g_str_has_prefix(host, "127.") || !strcmp(host, "::1");
+}
+
+/* As far as the names tell; what they hide, HELLO's nonce shows. */
+static bool leads_to_itself(const IoUri *listen, const IoUri *connect)
+{
+    g_autofree char *here = NULL;
+    g_autofree char *there = NULL;
+
+    if (listen->kind != connect->kind) {
+        return false;
+    }
+    switch (listen->kind) {
+    case IO_URI_TCP:
+        return listen->port == connect->port &&
+               (!g_ascii_strcasecmp(listen->host, connect->host) ||
+                ((is_any(listen->host) || is_loopback(listen->host)) &&
+                 is_loopback(connect->host)));
+    case IO_URI_UNIX:
+        here = g_canonicalize_filename(listen->path, NULL);
+        there = g_canonicalize_filename(connect->path, NULL);
+        return !strcmp(here, there);
+    default:
+        return false;
+    }
+}
+
 /* What no single option can see. */
 static bool check_together(const RelayArgs *args, GError **errp)
 {
@@ -217,6 +252,11 @@ static bool check_together(const RelayArgs *args, GError **errp)
         text = "--compress-... does nothing where pages are only unpacked";
     } else if (args->unpacks && !unpacks) {
         text = "--decompress-... does nothing where pages are only packed";
+    }
+    if (!text && args->listen && args->connect &&
+        leads_to_itself(args->listen, args->connect)) {
+        text = "--connect leads to --listen: the relay would connect to itself "
+               "again and again";
     }
     if (text) {
         g_set_error_literal(errp, MIG_ERROR, MIG_ERROR_OPTION, text);
@@ -279,6 +319,7 @@ bool relay_args_parse(RelayArgs *args, int argc, char **argv, GError **errp)
     }
     args->codec =
         codec_by_method(args->options.value[MIG_OPT_COMPRESS_METHOD]);
+    args->nonce = ((uint64_t)g_random_int() << 32 | g_random_int()) | 1;
     args->one_peer = !args->listen || !is_socket(args->listen);
     args->one_place = !args->connect;
     args->once = args->once || args->one_peer || args->one_place;

@@ -5,6 +5,7 @@
 
 #include <glib.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "io/uri.h"
 #include "migration/codec.h"
@@ -29,6 +30,7 @@ typedef struct RelayArgs {
     bool packs, unpacks; /* an option for it was given */
     MigOptions options;
     const Codec *codec; /* of compress-method */
+    uint64_t nonce; /* what this relay calls itself in HELLO; never 0 */
     const char *tls_creds; /* "": the link is not encrypted */
     const char *tls_peer;  /* send: whom the receiver's certificate is for */
 } RelayArgs;

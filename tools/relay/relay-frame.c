@@ -41,6 +41,7 @@ bool hello_write(IoChannel *channel, const Hello *hello, GError **errp)
     store_be16(bytes + 10, hello->pages);
     store_be32(bytes + 12, (uint32_t)reason);
     memcpy(bytes + 16, hello->method, strlen(hello->method));
+    store_be64(bytes + 24, hello->nonce);
     memcpy(bytes + RELAY_HELLO_SIZE, hello->reason, reason);
     store_be32(bytes + size, checksum(bytes, size));
     return io_channel_writev(channel, &vector, 1, errp);
@@ -52,6 +53,11 @@ static bool bad(GError **errp, const char *text)
     return false;
 }
 
+uint64_t hello_nonce(const uint8_t *bytes)
+{
+    return load_be64(bytes + 24);
+}
+
 static bool hello_take(const uint8_t *bytes, size_t reason, Hello *hello,
                        GError **errp)
 {
@@ -59,6 +65,7 @@ static bool hello_take(const uint8_t *bytes, size_t reason, Hello *hello,
     hello->pages = load_be16(bytes + 10);
     memcpy(hello->method, bytes + 16, RELAY_METHOD_SIZE);
     hello->method[RELAY_METHOD_SIZE] = '\0';
+    hello->nonce = hello_nonce(bytes);
     memcpy(hello->reason, bytes + RELAY_HELLO_SIZE, reason);
     hello->reason[reason] = '\0';
     if (hello->version == 0) {

@@ -17,11 +17,15 @@ typedef struct Hello {
     uint16_t pages; /* most in a batch, 1..RELAY_PAGES_MAX */
     char method[RELAY_METHOD_SIZE + 1];
     char reason[RELAY_REASON_MAX + 1]; /* of a refusal; otherwise "" */
+    uint64_t nonce; /* the sender's; 0: it has none, as in an ANSWER */
 } Hello;
 
 bool hello_write(IoChannel *channel, const Hello *hello, GError **errp);
 /* False and G_IO_ERROR_INVALID_DATA when it is none. */
 bool hello_read(Stream *s, Hello *hello, GError **errp);
+
+/* The nonce in the first RELAY_HELLO_SIZE bytes of one. */
+uint64_t hello_nonce(const uint8_t *bytes);
 
 typedef struct FrameHead {
     uint8_t type;   /* RELAY_DATA, ... */

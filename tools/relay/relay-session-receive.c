@@ -14,6 +14,19 @@ static bool check_hello(const Hello *hello, GError **errp)
     return true;
 }
 
+/* A relay that was led back to itself would do the same again, until it could
+ * serve no more. */
+static bool check_who(Session *s, const Hello *hello, GError **errp)
+{
+    s->refused = hello->nonce == s->args->nonce;
+    if (s->refused) {
+        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_FAILED,
+                    "this relay has connected to itself: where its --connect "
+                    "leads, it listens");
+    }
+    return !s->refused;
+}
+
 /* Connect to QEMU, and say whether that worked. */
 static bool answer(Session *s, Hello *hello, GError **errp)
 {
@@ -26,7 +39,7 @@ static bool answer(Session *s, Hello *hello, GError **errp)
         g_strlcpy(hello->method, codec_zlib.name, sizeof(hello->method));
     }
     g_strlcpy(back.method, hello->method, sizeof(back.method));
-    if (session_connect_far(s, &err)) {
+    if (check_who(s, hello, &err) && session_connect_far(s, &err)) {
         turns_leave(s->turns, s->findings.number);
         return hello_write(s->near, &back, errp);
     }

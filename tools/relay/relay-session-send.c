@@ -11,7 +11,11 @@
 /* HELLO, and what the other relay says to it. */
 static bool exchange_hello(Session *s, GError **errp)
 {
-    Hello hello = { .version = RELAY_VERSION, .pages = RELAY_PAGES };
+    Hello hello = {
+        .version = RELAY_VERSION,
+        .pages = RELAY_PAGES,
+        .nonce = s->args->nonce,
+    };
 
     g_strlcpy(hello.method, s->args->codec->name, sizeof(hello.method));
     if (!hello_write(s->far, &hello, errp) ||

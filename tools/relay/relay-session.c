@@ -22,6 +22,8 @@
  */
 #include "tools/relay/relay-session-role.h"
 
+#include <string.h>
+
 #include "tools/relay/relay-greeting.h"
 #include "tools/relay/relay-report.h"
 #include "tools/relay/relay-reverse.h"
@@ -296,6 +298,27 @@ static void refuse_stranger(Session *s, const char *wanted, GError **errp)
                             : "");
 }
 
+/* Whoever it is, but for ourselves: then it is told why it is refused. */
+static bool take_anybody(Session *s, GError **errp)
+{
+    const uint8_t *bytes = stream_peek(s->near_in, 1, errp);
+
+    if (!bytes) {
+        return false;
+    }
+    if (bytes[0] == (uint8_t)RELAY_MAGIC[0]) {
+        bytes = stream_peek(s->near_in, RELAY_HELLO_SIZE, errp);
+        if (!bytes) {
+            return false;
+        }
+        if (!memcmp(bytes, RELAY_MAGIC, RELAY_MAGIC_SIZE) &&
+            hello_nonce(bytes) == s->args->nonce) {
+            s->role = RELAY_ROLE_RECEIVE;
+        }
+    }
+    return true;
+}
+
 static bool take_greeting(Session *s, GError **errp)
 {
     Greeting greeting;
@@ -331,9 +354,8 @@ static bool choose_role(Session *s, GError **errp)
     }
     s->silent = stays_silent(s);
     if (!s->silent) {
-        return s->role == RELAY_ROLE_SEND
-                   ? stream_peek(s->near_in, 1, errp) != NULL
-                   : take_greeting(s, errp);
+        return s->role == RELAY_ROLE_SEND ? take_anybody(s, errp)
+                                          : take_greeting(s, errp);
     }
     if (s->role == RELAY_ROLE_AUTO) {
         s->role = RELAY_ROLE_SEND;

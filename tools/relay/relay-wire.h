@@ -15,7 +15,7 @@
 #define RELAY_MAGIC_SIZE   8
 #define RELAY_TLS_FIRST_BYTE 0x16
 #define RELAY_VERSION      1u
-#define RELAY_METHOD_SIZE  16
+#define RELAY_METHOD_SIZE  8
 #define RELAY_HELLO_SIZE   32 /* up to the reason and the checksum */
 #define RELAY_REASON_MAX   1024u
 
