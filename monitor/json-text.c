@@ -21,12 +21,17 @@
 #include <string.h>
 
 #include "monitor/command.h"
+#include "monitor/json-frame.h"
+
+#define MEMBERS_MAX 256 /* of an object; no command has a tenth of that */
 
 typedef struct Words {
     const char *p; /* ends with a NUL, at end */
     const char *end;
     JsonText *json;
     int depth;
+    unsigned members[JSON_FRAME_DEPTH_MAX + 1]; /* of what is open; */
+    bool is_object[JSON_FRAME_DEPTH_MAX + 1];   /* is that an object */
     bool named_id; /* the last string was "id" */
     bool in_id;    /* at depth 1 or deeper: what comes belongs to it */
 } Words;
@@ -248,6 +253,18 @@ static bool take_word(Words *w, GError **errp)
            refuse_word(word, length, "invalid keyword", errp);
 }
 
+/* json-glib takes the square of their number for members of one name, or with
+ * the same hash. */
+static bool count_member(Words *w, char mark)
+{
+    if (mark == '{' || mark == '[') {
+        w->members[w->depth + 1] = 0;
+        w->is_object[w->depth + 1] = mark == '{';
+    }
+    return mark != ',' || !w->is_object[w->depth] ||
+           ++w->members[w->depth] < MEMBERS_MAX;
+}
+
 static void take_mark(Words *w)
 {
     char c = *w->p++;
@@ -274,6 +291,11 @@ static bool take(Words *w, GError **errp)
     }
     if (!c || !strchr("{}[]:, \t\r\n", c)) {
         command_error(errp, "stray character 0x%02x", (unsigned char)c);
+        return false;
+    }
+    if (!count_member(w, c)) {
+        command_error(errp, "an object has more than %d members",
+                      MEMBERS_MAX);
         return false;
     }
     take_mark(w);

@@ -207,6 +207,23 @@ static void test_no_ids(Fixture *f, gconstpointer data)
                         "Parameter 'id' is unexpected");
 }
 
+/* What would take json-glib the square of the number. */
+static void test_members(Fixture *f, gconstpointer data)
+{
+    g_autoptr(GString) ask = g_string_new("{\"execute\": \"query-name\"");
+
+    for (unsigned i = 0; i < 60000; i++) {
+        g_string_append_printf(ask, ",\"%u\":1", i);
+    }
+    for (unsigned i = 0; i < 30000; i++) {
+        g_string_append(ask, ",\"59999\":1");
+    }
+    g_string_append(ask, "}");
+    client_send_bytes(f->client, ask->str, ask->len);
+    client_expect_error(f->client, "",
+                        "JSON parse error, an object has more than 256 members");
+}
+
 /* A NUL within, in a string or not. */
 static void test_nul(Fixture *f, gconstpointer data)
 {
@@ -354,6 +371,7 @@ int main(int argc, char **argv)
     add("/qmp-framing/words", test_words);
     add("/qmp-framing/ids", test_ids);
     add("/qmp-framing/no-ids", test_no_ids);
+    add("/qmp-framing/members", test_members);
     add("/qmp-framing/nul", test_nul);
     add("/qmp-framing/not-json", test_not_json);
     add("/qmp-framing/depth", test_depth);
