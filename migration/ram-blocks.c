@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "migration/ram-blocks.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "migration/error.h"
@@ -25,10 +26,39 @@ static bool check_block(const MigRamBlock *block, GError **errp)
     return !fault;
 }
 
+static int compare_blocks(const void *a, const void *b)
+{
+    return strcmp((*(const RamBlock *const *)a)->name,
+                  (*(const RamBlock *const *)b)->name);
+}
+
+static int compare_name(const void *name, const void *block)
+{
+    return strcmp(name, (*(const RamBlock *const *)block)->name);
+}
+
+bool ram_blocks_sort(RamBlocks *blocks, const char **twice)
+{
+    blocks->by_name = g_new(const RamBlock *, blocks->count);
+    for (unsigned i = 0; i < blocks->count; i++) {
+        blocks->by_name[i] = &blocks->block[i];
+    }
+    qsort(blocks->by_name, blocks->count, sizeof(blocks->by_name[0]),
+          compare_blocks);
+    for (unsigned i = 1; i < blocks->count; i++) {
+        if (!compare_blocks(&blocks->by_name[i - 1], &blocks->by_name[i])) {
+            *twice = blocks->by_name[i]->name;
+            return false;
+        }
+    }
+    return true;
+}
+
 RamBlocks *ram_blocks_new(const MigRamBlock *block, size_t count,
                           GError **errp)
 {
     RamBlocks *blocks;
+    const char *twice;
 
     if (count == 0 || count > WIRE_BLOCKS_MAX) {
         g_set_error(errp, MIG_ERROR, MIG_ERROR_HOST,
@@ -43,12 +73,6 @@ RamBlocks *ram_blocks_new(const MigRamBlock *block, size_t count,
             ram_blocks_free(blocks);
             return NULL;
         }
-        if (ram_blocks_find(blocks, block[i].name)) {
-            g_set_error(errp, MIG_ERROR, MIG_ERROR_HOST,
-                        "two RAM blocks are called '%s'", block[i].name);
-            ram_blocks_free(blocks);
-            return NULL;
-        }
         blocks->block[i] = (RamBlock){
             .name = block[i].name,
             .host = block[i].host,
@@ -58,12 +82,19 @@ RamBlocks *ram_blocks_new(const MigRamBlock *block, size_t count,
         blocks->pages += blocks->block[i].pages;
         blocks->count++;
     }
+    if (!ram_blocks_sort(blocks, &twice)) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_HOST,
+                    "two RAM blocks are called '%s'", twice);
+        ram_blocks_free(blocks);
+        return NULL;
+    }
     return blocks;
 }
 
 void ram_blocks_free(RamBlocks *blocks)
 {
     if (blocks) {
+        g_free(blocks->by_name);
         g_free(blocks->block);
         g_free(blocks);
     }
@@ -71,10 +102,9 @@ void ram_blocks_free(RamBlocks *blocks)
 
 const RamBlock *ram_blocks_find(const RamBlocks *blocks, const char *name)
 {
-    for (unsigned i = 0; i < blocks->count; i++) {
-        if (!strcmp(blocks->block[i].name, name)) {
-            return &blocks->block[i];
-        }
-    }
-    return NULL;
+    const RamBlock *const *found =
+        bsearch(name, blocks->by_name, blocks->count,
+                sizeof(blocks->by_name[0]), compare_name);
+
+    return found ? *found : NULL;
 }

@@ -20,6 +20,7 @@ typedef struct RamBlocks {
     RamBlock *block;
     unsigned count;
     uint64_t pages; /* of all blocks */
+    const RamBlock **by_name; /* [count], sorted */
 } RamBlocks;
 
 /* MIG_ERROR_HOST when the host's blocks break the rules of host.h. */
@@ -27,7 +28,11 @@ RamBlocks *ram_blocks_new(const MigRamBlock *block, size_t count,
                           GError **errp);
 void ram_blocks_free(RamBlocks *blocks);
 
-/* NULL when there is none of that name. */
+/* All blocks are there: sort them.  False when two have one name. */
+bool ram_blocks_sort(RamBlocks *blocks, const char **twice);
+
+/* NULL when there is none of that name.  A stream may have 4096 blocks, and
+ * name one in every record. */
 const RamBlock *ram_blocks_find(const RamBlocks *blocks, const char *name);
 
 static inline uint64_t ram_blocks_bytes(const RamBlocks *blocks)

@@ -62,17 +62,8 @@ typedef struct ListReader {
     uint64_t left; /* bytes of blocks not yet read */
     bool at_end;   /* EOS was read, in the search for extras */
     GArray *entry; /* of RamListEntry: those that were read */
+    GTree *names;  /* theirs */
 } ListReader;
-
-static bool is_new_name(const ListReader *r, const char *name)
-{
-    for (unsigned i = 0; i < r->entry->len; i++) {
-        if (!strcmp(g_array_index(r->entry, RamListEntry, i).name, name)) {
-            return false;
-        }
-    }
-    return true;
-}
 
 static bool check_entry(const ListReader *r, const RamListEntry *new,
                         GError **errp)
@@ -87,7 +78,7 @@ static bool check_entry(const ListReader *r, const RamListEntry *new,
                    r->left);
         return false;
     }
-    if (!is_new_name(r, new->name)) {
+    if (g_tree_lookup(r->names, new->name)) {
         stream_bad(r->stream, errp, "RAM block '%s' twice", shown);
         return false;
     }
@@ -147,6 +138,7 @@ static bool get_extras(ListReader *r, RamListEntry *entry, GError **errp)
 static bool get_entry(ListReader *r, GError **errp)
 {
     RamListEntry entry = { .length = 0 };
+    char *name;
 
     if (!ram_list_get_entry(r->stream, entry.name, &entry.length, errp) ||
         !check_entry(r, &entry, errp)) {
@@ -157,6 +149,8 @@ static bool get_entry(ListReader *r, GError **errp)
         return false;
     }
     g_array_append_val(r->entry, entry);
+    name = g_strdup(entry.name);
+    g_tree_insert(r->names, name, name);
     return true;
 }
 
@@ -186,6 +180,11 @@ static RamList *get_list(ListReader *r, GError **errp)
     return list;
 }
 
+static int compare_names(const void *a, const void *b, void *opaque)
+{
+    return strcmp(a, b);
+}
+
 RamList *ram_list_get(Stream *s, RamListForm form, uint64_t max,
                       GError **errp)
 {
@@ -202,8 +201,10 @@ RamList *ram_list_get(Stream *s, RamListForm form, uint64_t max,
         return NULL;
     }
     r.entry = g_array_new(FALSE, FALSE, sizeof(RamListEntry));
+    r.names = g_tree_new_full(compare_names, NULL, g_free, NULL);
     list = get_list(&r, errp);
     g_clear_pointer(&r.entry, g_array_unref);
+    g_tree_unref(r.names);
     return list;
 }
 
@@ -218,6 +219,7 @@ void ram_list_free(RamList *list)
 RamBlocks *ram_list_blocks(const RamList *list)
 {
     RamBlocks *blocks = g_new0(RamBlocks, 1);
+    const char *twice;
 
     blocks->block = g_new0(RamBlock, list->count);
     blocks->count = list->count;
@@ -228,6 +230,9 @@ RamBlocks *ram_list_blocks(const RamList *list)
             .pages = list->entry[i].length / MIG_PAGE_SIZE,
             .index = i,
         };
+    }
+    if (!ram_blocks_sort(blocks, &twice)) {
+        g_assert_not_reached(); /* the list has been checked */
     }
     return blocks;
 }

@@ -74,6 +74,31 @@ static void test_names(void)
     refuse_one(good(NULL), "RAM block '' has a name that is empty");
 }
 
+/* As many as a stream can have, in no order, with names that are told apart by
+ * their last byte but two.  To compare with each takes minutes. */
+static void test_many(void)
+{
+    g_autofree MigRamBlock *host = g_new(MigRamBlock, WIRE_BLOCKS_MAX);
+    g_autofree char *same = g_strnfill(250, 'n');
+    RamBlocks *blocks;
+
+    for (unsigned i = 0; i < WIRE_BLOCKS_MAX; i++) {
+        host[i] = good(g_strdup_printf("%s%04x", same, i * 2731 % 4096));
+    }
+    blocks = ram_blocks_new(host, WIRE_BLOCKS_MAX, NULL);
+    for (unsigned i = 0; i < 200 * WIRE_BLOCKS_MAX; i++) {
+        unsigned n = i % WIRE_BLOCKS_MAX;
+
+        g_assert_true(ram_blocks_find(blocks, host[n].name) ==
+                      &blocks->block[n]);
+        g_assert_null(ram_blocks_find(blocks, same));
+    }
+    ram_blocks_free(blocks);
+    for (unsigned i = 0; i < WIRE_BLOCKS_MAX; i++) {
+        g_free((char *)host[i].name);
+    }
+}
+
 static void test_memory(void)
 {
     MigRamBlock block = good("x");
@@ -129,6 +154,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/ram-blocks/good", test_good);
     g_test_add_func("/ram-blocks/names", test_names);
+    g_test_add_func("/ram-blocks/many", test_many);
     g_test_add_func("/ram-blocks/memory", test_memory);
     g_test_add_func("/ram-blocks/length", test_length);
     g_test_add_func("/ram-blocks/unique", test_unique);
