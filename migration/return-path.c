@@ -119,11 +119,34 @@ static bool get_shut(ReturnPath *rp, GError **errp)
     return check_all_sent(rp, errp);
 }
 
+/* Whose message it is, where that is known; or "". */
+static const char *foreign_message(uint16_t type)
+{
+    switch (type) {
+    case WIRE_RP_REQ_PAGES_ID:
+    case WIRE_RP_REQ_PAGES:
+    case WIRE_RP_RECV_BITMAP:
+    case WIRE_RP_RESUME_ACK:
+        return ", but postcopy's";
+    case WIRE_RP_SWITCHOVER_ACK:
+        return ", but switchover-ack's";
+    case WIRE_TLS_ALERT:
+    case WIRE_TLS:
+        return ", but TLS (tls-creds is not set here)";
+    case WIRE_RELAY >> 16:
+        return ", but a ferry-relay's (that one expects another ferry-relay "
+               "here)";
+    default:
+        return "";
+    }
+}
+
 static bool bad_message(uint16_t type, uint16_t length, GError **errp)
 {
     g_set_error(errp, MIG_ERROR, MIG_ERROR_STREAM,
                 "return path: message %u with %u bytes is not one that a "
-                "destination may send", type, length);
+                "destination may send%s", type, length,
+                foreign_message(type));
     return false;
 }
 

@@ -261,7 +261,8 @@ static bool end_of_file(const Stream *s, GError **errp)
 {
     g_set_error(errp, MIG_ERROR, MIG_ERROR_EOF,
                 "the channel ended at byte %" G_GUINT64_FORMAT
-                " of the stream, in the middle of it", s->position);
+                " of the stream, in the middle of it (the other end went "
+                "away, or the file is cut short)", s->position);
     return false;
 }
 

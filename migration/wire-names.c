@@ -17,11 +17,11 @@ typedef struct Magic {
 static const Magic magics[] = {
     /* Connections */
     { WIRE_TLS << 16, 0xffff0000, "TLS (tls-creds is not set here)" },
-    { 0x11223344, ALL, "a side channel of multifd, which is not supported "
+    { WIRE_MULTIFD, ALL, "a side channel of multifd, which is not supported "
       "(set multifd off at the source)" },
     { 0x08000a00, 0xffffff00, "QEMU's recovery of a postcopy (migrate -r), "
       "which is not supported" },
-    { 0xfe465245, ALL, "ferry-relay, which sends to another ferry-relay (put "
+    { WIRE_RELAY, ALL, "ferry-relay, which sends to another ferry-relay (put "
       "one in front of what listens here)" },
     { 0x47455420, ALL, "an HTTP client" },
     { 0x504f5354, ALL, "an HTTP client" },

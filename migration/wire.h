@@ -11,8 +11,13 @@
 #include "migration/host.h"
 
 #define WIRE_MAGIC   0x5145564du /* "QEVM" */
-#define WIRE_TLS     0x1603u /* what TLS begins with instead, RFC 8446, 5.1 */
 #define WIRE_VERSION 3u
+
+/* What comes instead of a stream where something was set up in a wrong way. */
+#define WIRE_TLS       0x1603u     /* its first two bytes, RFC 8446, 5.1 */
+#define WIRE_TLS_ALERT 0x1503u
+#define WIRE_MULTIFD   0x11223344u /* each of QEMU's multifd connections */
+#define WIRE_RELAY     0xfe465245u /* ferry-relay's HELLO: FE "FRE" */
 
 /* Section types. */
 #define WIRE_EOF           0x00
@@ -57,8 +62,13 @@
 #define WIRE_CMD_FERRY_VERIFY     0x4656 /* "FV": the digest of a RAM block */
 
 /* Messages of the return path, destination to source. */
-#define WIRE_RP_SHUT 1
-#define WIRE_RP_PONG 2
+#define WIRE_RP_SHUT           1
+#define WIRE_RP_PONG           2
+#define WIRE_RP_REQ_PAGES_ID   3 /* from here on QEMU's only */
+#define WIRE_RP_REQ_PAGES      4
+#define WIRE_RP_RECV_BITMAP    5
+#define WIRE_RP_RESUME_ACK     6
+#define WIRE_RP_SWITCHOVER_ACK 7
 
 /*
  * Ferry's own use of PING and PONG; see docs/stream.md, "Between two Ferry

@@ -56,6 +56,7 @@ class BadStreams(program_kit.ProgramTest):
             self.assertIn(f"not a migration stream: magic 0x{data[:4].hex()}",
                           self.load(data))
         self.assertIn("not a migration stream", self.load(b"GET / HTTP/1.1"))
+        self.assertIn("which is ferry-relay", self.load(b"\xfeFRELAY\n"))
         self.assertIn("ended at byte 0 ", self.load(b""))
 
     def test_rubbish_after_a_good_beginning(self):

@@ -276,16 +276,20 @@ static void test_bad_messages(void)
 {
     static const struct {
         uint16_t type, length;
+        const char *name; /* what it is instead */
     } rows[] = {
         { 0, 4 }, { 1, 0 }, { 1, 3 }, { 1, 5 }, { 2, 0 }, { 2, 8 },
-        { 3, 20 }, { 4, 12 }, { 5, 4 }, { 6, 4 }, { 7, 0 }, { 8, 4 },
-        { 65535, 65535 },
+        { 3, 20, "postcopy" }, { 4, 12, "postcopy" }, { 5, 4, "postcopy" },
+        { 6, 4, "postcopy" }, { 7, 0, "switchover-ack" }, { 8, 4 },
+        { 0x1503, 0x0300, "TLS" }, { 0x1603, 0x0301, "TLS" },
+        { 0xfe46, 0x5245, "a ferry-relay" }, { 65535, 65535 },
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_autofree char *text = g_strdup_printf(
             "return path: message %u with %u bytes is not one that a "
-            "destination may send", rows[i].type, rows[i].length);
+            "destination may send%s%s", rows[i].type, rows[i].length,
+            rows[i].name ? ", but " : "", rows[i].name ? rows[i].name : "");
         World world;
 
         world_init(&world);
