@@ -20,6 +20,7 @@ static GBytes *convert(GBytes *bytes, bool expand)
     MemWriter *w = mem_writer_new();
     RelayStats stats = { 0 };
     RelayFindings findings = { 0 };
+    const ReturnWatch back = { .lost = false };
     const RelayConvertConfig config = {
         .from = r->stream,
         .to = w->channel,
@@ -28,6 +29,7 @@ static GBytes *convert(GBytes *bytes, bool expand)
         .threads = 1,
         .stats = &stats,
         .findings = &findings,
+        .back = &back,
     };
     RelayConvert *convert = relay_convert_new(&config, NULL);
     GBytes *out = NULL;

@@ -58,6 +58,7 @@ static void forward(MemReader *r, const Hello *hello)
 {
     MemWriter *w = mem_writer_new();
     RelayStats stats = { 0 };
+    Ending ending = { .end = END_UNTOLD };
     RelayReceiveConfig config = {
         .from = r->stream,
         .to = w->channel,
@@ -65,6 +66,7 @@ static void forward(MemReader *r, const Hello *hello)
         .pages = hello->pages,
         .threads = 1,
         .stats = &stats,
+        .ending = &ending,
     };
     RelayReceive *receive;
     uint64_t total;
@@ -78,6 +80,7 @@ static void forward(MemReader *r, const Hello *hello)
         g_assert_cmpuint(total, ==, relay_stats_get(&stats.bytes_out));
     }
     relay_receive_free(receive);
+    ending_clear(&ending);
     mem_writer_free(w);
 }
 
@@ -86,9 +89,12 @@ static void backward(MemReader *r)
     LinkReader link = { .stream = r->stream };
     MemWriter *w = mem_writer_new();
     RelayStats stats = { 0 };
+    ReturnWatch back = { .lost = false };
+    const ReverseWatch watch = { &stats, &back };
     uint64_t delivered;
 
-    reverse_from_link(&link, w->channel, &stats, &delivered, NULL);
+    reverse_from_link(&link, w->channel, &watch, &delivered, NULL);
+    return_watch_clear(&back);
     mem_writer_free(w);
 }
 

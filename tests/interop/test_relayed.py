@@ -149,8 +149,7 @@ class Relayed(interop_kit.InteropTest):
         dst, relays = self.begin(qemu, src)
         src.qmp("migrate_cancel")
         self.check_stays(src, dst, "cancelled")
-        self.assertEqual(relays[0].wait(), 1)
-        relays[1].wait()  # for it, all has arrived that was sent
+        self.assertEqual([relay.wait() for relay in relays], [1, 1])
         for victim in 0, 1:
             dst, relays = self.begin(qemu, src)
             relays[victim].process.kill()

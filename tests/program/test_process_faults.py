@@ -56,14 +56,17 @@ class Relay:
                               os.pread(self.errors.fileno(), 4096, 0)),
             "relay")[1])
 
+    def said(self):
+        self.errors.seek(0)
+        return self.errors.read().decode()
+
     def end(self):
         """Its end, at the latest now; what it has said."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
         with self.errors:
-            self.errors.seek(0)
-            return self.errors.read().decode()
+            return self.said()
 
 
 class Round:
@@ -185,6 +188,12 @@ class ProcessFaults(program_kit.ProgramTest):
         self.check_stopped(now.src)
         return "dead" if now.dst.killed else "lost"
 
+    def check_relays(self, now, relays):
+        """None says that the guest has moved that has not."""
+        for name in relays:
+            relay = now.part[name]
+            self.assertNotEqual(relay.process.poll(), 0, relay.said())
+
     def play(self, relays, fault, phase, delay):
         now = Round(self, relays)
         now.begin(phase)
@@ -195,6 +204,8 @@ class ProcessFaults(program_kit.ProgramTest):
         where = self.judge(now)
         for link in now.links:
             link.end()
+        if relays and where == "src":
+            self.check_relays(now, relays)
         if where == "lost":
             self.assertTrue(now.links[0].took_go(), "lost before GO")
             self.assertFalse(now.links[-1].gave_go(), "lost after GO")

@@ -27,6 +27,10 @@ RELAY = os.path.join(BUILD, "tools", "relay", "ferry-relay")
 PAGE = 4096
 
 
+# What it exits with.
+STATUS = {"completed": 0, "failed": 1, "unknown": 2}
+
+
 class Relay:
     """A ferry-relay process; its errors are kept."""
 
@@ -228,20 +232,30 @@ class Chain:
         """That many bytes, at the destination."""
         return receive(self.destination, size)
 
-    def finish(self, whole=False):
-        """Both QEMUs close, and both relays end; the sender says whether the
-        stream was whole."""
+    def finish(self, status="failed"):
+        """Both QEMUs close, and both relays end and say how it ended; by
+        default the stream was cut short."""
         self.source.shutdown(socket.SHUT_WR)
         self.test.assertEqual(self.destination.recv(1), b"")
         self.destination.close()
         self.test.assertEqual(self.source.recv(1), b"")
-        self.test.assertEqual(self.receiver.wait(), 0,
-                              self.receiver.stderr())
-        self.test.assertEqual(self.sender.wait(), 0 if whole else 1,
-                              self.sender.stderr())
-        if not whole:
-            self.test.assertIn("closed before the end of RAM",
-                               self.sender.stderr())
+        self.check_outcome(status)
+
+    def check_outcome(self, status, *words):
+        """At both ends the same: exit status, report, and log."""
+        for relay in self.sender, self.receiver:
+            self.test.assertEqual(relay.wait(), STATUS[status],
+                                  relay.stderr())
+            report, = relay.reports()
+            self.test.assertEqual(report["status"], status)
+            why = report.get({"failed": "error", "unknown": "reason"}.get(
+                status), "")
+            for word in words:
+                self.test.assertIn(word, why)
+            self.test.assertEqual(bool(why), status != "completed")
+            self.test.assertIn(f"migration {report['migration']}: ",
+                               relay.stderr())
+            self.test.assertIn(why or "completed: ", relay.stderr())
 
 
 def receive(sock, size):
@@ -270,6 +284,11 @@ def receive_all(sock):
 
 
 # QEMU's stream, as little of it as is needed
+
+SHUT = struct.pack(">HHI", 1, 4, 0)       # on the return path: loaded
+SHUT_FAILED = struct.pack(">HHI", 1, 4, 1)
+PONG = struct.pack(">HHI", 2, 4, 1)
+EOF = b"\0" + struct.pack(">BI", 6, 2) + b"{}"  # and what stands behind it
 
 MACHINE = b"pc-i440fx-7.2"
 HEADER = (b"QEVM" + struct.pack(">IBI", 3, 7, len(MACHINE)) + MACHINE)
@@ -328,4 +347,4 @@ def sample_stream(rand, pages=300, return_path=True):
     out += [EOS, FOOTER, END, plain(0, b"last" * 1024), EOS, FOOTER]
     out.append(struct.pack(">BIB6sII", 4, 3, 6, b"device", 0, 1) +
                rand.randbytes(5000) + struct.pack(">BI", 0x7e, 3))
-    return b"".join(out) + b"\0" + struct.pack(">BI", 6, 2) + b"{}"
+    return b"".join(out) + EOF

@@ -110,10 +110,12 @@ static void test_heads(void)
         { RELAY_END, 0, 0, 8, 8, 0 },
         { RELAY_DELIVERED, 0, 0, 8, 8, 0 },
         { RELAY_ABORT, 0, 0, RELAY_REASON_MAX, RELAY_REASON_MAX, 0 },
+        { RELAY_VERDICT, 0, 0, 1, 1, 0 },
+        { RELAY_VERDICT, 0, 0, 1 + RELAY_REASON_MAX, 1 + RELAY_REASON_MAX, 0 },
     };
     const FrameHead bad[] = {
         { 0, 0, 1, 1, 1, 0 },
-        { 5, 0, 0, 8, 8, 0 },
+        { 6, 0, 0, 8, 8, 0 },
         { RELAY_DATA, 0, 0, 1, 1, 0 },
         { RELAY_DATA, 0, 1, 1, 0, 0 },
         { RELAY_DATA, 0, 1, 1, 2, 0 },
@@ -128,6 +130,9 @@ static void test_heads(void)
         { RELAY_END, 0, 1, 8, 8, 0 },
         { RELAY_END, 0, 0, 8, 7, 0 },
         { RELAY_ABORT, 0, 0, RELAY_REASON_MAX + 1, RELAY_REASON_MAX + 1, 0 },
+        { RELAY_VERDICT, 0, 0, 0, 0, 0 },
+        { RELAY_VERDICT, 0, 1, 2, 2, 0 },
+        { RELAY_VERDICT, 0, 0, 2 + RELAY_REASON_MAX, 2 + RELAY_REASON_MAX, 0 },
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(good); i++) {
@@ -418,7 +423,45 @@ static void test_link_order(void)
     g_assert_error(err, G_IO_ERROR, G_IO_ERROR_INVALID_DATA);
 }
 
-/* What the reverse direction is sent: E for END, D for DELIVERED, else DATA. */
+static bool send_verdict(StreamEnd end, const char *reason, Ending *ending)
+{
+    MemWriter *w = mem_writer_new();
+    LinkWriter to = { w->channel };
+    g_autoptr(GBytes) bytes = NULL;
+    g_autoptr(MemReader) r = NULL;
+    LinkReader link = { 0 };
+    FrameHead head;
+
+    g_assert_true(link_write_verdict(&to, end, reason, NULL));
+    bytes = mem_writer_finish(w);
+    r = mem_reader_new(bytes);
+    link.stream = r->stream;
+    g_assert_true(link_read_head(&link, &head, NULL));
+    g_assert_cmpuint(head.type, ==, RELAY_VERDICT);
+    return link_read_verdict(&link, &head, ending, NULL);
+}
+
+static void test_link_verdict(void)
+{
+    g_autofree char *longest = g_strnfill(RELAY_REASON_MAX, 'r');
+    const char *reasons[] = { NULL, "why", longest };
+    Ending ending = { .end = END_UNTOLD };
+
+    for (StreamEnd end = END_WHOLE; end <= END_OPAQUE; end++) {
+        for (unsigned i = 0; i < G_N_ELEMENTS(reasons); i++) {
+            g_assert_true(send_verdict(end, reasons[i], &ending));
+            g_assert_cmpint(ending.end, ==, end);
+            g_assert_cmpstr(ending.reason, ==,
+                            reasons[i] ? reasons[i] : "");
+        }
+    }
+    g_assert_false(send_verdict(END_UNTOLD, NULL, &ending));
+    g_assert_false(send_verdict(END_OPAQUE + 1, NULL, &ending));
+    ending_clear(&ending);
+}
+
+/* What the reverse direction is sent: E for END, D for DELIVERED, V for
+ * VERDICT, else DATA. */
 static bool take_back(const char *frames)
 {
     MemWriter *w = mem_writer_new(), *qemu = mem_writer_new();
@@ -426,6 +469,8 @@ static bool take_back(const char *frames)
     g_autoptr(GBytes) bytes = NULL;
     g_autoptr(MemReader) r = NULL;
     RelayStats stats = { 0 };
+    ReturnWatch seen = { .lost = false };
+    const ReverseWatch watch = { &stats, &seen };
     LinkReader link = { 0 };
     uint64_t delivered;
     bool ok;
@@ -434,6 +479,8 @@ static bool take_back(const char *frames)
         if (*frames == 'E' || *frames == 'D') {
             link_write_total(&to, *frames == 'E' ? RELAY_END : RELAY_DELIVERED,
                              to.position, NULL);
+        } else if (*frames == 'V') {
+            link_write_verdict(&to, END_WHOLE, NULL, NULL);
         } else {
             link_write_data(&to, frames, 1, NULL);
         }
@@ -441,14 +488,15 @@ static bool take_back(const char *frames)
     bytes = mem_writer_finish(w);
     r = mem_reader_new(bytes);
     link.stream = r->stream;
-    ok = reverse_from_link(&link, qemu->channel, &stats, &delivered, NULL);
+    ok = reverse_from_link(&link, qemu->channel, &watch, &delivered, NULL);
     mem_writer_free(qemu);
     return ok;
 }
 
 static void test_link_back(void)
 {
-    const char *bad[] = { "", "x", "D", "xD", "E", "xE", "ExD", "EED" };
+    const char *bad[] = { "", "x", "D", "xD", "E", "xE", "ExD", "EED",
+                          "VED", "EVD" };
 
     g_assert_true(take_back("ED"));
     g_assert_true(take_back("xyED"));
@@ -473,5 +521,6 @@ int main(int argc, char **argv)
     g_test_add_func("/relay/link", test_link);
     g_test_add_func("/relay/link/order", test_link_order);
     g_test_add_func("/relay/link/back", test_link_back);
+    g_test_add_func("/relay/link/verdict", test_link_verdict);
     return g_test_run();
 }

@@ -16,12 +16,13 @@ import subprocess
 import sys
 import termios
 import threading
+import zlib
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from relay_kit import (END, EOS, FOOTER, PAGE, PART, RELAY,  # noqa: E402
-                       ROOT, Chain, RelayTest, Wire, head, plain, preamble,
-                       receive, receive_all, receive_all_or_reset,
-                       sample_stream)
+from relay_kit import (END, EOF, EOS, FOOTER, PAGE, PART, PONG,  # noqa: E402
+                       RELAY, ROOT, SHUT, SHUT_FAILED, STATUS, Chain,
+                       RelayTest, Wire, head, plain, preamble, receive,
+                       receive_all, receive_all_or_reset, sample_stream)
 import tap  # noqa: E402
 from ferry_vm import TIMEOUT, wait_until  # noqa: E402
 
@@ -38,7 +39,7 @@ def send_in_pieces(sock, data, cuts):
 
 
 class Exact(RelayTest):
-    def check(self, data, cuts=(), **kwargs):
+    def check(self, data, cuts=(), status="completed", **kwargs):
         chain = Chain(self, **kwargs)
         chain.say(data[:1])
         sender = threading.Thread(
@@ -47,8 +48,18 @@ class Exact(RelayTest):
         sender.start()
         self.assertEqual(chain.hear(len(data)), data)
         sender.join()
-        chain.finish(whole=True)
+        chain.finish(status)
         return chain
+
+    def check_passes(self, data):
+        """Whatever the relays think of it."""
+        chain = Chain(self)
+        chain.say(data)
+        chain.source.shutdown(socket.SHUT_WR)
+        self.assertEqual(receive_all(chain.destination), data)
+        chain.destination.close()
+        self.assertEqual(chain.receiver.wait(), chain.sender.wait(),
+                         chain.sender.stderr())
 
     def test_sample(self):
         data = sample_stream(random.Random(1))
@@ -112,20 +123,34 @@ class Exact(RelayTest):
                 data = f.read()
             if data:
                 self.setUp()
-                self.check(data)
+                self.check_passes(data)
 
     def test_random(self):
         """What is no stream at all passes too, and a line says so."""
         rand = random.Random(7)
-        chain = self.check(rand.randbytes(1 << 20))
+        chain = self.check(rand.randbytes(1 << 20), status="unknown")
         self.assertIn("passing on the rest as it is", chain.sender.stderr())
         self.assertIn("passed-on", chain.sender.reports()[0])
 
     def test_tls(self):
         """QEMU's own TLS is opaque."""
         chain = self.check(b"\x16\x03\x01" +
-                           random.Random(8).randbytes(50000))
+                           random.Random(8).randbytes(50000),
+                           status="unknown")
         self.assertIn("uncompressed: QEMU's own TLS", chain.sender.stderr())
+
+    def test_named(self):
+        """What is passed on as it is has a name, not only a number."""
+        discard = struct.pack(">BHH", 8, 6, 0)
+        for data, name in (
+                (preamble() + discard,
+                 "command 6 (POSTCOPY_RAM_DISCARD, postcopy)"),
+                (struct.pack(">II", 0x11223344, 1), "one of multifd's"),
+                (struct.pack(">BHH", 8, 10, 0), "migrate -r")):
+            with self.subTest(name):
+                self.setUp()
+                chain = self.check(data, status="unknown")
+                self.assertIn(name, chain.sender.reports()[0]["passed-on"])
 
     def test_damaged_streams(self):
         """Bytes that QEMU would refuse are QEMU's to refuse."""
@@ -135,7 +160,7 @@ class Exact(RelayTest):
             data = bytearray(whole)
             data[rand.randrange(1, 600)] = rand.randrange(256)
             self.setUp()
-            self.check(bytes(data))
+            self.check_passes(bytes(data))
 
     def test_every_end(self):
         """A stream may end anywhere."""
@@ -148,7 +173,7 @@ class Exact(RelayTest):
             chain.source.shutdown(socket.SHUT_WR)
             self.assertEqual(receive_all(chain.destination), data[:size])
             chain.destination.close()
-            self.assertEqual(chain.receiver.wait(), 0)
+            chain.check_outcome("failed", "the source has closed")
 
     def test_large(self):
         """More than all buffers hold, both ways at the same time."""
@@ -169,7 +194,7 @@ class Exact(RelayTest):
         for thread in [*threads, reader]:
             thread.join(TIMEOUT)
         self.assertEqual(heard, [back])
-        chain.finish(whole=True)
+        chain.finish("completed")
 
 
 def frames_of(link, size):
@@ -322,7 +347,7 @@ class Packed(RelayTest):
         chain = Chain(self)
         chain.say(data)
         self.assertEqual(chain.hear(len(data)), data)
-        chain.finish(whole=True)
+        chain.finish("completed")
         for relay in chain.sender, chain.receiver:
             report, = relay.reports()
             yield report["ratio"]
@@ -330,11 +355,11 @@ class Packed(RelayTest):
     def test_around_ram(self):
         """Devices and the first batch, which begins with the header."""
         devices = struct.pack(">BIB6sII", 4, 3, 6, b"device", 0, 1) + \
-            b"state of a device " * 20000
+            b"state of a device " * 20000 + struct.pack(">BI", 0x7e, 3)
         pages = [plain(i * PAGE, b"t" * PAGE, None if i else b"pc.ram")
                  for i in range(20)]
         for ratio in self.check(preamble() + END + b"".join(pages) + EOS +
-                                FOOTER + devices):
+                                FOOTER + devices + EOF):
             self.assertGreater(ratio, 20)
 
     def test_larger(self):
@@ -354,7 +379,7 @@ class Ends(RelayTest):
         self.assertEqual(receive(chain.source, 10), b"late words")
         chain.destination.close()
         self.assertEqual(chain.source.recv(1), b"")
-        self.assertEqual(chain.receiver.wait(), 0)
+        self.assertEqual(chain.receiver.wait(), 1)
 
     def test_half_close_reverse(self):
         """The source hears the end, and can still speak."""
@@ -368,7 +393,7 @@ class Ends(RelayTest):
         self.assertEqual(chain.hear(len(PART)), PART)
         chain.source.close()
         self.assertEqual(chain.destination.recv(1), b"")
-        self.assertEqual(chain.receiver.wait(), 0, chain.receiver.stderr())
+        chain.check_outcome("failed", "closed before the end of RAM")
 
     def test_close_waits_for_delivery(self):
         """Without a return path the source's connection stays open until the
@@ -423,8 +448,7 @@ class Ends(RelayTest):
         chain.source.close()
         self.assertEqual(receive_all(chain.destination), data)
         chain.destination.close()
-        self.assertEqual(chain.receiver.wait(), 0)
-        self.assertEqual(chain.sender.wait(), 1)
+        chain.check_outcome("failed", "closed before the end of RAM")
 
     def check_cut(self, chain):
         """Both QEMUs see their connections close."""
@@ -463,7 +487,7 @@ class Ends(RelayTest):
         chain = Chain(self)
         chain.say(data)
         chain.hear(len(data))
-        chain.finish(whole=True)
+        chain.finish("completed")
         length = len(chain.wire.forward)
         rand = random.Random(19)
         for at in [40, 50, 70, *rand.sample(range(100, length), 8)]:
@@ -712,7 +736,7 @@ class Silent(RelayTest):
             self.close_both(near, far)
         wait_until(lambda: len(self.sender.reports()) == 2, "both reports")
         for report in self.sender.reports():
-            self.assertEqual(report["status"], "completed")
+            self.assertEqual(report["status"], "unknown")
         source.sendall(END + EOS + FOOTER + b"\0")
         self.close_both(source, destination)
 
@@ -763,6 +787,145 @@ class Silent(RelayTest):
                        stdout=theirs)
             theirs.close()
             self.check_silent(ours, self.accept(self.target))
+
+
+class Outcomes(RelayTest):
+    """What both relays say of how it ended, and that it is the same."""
+
+    def end(self, data, back, status, *words):
+        chain = Chain(self)
+        chain.say(data)
+        self.assertEqual(chain.hear(len(data)), data)
+        chain.destination.sendall(back)
+        self.assertEqual(receive(chain.source, len(back)), back)
+        chain.finish(status)
+        chain.check_outcome(status, *words)
+        return chain
+
+    def test_rows(self):
+        whole = sample_stream(random.Random(30), pages=9)
+        opaque = preamble() + struct.pack(">BHH", 8, 4, 0) + b"anything"
+        for data, back, status, words in (
+                (whole, PONG + SHUT, "completed", ""),
+                (whole, b"", "completed", ""),
+                (whole, PONG, "unknown", "without saying"),
+                (whole, PONG + SHUT_FAILED, "failed", "could not load"),
+                (opaque, b"", "unknown", "postcopy"),
+                (opaque, PONG + SHUT, "completed", ""),
+                (opaque, PONG + SHUT_FAILED, "failed", "could not load"),
+                (whole[:-20], PONG, "failed", "behind RAM"),
+                (preamble() + PART, PONG, "failed", "before the end of RAM"),
+                (b"\x16\3\1", b"\x16\3\3\0\1\0", "unknown", "TLS")):
+            with self.subTest(status=status, words=words):
+                self.setUp()
+                chain = self.end(data, back, status, words)
+                for relay in chain.sender, chain.receiver:
+                    self.assertEqual("; the destination has the guest"
+                                     in relay.stderr(), SHUT in back)
+
+    def test_several(self):
+        """The exit status of a relay that goes on is the last outcome that is
+        known."""
+        whole = sample_stream(random.Random(31), pages=3)
+        opaque = b"QEVM of a kind that nobody knows"
+        for streams, status in (((opaque,), 2), ((opaque, whole, opaque), 0),
+                                ((whole, opaque, whole[:-9], opaque), 1)):
+            self.setUp()
+            listener = self.listen("qemu")
+            relay = self.start("--listen", "unix:" + self.path("relay"),
+                               "--connect", "unix:" + self.path("qemu"),
+                               "--to-qemu", "--json")
+            for number, data in enumerate(streams):
+                source = self.connect("relay", relay)
+                source.sendall(data)
+                source.shutdown(socket.SHUT_WR)
+                with self.accept(listener) as destination:
+                    receive_all(destination)
+                wait_until(lambda: len(relay.reports()) > number, "the report")
+            relay.process.terminate()
+            self.assertEqual(relay.wait(), status, relay.stderr())
+
+
+class OlderRelay(RelayTest):
+    """At the other end is one that speaks version 1 only."""
+    HELLO = struct.pack(">8sHHI16s", b"\xfeFRELAY\n", 1, 64, 0, b"zlib")
+
+    def hello(self):
+        return self.HELLO + struct.pack(">I", zlib.crc32(self.HELLO))
+
+    def frame(self, kind, before, stands_for, body):
+        head = struct.pack(">BBHIIII", kind, 0, 0, stands_for, len(body),
+                           len(body), zlib.crc32(struct.pack(">Q", before) +
+                                                 body))
+        return head + struct.pack(">I", zlib.crc32(head)) + body
+
+    def frames(self, data):
+        out = []
+        while data:
+            kind, size = struct.unpack_from(">B11xI", data)
+            out.append((kind, data[24:24 + size]))
+            data = data[24 + size:]
+        return out
+
+    def send(self, data):
+        """What the sender writes behind HELLO, and how it ends."""
+        listener = self.listen("link")
+        sender = self.start("--listen", "unix:" + self.path("relay"),
+                            "--connect", "unix:" + self.path("link"),
+                            "--once", "--json")
+        source = self.connect("relay", sender)
+        source.sendall(data)
+        source.shutdown(socket.SHUT_WR)
+        link = self.accept(listener)
+        receive(link, 36)
+        link.sendall(self.hello())
+        got = bytearray()
+        while not any(kind in (2, 3) for kind, _ in self.frames(got)):
+            got += link.recv(1 << 20)
+        total = struct.pack(">Q", len(data))
+        link.sendall(self.frame(2, 0, 0, bytes(8)) +
+                     self.frame(4, 0, 0, total))
+        sender.wait()
+        return self.frames(got), sender.reports()[0]
+
+    def test_receives_whole(self):
+        frames, report = self.send(sample_stream(random.Random(32), pages=3))
+        self.assertEqual({kind for kind, _ in frames[:-1]}, {1})
+        self.assertEqual(frames[-1][0], 2)
+        self.assertEqual(report["status"], "completed")
+
+    def test_receives_cut(self):
+        """It learns by ABORT that not all has come."""
+        frames, report = self.send(preamble() + PART)
+        self.assertEqual(frames[-1],
+                         (3, b"the source has closed before the end of RAM"))
+        self.assertEqual(report["status"], "failed")
+        self.assertIn("closed before the end of RAM", report["error"])
+
+    def test_sends(self):
+        """It does not say whether the stream was whole."""
+        data = sample_stream(random.Random(33), pages=2)[:9000]
+        for back, status in ((b"", "unknown"), (SHUT, "completed"),
+                             (SHUT_FAILED, "failed")):
+            with self.subTest(status=status):
+                self.setUp()
+                listener = self.listen("qemu")
+                receiver = self.start("--listen", "unix:" + self.path("link"),
+                                      "--connect", "unix:" + self.path("qemu"),
+                                      "--once", "--json")
+                link = self.connect("link", receiver)
+                link.sendall(self.hello() +
+                             self.frame(1, 0, len(data), data) +
+                             self.frame(2, len(data), 0,
+                                        struct.pack(">Q", len(data))))
+                self.assertEqual(receive(link, 36), self.hello())
+                destination = self.accept(listener)
+                self.assertEqual(receive_all(destination), data)
+                destination.sendall(back)
+                destination.close()
+                self.assertEqual(receiver.wait(), STATUS[status])
+                report, = receiver.reports()
+                self.assertEqual(report["status"], status)
 
 
 class Alone(RelayTest):

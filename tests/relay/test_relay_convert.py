@@ -134,7 +134,7 @@ class Convert(RelayTest):
         """Names that only a page has are not collected."""
         data = preamble(blocks=RAM) + PART + plain(0, b"a" * PAGE, NAME) + \
             plain(0, b"b" * PAGE, b"other")
-        out, relay = self.convert("--to-qemu", data)
+        out, relay = self.convert("--to-qemu", data, status=2)
         self.assertTrue(out.endswith(plain(0, b"b" * PAGE, b"other")))
         self.assertIn("block 'other', which is not listed", relay.stderr())
 
@@ -172,11 +172,21 @@ class Convert(RelayTest):
         destination.sendall(b"back")
         self.assertEqual(receive(source, 4), b"back")
 
+    def test_cut_short(self):
+        """The destination gets what there is, and the relay says so."""
+        data = self.stream(self.pages(30, 6), plain)
+        for option in ("--to-qemu", "--from-qemu"):
+            for size in (len(data) // 2, len(data) - 1):
+                self.setUp()
+                _, relay = self.convert(option, data[:size], status=1)
+                report, = relay.reports()
+                self.assertIn("the source has closed", report["error"])
+
     def test_not_understood(self):
-        data = random.Random(5).randbytes(200000)
+        data = b"QEVM" + random.Random(5).randbytes(200000)
         for option in ("--to-qemu", "--from-qemu"):
             self.setUp()
-            out, relay = self.convert(option, data)
+            out, relay = self.convert(option, data, status=2)
             self.assertEqual(out, data)
             self.assertIn("passing on the rest", relay.stderr())
 

@@ -50,7 +50,7 @@ class Encrypted(TlsRelayTest):
         self.assertEqual(chain.hear(len(STREAM)), STREAM)
         chain.destination.sendall(MACHINE)
         self.assertEqual(receive(chain.source, len(MACHINE)), MACHINE)
-        chain.finish(whole=True)
+        chain.finish("completed")
         for seen in chain.wire.forward, chain.wire.reverse:
             self.assertTrue(seen.startswith(TLS_RECORD))
             self.assertNotIn(MACHINE, seen)

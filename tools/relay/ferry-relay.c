@@ -27,6 +27,8 @@
 #include "util/clock.h"
 #include "util/thread.h"
 
+#define EXIT_UNKNOWN 2 /* docs/relay.md */
+
 typedef struct Relay {
     const RelayArgs *args;
     GMainLoop *loop;
@@ -47,7 +49,8 @@ typedef struct Relay {
     Turns *turns;
     unsigned count;      /* migrations so far */
     bool draining;
-    bool failed;         /* the last one */
+    bool judged;         /* there was an outcome */
+    RelayOutcome outcome; /* the exit status */
     uint64_t last_in, last_out; /* at the last line of statistics */
     int64_t last_time;
 } Relay;
@@ -58,7 +61,7 @@ typedef struct Run {
     Session *session;
     pthread_t thread;
     guint greeting;      /* the source that waits for it, or 0 */
-    bool succeeded;      /* set by the thread */
+    RelayOutcome outcome; /* set by the thread */
 } Run;
 
 static gboolean on_wake(void *opaque);
@@ -170,13 +173,26 @@ static void free_run(Relay *relay, Run *run)
     pthread_mutex_unlock(&relay->lock);
 }
 
+/* The last one that is known counts: of multifd's connections, for one, only
+ * the first shows how it ended.  With --once all are of one migration. */
+static void note_outcome(Relay *relay, RelayOutcome outcome)
+{
+    bool stays = relay->judged &&
+                 (outcome == RELAY_UNKNOWN ||
+                  (relay->args->once && relay->outcome == RELAY_FAILED));
+
+    if (!stays) {
+        relay->outcome = outcome;
+    }
+    relay->judged = true;
+}
+
 static void end_run(Relay *relay, Run *run)
 {
     thread_join(run->thread);
     if (session_was_migration(run->session)) {
         if (!session_was_second(run->session)) {
-            relay->failed = !run->succeeded ||
-                            (relay->args->once && relay->failed);
+            note_outcome(relay, run->outcome);
         }
         if (relay->args->json) {
             print_report(relay, run->session);
@@ -204,7 +220,7 @@ static void *run_main(void *opaque)
     Run *run = opaque;
     Relay *relay = run->relay;
 
-    run->succeeded = session_run(run->session);
+    run->outcome = session_run(run->session);
     pthread_mutex_lock(&relay->lock);
     g_queue_push_tail(&relay->done, run);
     pthread_mutex_unlock(&relay->lock);
@@ -362,7 +378,7 @@ static void start_or_turn_away(Relay *relay, IoChannel *channel)
 
     if (!start_run(relay, channel, &err)) {
         relay_say("%s", err->message);
-        relay->failed = true;
+        note_outcome(relay, RELAY_FAILED);
     }
 }
 
@@ -383,7 +399,7 @@ static gboolean on_wake(void *opaque)
         }
     }
     if (accept_has_failed(relay)) {
-        relay->failed = true;
+        note_outcome(relay, RELAY_FAILED);
         stop_accepting(relay);
     }
     quit_if_done(relay);
@@ -446,6 +462,19 @@ static void destroy(Relay *relay)
     g_main_loop_unref(relay->loop);
 }
 
+static int exit_status(RelayOutcome outcome)
+{
+    switch (outcome) {
+    case RELAY_COMPLETED:
+        return EXIT_SUCCESS;
+    case RELAY_FAILED:
+        return EXIT_FAILURE;
+    case RELAY_UNKNOWN:
+        return EXIT_UNKNOWN;
+    }
+    g_assert_not_reached();
+}
+
 static int run(const RelayArgs *args, GError **errp)
 {
     unsigned interrupted, terminated, second = 0;
@@ -469,7 +498,7 @@ static int run(const RelayArgs *args, GError **errp)
     g_source_remove(interrupted);
     g_source_remove(terminated);
     destroy(&relay);
-    return !ok ? -1 : relay.failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return ok ? exit_status(relay.outcome) : -1;
 }
 
 /* It is one wall among several: who cannot have it goes on without.  What a

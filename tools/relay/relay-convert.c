@@ -419,12 +419,21 @@ static void on_rest(void *opaque, const char *reason)
     relay_found_rest(convert->config.findings, reason);
 }
 
+static void on_ended(void *opaque, const ScanEnd *end)
+{
+    RelayConvert *convert = opaque;
+
+    relay_found_end(convert->config.findings, end);
+    ending_expect_go(&convert->config.findings->ending, convert->config.back);
+}
+
 static const ScanSink expand_sink = {
     .literal = on_literal,
     .page = on_page,
     .idle = on_idle,
     .ram_begins = on_ram_begins,
     .rest = on_rest,
+    .ended = on_ended,
     .wants_all_pages = true,
 };
 
@@ -434,6 +443,7 @@ static const ScanSink compress_sink = {
     .idle = on_idle,
     .ram_begins = on_ram_begins,
     .rest = on_rest,
+    .ended = on_ended,
     .wants_all_pages = true,
     .part = on_part,
     .part_end = on_part_end,

@@ -23,6 +23,7 @@ typedef struct RelayConvertConfig {
     unsigned threads;
     RelayStats *stats;
     RelayFindings *findings; /* set as they are found */
+    const ReturnWatch *back; /* the reverse thread's */
 } RelayConvertConfig;
 
 typedef struct RelayConvert RelayConvert;

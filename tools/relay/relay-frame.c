@@ -136,6 +136,9 @@ static bool is_legal(const FrameHead *h, unsigned max_pages)
     case RELAY_DELIVERED:
         return !h->pages && !h->bytes && h->packed == h->body &&
                h->body == RELAY_TOTAL_SIZE;
+    case RELAY_VERDICT:
+        return !h->pages && !h->bytes && h->packed == h->body &&
+               h->body >= 1 && h->body <= 1 + RELAY_REASON_MAX;
     case RELAY_ABORT:
         return !h->pages && !h->bytes && h->packed == h->body &&
                h->body <= RELAY_REASON_MAX;

@@ -33,6 +33,18 @@ bool link_write_total(LinkWriter *link, unsigned type, uint64_t total,
     return write_frame(link, type, body, sizeof(body), errp);
 }
 
+bool link_write_verdict(LinkWriter *link, StreamEnd end, const char *reason,
+                        GError **errp)
+{
+    uint8_t body[1 + RELAY_REASON_MAX] = { (uint8_t)end };
+    size_t size = reason ? MIN(strlen(reason), RELAY_REASON_MAX) : 0;
+
+    if (size) {
+        memcpy(body + 1, reason, size);
+    }
+    return write_frame(link, RELAY_VERDICT, body, 1 + size, errp);
+}
+
 void link_write_abort(LinkWriter *link, const char *reason)
 {
     write_frame(link, RELAY_ABORT, reason,
@@ -86,6 +98,26 @@ bool link_read_total(LinkReader *link, const FrameHead *head, uint64_t *total,
         return false;
     }
     *total = load_be64(body);
+    return true;
+}
+
+bool link_read_verdict(LinkReader *link, const FrameHead *head,
+                       Ending *ending, GError **errp)
+{
+    char body[1 + RELAY_REASON_MAX + 1] = "";
+    g_autofree char *reason = NULL;
+
+    if (!link_read_plain(link, head, (uint8_t *)body, errp)) {
+        return false;
+    }
+    if (body[0] < END_WHOLE || body[0] > END_OPAQUE) {
+        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                    "the other relay says of the stream what has no meaning "
+                    "(%d)", body[0]);
+        return false;
+    }
+    reason = text_printable(body + 1);
+    ending_set(ending, (StreamEnd)body[0], reason);
     return true;
 }
 

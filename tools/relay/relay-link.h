@@ -11,6 +11,7 @@
 #include "io/channel.h"
 #include "migration/stream.h"
 #include "tools/relay/relay-frame.h"
+#include "tools/relay/relay-outcome.h"
 
 typedef struct LinkWriter {
     IoChannel *channel;
@@ -23,6 +24,9 @@ bool link_write_data(LinkWriter *link, const void *buf, size_t size,
 /* END or DELIVERED. */
 bool link_write_total(LinkWriter *link, unsigned type, uint64_t total,
                       GError **errp);
+/* reason may be NULL. */
+bool link_write_verdict(LinkWriter *link, StreamEnd end, const char *reason,
+                        GError **errp);
 /* Whether that succeeds is nobody's concern any more. */
 void link_write_abort(LinkWriter *link, const char *reason);
 
@@ -42,6 +46,10 @@ bool link_read_plain(LinkReader *link, const FrameHead *head, uint8_t *body,
 /* The same of an END or DELIVERED. */
 bool link_read_total(LinkReader *link, const FrameHead *head, uint64_t *total,
                      GError **errp);
+
+/* The same of a VERDICT. */
+bool link_read_verdict(LinkReader *link, const FrameHead *head,
+                       Ending *ending, GError **errp);
 
 /* The same of an ABORT, as an error. */
 void link_read_abort(LinkReader *link, const FrameHead *head, GError **errp);

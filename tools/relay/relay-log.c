@@ -76,7 +76,6 @@ void relay_found_ram(RelayFindings *findings, bool has_return_path)
 
 void relay_found_rest(RelayFindings *findings, const char *reason)
 {
-    findings->past_ram = true;
     if (reason) {
         findings->passed_on = g_strdup(reason);
         relay_log(findings, "passing on the rest as it is, uncompressed: %s",
@@ -84,7 +83,14 @@ void relay_found_rest(RelayFindings *findings, const char *reason)
     }
 }
 
+void relay_found_end(RelayFindings *findings, const ScanEnd *end)
+{
+    ending_set(&findings->ending, end->end, end->reason);
+    findings->ending.has_go = end->has_go;
+}
+
 void relay_findings_clear(RelayFindings *findings)
 {
     g_clear_pointer(&findings->passed_on, g_free);
+    ending_clear(&findings->ending);
 }

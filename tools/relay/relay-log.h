@@ -6,13 +6,16 @@
 #include <glib.h>
 #include <stdbool.h>
 
+#include "tools/relay/relay-outcome.h"
+#include "tools/relay/relay-scan.h"
+
 /* What the stream turned out to be.  Written by the forward thread, read when
  * it has ended. */
 typedef struct RelayFindings {
     unsigned number;   /* of the migration, in front of every message */
     bool has_ram;
     bool return_path;  /* if has_ram */
-    bool past_ram;     /* RAM has ended, or the rest was passed on */
+    Ending ending;     /* receive: as the other relay has told */
     char *passed_on;   /* why not all was packed; NULL when it was */
 } RelayFindings;
 
@@ -31,6 +34,7 @@ void relay_wipe_live_line(void);
 /* What a scan finds out, for ScanSink. */
 void relay_found_ram(RelayFindings *findings, bool has_return_path);
 void relay_found_rest(RelayFindings *findings, const char *reason);
+void relay_found_end(RelayFindings *findings, const ScanEnd *end);
 
 void relay_findings_clear(RelayFindings *findings);
 

@@ -172,11 +172,20 @@ static bool receive_frames(RelayReceive *receive, LinkReader *link,
         if (!link_read_head(link, &head, errp)) {
             return false;
         }
-        if (head.type != RELAY_DATA) {
+        switch (head.type) {
+        case RELAY_DATA:
+            if (!take_data(receive, link, &head, errp)) {
+                return false;
+            }
+            break;
+        case RELAY_VERDICT:
+            if (!link_read_verdict(link, &head, receive->config.ending,
+                                   errp)) {
+                return false;
+            }
+            break;
+        default:
             return take_last(receive, link, &head, errp);
-        }
-        if (!take_data(receive, link, &head, errp)) {
-            return false;
         }
     }
 }

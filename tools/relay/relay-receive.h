@@ -9,6 +9,7 @@
 #include "io/channel.h"
 #include "migration/codec.h"
 #include "migration/stream.h"
+#include "tools/relay/relay-outcome.h"
 #include "tools/relay/relay-stats.h"
 
 typedef struct RelayReceiveConfig {
@@ -18,6 +19,7 @@ typedef struct RelayReceiveConfig {
     unsigned pages;  /* most in a batch */
     unsigned threads;
     RelayStats *stats;
+    Ending *ending;  /* set as VERDICT says */
 } RelayReceiveConfig;
 
 typedef struct RelayReceive RelayReceive;

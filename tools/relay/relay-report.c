@@ -65,9 +65,10 @@ char *relay_report(const RelayReport *r)
     json_builder_begin_object(json);
     add_int(json, "migration", r->findings->number);
     add_string(json, "role", relay_role_name(r->role));
-    add_string(json, "status", r->error ? "failed" : "completed");
-    if (r->error) {
-        add_string(json, "error", r->error);
+    add_string(json, "status", relay_outcome_name(r->outcome));
+    if (r->why) {
+        add_string(json, r->outcome == RELAY_FAILED ? "error" : "reason",
+                   r->why);
     }
     add_numbers(json, r);
     add_findings(json, r->findings);

@@ -12,7 +12,8 @@
 
 typedef struct RelayReport {
     RelayRole role;
-    const char *error; /* NULL: it has completed */
+    RelayOutcome outcome;
+    const char *why; /* unless it has completed */
     int64_t time;      /* ns */
     RelayStats *stats;
     const RelayFindings *findings;

@@ -9,8 +9,14 @@ static bool read_some(IoChannel *from, uint8_t *buf, size_t *n, GError **errp)
            io_channel_read(from, buf, RELAY_LITERAL_MAX, n, errp);
 }
 
-bool reverse_to_link(IoChannel *qemu, LinkWriter *link, RelayStats *stats,
-                     GError **errp)
+static void see(const ReverseWatch *watch, const uint8_t *buf, size_t size)
+{
+    relay_stats_add(&watch->stats->reverse_bytes, size);
+    return_watch_feed(watch->back, buf, size);
+}
+
+bool reverse_to_link(IoChannel *qemu, LinkWriter *link,
+                     const ReverseWatch *watch, GError **errp)
 {
     g_autofree uint8_t *buf = g_malloc(RELAY_LITERAL_MAX);
     size_t n;
@@ -22,10 +28,10 @@ bool reverse_to_link(IoChannel *qemu, LinkWriter *link, RelayStats *stats,
         if (n == 0) {
             return link_write_total(link, RELAY_END, link->position, errp);
         }
+        see(watch, buf, n);
         if (!link_write_data(link, buf, n, errp)) {
             return false;
         }
-        relay_stats_add(&stats->reverse_bytes, n);
     }
 }
 
@@ -56,16 +62,6 @@ static Sink sink_to(IoChannel *channel)
     return (Sink){ io_channel_is_two_way(channel) ? channel : NULL };
 }
 
-static bool take_data(LinkReader *link, const FrameHead *head, uint8_t *buf,
-                      Sink *sink, GError **errp)
-{
-    if (!link_read_plain(link, head, buf, errp)) {
-        return false;
-    }
-    sink_write(sink, buf, head->bytes);
-    return true;
-}
-
 static bool take_end(LinkReader *link, const FrameHead *head, Sink *sink,
                      GError **errp)
 {
@@ -85,8 +81,9 @@ static bool take_end(LinkReader *link, const FrameHead *head, Sink *sink,
     return true;
 }
 
-bool reverse_from_link(LinkReader *link, IoChannel *qemu, RelayStats *stats,
-                       uint64_t *delivered, GError **errp)
+bool reverse_from_link(LinkReader *link, IoChannel *qemu,
+                       const ReverseWatch *watch, uint64_t *delivered,
+                       GError **errp)
 {
     g_autofree uint8_t *buf = g_malloc(RELAY_LITERAL_MAX);
     Sink sink = sink_to(qemu);
@@ -97,18 +94,20 @@ bool reverse_from_link(LinkReader *link, IoChannel *qemu, RelayStats *stats,
         if (!link_read_head(link, &head, errp)) {
             return false;
         }
-        if (head.type != RELAY_ABORT &&
-            ended != (head.type == RELAY_DELIVERED)) {
+        if (head.type == RELAY_VERDICT ||
+            (head.type != RELAY_ABORT &&
+             ended != (head.type == RELAY_DELIVERED))) {
             g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
                         "a frame that is not allowed here");
             return false;
         }
         switch (head.type) {
         case RELAY_DATA:
-            if (!take_data(link, &head, buf, &sink, errp)) {
+            if (!link_read_plain(link, &head, buf, errp)) {
                 return false;
             }
-            relay_stats_add(&stats->reverse_bytes, head.bytes);
+            see(watch, buf, head.bytes);
+            sink_write(&sink, buf, head.bytes);
             break;
         case RELAY_END:
             if (!take_end(link, &head, &sink, errp)) {
@@ -125,7 +124,7 @@ bool reverse_from_link(LinkReader *link, IoChannel *qemu, RelayStats *stats,
     }
 }
 
-bool reverse_copy(IoChannel *from, IoChannel *to, RelayStats *stats,
+bool reverse_copy(IoChannel *from, IoChannel *to, const ReverseWatch *watch,
                   GError **errp)
 {
     g_autofree uint8_t *buf = g_malloc(RELAY_LITERAL_MAX);
@@ -140,7 +139,7 @@ bool reverse_copy(IoChannel *from, IoChannel *to, RelayStats *stats,
             sink_finish(&sink);
             return true;
         }
+        see(watch, buf, n);
         sink_write(&sink, buf, n);
-        relay_stats_add(&stats->reverse_bytes, n);
     }
 }

@@ -17,7 +17,9 @@
 
 #include "migration/ram-list.h"
 #include "migration/section.h"
+#include "migration/wire-names.h"
 #include "migration/wire.h"
+#include "tools/relay/relay-tail.h"
 
 #define COPY_SIZE (64u << 10)
 
@@ -76,25 +78,33 @@ static void set_mark(Scan *scan)
 /* The preamble */
 
 /* What a destination would say of it is no help here. */
-static bool refuse_tls(Scan *scan, GError **errp)
+static bool refuse_foreign(Scan *scan, GError **errp)
 {
     uint8_t first;
 
     if (!stream_peek_u8(scan->stream, &first, errp)) {
         return false;
     }
-    if (first == WIRE_TLS >> 8) {
+    switch (first) {
+    case WIRE_TLS >> 8:
         stream_bad(scan->stream, errp, "QEMU's own TLS");
         return false;
+    case WIRE_MULTIFD >> 24:
+        stream_bad(scan->stream, errp, "one of multifd's connections");
+        return false;
+    case WIRE_COMMAND:
+        stream_bad(scan->stream, errp, "postcopy that goes on (migrate -r)");
+        return false;
+    default:
+        return true;
     }
-    return true;
 }
 
 static bool scan_preamble(Scan *scan, GError **errp)
 {
     g_autofree Preamble *p = g_new(Preamble, 1);
 
-    if (!refuse_tls(scan, errp) ||
+    if (!refuse_foreign(scan, errp) ||
         !section_get_preamble(scan->stream, p, errp)) {
         return false;
     }
@@ -117,6 +127,7 @@ static bool scan_preamble(Scan *scan, GError **errp)
 
 static bool scan_command(Scan *scan, GError **errp)
 {
+    g_autofree char *text = NULL;
     Command command;
 
     if (!section_get_command_head(scan->stream, &command, errp)) {
@@ -135,7 +146,8 @@ static bool scan_command(Scan *scan, GError **errp)
     default:
         /* Postcopy begins, or it is one that nobody knew: some carry more
          * than they say. */
-        stream_bad(scan->stream, errp, "command %u", command.number);
+        text = wire_command_text(command.number);
+        stream_bad(scan->stream, errp, "%s", text);
         return false;
     }
     return stream_skip(scan->stream, command.length, errp);
@@ -383,7 +395,7 @@ static bool scan_ram(Scan *scan, GError **errp)
 
 /* The rest */
 
-static bool copy_rest(Scan *scan, GError **errp)
+static bool copy_rest(Scan *scan, StreamTail *tail, GError **errp)
 {
     g_autofree uint8_t *buf = g_malloc(COPY_SIZE);
     size_t n;
@@ -393,7 +405,51 @@ static bool copy_rest(Scan *scan, GError **errp)
         if (!stream_get_some(scan->stream, buf, COPY_SIZE, &n, errp)) {
             return false;
         }
+        tail_feed(tail, buf, n);
     } while (n > 0);
+    return true;
+}
+
+static void tell_end(Scan *scan, StreamEnd end, const char *reason,
+                     bool has_go)
+{
+    if (scan->sink->ended) {
+        scan->sink->ended(scan->opaque, &(ScanEnd){ end, reason, has_go });
+    }
+}
+
+/* Behind RAM: to the end of the stream, and what that was. */
+static bool copy_devices(Scan *scan, GError **errp)
+{
+    static const uint8_t footer[] = { WIRE_FOOTER, 0, 0, 0, 0 };
+    StreamTail tail = { .place = TAIL_DEVICES };
+
+    if (scan->has_footer) {
+        tail_feed(&tail, footer, sizeof(footer)); /* RAM's, in short */
+    }
+    if (!copy_rest(scan, &tail, errp)) {
+        return false;
+    }
+    if (tail_is_whole(&tail, scan->has_footer)) {
+        tell_end(scan, END_WHOLE, NULL, tail_has_go(&tail));
+    } else if (scan->has_footer) {
+        tell_end(scan, END_CUT, "the source has closed behind RAM, before the "
+                 "end of its devices", false);
+    } else {
+        tell_end(scan, END_OPAQUE, "a machine type before 2.4 does not show "
+                 "where its devices end", false);
+    }
+    return true;
+}
+
+static bool copy_opaque(Scan *scan, const char *reason, GError **errp)
+{
+    StreamTail unused = { .place = TAIL_DEVICES };
+
+    if (!copy_rest(scan, &unused, errp)) {
+        return false;
+    }
+    tell_end(scan, END_OPAQUE, reason, false);
     return true;
 }
 
@@ -413,18 +469,27 @@ static void tell_rest(Scan *scan, const char *reason)
 static bool scan_all(Scan *scan, GError **errp)
 {
     GError *err = NULL;
+    bool ok;
 
     if (scan_ram(scan, &err)) {
         tell_rest(scan, NULL);
-        return copy_rest(scan, errp);
+        return copy_devices(scan, errp);
     }
     if (is_not_understood(err)) {
         tell_rest(scan, err->message);
+        ok = copy_opaque(scan, err->message, errp);
         g_error_free(err);
-        return copy_rest(scan, errp);
+        return ok;
     }
     if (g_error_matches(err, MIG_ERROR, MIG_ERROR_EOF)) {
         g_error_free(err);
+        if (stream_position(scan->stream)) {
+            tell_end(scan, END_CUT, "the source has closed before the end of "
+                     "RAM", false);
+        } else {
+            /* QEMU's connection for postcopy-preempt, which was not needed. */
+            tell_end(scan, END_OPAQUE, "nothing was sent", false);
+        }
         return true;
     }
     g_propagate_error(errp, err);

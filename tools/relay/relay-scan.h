@@ -17,6 +17,7 @@
 #include "migration/ram-blocks.h"
 #include "migration/ram-record.h"
 #include "migration/stream.h"
+#include "tools/relay/relay-wire.h"
 
 typedef struct ScanPage {
     const RamRecord *record; /* WIRE_RAM_PLAIN, _COMPRESSED or _ZERO */
@@ -32,6 +33,12 @@ typedef struct ScanPart {
     uint32_t id;
     bool has_footer; /* sections of this stream have one */
 } ScanPart;
+
+typedef struct ScanEnd {
+    StreamEnd end;      /* never END_UNTOLD */
+    const char *reason; /* unless END_WHOLE */
+    bool has_go;        /* END_WHOLE: GO came behind it */
+} ScanEnd;
 
 typedef struct ScanSink {
     bool (*literal)(void *opaque, const void *buf, size_t size,
@@ -50,6 +57,9 @@ typedef struct ScanSink {
      * or something is not understood. */
     void (*ram_begins)(void *opaque, bool has_return_path);
     void (*rest)(void *opaque, const char *reason);
+
+    /* Optional; said once, at the end of the stream. */
+    void (*ended)(void *opaque, const ScanEnd *end);
 
     /* Then page() gets zero pages (size 0) and compressed ones too; otherwise
      * they are literals. */

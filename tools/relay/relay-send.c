@@ -190,12 +190,21 @@ static void on_rest(void *opaque, const char *reason)
     relay_found_rest(send->config.findings, reason);
 }
 
+static void on_ended(void *opaque, const ScanEnd *end)
+{
+    RelaySend *send = opaque;
+
+    relay_found_end(send->config.findings, end);
+    ending_expect_go(&send->config.findings->ending, send->config.back);
+}
+
 static const ScanSink send_sink = {
     .literal = on_literal,
     .page = on_page,
     .idle = on_idle,
     .ram_begins = on_ram_begins,
     .rest = on_rest,
+    .ended = on_ended,
 };
 
 /* The whole */
@@ -253,8 +262,19 @@ static void tell_failure(RelaySend *send, LinkWriter *link, const GError *err)
     }
 }
 
+/* A relay of version 1 knows no other word for it. */
+static bool tell_old_of_cut(RelaySend *send, LinkWriter *link,
+                            const char *reason, GError **errp)
+{
+    link_write_abort(link, reason);
+    send->link_failed = false;
+    g_set_error_literal(errp, G_IO_ERROR, G_IO_ERROR_PARTIAL_INPUT, reason);
+    return false;
+}
+
 bool relay_send_run(RelaySend *send, GError **errp)
 {
+    const Ending *ending = &send->config.findings->ending;
     LinkWriter link = { send->config.to };
     GError *err = NULL;
 
@@ -271,6 +291,13 @@ bool relay_send_run(RelaySend *send, GError **errp)
         return false;
     }
     link.position = send->position;
+    if (send->config.version < RELAY_VERDICT_FROM) {
+        if (ending->end == END_CUT) {
+            return tell_old_of_cut(send, &link, ending->reason, errp);
+        }
+    } else if (!link_write_verdict(&link, ending->end, ending->reason, errp)) {
+        return false;
+    }
     if (!link_write_total(&link, RELAY_END, send->position, errp)) {
         return false;
     }

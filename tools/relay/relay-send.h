@@ -15,10 +15,12 @@
 typedef struct RelaySendConfig {
     Stream *from;     /* QEMU */
     IoChannel *to;    /* the link, after ANSWER */
+    unsigned version; /* that ANSWER agreed to */
     const Codec *codec;
     unsigned level, threads;
     RelayStats *stats;
     RelayFindings *findings; /* set as they are found */
+    const ReturnWatch *back; /* the reverse thread's */
 } RelaySendConfig;
 
 typedef struct RelaySend RelaySend;
@@ -27,8 +29,9 @@ RelaySend *relay_send_new(const RelaySendConfig *config, GError **errp);
 void relay_send_free(RelaySend *send); /* NULL is fine */
 
 /*
- * Send frames until the stream ends, and then END; or ABORT, where QEMU's
- * connection fails.  False in the latter case, and when the link fails.
+ * Send frames until the stream ends, and then VERDICT and END; or ABORT, where
+ * QEMU's connection fails, or where a receiver of version 1 would take a stream
+ * that was cut for a whole one.  False after ABORT, and when the link fails.
  */
 bool relay_send_run(RelaySend *send, GError **errp);
 

@@ -17,6 +17,7 @@ static bool convert_stream(Session *s, bool *write_failed, GError **errp)
                                           : MIG_OPT_COMPRESS_THREADS],
         .stats = &s->stats,
         .findings = &s->findings,
+        .back = &s->watch,
     };
     RelayConvert *convert = relay_convert_new(&config, errp);
     bool ok;
@@ -46,7 +47,6 @@ void session_run_convert(Session *s)
     }
     if (!err) {
         session_wait_reverse(s, true);
-        session_check_stream_ended(s);
     } else {
         session_fail(s, err);
         if (write_failed) {

@@ -60,6 +60,7 @@ static bool receive_stream(Session *s, const Hello *hello, bool *qemu_failed,
         .threads =
             (unsigned)s->args->options.value[MIG_OPT_DECOMPRESS_THREADS],
         .stats = &s->stats,
+        .ending = &s->findings.ending,
     };
     RelayReceive *receive = relay_receive_new(&config, errp);
     bool ok;

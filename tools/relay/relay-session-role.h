@@ -9,6 +9,7 @@
 #include "tools/relay/relay-frame.h"
 #include "tools/relay/relay-link.h"
 #include "tools/relay/relay-log.h"
+#include "tools/relay/relay-reverse.h"
 #include "tools/relay/relay-session.h"
 
 struct Session {
@@ -17,6 +18,7 @@ struct Session {
     RelayRole role;      /* settled before the reverse thread starts */
     RelayFindings findings;
     RelayStats stats;
+    ReturnWatch watch;   /* the reverse thread's, until that has ended */
     IoChannel *near;     /* set and cleared under lock, by the forward thread */
     Stream *near_in;
     IoChannel *far;      /* the same */
@@ -28,6 +30,8 @@ struct Session {
     bool claimed;        /* it has one of the places */
     bool live;           /* it has been told to turns */
     bool refused;        /* there was no place for it, or it is a stranger */
+    RelayOutcome outcome; /* set at the end, with */
+    char *why;            /* unless it has completed */
     int64_t started, ended;
     uint64_t total;      /* bytes of QEMU's stream */
 
@@ -64,9 +68,6 @@ void session_join_reverse(Session *s);
 bool session_connect_far(Session *s, GError **errp);
 /* That has worked, and the source may now connect once more. */
 void session_went_on(Session *s);
-
-/* A source that gives up closes its connection as one that is done does. */
-void session_check_stream_ended(Session *s);
 
 /* What the forward thread does, from when the role is known to the end. */
 void session_run_send(Session *s);

@@ -29,7 +29,7 @@ static bool exchange_hello(Session *s, GError **errp)
                     "the other relay refuses: %s", text);
         return false;
     }
-    if (s->answer.version != RELAY_VERSION || s->answer.pages != RELAY_PAGES) {
+    if (s->answer.version > RELAY_VERSION || s->answer.pages != RELAY_PAGES) {
         g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
                     "the other relay wants what it was not offered");
         return false;
@@ -46,13 +46,14 @@ static bool encrypt_sending(Session *s, GError **errp)
 
 bool session_reverse_send(Session *s, GError **errp)
 {
+    const ReverseWatch watch = { &s->stats, &s->watch };
     LinkReader link = { .stream = s->far_in };
 
     if (!encrypt_sending(s, errp) || !exchange_hello(s, errp)) {
         return false;
     }
     session_set_flag(s, &s->answered);
-    return reverse_from_link(&link, s->near, &s->stats, &s->delivered, errp);
+    return reverse_from_link(&link, s->near, &watch, &s->delivered, errp);
 }
 
 /* The forward thread */
@@ -117,7 +118,6 @@ static void send_ended(Session *s)
 {
     session_wait_reverse(s, true);
     session_join_reverse(s);
-    session_check_stream_ended(s);
     if (!session_failed(s) && s->delivered != s->total) {
         session_fail(s, g_error_new(G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
                                     "%" G_GUINT64_FORMAT " bytes were sent "
@@ -131,10 +131,12 @@ static bool send_stream(Session *s, bool *link_failed, GError **errp)
     RelaySendConfig config = {
         .from = s->near_in,
         .to = s->far,
+        .version = s->answer.version,
         .level = (unsigned)s->args->options.value[MIG_OPT_COMPRESS_LEVEL],
         .threads = (unsigned)s->args->options.value[MIG_OPT_COMPRESS_THREADS],
         .stats = &s->stats,
         .findings = &s->findings,
+        .back = &s->watch,
     };
     RelaySend *send;
     bool ok;

@@ -121,13 +121,15 @@ bool session_wait_flag(Session *s, const bool *flag, bool forever, int64_t time)
 
 static bool reverse_by_role(Session *s, GError **errp)
 {
+    const ReverseWatch watch = { &s->stats, &s->watch };
+
     switch (s->role) {
     case RELAY_ROLE_SEND:
         return session_reverse_send(s, errp);
     case RELAY_ROLE_RECEIVE:
-        return reverse_to_link(s->far, &s->back, &s->stats, errp);
+        return reverse_to_link(s->far, &s->back, &watch, errp);
     default:
-        return reverse_copy(s->far, s->near, &s->stats, errp);
+        return reverse_copy(s->far, s->near, &watch, errp);
     }
 }
 
@@ -171,15 +173,6 @@ void session_join_reverse(Session *s)
     if (s->reverse_started) {
         thread_join(s->reverse);
         s->reverse_started = false;
-    }
-}
-
-void session_check_stream_ended(Session *s)
-{
-    if (!s->findings.past_ram && !session_was_second(s)) {
-        session_fail(s, g_error_new(G_IO_ERROR, G_IO_ERROR_PARTIAL_INPUT,
-                                    "the source has closed before the end of "
-                                    "RAM"));
     }
 }
 
@@ -394,6 +387,8 @@ void session_free(Session *s)
     io_channel_free(s->near);
     io_channel_free(s->far);
     relay_findings_clear(&s->findings);
+    return_watch_clear(&s->watch);
+    g_free(s->why);
     g_clear_error(&s->error);
     g_object_unref(s->connecting);
     pthread_cond_destroy(&s->changed);
@@ -443,9 +438,43 @@ static bool settle(Session *s)
     return succeeded;
 }
 
-bool session_run(Session *s)
+static void judge(Session *s)
 {
-    bool succeeded;
+    if (!settle(s)) {
+        s->outcome = RELAY_FAILED;
+        s->why = g_strdup(s->error->message);
+    } else {
+        s->outcome = relay_judge(&s->findings.ending, &s->watch, &s->why);
+    }
+}
+
+/* Every one is told of, also where nobody reads --json. */
+static void log_outcome(Session *s)
+{
+    uint64_t in = relay_stats_get(&s->stats.bytes_in);
+    uint64_t out = relay_stats_get(&s->stats.bytes_out);
+
+    switch (s->outcome) {
+    case RELAY_COMPLETED:
+        relay_log(&s->findings, "completed: %.1f MiB in, %.1f MiB out, "
+                  "%.1f seconds%s", (double)in / 1048576,
+                  (double)out / 1048576,
+                  (double)(s->ended - s->started) / (double)NS_PER_S,
+                  s->watch.has_shut ? "; the destination has the guest" : "");
+        break;
+    case RELAY_FAILED:
+        relay_log(&s->findings, "%s: %s", s->refused ? "refused" : "failed",
+                  s->why);
+        break;
+    case RELAY_UNKNOWN:
+        relay_log(&s->findings, "ended, and its outcome is unknown: %s",
+                  s->why);
+        break;
+    }
+}
+
+RelayOutcome session_run(Session *s)
+{
     GError *err = NULL;
 
     s->started = clock_now(&clock_monotonic);
@@ -465,12 +494,11 @@ bool session_run(Session *s)
         turns_give_back(s->turns);
     }
     s->ended = clock_now(&clock_monotonic);
-    succeeded = settle(s);
-    if (!succeeded && !has_just_left(s)) {
-        relay_log(&s->findings, "%s: %s", s->refused ? "refused" : "failed",
-                  s->error->message);
+    judge(s);
+    if (!has_just_left(s)) {
+        log_outcome(s);
     }
-    return succeeded;
+    return s->outcome;
 }
 
 bool session_was_migration(const Session *s)
@@ -498,7 +526,8 @@ char *session_report(Session *s)
 {
     const RelayReport report = {
         .role = s->role,
-        .error = s->error ? s->error->message : NULL,
+        .outcome = s->outcome,
+        .why = s->why,
         .time = s->ended - s->started,
         .stats = &s->stats,
         .findings = &s->findings,

@@ -8,6 +8,7 @@
 
 #include "io/channel.h"
 #include "tools/relay/relay-args.h"
+#include "tools/relay/relay-outcome.h"
 #include "tools/relay/relay-stats.h"
 #include "tools/relay/relay-turns.h"
 
@@ -21,9 +22,9 @@ void session_free(Session *session); /* NULL is fine */
 
 /*
  * Relay until both directions have ended and everything is closed.  Blocks;
- * called once.  False when it has failed: the reason has been logged.
+ * called once.  The outcome has been logged, with its reason.
  */
-bool session_run(Session *session);
+RelayOutcome session_run(Session *session);
 
 /* Make it fail soon.  From any thread. */
 void session_abort(Session *session, const char *reason);

@@ -14,7 +14,8 @@
 #define RELAY_MAGIC        "\376FRELAY\n"
 #define RELAY_MAGIC_SIZE   8
 #define RELAY_TLS_FIRST_BYTE 0x16
-#define RELAY_VERSION      1u
+#define RELAY_VERSION      2u
+#define RELAY_VERDICT_FROM 2u /* the version that has VERDICT */
 #define RELAY_METHOD_SIZE  8
 #define RELAY_HELLO_SIZE   32 /* up to the reason and the checksum */
 #define RELAY_REASON_MAX   1024u
@@ -24,6 +25,15 @@
 #define RELAY_END       2u
 #define RELAY_ABORT     3u
 #define RELAY_DELIVERED 4u
+#define RELAY_VERDICT   5u
+
+/* VERDICT's first byte. */
+typedef enum {
+    END_UNTOLD = 0, /* never sent */
+    END_WHOLE = 1,  /* understood, up to its last byte */
+    END_CUT = 2,    /* understood, and it ended before that */
+    END_OPAQUE = 3, /* not understood, at least not from RAM's end on */
+} StreamEnd;
 
 #define RELAY_HEAD_SIZE  24
 #define RELAY_TOTAL_SIZE 8 /* the body of END and of DELIVERED */
