@@ -32,24 +32,29 @@ STATUS = {"completed": 0, "failed": 1, "unknown": 2}
 
 
 class Relay:
-    """A ferry-relay process; its errors are kept."""
+    """A ferry-relay process; its errors are kept.  prefix is what runs it,
+    somewhere else for example."""
 
-    def __init__(self, folder, *args, **kwargs):
+    def __init__(self, folder, *args, prefix=(), **kwargs):
         self.errors = tempfile.TemporaryFile(dir=folder)
         self.output = tempfile.TemporaryFile(dir=folder)
         kwargs.setdefault("stdin", subprocess.DEVNULL)
         kwargs.setdefault("stdout", self.output)
         kwargs.setdefault("stderr", self.errors)
-        self.process = subprocess.Popen([RELAY, *args], **kwargs)
+        self.process = subprocess.Popen([*prefix, RELAY, *args], **kwargs)
+
+    @staticmethod
+    def _written(file):
+        """Its contents; a seek would move the relay's own place in it."""
+        return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0)
 
     def stderr(self):
-        self.errors.seek(0)
-        return self.errors.read().decode()
+        return self._written(self.errors).decode()
 
     def reports(self):
         """What --json has printed."""
-        self.output.seek(0)
-        return [json.loads(line) for line in self.output.read().splitlines()]
+        return [json.loads(line)
+                for line in self._written(self.output).splitlines()]
 
     def wait_says(self, words):
         def look():
