@@ -2,9 +2,9 @@
 """Debian's packages, downloaded and unpacked into a folder, not installed.
 
 Apt is given sources, lists and a cache of its own: the release that this
-system is, its updates, and its backports, from the mirrors that the system
-has.  What is installed here, and what apt knows here, stays as it is, and
-nobody need be root.
+system is, or another one, its updates, and its backports, from the mirrors
+that the system has.  What is installed here, and what apt knows here, stays as
+it is, and nobody need be root.
 """
 import contextlib
 import fcntl
@@ -52,11 +52,11 @@ def release():
 
 
 class Apt:
-    """Apt with a folder of its own."""
+    """Apt with a folder of its own, for this system's release or another."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, wanted=None):
         self.folder = os.path.abspath(folder)
-        self.release = release()
+        self.release = wanted or release()
         for name in "lists/partial", "archives/partial":
             os.makedirs(os.path.join(self.folder, name), exist_ok=True)
         sources = os.path.join(self.folder, "sources.list")
@@ -75,12 +75,14 @@ class Apt:
 
     def sources(self):
         """Lines for the system's mirrors, and for the backports of one."""
-        wanted = [self.release + end
-                  for end in ("", "-updates", "-security")]
-        mirrors = {suite: url for url, suite in INRELEASE.findall(
-            run("apt-get", "update", "--print-uris")) if suite in wanted}
+        here = release()
+        ours = [here + end for end in ("", "-updates", "-security")]
+        mirrors = {suite.replace(here, self.release): url
+                   for url, suite in INRELEASE.findall(
+                       run("apt-get", "update", "--print-uris"))
+                   if suite in ours}
         if self.release not in mirrors:
-            raise Unavailable(f"apt has no mirror of {self.release}")
+            raise Unavailable(f"apt has no mirror of {here}")
         mirrors[self.backports()] = mirrors[self.release]
         trust = f"[signed-by={KEYRING}] " if os.path.exists(KEYRING) else ""
         return [f"deb {trust}{url} {suite} main\n"
@@ -106,6 +108,12 @@ class Apt:
         self._unpack(root, "install", "--no-install-recommends",
                      "--reinstall", "--download-only", *args)
 
+    def unpack_whole(self, root, *packages):
+        """The same with all that they depend on, whatever this system has."""
+        self._unpack(root, "install", "--no-install-recommends",
+                     "--download-only", "-o", "Dir::State::status=/dev/null",
+                     *packages)
+
     def _unpack(self, root, *args):
         archives = os.path.join(self.folder, "archives")
         for path in glob.glob(f"{archives}/*.deb"):
@@ -125,15 +133,15 @@ def locked(path):
         yield
 
 
-def build_once(cache, name, build):
+def build_once(cache, name, build, wanted=None):
     """The folder that build(apt, folder) fills the first time; it is kept in
-    the folder cache."""
+    the folder cache.  wanted is a release, if not this system's."""
     folder = os.path.join(os.path.abspath(cache), name)
     with locked(os.path.join(os.path.abspath(cache), "lock")):
         if not os.path.isdir(folder):
             scratch = folder + ".new"
             shutil.rmtree(scratch, ignore_errors=True)
             os.makedirs(scratch)
-            build(Apt(os.path.join(cache, "apt")), scratch)
+            build(Apt(os.path.join(cache, "apt"), wanted), scratch)
             os.rename(scratch, folder)
     return folder
