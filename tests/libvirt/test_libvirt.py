@@ -1,0 +1,230 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""docs/relay.md's recipes for libvirt, as they are written there.
+
+Two hosts with a libvirt each (libvirt_hosts.py), a sending and a receiving
+relay on both, and a Linux guest that counts on its serial port: wherever it
+goes, no number may be missing, and none come twice.
+"""
+import os
+import re
+import subprocess
+import sys
+import unittest
+
+import libvirt_hosts
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))))
+sys.path[:0] = [os.path.join(ROOT, "tests", name)
+                for name in ("lib", "interop", "bench", "relay")]
+import debian  # noqa: E402
+import link  # noqa: E402
+import linux_guest  # noqa: E402
+import tap  # noqa: E402
+from ferry_vm import TIMEOUT, wait_until  # noqa: E402
+from qemu_vm import ticks  # noqa: E402
+from relay_kit import BUILD, Relay  # noqa: E402
+
+# QEMU under TCG loses writes where the length of RAM is a multiple of 64 pages
+# (docs/testing.md); libvirt rounds it to such a one, so it is told to QEMU
+# behind libvirt's back.
+GUEST = """
+<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+  <name>guest</name>
+  <memory unit='MiB'>256</memory>
+  <os>
+    <type arch='x86_64' machine='pc-i440fx-7.2'>hvm</type>
+    <kernel>/guest/vmlinuz</kernel>
+    <initrd>/guest/initramfs</initrd>
+    <cmdline>console=ttyS0 quiet panic=-1 write=32 pause=100000</cmdline>
+  </os>
+  <devices>
+    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+    <controller type='usb' model='none'/>
+    <memballoon model='none'/>
+    <serial type='file'><source path='/run/ferry/serial'/></serial>
+  </devices>
+  <qemu:commandline>
+    <qemu:arg value='-m'/>
+    <qemu:arg value='262152K'/>
+    <qemu:arg value='-object'/>
+    <qemu:arg value='memory-backend-ram,id=odd,size=262152K'/>
+    <qemu:arg value='-machine'/>
+    <qemu:arg value='memory-backend=odd'/>
+  </qemu:commandline>
+</domain>
+"""
+ONE_WAY = ("--migrateuri", "tcp://127.0.0.1:4440",
+           "--listen-address", "127.0.0.1")
+BOTH_WAYS = ("--migrateuri", "tcp://127.0.0.2:4440",
+             "--listen-address", "127.0.0.1")
+
+
+def prepare(release):
+    """What the hosts of that release need; a skip says what is missing."""
+    if os.geteuid():
+        raise unittest.SkipTest("needs root, for namespaces")
+    tried = subprocess.run(["unshare", "-mniup", "--fork", "true"],
+                           capture_output=True, text=True, check=False)
+    if tried.returncode:
+        raise unittest.SkipTest(f"no namespaces: {tried.stderr.strip()}")
+    try:
+        return (libvirt_hosts.root(os.path.join(BUILD, "libvirt"), release),
+                linux_guest.LinuxGuest(os.path.join(BUILD, "interop")))
+    except debian.Unavailable as err:
+        raise unittest.SkipTest(f"cannot be had: {err}") from None
+
+
+class Recipes:
+    """The guest is `here` before each test, and after it."""
+
+    RELEASE = None
+
+    @classmethod
+    def setUpClass(cls):
+        root, guest = prepare(cls.RELEASE)
+        net = cls.enterClassContext(link.Link())
+        cls.hosts = []
+        for name, prefix, address in (
+                ("here", net.source, link.ADDRESSES[0]),
+                ("there", net.destination, link.ADDRESSES[1])):
+            host = libvirt_hosts.Host(name, root, prefix, address,
+                                      os.path.dirname(guest.kernel))
+            cls.addClassCleanup(host.close)
+            cls.hosts.append(host)
+        cls.here, cls.there = cls.hosts
+        for host in cls.hosts:
+            host.wait_ready()
+        with open(cls.here.path("guest.xml"), "w", encoding="utf-8") as f:
+            f.write(GUEST)
+        cls.here.virsh("create", "/run/ferry/guest.xml")
+        cls.past = b""  # what the guest said where it was before
+        cls.wait_ticks(cls.here)
+
+    @staticmethod
+    def said(host):
+        """What the guest says where it is."""
+        with open(host.path("serial"), "rb") as f:
+            return f.read()
+
+    @classmethod
+    def wait_ticks(cls, host):
+        """The guest runs there."""
+        before = len(ticks(cls.said(host)))
+        wait_until(lambda: len(ticks(cls.said(host))) > before + 3,
+                   f"guest that counts at {host.name}")
+
+    def start_relays(self, source, destination, send, receive):
+        """What serves one direction."""
+        relays = []
+        for host, role, listen, connect in (
+                (source, "send", send, f"tcp:{destination.address}:4444"),
+                (destination, "receive", "tcp:0.0.0.0:4444", receive)):
+            relay = Relay(host.folder, "--role", role, "--listen", listen,
+                          "--connect", connect, "--json", prefix=host.prefix)
+            self.addCleanup(relay.close)
+            relay.wait_listening()
+            relays.append(relay)
+        return relays
+
+    def relays_both_ways(self):
+        """The two that lead there, and the two that lead back."""
+        return [self.start_relays(*ends, "tcp:127.0.0.2:4440",
+                                  "tcp:127.0.0.1:4440")
+                for ends in (self.hosts, self.hosts[::-1])]
+
+    @staticmethod
+    def start_migration(source, destination, *args):
+        return source.start_virsh("migrate", "--live", "guest",
+                                  f"qemu+tcp://{destination.address}/system",
+                                  *args)
+
+    def migrate(self, source, destination, relays, *args):
+        """Move the guest, and look at what it and the relays say."""
+        before = [len(relay.reports()) for relay in relays]
+        process = self.start_migration(source, destination, *args)
+        errors = process.communicate(timeout=TIMEOUT)[1]
+        self.assertEqual(process.returncode, 0,
+                         errors + "".join(r.stderr() for r in relays))
+        self.assertEqual(source.virsh("list", "--name").split(), [])
+        self.assertEqual(destination.virsh("list", "--name").split(),
+                         ["guest"])
+        type(self).past += self.said(source)
+        self.wait_ticks(destination)
+        count = ticks(self.past + self.said(destination))
+        self.assertEqual(count, list(range(len(count))))
+        for relay, number in zip(relays, before):
+            report = self.report(relay, number)
+            self.assertEqual(report["status"], "completed", report)
+            self.assertGreater(report["pages"], 1000, report)
+            self.assertGreater(report["ratio"], 1.2, report)
+            if report["role"] == "send":  # libvirt turns it on by itself
+                self.assertTrue(report["return-path"])
+
+    @staticmethod
+    def report(relay, number):
+        """What a relay says at the end of that migration of its."""
+        wait_until(lambda: len(relay.reports()) > number, "report of a relay")
+        return relay.reports()[number]
+
+    def test_there_and_back(self):
+        there, back = self.relays_both_ways()
+        self.migrate(self.here, self.there, there, "--p2p", *BOTH_WAYS)
+        self.migrate(self.there, self.here, back, *BOTH_WAYS)
+
+    def test_persistent(self):
+        moves = zip((self.hosts, self.hosts[::-1]), self.relays_both_ways())
+        for (source, destination), relays in moves:
+            self.migrate(source, destination, relays, "--p2p", "--persistent",
+                         "--undefinesource", *BOTH_WAYS)
+            self.assertEqual(source.virsh("list", "--all", "--name").split(),
+                             [])
+            self.assertEqual(
+                destination.virsh("list", "--persistent", "--name").split(),
+                ["guest"])
+        self.here.virsh("undefine", "guest")
+
+    def test_one_way(self):
+        """An attempt is aborted; the next one succeeds."""
+        sender, receiver = self.start_relays(
+            *self.hosts, "tcp:127.0.0.1:4440", "tcp:127.0.0.1:4440")
+        process = self.start_migration(*self.hosts, "--p2p", "--bandwidth",
+                                       "1", *ONE_WAY)
+        wait_until(lambda: re.search(
+            r"^Memory processed: +\S+ MiB", self.here.virsh(
+                "domjobinfo", "guest"), re.M), "memory on its way", poll=0.2)
+        self.here.virsh("domjobabort", "guest")
+        process.communicate(timeout=TIMEOUT)
+        self.assertNotEqual(process.returncode, 0)
+        self.assertEqual(self.there.virsh("list", "--name").split(), [])
+        self.wait_ticks(self.here)
+        for relay in sender, receiver:
+            self.assertEqual(self.report(relay, 0)["status"], "failed")
+        self.migrate(*self.hosts, (sender, receiver), "--p2p", *ONE_WAY)
+        self.migrate(*self.hosts[::-1], (), "--migrateuri",
+                     f"tcp://{self.here.address}")  # without relays
+
+    def test_unix_sockets(self):
+        """One path for each direction, in a folder of QEMU's user."""
+        for source, destination in self.hosts, self.hosts[::-1]:
+            name = f"{destination.name}.sock"
+            relays = self.start_relays(source, destination,
+                                       "unix:" + source.path(name),
+                                       "unix:" + destination.path(name))
+            self.migrate(source, destination, relays, "--p2p",
+                         "--migrateuri", f"unix:///run/ferry/{name}")
+
+
+class Bookworm(Recipes, unittest.TestCase):
+    """libvirt 9.0, QEMU 7.2."""
+    RELEASE = "bookworm"
+
+
+class Trixie(Recipes, unittest.TestCase):
+    """libvirt 11.3, QEMU 10.0."""
+    RELEASE = "trixie"
+
+
+if __name__ == "__main__":
+    tap.main()
