@@ -95,6 +95,11 @@ IoChannel *io_exec_channel(const char *name, GSubprocess *command)
     return channel;
 }
 
+void io_channel_set_command(IoChannel *channel, GSubprocess *command)
+{
+    g_set_object(&channel->command, command);
+}
+
 const char *io_channel_name(const IoChannel *channel)
 {
     return channel->name;
@@ -334,8 +339,23 @@ bool io_channel_finish(IoChannel *channel, GError **errp)
         g_prefix_error(errp, "%s: ", channel->name);
         return false;
     }
-    return !channel->command || io_exec_wait(channel->command, channel->name,
+    return !channel->command || channel->connection ||
+           io_exec_wait(channel->command, channel->name,
                                              channel->aborted, errp);
+}
+
+bool io_channel_wait_command(IoChannel *channel, unsigned ms, GError **errp)
+{
+    if (!channel->command) {
+        return true;
+    }
+    if (!io_exec_ends_within(channel->command, ms)) {
+        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
+                    "%s has closed its output and goes on running",
+                    channel->name);
+        return false;
+    }
+    return io_exec_wait(channel->command, channel->name, NULL, errp);
 }
 
 void io_channel_abort(IoChannel *channel)

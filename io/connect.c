@@ -49,3 +49,10 @@ IoChannel *io_channel_connect(const IoUri *uri, GCancellable *cancel,
     }
     return channel;
 }
+
+IoChannel *io_channel_connect_two_way(const IoUri *uri, GCancellable *cancel,
+                                      GError **errp)
+{
+    return uri->kind == IO_URI_EXEC ? io_exec_open_two_way(uri, errp)
+                                    : io_channel_connect(uri, cancel, errp);
+}

@@ -27,6 +27,9 @@ IoChannel *io_connection_channel(const char *name,
 /* The same, after TCP's options have been set. */
 IoChannel *io_socket_channel(const char *name, GSocketConnection *connection);
 
+/* To be waited for and killed with the channel; takes a reference. */
+void io_channel_set_command(IoChannel *channel, GSubprocess *command);
+
 /* What a channel is over, or NULL; and what aborts it. */
 GSocketConnection *io_connection_of(IoChannel *channel);
 GCancellable *io_abort_of(IoChannel *channel);
@@ -71,6 +74,9 @@ bool io_fd_writev(int fd, GOutputVector *vectors, size_t count,
 bool io_exec_is_built_in(GError **errp);
 IoChannel *io_exec_open(const IoUri *uri, IoDirection direction,
                         GError **errp);
+/* One socket is its standard input and output. */
+IoChannel *io_exec_open_two_way(const IoUri *uri, GError **errp);
+bool io_exec_ends_within(GSubprocess *command, unsigned ms);
 /* Kill the command, unless it has ended, with all that it started, and wait. */
 void io_exec_kill(GSubprocess *command);
 /* Wait for the command to end; false unless it ended with status 0. */

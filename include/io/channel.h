@@ -36,6 +36,17 @@ IoChannel *io_channel_connect(const IoUri *uri, GCancellable *cancel,
                               GError **errp);
 
 /*
+ * The same, but a command gets one socket for both its standard input and its
+ * output, so that it can answer.  Finishing the channel then does not wait for
+ * the command; io_channel_wait_command does, when all has been read.
+ */
+IoChannel *io_channel_connect_two_way(const IoUri *uri, GCancellable *cancel,
+                                      GError **errp);
+/* False unless the command ends with status 0 and by then; G_IO_ERROR_TIMED_OUT
+ * where it still runs.  True for channels over something else. */
+bool io_channel_wait_command(IoChannel *channel, unsigned ms, GError **errp);
+
+/*
  * The receiving side.  new binds and listens (tcp, unix), or only checks and
  * prepares (exec, fd, file), so that its errors are seen at once; accept
  * waits for one connection, or opens what there is to open.  The path of a

@@ -38,6 +38,8 @@ static void test_once(void)
         "relay --stdio --listen tcp:b:1",
         "relay --listen fd:0 --connect tcp:b:1",
         "relay --listen exec:x --connect tcp:b:1",
+        "relay --listen exec:x --connect exec:y --role receive",
+        "relay --listen file:/x --connect tcp:b:1 --role send",
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(lines); i++) {
@@ -131,6 +133,17 @@ static void test_bad(void)
         { "relay --listen unix:/a --connect unix:/b --to-qemu "
           "--decompress-threads 1", "--decompress-... does nothing" },
         { "relay listen", "listen: invalid option" },
+        { "relay --listen unix:/a --connect file:/b", "--connect file:" },
+        { "relay --listen unix:/a --connect file:/b --role receive",
+          "--connect file:" },
+        { "relay --listen unix:/a --connect fd:9", "--connect fd:" },
+        { "relay --stdio --connect fd:9", "--connect fd:" },
+        { "relay --listen file:/a --connect unix:/b --role receive",
+          "can be answered" },
+        { "relay --listen fd:99 --connect unix:/b --role receive",
+          "can be answered" },
+        { "relay --stdio --listen fd:0", "are what --stdio uses" },
+        { "relay --stdio --listen fd:2", "are what --stdio uses" },
         { "relay --listen unix:/a/b --connect unix:/a/./b",
           "--connect leads to --listen" },
         { "relay --listen tcp:host:1 --connect tcp:HOST:1",

@@ -10,6 +10,7 @@ import pty
 import random
 import re
 import select
+import shlex
 import socket
 import struct
 import subprocess
@@ -926,6 +927,93 @@ class OlderRelay(RelayTest):
                 self.assertEqual(receiver.wait(), STATUS[status])
                 report, = receiver.reports()
                 self.assertEqual(report["status"], status)
+
+
+class Commands(RelayTest):
+    """exec:, which is two-way in a relay, and how its command ended."""
+
+    def exec_relay(self, *args):
+        return "exec:" + shlex.join([RELAY, "--stdio", *args])
+
+    def children(self, relay):
+        names = glob.glob(f"/proc/{relay.process.pid}/task/*/children")
+        return "".join(pathlib.Path(n).read_text("ascii") for n in names)
+
+    def move(self, source, listener):
+        data = sample_stream(random.Random(40), pages=50)
+        sender = threading.Thread(target=source.sendall, args=(data,))
+        sender.start()
+        destination = self.accept(listener)
+        self.assertEqual(receive(destination, len(data)), data)
+        sender.join()
+        destination.sendall(PONG + SHUT)
+        self.assertEqual(receive(source, 16), PONG + SHUT)
+        source.shutdown(socket.SHUT_WR)
+        self.assertEqual(destination.recv(1), b"")
+        destination.close()
+        self.assertEqual(source.recv(1), b"")
+
+    def test_connect(self):
+        """As by ssh, one after the other; nothing is left of them."""
+        listener = self.listen("qemu")
+        relay = self.start(
+            "--listen", "unix:" + self.path("relay"), "--role", "send",
+            "--json", "--connect", self.exec_relay(
+                "--role", "receive", "--connect", "unix:" + self.path("qemu")))
+        for number in range(2):
+            self.move(self.connect("relay", relay), listener)
+            wait_until(lambda: len(relay.reports()) > number, "the report")
+        self.assertEqual([r["status"] for r in relay.reports()],
+                         ["completed"] * 2)
+        self.assertEqual(relay.stderr().count("migration 1: completed: "), 3)
+        self.assertNotIn("exited", relay.stderr())
+        wait_until(lambda: not self.children(relay), "all to be reaped")
+
+    def test_listen(self):
+        """The link is made from the receiver's side."""
+        listener = self.listen("qemu")
+        relay = self.start(
+            "--role", "receive", "--connect", "unix:" + self.path("qemu"),
+            "--listen", self.exec_relay("--role", "send", "--listen",
+                                        "unix:" + self.path("relay")))
+        self.move(self.connect("relay", relay), listener)
+        self.assertEqual(relay.wait(), 0, relay.stderr())
+
+    def to_command(self, command, status):
+        self.start("--listen", "unix:" + self.path("link"), "--role",
+                   "receive", "--connect", "exec:" + command,
+                   "--once").wait_listening()
+        sender = self.start("--listen", "unix:" + self.path("relay"),
+                            "--connect", "unix:" + self.path("link"),
+                            "--once")
+        data = sample_stream(random.Random(41), pages=20)
+        with self.connect("relay", sender) as source:
+            with contextlib.suppress(ConnectionError):
+                source.sendall(data)
+                source.shutdown(socket.SHUT_WR)
+            receive_all_or_reset(source)
+        self.assertEqual(sender.wait(), status, sender.stderr())
+        return data, sender
+
+    def test_destination(self):
+        """It reads to the end and need not answer."""
+        path = self.path("out")
+        data, _ = self.to_command(f"cat > {path}", 0)
+        self.assertEqual(pathlib.Path(path).read_bytes(), data)
+
+    def test_destination_fails(self):
+        """It has taken all, and then it fails: both relays say why."""
+        _, sender = self.to_command("cat > /dev/null; exit 3", 1)
+        self.assertIn("exited with status 3", sender.stderr())
+
+    def test_link_fails(self):
+        relay = self.start("--listen", "unix:" + self.path("relay"),
+                           "--connect", "exec:exit 7", "--once", "--json")
+        source = self.connect("relay", relay)
+        source.sendall(preamble())
+        self.assertEqual(receive_all_or_reset(source), b"")
+        self.assertEqual(relay.wait(), 1)
+        self.assertIn("exited with status 7", relay.reports()[0]["error"])
 
 
 class Alone(RelayTest):

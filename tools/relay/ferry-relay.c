@@ -296,8 +296,10 @@ static void accept_failed(Relay *relay)
 static bool accept_one(Relay *relay)
 {
     g_autoptr(GError) err = NULL;
-    IoChannel *channel = io_listener_accept(relay->listener,
-                                            relay->stop_accepting, &err);
+    IoChannel *channel =
+        is_command(relay->args->listen)
+            ? io_channel_connect_two_way(relay->args->listen, NULL, &err)
+            : io_listener_accept(relay->listener, relay->stop_accepting, &err);
 
     if (channel) {
         arrive(relay, channel);

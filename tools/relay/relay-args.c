@@ -6,6 +6,8 @@
 #include "tools/relay/relay-args.h"
 
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "migration/error.h"
 
@@ -231,6 +233,46 @@ static bool leads_to_itself(const IoUri *listen, const IoUri *connect)
     }
 }
 
+static bool is_descriptor_a_socket(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
+/* Whoever is there could not be answered. */
+static bool is_one_way(const IoUri *uri)
+{
+    return uri->kind == IO_URI_FILE ||
+           (uri->kind == IO_URI_FD && !is_descriptor_a_socket(uri->fd));
+}
+
+/* What would fail at each migration is refused when the program starts. */
+static bool check_uris(const RelayArgs *args, GError **errp)
+{
+    const IoUri *listen = args->listen, *connect = args->connect;
+    const char *text = NULL;
+
+    if (connect && connect->kind == IO_URI_FILE) {
+        text = "--connect file: cannot answer, and the next migration would "
+               "overwrite it (exec:'cat > FILE' with --role receive writes "
+               "one)";
+    } else if (connect && connect->kind == IO_URI_FD) {
+        text = "--connect fd: can be used once only (--stdio is for that)";
+    } else if (listen && args->role == RELAY_ROLE_RECEIVE &&
+               is_one_way(listen)) {
+        text = "--listen with --role receive needs something that can be "
+               "answered: no file, and no descriptor but a socket";
+    } else if (listen && args->stdio && listen->kind == IO_URI_FD &&
+               listen->fd <= STDERR_FILENO) {
+        text = "--listen fd:0, fd:1 and fd:2 are what --stdio uses";
+    }
+    if (text) {
+        g_set_error_literal(errp, MIG_ERROR, MIG_ERROR_OPTION, text);
+    }
+    return !text;
+}
+
 /* What no single option can see. */
 static bool check_together(const RelayArgs *args, GError **errp)
 {
@@ -287,6 +329,11 @@ static bool settle_tls(RelayArgs *args, GError **errp)
     }
     if (args->role != RELAY_ROLE_SEND && args->role != RELAY_ROLE_RECEIVE) {
         text = "--tls-creds needs --role send or --role receive";
+    } else if (args->stdio &&
+               !args->connect == (args->role == RELAY_ROLE_SEND) &&
+               !is_descriptor_a_socket(STDIN_FILENO)) {
+        text = "--tls-creds encrypts sockets, and the standard input, which "
+               "is the link here, is none";
     } else if (args->role == RELAY_ROLE_SEND && !args->tls_peer[0]) {
         text = "--tls-creds needs --tls-hostname where --connect is not tcp";
     }
@@ -313,7 +360,8 @@ bool relay_args_parse(RelayArgs *args, int argc, char **argv, GError **errp)
     if (args->help || args->version) {
         return true;
     }
-    if (!check_together(args, errp) || !settle_tls(args, errp) ||
+    if (!check_together(args, errp) || !check_uris(args, errp) ||
+        !settle_tls(args, errp) ||
         !mig_options_check(&args->options, errp)) {
         return false;
     }
@@ -345,7 +393,7 @@ char *relay_args_help(void)
                                o->value ? " " : "", o->value ? o->value : "",
                                o->help);
     }
-    g_string_append(text, "\nURI is tcp:HOST:PORT, unix:PATH, fd:N, "
-                          "exec:COMMAND or file:PATH.\n");
+    g_string_append(text, "\nURI is tcp:HOST:PORT, unix:PATH or "
+                          "exec:COMMAND; to listen also fd:N or file:PATH.\n");
     return g_string_free(text, FALSE);
 }

@@ -47,6 +47,9 @@ void session_run_convert(Session *s)
     }
     if (!err) {
         session_wait_reverse(s, true);
+        if (!session_failed(s)) {
+            session_wait_destination(s);
+        }
     } else {
         session_fail(s, err);
         if (write_failed) {

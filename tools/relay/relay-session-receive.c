@@ -84,6 +84,9 @@ static void receive_ended(Session *s)
 
     session_wait_reverse(s, true);
     session_join_reverse(s);
+    if (!session_failed(s) && !session_wait_destination(s)) {
+        link_write_abort(&s->back, s->error->message);
+    }
     if (!session_failed(s) &&
         !link_write_total(&s->back, RELAY_DELIVERED, s->total, &err)) {
         session_fail(s, err);

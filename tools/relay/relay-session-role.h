@@ -32,6 +32,7 @@ struct Session {
     bool refused;        /* there was no place for it, or it is a stranger */
     RelayOutcome outcome; /* set at the end, with */
     char *why;            /* unless it has completed */
+    char *command;        /* how the one that is far failed, or NULL */
     int64_t started, ended;
     uint64_t total;      /* bytes of QEMU's stream */
 
@@ -63,6 +64,9 @@ bool session_wait_flag(Session *s, const bool *flag, bool forever,
 bool session_start_reverse(Session *s, GError **errp);
 bool session_wait_reverse(Session *s, bool forever);
 void session_join_reverse(Session *s);
+
+/* A destination that is a command must end, and well.  False when not. */
+bool session_wait_destination(Session *s);
 
 /* To whom the migration goes: s->far. */
 bool session_connect_far(Session *s, GError **errp);

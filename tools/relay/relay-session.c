@@ -176,6 +176,17 @@ void session_join_reverse(Session *s)
     }
 }
 
+bool session_wait_destination(Session *s)
+{
+    GError *err = NULL;
+
+    if (!io_channel_wait_command(s->far, RELAY_DESTINATION_MS, &err)) {
+        session_fail(s, err);
+        return false;
+    }
+    return true;
+}
+
 /* Connecting */
 
 /* From here on it is a migration, and not just somebody who has connected. */
@@ -206,7 +217,7 @@ bool session_connect_far(Session *s, GError **errp)
     }
     turns_wait(s->turns, s->findings.number);
     if (s->args->connect) {
-        far = io_channel_connect(s->args->connect, s->connecting, errp);
+        far = io_channel_connect_two_way(s->args->connect, s->connecting, errp);
     } else {
         far = relay_stdio_channel(errp);
     }
@@ -389,6 +400,7 @@ void session_free(Session *s)
     relay_findings_clear(&s->findings);
     return_watch_clear(&s->watch);
     g_free(s->why);
+    g_free(s->command);
     g_clear_error(&s->error);
     g_object_unref(s->connecting);
     pthread_cond_destroy(&s->changed);
@@ -410,13 +422,28 @@ static void run_by_role(Session *s)
     }
 }
 
-/* QEMU is to see the end now, not when somebody comes to free us. */
-static void close_channels(Session *s)
+static void close_channel(Session *s, IoChannel **channel)
 {
     pthread_mutex_lock(&s->lock);
-    g_clear_pointer(&s->near, io_channel_free);
-    g_clear_pointer(&s->far, io_channel_free);
+    g_clear_pointer(channel, io_channel_free);
     pthread_mutex_unlock(&s->lock);
+}
+
+/* QEMU is to see the end now, not when somebody comes to free us.  A command
+ * that still runs then is killed. */
+static void end_channels(Session *s)
+{
+    GError *err = NULL;
+
+    close_channel(s, &s->near);
+    if (s->far) {
+        io_channel_finish(s->far, NULL);
+        if (!io_channel_wait_command(s->far, RELAY_COMMAND_MS, &err)) {
+            s->command = g_strdup(err->message);
+            g_error_free(err);
+        }
+    }
+    close_channel(s, &s->far);
 }
 
 /* It came, said nothing, and went. */
@@ -442,7 +469,9 @@ static void judge(Session *s)
 {
     if (!settle(s)) {
         s->outcome = RELAY_FAILED;
-        s->why = g_strdup(s->error->message);
+        s->why = s->command ? g_strdup_printf("%s (%s)", s->error->message,
+                                              s->command)
+                            : g_strdup(s->error->message);
     } else {
         s->outcome = relay_judge(&s->findings.ending, &s->watch, &s->why);
     }
@@ -451,9 +480,13 @@ static void judge(Session *s)
 /* Every one is told of, also where nobody reads --json. */
 static void log_outcome(Session *s)
 {
+    bool told = s->outcome == RELAY_FAILED;
     uint64_t in = relay_stats_get(&s->stats.bytes_in);
     uint64_t out = relay_stats_get(&s->stats.bytes_out);
 
+    if (s->command && !told) {
+        relay_log(&s->findings, "%s, after all was done", s->command);
+    }
     switch (s->outcome) {
     case RELAY_COMPLETED:
         relay_log(&s->findings, "completed: %.1f MiB in, %.1f MiB out, "
@@ -489,7 +522,7 @@ RelayOutcome session_run(Session *s)
     if (s->live) {
         turns_end_live(s->turns);
     }
-    close_channels(s);
+    end_channels(s);
     if (s->claimed) {
         turns_give_back(s->turns);
     }

@@ -43,6 +43,11 @@ typedef enum {
 #define RELAY_LINGER_NS (INT64_C(2) * 1000 * 1000 * 1000)
 #define RELAY_ANSWER_NS (INT64_C(30) * 1000 * 1000 * 1000)
 
+/* How long a command that is connected to may go on when it has closed its
+ * output: one that leads to another relay, and one that is a destination. */
+#define RELAY_COMMAND_MS     2000u
+#define RELAY_DESTINATION_MS 30000u
+
 /* How long who connects may take for HELLO, or for QEMU's first byte; and how
  * soon a connection that may be silent is taken for one that is.  Whoever has
  * only touched the port is gone by then. */
