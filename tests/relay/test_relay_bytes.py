@@ -422,8 +422,7 @@ class Ends(RelayTest):
         chain.say(preamble() + PART)
         chain.destination.close()
         self.write_until_refused(chain.source)
-        self.assertEqual(chain.sender.wait(), 1)
-        self.assertEqual(chain.receiver.wait(), 1)
+        chain.check_outcome("failed", "the destination went away")
 
     def write_until_refused(self, sock):
         page = plain(0, random.Random(17).randbytes(PAGE), b"pc.ram")
@@ -470,6 +469,7 @@ class Ends(RelayTest):
             survivor = {"sender": chain.receiver,
                         "receiver": chain.sender}[victim]
             self.assertEqual(survivor.wait(), 1)
+            self.assertIn("the other relay went away", survivor.stderr())
 
     def test_link_cut(self):
         chain = Chain(self)
@@ -1036,9 +1036,13 @@ class Alone(RelayTest):
                            "--connect", "unix:" + self.path("far"), "--once")
         source = self.connect("relay", relay)
         source.sendall(preamble())
-        self.accept(listener).close()
+        destination = self.accept(listener)
+        receive(destination, 4)
+        destination.shutdown(socket.SHUT_WR)
         self.assertEqual(receive_all_or_reset(source), b"")
         self.assertEqual(relay.wait(), 1)
+        self.assertIn("closed the connection instead of answering: it is no "
+                      "ferry-relay (a QEMU, perhaps", relay.stderr())
 
     def test_qemu_not_there(self):
         """The receiver says why, and the sender logs it."""

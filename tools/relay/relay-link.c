@@ -51,12 +51,39 @@ void link_write_abort(LinkWriter *link, const char *reason)
                 MIN(strlen(reason), RELAY_REASON_MAX), NULL);
 }
 
+void link_blame(GError **errp, const char *who)
+{
+    if (!errp || !*errp ||
+        g_error_matches(*errp, G_IO_ERROR, G_IO_ERROR_CANCELLED) ||
+        g_error_matches(*errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA) ||
+        g_error_matches(*errp, MIG_ERROR, MIG_ERROR_CANCELLED)) {
+        return;
+    }
+    if (g_error_matches(*errp, MIG_ERROR, MIG_ERROR_EOF)) {
+        g_clear_error(errp);
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_EOF,
+                    "%s went away: the connection ended without a word why",
+                    who);
+    } else {
+        g_prefix_error(errp, "%s went away: ", who);
+    }
+}
+
+bool link_get_bytes(LinkReader *link, void *buf, size_t size, GError **errp)
+{
+    if (!stream_get_bytes(link->stream, buf, size, errp)) {
+        link_blame(errp, "the other relay");
+        return false;
+    }
+    return true;
+}
+
 bool link_read_head(LinkReader *link, FrameHead *head, GError **errp)
 {
     uint8_t bytes[RELAY_HEAD_SIZE];
     const char *fault;
 
-    if (!stream_get_bytes(link->stream, bytes, sizeof(bytes), errp)) {
+    if (!link_get_bytes(link, bytes, sizeof(bytes), errp)) {
         return false;
     }
     fault = frame_get_head(bytes, link->max_pages, head);
@@ -77,7 +104,7 @@ bool link_read_plain(LinkReader *link, const FrameHead *head, uint8_t *body,
                     "a frame that is not allowed here");
         return false;
     }
-    if (!stream_get_bytes(link->stream, body, head->body, errp)) {
+    if (!link_get_bytes(link, body, head->body, errp)) {
         return false;
     }
     if (frame_checksum_add(sum, body, head->body) != head->checksum) {

@@ -36,6 +36,13 @@ typedef struct LinkReader {
     uint64_t position;
 } LinkReader;
 
+/* Say who is gone, where a connection has ended or broken: who is "the other
+ * relay" or the like.  What was aborted, or is damaged, is left as it is. */
+void link_blame(GError **errp, const char *who);
+
+/* Read from the link; an error says that the other relay went away. */
+bool link_get_bytes(LinkReader *link, void *buf, size_t size, GError **errp);
+
 /* Read a frame's head.  G_IO_ERROR_INVALID_DATA when it is damaged. */
 bool link_read_head(LinkReader *link, FrameHead *head, GError **errp);
 

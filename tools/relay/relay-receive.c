@@ -118,8 +118,7 @@ static bool take_data(RelayReceive *receive, LinkReader *link,
 {
     ReceiveJob *job = pump_next(receive->pump, errp);
 
-    if (!job || !stream_get_bytes(link->stream, job->packed, head->packed,
-                                  errp)) {
+    if (!job || !link_get_bytes(link, job->packed, head->packed, errp)) {
         return false;
     }
     job->head = *head;

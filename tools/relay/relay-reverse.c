@@ -5,8 +5,12 @@
 static bool read_some(IoChannel *from, uint8_t *buf, size_t *n, GError **errp)
 {
     *n = 0;
-    return !io_channel_is_two_way(from) ||
-           io_channel_read(from, buf, RELAY_LITERAL_MAX, n, errp);
+    if (io_channel_is_two_way(from) &&
+        !io_channel_read(from, buf, RELAY_LITERAL_MAX, n, errp)) {
+        link_blame(errp, "the destination");
+        return false;
+    }
+    return true;
 }
 
 static void see(const ReverseWatch *watch, const uint8_t *buf, size_t size)

@@ -281,6 +281,7 @@ bool relay_send_run(RelaySend *send, GError **errp)
     if (!scan_run(send->config.from, &send_sink, send, &err)) {
         send->link_failed = pump_write_failed(send->pump);
         if (!send->link_failed) {
+            link_blame(&err, "the source");
             tell_failure(send, &link, err);
         }
         g_propagate_error(errp, err);

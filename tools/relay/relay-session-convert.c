@@ -51,6 +51,9 @@ void session_run_convert(Session *s)
             session_wait_destination(s);
         }
     } else {
+        if (write_failed) {
+            link_blame(&err, "the destination");
+        }
         session_fail(s, err);
         if (write_failed) {
             session_wait_reverse(s, false);

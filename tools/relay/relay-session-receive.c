@@ -126,6 +126,9 @@ void session_run_receive(Session *s)
                receive_stream(s, &hello, &qemu_failed, &err)) {
         receive_ended(s);
     } else {
+        if (qemu_failed) {
+            link_blame(&err, "the destination");
+        }
         receive_failed(s, qemu_failed, err);
     }
 }

@@ -20,6 +20,16 @@ static bool exchange_hello(Session *s, GError **errp)
     g_strlcpy(hello.method, s->args->codec->name, sizeof(hello.method));
     if (!hello_write(s->far, &hello, errp) ||
         !hello_read(s->far_in, &s->answer, errp)) {
+        if (errp && g_error_matches(*errp, MIG_ERROR, MIG_ERROR_EOF)) {
+            g_clear_error(errp);
+            g_set_error(errp, MIG_ERROR, MIG_ERROR_EOF,
+                        "%s closed the connection instead of answering: it is "
+                        "no ferry-relay (a QEMU, perhaps, which needs one "
+                        "beside it), or its log says why",
+                        io_channel_name(s->far));
+        } else {
+            link_blame(errp, "the other relay");
+        }
         return false;
     }
     if (s->answer.reason[0]) {
@@ -104,6 +114,7 @@ static bool greet(Session *s, GError **errp)
 static void send_failed(Session *s, bool link_failed, GError *err)
 {
     if (link_failed) {
+        link_blame(&err, "the other relay");
         session_wait_reverse(s, false);
         session_fail(s, err);
     } else {
