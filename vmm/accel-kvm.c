@@ -34,6 +34,7 @@
 
 #include "migration/error.h"
 #include "migration/host.h"
+#include "vmm/kvm-dirty.h"
 #include "vmm/kvm-state.h"
 #include "vmm/vcpu-gate.h"
 #include "vmm/vcpu-throttle.h"
@@ -64,7 +65,7 @@ struct KvmAccel {
     VcpuGate gate;
     unsigned halted; /* atomic: threads that found their CPU halted */
     int failed;      /* atomic: failed() was called since the last start */
-    uint64_t *dirty; /* while logging, for KVM_GET_DIRTY_LOG */
+    KvmDirty dirty;  /* while logging */
     KvmCpu cpus[];
 };
 
@@ -281,11 +282,6 @@ static bool set_memory(KvmAccel *kvm, uint32_t flags, GError **errp)
     return true;
 }
 
-static uint64_t page_count(KvmAccel *kvm)
-{
-    return kvm->accel.board.ram->size >> MIG_PAGE_BITS;
-}
-
 static bool kvm_dirty_start(Accel *accel, GError **errp)
 {
     KvmAccel *kvm = kvm_of(accel);
@@ -293,33 +289,18 @@ static bool kvm_dirty_start(Accel *accel, GError **errp)
     if (!set_memory(kvm, KVM_MEM_LOG_DIRTY_PAGES, errp)) {
         return false;
     }
-    kvm->dirty = g_new0(uint64_t, (page_count(kvm) + 63) / 64);
+    kvm_dirty_init(&kvm->dirty, kvm->vm,
+                   accel->board.ram->size >> MIG_PAGE_BITS);
     return true;
 }
 
-/* KVM hands out all of the log at a time, and forgets what it is told to. */
-static bool kvm_dirty_collect(Accel *accel, uint64_t first, uint64_t pages,
-                              uint64_t *bitmap, GError **errp)
+static bool kvm_dirty_get(Accel *accel, uint64_t first, uint64_t pages,
+                          uint64_t *bitmap, GError **errp)
 {
-    KvmAccel *kvm = kvm_of(accel);
-    struct kvm_dirty_log get = { .dirty_bitmap = kvm->dirty };
-    uint64_t *part = kvm->dirty + first / 64;
-    /* Exactly the bits that we got, or a write in between would be lost. */
-    struct kvm_clear_dirty_log clear = {
-        .first_page = first, .num_pages = (uint32_t)pages,
-        .dirty_bitmap = part,
-    };
+    const MigRamPart part = { .first = first, .pages = pages };
 
-    if (ioctl(kvm->vm, KVM_GET_DIRTY_LOG, &get) < 0) {
-        return fail_errno("KVM_GET_DIRTY_LOG", errp);
-    }
-    if (ioctl(kvm->vm, KVM_CLEAR_DIRTY_LOG, &clear) < 0) {
-        return fail_errno("KVM_CLEAR_DIRTY_LOG", errp);
-    }
-    for (uint64_t i = 0; i < (pages + 63) / 64; i++) {
-        bitmap[i] |= part[i];
-    }
-    return true;
+    return kvm_dirty_collect(&kvm_of(accel)->dirty, &part,
+                             guest_clock_host_now(), bitmap, errp);
 }
 
 static void kvm_dirty_stop(Accel *accel)
@@ -328,7 +309,7 @@ static void kvm_dirty_stop(Accel *accel)
 
     /* Taking a flag off a slot that exists: at worst it goes on logging. */
     set_memory(kvm, 0, NULL);
-    g_clear_pointer(&kvm->dirty, g_free);
+    kvm_dirty_destroy(&kvm->dirty);
 }
 
 /* Making and freeing */
@@ -451,7 +432,7 @@ static void kvm_free(Accel *accel)
         close(kvm->kvm);
     }
     vcpu_gate_destroy(&kvm->gate);
-    g_free(kvm->dirty);
+    kvm_dirty_destroy(&kvm->dirty);
     g_free(kvm);
 }
 
@@ -498,6 +479,6 @@ const AccelOps accel_kvm_ops = {
     .load_cpu = kvm_load_cpu,
     .save_cpu = kvm_save_cpu,
     .dirty_start = kvm_dirty_start,
-    .dirty_collect = kvm_dirty_collect,
+    .dirty_collect = kvm_dirty_get,
     .dirty_stop = kvm_dirty_stop,
 };

@@ -105,7 +105,9 @@ typedef struct MigHost {
     /*
      * Source, optional: collect for a part of a block; bit 0 is the first page
      * of the part.  Called during a pass, for what is about to be sent: what
-     * was written since the pass began is then sent only once.
+     * was written since the pass began is then sent only once.  Pages that
+     * were written a moment ago may be left for a later call of either, which
+     * lets one copy of a log serve for several parts.
      */
     bool (*dirty_log_collect_part)(void *opaque, const MigRamPart *part,
                                    uint64_t *bitmap, GError **errp);
