@@ -67,6 +67,20 @@ static bool parse_bracketed(const char *text, IoUri *uri, GError **errp)
     return parse_port(close + 2, &uri->port, errp);
 }
 
+/* "0" and "127.1", which GLib would look for among the names. */
+static char *expand_ipv4(char *host)
+{
+    char text[INET_ADDRSTRLEN];
+    struct in_addr address;
+
+    if (!host[0] || host[strspn(host, "0123456789abcdefABCDEFxX.")] ||
+        !inet_aton(host, &address)) {
+        return host;
+    }
+    g_free(host);
+    return g_strdup(inet_ntop(AF_INET, &address, text, sizeof(text)));
+}
+
 static bool parse_tcp(const char *text, IoUri *uri, GError **errp)
 {
     const char *colon = strrchr(text, ':');
@@ -85,6 +99,7 @@ static bool parse_tcp(const char *text, IoUri *uri, GError **errp)
     if (strpbrk(uri->host, "[]")) {
         return invalid(errp, "bracket inside the host '%s'", uri->host);
     }
+    uri->host = expand_ipv4(uri->host);
     return parse_port(colon + 1, &uri->port, errp);
 }
 

@@ -3,6 +3,7 @@
  * Migration URIs, as QEMU spells them:
  *
  *     tcp:HOST:PORT         tcp:[2001:db8::1]:4444   tcp::4444 (any address)
+ *                           tcp:0:4444 (0.0.0.0, and so on, as inet_aton(3))
  *     unix:PATH
  *     fd:NUMBER
  *     exec:COMMAND          run by /bin/sh -c; refused in a build without it

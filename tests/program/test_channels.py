@@ -62,6 +62,11 @@ class Plain(Channels):
         port = free_port()
         self.check_live(f"tcp:127.0.0.1:{port}", f"tcp::{port}")
 
+    def test_tcp_short(self):
+        """QEMU's usual short form of 0.0.0.0, at both ends."""
+        port = free_port()
+        self.check_live(f"tcp:0:{port}")
+
     def test_tcp_by_name(self):
         self.check_live(f"tcp:localhost:{free_port()}")
 
