@@ -11,11 +11,25 @@
 /* In the order in which help lists them. */
 static const Command commands[] = {
     {
+        .qmp = "closefd",
+        .hmp = "closefd",
+        .args = { { "fdname", KIND_STRING } },
+        .help = "close a file descriptor previously passed via SCM rights",
+        .run = cmd_closefd,
+    },
+    {
         .qmp = "cont",
         .hmp = "cont",
         .hmp_alias = "c",
         .help = "resume emulation",
         .run = cmd_cont,
+    },
+    {
+        .qmp = "getfd",
+        .hmp = "getfd",
+        .args = { { "fdname", KIND_STRING } },
+        .help = "receive a file descriptor via SCM rights and assign it a name",
+        .run = cmd_getfd,
     },
     {
         .hmp = "help",

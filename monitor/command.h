@@ -15,6 +15,7 @@
 #include <stddef.h>
 
 #include "monitor/monitor.h"
+#include "monitor/passed-fds.h"
 #include "monitor/shape.h"
 
 /* What commands act upon. */
@@ -22,6 +23,7 @@ typedef struct MonMachine {
     const MonHost *host;
     void *opaque;
     bool *over; /* it was told to quit: nothing more is done to it */
+    PassedFds *fds; /* the session's */
 } MonMachine;
 
 #define COMMAND_MAX_ARGS 5

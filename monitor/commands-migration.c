@@ -11,6 +11,7 @@
 #include "monitor/commands.h"
 
 #include <math.h>
+#include <unistd.h>
 
 const char *migration_status_name(unsigned index)
 {
@@ -327,14 +328,78 @@ static bool check_flags(JsonObject *args, GError **errp)
     return true;
 }
 
-JsonNode *cmd_migrate(const MonMachine *machine, JsonObject *args,
-                      GError **errp)
+typedef bool UseUri(void *opaque, const char *uri, GError **errp);
+
+/* "fd:NAME" is a descriptor that the client has passed.  It is the migration's
+ * from then on, unless there is none. */
+static JsonNode *use_passed_fd(const MonMachine *machine, UseUri *use,
+                               const char *name, GError **errp)
+{
+    int fd = passed_fds_take(machine->fds, name);
+    g_autofree char *uri = g_strdup_printf("fd:%d", fd);
+
+    if (fd < 0) {
+        command_error(errp, "File descriptor named '%s' has not been found",
+                      name);
+        return NULL;
+    }
+    if (!use(machine->opaque, uri, errp)) {
+        passed_fds_put(machine->fds, name, fd);
+        return NULL;
+    }
+    return command_no_result();
+}
+
+static JsonNode *use_uri(const MonMachine *machine, UseUri *use,
+                         JsonObject *args, GError **errp)
 {
     const char *uri = json_object_get_string_member(args, "uri");
 
-    return check_flags(args, errp) &&
-                   machine->host->migrate(machine->opaque, uri, errp)
-               ? command_no_result()
+    if (g_str_has_prefix(uri, "fd:") && !g_ascii_isdigit(uri[3])) {
+        return use_passed_fd(machine, use, uri + 3, errp);
+    }
+    return use(machine->opaque, uri, errp) ? command_no_result() : NULL;
+}
+
+JsonNode *cmd_getfd(const MonMachine *machine, JsonObject *args,
+                    GError **errp)
+{
+    const char *name = json_object_get_string_member(args, "fdname");
+    int fd = passed_fds_next(machine->fds);
+
+    if (fd < 0) {
+        command_error(errp, "No file descriptor supplied via SCM_RIGHTS");
+        return NULL;
+    }
+    if (g_ascii_isdigit(name[0])) {
+        close(fd);
+        command_error(errp, "Parameter 'fdname' expects a name not starting "
+                            "with a digit");
+        return NULL;
+    }
+    passed_fds_put(machine->fds, name, fd);
+    return command_no_result();
+}
+
+JsonNode *cmd_closefd(const MonMachine *machine, JsonObject *args,
+                      GError **errp)
+{
+    const char *name = json_object_get_string_member(args, "fdname");
+    int fd = passed_fds_take(machine->fds, name);
+
+    if (fd < 0) {
+        command_error(errp, "File descriptor named '%s' not found", name);
+        return NULL;
+    }
+    close(fd);
+    return command_no_result();
+}
+
+JsonNode *cmd_migrate(const MonMachine *machine, JsonObject *args,
+                      GError **errp)
+{
+    return check_flags(args, errp)
+               ? use_uri(machine, machine->host->migrate, args, errp)
                : NULL;
 }
 
@@ -348,11 +413,7 @@ void help_migrate(GString *out)
 JsonNode *cmd_migrate_incoming(const MonMachine *machine, JsonObject *args,
                                GError **errp)
 {
-    const char *uri = json_object_get_string_member(args, "uri");
-
-    return machine->host->migrate_incoming(machine->opaque, uri, errp)
-               ? command_no_result()
-               : NULL;
+    return use_uri(machine, machine->host->migrate_incoming, args, errp);
 }
 
 JsonNode *cmd_migrate_cancel(const MonMachine *machine, JsonObject *args,

@@ -40,6 +40,8 @@ COMMAND_RUN(cmd_migrate_incoming);
 COMMAND_RUN(cmd_migrate_cancel);
 COMMAND_RUN(cmd_migrate_continue);
 COMMAND_RUN(cmd_migrate_pause);
+COMMAND_RUN(cmd_getfd);
+COMMAND_RUN(cmd_closefd);
 void help_migrate(GString *out);
 
 /* commands-monitor.c */

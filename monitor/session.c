@@ -20,7 +20,9 @@
 
 #include <gio/gunixinputstream.h>
 #include <gio/gunixoutputstream.h>
+#include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define INPUT_SIZE 4096
@@ -33,7 +35,7 @@ struct Session {
     GPtrArray *home;
     GMainContext *context;
     GIOStream *stream;
-    const MonMachine *machine;
+    MonMachine machine; /* with descriptors of this session's own */
     const SessionFront *front;
     void *front_state;
 
@@ -186,19 +188,65 @@ void session_write(Session *session, const char *text, size_t size)
 static void process_input(Session *session)
 {
     while (session->in_pos < session->in_size && !session->paused &&
-           !is_dead(session) && !*session->machine->over) {
+           !is_dead(session) && !*session->machine.over) {
         session->front->byte(session->front_state,
                              session->in[session->in_pos++]);
     }
+}
+
+/* The descriptor of the stream if it is a socket that can pass others, or
+ * -1. */
+static int passing_socket(const Session *session)
+{
+    GSocket *socket;
+
+    if (!G_IS_SOCKET_CONNECTION(session->stream)) {
+        return -1;
+    }
+    socket = g_socket_connection_get_socket(
+        G_SOCKET_CONNECTION(session->stream));
+    return g_socket_get_family(socket) == G_SOCKET_FAMILY_UNIX
+               ? g_socket_get_fd(socket)
+               : -1;
+}
+
+/* The same as below, and descriptors that come along. */
+static gssize receive_message(Session *session, int fd, GError **errp)
+{
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(PASSED_FDS_MAX * sizeof(int))];
+    } control;
+    struct iovec vector = { session->in, INPUT_SIZE };
+    struct msghdr message = {
+        .msg_iov = &vector, .msg_iovlen = 1,
+        .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes),
+    };
+    ssize_t n;
+
+    do {
+        n = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0) {
+        g_set_error(errp, G_IO_ERROR, g_io_error_from_errno(errno), "%s",
+                    g_strerror(errno));
+        return -1;
+    }
+    passed_fds_arrive(session->machine.fds, &message);
+    return n;
 }
 
 /* Read into the buffer, whatever is left in it: what is in it, 0 at the end of
  * the stream. */
 static gssize receive(Session *session, GError **errp)
 {
+    int socket = passing_socket(session);
     GInputStream *in = g_io_stream_get_input_stream(session->stream);
     GPollableInputStream *pollable = pollable_input(in);
 
+    if (socket >= 0) {
+        return receive_message(session, socket, errp);
+    }
     return pollable
                ? g_pollable_input_stream_read_nonblocking(
                      pollable, session->in, INPUT_SIZE, NULL, errp)
@@ -311,9 +359,10 @@ void session_new(GPtrArray *home, GMainContext *context,
     session->context = g_main_context_ref(context);
     session->stream = g_object_ref(stream);
     session->out = g_string_new(NULL);
-    session->machine = machine;
+    session->machine = *machine;
+    session->machine.fds = passed_fds_new();
     session->front = front;
-    session->front_state = front->open(session, machine);
+    session->front_state = front->open(session, &session->machine);
     g_ptr_array_add(home, session);
     wait_for_input(session);
 }
@@ -330,6 +379,7 @@ void session_free(Session *session)
     drop_source(&session->end_source);
     g_io_stream_close(session->stream, NULL, NULL);
     g_object_unref(session->stream);
+    passed_fds_free(session->machine.fds);
     g_string_free(session->out, TRUE);
     g_main_context_unref(session->context);
     g_free(session);

@@ -11,6 +11,8 @@ test-transcripts.py compares it with Ferry's answers.
     VM status: ...          QEMU's answer; in *.qmp events before it, too
     ~ reason                Ferry may differ here: docs/monitor.md says why,
     ~~ VM status: ...       and this is what it answers
+    @ pass                  the next command comes with a descriptor of
+                            /dev/null (SCM_RIGHTS)
     @ wait completed        until query-migrate says so
     @ event active          until the MIGRATION event; all events so far follow
     @ run-state paused      until query-status says so
@@ -21,6 +23,7 @@ chance how many passes a migration has, MIGRATION_PASS is left out.
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -145,7 +148,20 @@ def start(who, transcript, build):
     return ferry_vm.Machine(build, *guest, *transcript.args, mem=f"{MIB}M")
 
 
-class HmpSession:
+class Session:
+    passing = False
+
+    def send(self, data):
+        if not self.passing:
+            self.sock.sendall(data)
+            return
+        self.passing = False
+        fd = os.open("/dev/null", os.O_RDWR)
+        socket.send_fds(self.sock, [data], [fd])
+        os.close(fd)
+
+
+class HmpSession(Session):
     """One command after the other; QEMU's echo is dropped."""
 
     def __init__(self, who, path):
@@ -163,7 +179,7 @@ class HmpSession:
         return text[:-len(f"({self.who}) ")]
 
     def run(self, command):
-        self.sock.sendall(command.encode() + b"\n")
+        self.send(command.encode() + b"\n")
         text = self._read()
         ferry_vm.skip_without_exec(text)
         if self.who == "qemu":
@@ -188,7 +204,7 @@ def normalised(value):
 VARIES = re.compile(r'"query-(migrate|version)"')
 
 
-class QmpSession:
+class QmpSession(Session):
     """Requests as they stand, also broken ones; one answer to each."""
 
     def __init__(self, who, path):
@@ -209,7 +225,7 @@ class QmpSession:
         return value
 
     def run(self, request):
-        self.sock.sendall(request.encode() + b"\n")
+        self.send(request.encode() + b"\n")
         while "event" in (value := self._next()):
             self.events.append(value)
         ferry_vm.skip_without_exec(str(value))
@@ -238,6 +254,9 @@ def follow(machine, session, directive):
         return [session.greeting]
     if what == "event":
         return session.wait_event(state)
+    if what == "pass":
+        session.passing = True
+        return []
     command = {"wait": "query-migrate", "run-state": "query-status"}[what]
     ferry_vm.wait_until(
         lambda: machine.qmp(command).get("status") == state, directive)

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A guest moves over every kind of channel, with and without compression."""
+import json
 import os
 import shutil
 import socket
 
 import program_kit
 import tap
-from ferry_vm import free_port
+from ferry_vm import QmpError, free_port
 
 
 def has_ipv6():
@@ -109,6 +110,28 @@ class Plain(Channels):
 
     def test_fd_socket(self):
         self.check_fds(*[sock.detach() for sock in socket.socketpair()])
+
+    def get_fd(self, vm, name, fd):
+        """Pass it to the monitor, as a management program does."""
+        request = {"execute": "getfd", "arguments": {"fdname": name}}
+        socket.send_fds(vm.session.sock, [json.dumps(request).encode()], [fd])
+        self.assertEqual(json.loads(vm.session.file.readline()),
+                         {"return": {}})
+
+    def test_fd_by_name(self):
+        src = self.source()
+        dst = self.destination("defer", "-S")
+        ends = socket.socketpair()
+        for vm, end in (src, ends[0]), (dst, ends[1]):
+            self.get_fd(vm, "link", end.fileno())
+            end.close()
+        src.set_capability("compress", self.compress)
+        dst.qmp("migrate-incoming", uri="fd:link")
+        self.move(src, "fd:link")
+        self.check_moved(src, dst)
+        for vm in src, dst:  # it is used up
+            with self.assertRaisesRegex(QmpError, "'link' not found"):
+                vm.qmp("closefd", fdname="link")
 
     def test_file(self):
         src = self.check_stored(f"file:{self.path('stream')}")

@@ -10,7 +10,7 @@ static const struct {
     const char *names;
 } rows[] = {
     { "", "",
-      "cont help info migrate migrate_cancel migrate_continue "
+      "closefd cont getfd help info migrate migrate_cancel migrate_continue "
       "migrate_incoming migrate_pause migrate_set_capability "
       "migrate_set_parameter pmemsave quit stop" },
     { "mi", "mi",

@@ -212,7 +212,8 @@ static void test_query_commands(Fixture *f, gconstpointer data)
 
     g_assert_cmpstr(
         list, ==,
-        "cont human-monitor-command query-migrate query-migrate-capabilities "
+        "closefd cont getfd human-monitor-command query-migrate "
+        "query-migrate-capabilities "
         "query-migrate-parameters query-name query-status query-version "
         "migrate migrate_cancel migrate-continue migrate-incoming "
         "migrate-pause migrate-set-capabilities migrate-set-parameters "
