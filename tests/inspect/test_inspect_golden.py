@@ -181,13 +181,13 @@ class MadeUp(InspectTest):
             self.assertLess(usage.ru_maxrss, 128 << 10)
 
     def within(self, mib, *args):
-        """Run it with so much memory, mapped files included."""
+        """What it prints with so much memory, mapped files included."""
         def limit():
             resource.setrlimit(resource.RLIMIT_AS, (mib << 20, mib << 20))
 
         done = self.run_it("--json", *args, preexec_fn=limit)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        return json.loads(done.stdout)["ram"]
+        return done.stdout
 
     @unittest.skipIf(os.environ.get("FERRY_SANITIZE", "none") != "none",
                      "a sanitizer's own memory is not bounded")
@@ -199,7 +199,7 @@ class MadeUp(InspectTest):
                 pages(PART, zero_range(0, total, "a")),
                 pages(PART, *[zero_range(1, total - 1)] * count),
                 blocks=[("a", total * PAGE)]))
-            ram = self.within(128, path)
+            ram = json.loads(self.within(128, path))["ram"]
             self.assertEqual(ram["zero"], total + count * (total - 1))
             self.assertEqual(ram["repeated"], (count - 1) * (total - 1))
             self.assertEqual(len(ram["passes"]), 3)
@@ -210,11 +210,20 @@ class MadeUp(InspectTest):
     def test_pages_far_apart(self):
         """Memory goes by the input: these are 900 KB."""
         count, apart = 100000, 40000
-        ram = self.within(192, self.write(whole(
+        out = self.within(192, self.write(whole(
             pages(PART, record(ZERO, 0, b"", "a"),
                   *[record(ZERO, i * apart) for i in range(1, count)]),
             blocks=[("a", 1 << 44)])))
-        self.assertEqual(ram["blocks"][0]["missing"], (1 << 32) - count)
+        self.assertEqual(json.loads(out)["ram"]["blocks"][0]["missing"], (1 << 32) - count)
+
+    @unittest.skipIf(os.environ.get("FERRY_SANITIZE", "none") != "none",
+                     "a sanitizer's own memory is not bounded")
+    def test_many_sections(self):
+        """What is said of each does not have to be in memory at once.  (Nor is
+        it here: the kernel counts a parent's memory as a child's.)"""
+        count = 50000
+        out = self.within(80, self.write(whole(*[pages(PART)] * count)))
+        self.assertEqual(out.count('"PART"'), count)
 
     def test_ranges_between_pages(self):
         """What is decoded and written to files costs by the record, too."""

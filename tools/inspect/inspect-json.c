@@ -1,183 +1,229 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The report for programs; docs/inspect.md says what its members are. */
+/*
+ * The report for programs; docs/inspect.md says what its members are.
+ *
+ * It is printed as it is made, because a stream may have a million sections:
+ * as one tree they would take two gigabytes.
+ */
 #include <stdio.h>
 
 #include "tools/inspect/inspect-report.h"
 #include "migration/wire-names.h"
 #include "migration/wire.h"
 
-static void add_int(JsonBuilder *b, const char *name, uint64_t value)
+typedef struct Out {
+    unsigned depth;
+    bool first; /* of an object or array: no comma is due */
+} Out;
+
+/* A value comes; name: of a member, which needs no escapes, or NULL. */
+static void begin_value(Out *o, const char *name)
 {
-    json_builder_set_member_name(b, name);
-    json_builder_add_int_value(b, (gint64)value);
+    if (!o->first) {
+        putchar(',');
+    }
+    if (o->depth) {
+        printf("\n%*s", (int)o->depth * 2, "");
+    }
+    if (name) {
+        printf("\"%s\" : ", name);
+    }
+    o->first = false;
 }
 
-static void add_bool(JsonBuilder *b, const char *name, bool value)
+/* An object or array: '{' or '['. */
+static void begin(Out *o, const char *name, char bracket)
 {
-    json_builder_set_member_name(b, name);
-    json_builder_add_boolean_value(b, value);
+    begin_value(o, name);
+    putchar(bracket);
+    o->depth++;
+    o->first = true;
+}
+
+static void end(Out *o, char bracket)
+{
+    o->depth--;
+    if (!o->first) {
+        printf("\n%*s", (int)o->depth * 2, "");
+    }
+    putchar(bracket);
+    o->first = false;
+}
+
+static void add_int(Out *o, const char *name, uint64_t value)
+{
+    begin_value(o, name);
+    printf("%" G_GINT64_FORMAT, (gint64)value);
+}
+
+static void add_bool(Out *o, const char *name, bool value)
+{
+    begin_value(o, name);
+    fputs(value ? "true" : "false", stdout);
+}
+
+static void add_node(Out *o, const char *name, JsonNode *node)
+{
+    g_autofree char *text = json_to_string(node, TRUE);
+
+    begin_value(o, name);
+    fputs(text, stdout);
 }
 
 /* Bytes of a stream need not be UTF-8. */
-static void add_text(JsonBuilder *b, const char *name, const char *value)
+static void add_text(Out *o, const char *name, const char *value)
 {
     g_autofree char *valid = g_utf8_make_valid(value, -1);
+    JsonNode *node = json_node_init_string(json_node_alloc(), valid);
 
-    json_builder_set_member_name(b, name);
-    json_builder_add_string_value(b, valid);
+    add_node(o, name, node);
+    json_node_unref(node);
 }
 
-static void begin_array(JsonBuilder *b, const char *name)
+static void add_tally(Out *o, const PageTally *t)
 {
-    json_builder_set_member_name(b, name);
-    json_builder_begin_array(b);
-}
-
-static void add_tally(JsonBuilder *b, const PageTally *t)
-{
-    add_int(b, "zero", t->zero);
-    add_int(b, "plain", t->plain);
-    add_int(b, "compressed", t->compressed);
-    add_int(b, "compressed-bytes", t->packed);
-    add_int(b, "record-bytes", t->bytes);
+    add_int(o, "zero", t->zero);
+    add_int(o, "plain", t->plain);
+    add_int(o, "compressed", t->compressed);
+    add_int(o, "compressed-bytes", t->packed);
+    add_int(o, "record-bytes", t->bytes);
     if (t->packed) {
-        json_builder_set_member_name(b, "ratio");
-        json_builder_add_double_value(b, page_tally_ratio(t));
+        char ratio[G_ASCII_DTOSTR_BUF_SIZE];
+
+        begin_value(o, "ratio");
+        fputs(g_ascii_dtostr(ratio, sizeof(ratio), page_tally_ratio(t)),
+              stdout);
     }
 }
 
-static void add_preamble(JsonBuilder *b, const InspectReport *report)
+static void add_preamble(Out *o, const InspectReport *report)
 {
     const Preamble *p = &report->preamble;
 
-    add_text(b, "machine", p->machine);
-    begin_array(b, "capabilities");
+    add_text(o, "machine", p->machine);
+    begin(o, "capabilities", '[');
     for (unsigned i = 0; i < p->capabilities; i++) {
-        g_autofree char *valid = g_utf8_make_valid(p->capability[i], -1);
-
-        json_builder_add_string_value(b, valid);
+        add_text(o, NULL, p->capability[i]);
     }
-    json_builder_end_array(b);
+    end(o, ']');
     if (p->has_uuid) {
         g_autofree char *uuid = section_uuid_text(p->uuid);
 
-        add_text(b, "uuid", uuid);
+        add_text(o, "uuid", uuid);
     }
-    add_bool(b, "ferry", report->ferry);
+    add_bool(o, "ferry", report->ferry);
 }
 
-static void add_commands(JsonBuilder *b, const InspectReport *report)
+static void add_commands(Out *o, const InspectReport *report)
 {
-    begin_array(b, "commands");
+    begin(o, "commands", '[');
     for (unsigned i = 0; i < report->commands->len; i++) {
         const InspectCommand *c =
             &g_array_index(report->commands, InspectCommand, i);
 
-        json_builder_begin_object(b);
-        add_int(b, "offset", c->offset);
-        add_text(b, "command", wire_command_name(c->command.number));
+        begin(o, NULL, '{');
+        add_int(o, "offset", c->offset);
+        add_text(o, "command", wire_command_name(c->command.number));
         if (c->command.number == WIRE_CMD_PING) {
-            add_int(b, "value", c->command.value);
+            add_int(o, "value", c->command.value);
         }
-        json_builder_end_object(b);
+        end(o, '}');
     }
-    json_builder_end_array(b);
+    end(o, ']');
 }
 
-static void add_blocks(JsonBuilder *b, const InspectReport *report)
+static void add_blocks(Out *o, const InspectReport *report)
 {
-    begin_array(b, "blocks");
+    begin(o, "blocks", '[');
     for (unsigned i = 0; i < report->list->count; i++) {
         const RamListEntry *e = &report->list->entry[i];
 
-        json_builder_begin_object(b);
-        add_text(b, "name", e->name);
-        add_int(b, "length", e->length);
+        begin(o, NULL, '{');
+        add_text(o, "name", e->name);
+        add_int(o, "length", e->length);
         if (e->page_size) {
-            add_int(b, "page-size", e->page_size);
+            add_int(o, "page-size", e->page_size);
         }
         if (e->address) {
-            add_int(b, "address", e->address);
+            add_int(o, "address", e->address);
         }
-        add_tally(b, &report->block[i]);
-        add_int(b, "missing", report->missing[i]);
-        json_builder_end_object(b);
+        add_tally(o, &report->block[i]);
+        add_int(o, "missing", report->missing[i]);
+        end(o, '}');
     }
-    json_builder_end_array(b);
+    end(o, ']');
 }
 
-static void add_passes(JsonBuilder *b, const InspectReport *report)
+static void add_passes(Out *o, const InspectReport *report)
 {
-    begin_array(b, "passes");
+    begin(o, "passes", '[');
     for (unsigned i = 0; i < report->passes->len; i++) {
         const InspectPass *p = &g_array_index(report->passes, InspectPass, i);
 
-        json_builder_begin_object(b);
-        add_int(b, "sections", p->sections);
-        add_bool(b, "final", p->final);
-        add_tally(b, &p->pages);
-        json_builder_end_object(b);
+        begin(o, NULL, '{');
+        add_int(o, "sections", p->sections);
+        add_bool(o, "final", p->final);
+        add_tally(o, &p->pages);
+        end(o, '}');
     }
-    json_builder_end_array(b);
+    end(o, ']');
 }
 
-static void add_sections(JsonBuilder *b, const InspectReport *report)
+static void add_sections(Out *o, const InspectReport *report)
 {
-    begin_array(b, "sections");
+    begin(o, "sections", '[');
     for (unsigned i = 0; i < report->sections->len; i++) {
         const InspectSection *s =
             &g_array_index(report->sections, InspectSection, i);
 
-        json_builder_begin_object(b);
-        add_int(b, "offset", s->offset);
-        add_int(b, "size", s->size);
-        add_text(b, "type", s->type == WIRE_END ? "END" : "PART");
-        add_int(b, "pass", s->pass);
-        add_tally(b, &s->pages);
-        json_builder_end_object(b);
+        begin(o, NULL, '{');
+        add_int(o, "offset", s->offset);
+        add_int(o, "size", s->size);
+        add_text(o, "type", s->type == WIRE_END ? "END" : "PART");
+        add_int(o, "pass", s->pass);
+        add_tally(o, &s->pages);
+        end(o, '}');
     }
-    json_builder_end_array(b);
+    end(o, ']');
 }
 
-static void add_ram(JsonBuilder *b, const InspectReport *report)
+static void add_ram(Out *o, const InspectReport *report)
 {
-    json_builder_set_member_name(b, "ram");
-    json_builder_begin_object(b);
-    add_int(b, "total", report->list->total);
-    add_tally(b, &report->pages);
-    add_int(b, "repeated", report->repeated);
-    add_blocks(b, report);
-    add_passes(b, report);
-    add_sections(b, report);
-    json_builder_end_object(b);
+    begin(o, "ram", '{');
+    add_int(o, "total", report->list->total);
+    add_tally(o, &report->pages);
+    add_int(o, "repeated", report->repeated);
+    add_blocks(o, report);
+    add_passes(o, report);
+    add_sections(o, report);
+    end(o, '}');
 }
 
-static void add_devices(JsonBuilder *b, const InspectReport *report)
+static void add_devices(Out *o, const InspectReport *report)
 {
-    add_int(b, "devices-offset", report->devices_offset);
-    add_int(b, "devices-size", report->devices_size);
+    add_int(o, "devices-offset", report->devices_offset);
+    add_int(o, "devices-size", report->devices_size);
     if (!report->vmdescription) {
         return;
     }
-    begin_array(b, "devices");
+    begin(o, "devices", '[');
     for (unsigned i = 0; i < report->devices->len; i++) {
         const InspectDevice *d =
             &g_array_index(report->devices, InspectDevice, i);
 
-        json_builder_begin_object(b);
-        add_text(b, "name", d->name);
-        add_int(b, "id", d->id);
-        add_int(b, "instance", d->instance);
-        add_int(b, "version", d->version);
-        add_int(b, "offset", d->offset);
-        add_int(b, "size", d->size);
-        json_builder_end_object(b);
+        begin(o, NULL, '{');
+        add_text(o, "name", d->name);
+        add_int(o, "id", d->id);
+        add_int(o, "instance", d->instance);
+        add_int(o, "version", d->version);
+        add_int(o, "offset", d->offset);
+        add_int(o, "size", d->size);
+        end(o, '}');
     }
-    json_builder_end_array(b);
-    add_int(b, "vmdescription-offset", report->vmdescription_offset);
-    add_int(b, "vmdescription-size", report->vmdescription_size);
-    json_builder_set_member_name(b, "vmdescription");
-    json_builder_add_value(b, json_node_copy(report->vmdescription));
+    end(o, ']');
+    add_int(o, "vmdescription-offset", report->vmdescription_offset);
+    add_int(o, "vmdescription-size", report->vmdescription_size);
+    add_node(o, "vmdescription", report->vmdescription);
 }
 
 static const char *error_kind(const GError *error)
@@ -193,50 +239,40 @@ static const char *error_kind(const GError *error)
                ? kinds[error->code] : "other";
 }
 
-static void add_error(JsonBuilder *b, const GError *error)
+static void add_error(Out *o, const GError *error)
 {
-    json_builder_set_member_name(b, "error");
-    json_builder_begin_object(b);
-    add_text(b, "kind", error_kind(error));
-    add_text(b, "message", error->message);
-    json_builder_end_object(b);
-}
-
-static JsonNode *report_node(const InspectReport *report, const char *input,
-                             bool verified, const GError *error)
-{
-    g_autoptr(JsonBuilder) b = json_builder_new();
-
-    json_builder_begin_object(b);
-    add_text(b, "stream", input);
-    add_int(b, "bytes", report->bytes);
-    add_bool(b, "complete", report->complete);
-    add_bool(b, "verified", verified && report->complete);
-    if (error) {
-        add_error(b, error);
-    }
-    if (report->has_preamble) {
-        add_preamble(b, report);
-    }
-    add_commands(b, report);
-    if (report->list) {
-        add_ram(b, report);
-    }
-    if (report->ram_ended) {
-        add_devices(b, report);
-        add_bool(b, "handed-over", report->handed_over);
-        add_int(b, "trailing", report->trailing);
-    }
-    json_builder_end_object(b);
-    return json_builder_get_root(b);
+    begin(o, "error", '{');
+    add_text(o, "kind", error_kind(error));
+    add_text(o, "message", error->message);
+    end(o, '}');
 }
 
 void inspect_print_json(const InspectReport *report, const char *input,
                         bool verified, const GError *error)
 {
-    JsonNode *root = report_node(report, input, verified, error);
-    g_autofree char *text = json_to_string(root, TRUE);
+    Out out = { .first = true };
+    Out *o = &out;
 
-    json_node_unref(root);
-    puts(text);
+    begin(o, NULL, '{');
+    add_text(o, "stream", input);
+    add_int(o, "bytes", report->bytes);
+    add_bool(o, "complete", report->complete);
+    add_bool(o, "verified", verified && report->complete);
+    if (error) {
+        add_error(o, error);
+    }
+    if (report->has_preamble) {
+        add_preamble(o, report);
+    }
+    add_commands(o, report);
+    if (report->list) {
+        add_ram(o, report);
+    }
+    if (report->ram_ended) {
+        add_devices(o, report);
+        add_bool(o, "handed-over", report->handed_over);
+        add_int(o, "trailing", report->trailing);
+    }
+    end(o, '}');
+    putchar('\n');
 }
