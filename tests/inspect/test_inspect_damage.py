@@ -271,7 +271,8 @@ class Refused(InspectTest):
                                   ({"devices": [{"name": "x"}]},
                                    "no list of devices")):
             self.refused(start + tail((), description), text=text)
-        for begin, fault in ((b"{", "is nested too deeply"),
+        for begin, fault in ((b'{"x":[' + b"0," * (1 << 20), "too many values"),
+                             (b"{", "is nested too deeply"),
                              (b'{"x":/*"*/', "it has a comment")):
             deep = begin + b"[" * 1000000
             self.refused(start + b"\0\6" + u32(len(deep)) + deep,
@@ -289,6 +290,14 @@ class Refused(InspectTest):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertNotIn("\x1b", done.stdout)
         self.assertIn("\\033[2J", done.stdout)
+
+    def test_nor_can_errors(self):
+        name = "\x1b[2J"
+        done = self.run_it(self.write(self.start((name, PAGE)) + pages(
+            PART, record(ZERO, 5, b"", name))))
+        self.assertEqual(done.returncode, 1)
+        self.assertNotIn("\x1b", done.stderr)
+        self.assertIn("is outside block '?[2J'", done.stderr)
 
 
 class Foreign(InspectTest):

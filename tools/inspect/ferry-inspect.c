@@ -7,6 +7,7 @@
 #include "tools/inspect/inspect-args.h"
 #include "tools/inspect/inspect-progress.h"
 #include "tools/inspect/inspect-stream.h"
+#include "util/text.h"
 
 #define EXIT_DAMAGED 1
 #define EXIT_USAGE   2
@@ -104,7 +105,10 @@ static int run(const InspectArgs *args)
     }
     inspect_report_destroy(&report);
     if (err) {
-        fprintf(stderr, "ferry-inspect: %s: %s\n", args->input, err->message);
+        /* It may have names in it that stand in the stream. */
+        g_autofree char *shown = text_printable(err->message);
+
+        fprintf(stderr, "ferry-inspect: %s: %s\n", args->input, shown);
     }
     return status;
 }

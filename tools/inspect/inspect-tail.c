@@ -30,6 +30,7 @@
 #define CHUNK       (64u << 10)
 #define NESTING_MAX 64u
 #define MEMBERS_MAX 256u /* of an object; QEMU's have about ten */
+#define VALUES_MAX  (1u << 20) /* of all; each takes a hundred bytes */
 #define BETWEEN_MAX 16u  /* commands between two devices; QEMU sends one */
 
 #define FOOTER_SIZE  5u /* type, id */
@@ -66,6 +67,7 @@ static uint64_t position_of(const Tail *t, size_t at)
 
 /* Where the scan of a text is. */
 typedef struct Shape {
+    unsigned values; /* those that others follow */
     unsigned depth;
     unsigned members[NESTING_MAX]; /* of each object or array that is open */
     bool is_object[NESTING_MAX];
@@ -88,6 +90,9 @@ static const char *scan_mark(Shape *s, char mark)
         s->depth -= s->depth > 0;
         return NULL;
     case ',':
+        if (++s->values == VALUES_MAX) {
+            return "has too many values";
+        }
         if (s->depth && s->is_object[s->depth - 1] &&
             ++s->members[s->depth - 1] == MEMBERS_MAX) {
             return "has an object of too many members";
