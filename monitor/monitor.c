@@ -9,6 +9,7 @@
  * command.c     the command table of both
  * commands-*.c  what the commands do, by way of the MonHost interface
  * events.c      the table of events
+ * passed-fds.c  descriptors that clients pass, and getfd names
  * shape.c       what arguments, results and data look like; schema.c tells
  */
 #include "monitor/monitor.h"
