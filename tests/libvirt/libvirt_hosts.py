@@ -50,6 +50,7 @@ group = "kvm"
 security_driver = "none"
 cgroup_controllers = []
 stdio_handler = "file"
+namespaces = []
 """,
 }
 FOLDERS = ("dev", "guest", "proc", "root", "run", "sys", "tmp", "var/lib",
@@ -75,6 +76,10 @@ mkdir dev/pts dev/shm run/ferry
 mount -t devpts none dev/pts -o newinstance,ptmxmode=0666
 ln -s pts/ptmx dev/ptmx
 cp -a /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty dev
+if [ -e /dev/userfaultfd ]; then  # QEMU's user needs it for postcopy
+    cp -a /dev/userfaultfd dev
+    chmod 666 dev/userfaultfd
+fi
 mount --bind "$5" guest
 mount --bind "$6" run/ferry
 echo 'host_uuid = "'$2'"' >> etc/libvirt/libvirtd.conf
