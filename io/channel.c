@@ -156,46 +156,53 @@ bool io_channel_has_input(IoChannel *channel)
            g_pollable_input_stream_is_readable(in);
 }
 
-typedef struct InputWait {
-    bool input;
-    bool over;
-} InputWait;
+/* What wakes a wait for input; each has set its flag then. */
 
 static gboolean on_input(GObject *stream, void *opaque)
 {
-    InputWait *wait = opaque;
-
-    wait->input = true;
+    *(bool *)opaque = true;
     return G_SOURCE_REMOVE;
 }
 
-static gboolean on_over(void *opaque)
+static gboolean on_time(void *opaque)
 {
-    InputWait *wait = opaque;
-
-    wait->over = true;
+    *(bool *)opaque = true;
     return G_SOURCE_REMOVE;
 }
 
-static gboolean on_cancelled(GCancellable *cancel, void *opaque)
+static gboolean on_cancelled(int fd, GIOCondition condition, void *opaque)
 {
-    return on_over(opaque);
+    *(bool *)opaque = true;
+    return G_SOURCE_REMOVE;
 }
 
 /* Takes source. */
 static void watch(GMainContext *context, GSource *source, GSourceFunc func,
-                  InputWait *wait)
+                  bool *flag)
 {
-    g_source_set_callback(source, func, wait, NULL);
+    g_source_set_callback(source, func, flag, NULL);
     g_source_attach(source, context);
     g_source_unref(source);
+}
+
+/* By its descriptor: GLib's source for it is now and then leaked when another
+ * thread cancels.  g_cancellable_release_fd() must follow. */
+static void watch_cancellable(GMainContext *context, GCancellable *cancel,
+                              bool *flag)
+{
+    int fd = g_cancellable_get_fd(cancel);
+
+    if (fd >= 0) {
+        watch(context, g_unix_fd_source_new(fd, G_IO_IN),
+              G_SOURCE_FUNC(on_cancelled), flag);
+    }
 }
 
 bool io_channel_wait_input(IoChannel *channel, int ms, GCancellable *until)
 {
     g_autoptr(GMainContext) context = NULL;
     GPollableInputStream *in;
-    InputWait wait = { false };
+    bool input = false, over = false;
 
     if (!channel->in || !G_IS_POLLABLE_INPUT_STREAM(channel->in)) {
         return true;
@@ -204,22 +211,21 @@ bool io_channel_wait_input(IoChannel *channel, int ms, GCancellable *until)
     if (!g_pollable_input_stream_can_poll(in)) {
         return true;
     }
-    /* The abort of the channel is input, too: a read fails at once then. */
     context = g_main_context_new();
-    watch(context,
-          g_pollable_input_stream_create_source(in, channel->aborted),
-          G_SOURCE_FUNC(on_input), &wait);
-    if (until) {
-        watch(context, g_cancellable_source_new(until),
-              G_SOURCE_FUNC(on_cancelled), &wait);
-    }
+    watch(context, g_pollable_input_stream_create_source(in, NULL),
+          G_SOURCE_FUNC(on_input), &input);
+    /* A read fails at once then. */
+    watch_cancellable(context, channel->aborted, &input);
+    watch_cancellable(context, until, &over);
     if (ms >= 0) {
-        watch(context, g_timeout_source_new((guint)ms), on_over, &wait);
+        watch(context, g_timeout_source_new((guint)ms), on_time, &over);
     }
-    while (!wait.input && !wait.over) {
+    while (!input && !over) {
         g_main_context_iteration(context, TRUE);
     }
-    return wait.input;
+    g_cancellable_release_fd(channel->aborted);
+    g_cancellable_release_fd(until);
+    return input;
 }
 
 static bool write_fd(IoChannel *channel, GOutputVector *vectors, size_t count,
