@@ -114,6 +114,33 @@ class Preempt(interop_kit.InteropTest):
         # The pages that were asked for took the second connection.  How it
         # ends is open: a destination may close it before it has read all.
         self.assertGreater(side["bytes-in"], 4096)
+        for relay in sender, receiver:
+            self.assertNotIn("failed", relay.stderr())
+            self.assertEqual(relay.process.returncode, 0)
+
+    def check_recovered(self, qemu):
+        """The link breaks in the midst of postcopy, and both go on over
+        another one: the source's first connection begins in another way."""
+        src, dst = self.source(qemu), self.incoming(qemu)
+        self.relay("link", "vm")
+        sender = self.relay("relay", "link")
+        self.begin(src, self.uri("relay"))
+        self.switch(src, dst)
+        sender.process.kill()
+        for vm in src, dst:
+            vm.wait_migration("postcopy-paused")
+        dst.qmp("migrate-recover", uri=self.uri("again"))
+        self.relay("link-again", "again")
+        self.relay("relay-again", "link-again")
+        src.qmp("migrate", uri=self.uri("relay-again"), resume=True)
+        src.wait_migration("postcopy-active", "completed")
+        self.finish(src, dst)
+
+    def test_recovered(self):
+        self.check_recovered(interop_kit.need_qemu())
+
+    def test_recovered_newest(self):
+        self.check_recovered(interop_kit.need_newest_qemu())
 
     def test_straight(self):
         self.check_straight(interop_kit.need_qemu())

@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tools/relay/relay-pump.h"
 
+#include <string.h>
+
+#include "tools/relay/relay-greeting.h"
 #include "util/clock.h"
 
 struct Pump {
     Pool *pool;
     PumpOutput output;
     bool write_failed;
+    uint8_t first[GREETING_MAX];
+    size_t first_size;
 };
 
 Pump *pump_new(const PoolConfig *config, const PumpOutput *output,
@@ -40,6 +45,20 @@ bool pump_write_failed(const Pump *pump)
     return pump->write_failed;
 }
 
+const uint8_t *pump_first(const Pump *pump, size_t *size)
+{
+    *size = pump->first_size;
+    return pump->first;
+}
+
+static void keep_first(Pump *pump, const PumpJob *job)
+{
+    size_t part = MIN(GREETING_MAX - pump->first_size, job->out_size);
+
+    memcpy(pump->first + pump->first_size, job->out, part);
+    pump->first_size += part;
+}
+
 static bool write_job(Pump *pump, const PumpJob *job, GError **errp)
 {
     GOutputVector vector = { job->out, job->out_size };
@@ -52,6 +71,7 @@ static bool write_job(Pump *pump, const PumpJob *job, GError **errp)
                     job->fault, job->fault_at);
         return false;
     }
+    keep_first(pump, job);
     pump->write_failed = !io_channel_writev(to->channel, &vector, 1, errp);
     relay_stats_waited(to->stats, to->wait, since);
     if (pump->write_failed) {

@@ -58,4 +58,7 @@ bool pump_flush_idle(Pump *pump, const Stream *from, GError **errp);
 /* Did the channel fail? */
 bool pump_write_failed(const Pump *pump);
 
+/* What was written first: up to GREETING_MAX bytes. */
+const uint8_t *pump_first(const Pump *pump, size_t *size);
+
 #endif

@@ -7,6 +7,7 @@
 #include "tools/relay/relay-receive.h"
 
 #include "tools/relay/relay-batch.h"
+#include "tools/relay/relay-greeting.h"
 #include "tools/relay/relay-link.h"
 #include "tools/relay/relay-pump.h"
 #include "util/clock.h"
@@ -223,6 +224,14 @@ void relay_receive_free(RelayReceive *receive)
         pump_free(receive->pump);
         g_free(receive);
     }
+}
+
+bool relay_receive_is_second(const RelayReceive *receive)
+{
+    size_t size;
+    const uint8_t *first = pump_first(receive->pump, &size);
+
+    return size > 0 && greeting_of(first, size) == GREETING_STRANGER;
 }
 
 bool relay_receive_qemu_failed(const RelayReceive *receive)

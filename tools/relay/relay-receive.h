@@ -31,6 +31,10 @@ void relay_receive_free(RelayReceive *receive); /* NULL is fine */
 /* Write the stream until END, and tell its size; false on anything else. */
 bool relay_receive_run(RelayReceive *receive, uint64_t *total, GError **errp);
 
+/* Does the stream begin as no migration can?  Then it was not the source's
+ * first connection. */
+bool relay_receive_is_second(const RelayReceive *receive);
+
 /* After it has failed: was it QEMU that took no more? */
 bool relay_receive_qemu_failed(const RelayReceive *receive);
 

@@ -29,6 +29,7 @@ struct Session {
     bool silent;         /* the peer has said nothing, and need not */
     bool claimed;        /* it has one of the places */
     bool live;           /* it has been told to turns */
+    bool second;         /* receive: the stream was not a first connection's */
     bool refused;        /* there was no place for it, or it is a stranger */
     RelayOutcome outcome; /* set at the end, with */
     char *why;            /* unless it has completed */

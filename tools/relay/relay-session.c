@@ -468,7 +468,7 @@ static bool settle(Session *s)
 static void judge(Session *s)
 {
     if (!settle(s)) {
-        s->outcome = RELAY_FAILED;
+        s->outcome = session_was_second(s) ? RELAY_UNKNOWN : RELAY_FAILED;
         s->why = s->command ? g_strdup_printf("%s (%s)", s->error->message,
                                               s->command)
                             : g_strdup(s->error->message);
@@ -546,8 +546,9 @@ bool session_was_migration(const Session *s)
 /* Not a source that was only slow to begin. */
 bool session_was_second(const Session *s)
 {
-    return s->silent && !s->findings.has_ram &&
-           (s->findings.passed_on || stream_position(s->near_in) == 0);
+    return s->second ||
+           (s->silent && !s->findings.has_ram &&
+            (s->findings.passed_on || stream_position(s->near_in) == 0));
 }
 
 RelayStats *session_stats(Session *s)
