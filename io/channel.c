@@ -20,6 +20,7 @@
 #include <glib-unix.h>
 
 #include "io/io-internal.h"
+#include "io/tcp-queue.h"
 
 struct IoChannel {
     char *name;
@@ -31,6 +32,7 @@ struct IoChannel {
     GSocketConnection *connection; /* that in and out belong to, or NULL */
     GTlsConnection *tls;           /* over connection: in and out are its */
     gint heard;                    /* atomic: the peer has sent something */
+    TcpQueue queue;                /* of connection's socket */
     GSubprocess *command;          /* that in or out is a pipe to, or NULL */
 };
 
@@ -43,6 +45,7 @@ IoChannel *io_channel_new(const char *name, GInputStream *in,
     channel->in = in ? g_object_ref(in) : NULL;
     channel->out = out ? g_object_ref(out) : NULL;
     channel->out_fd = -1;
+    tcp_queue_init(&channel->queue, -1);
     if (out && G_IS_UNIX_OUTPUT_STREAM(out)) {
         channel->out_fd =
             g_unix_output_stream_get_fd(G_UNIX_OUTPUT_STREAM(out));
@@ -61,8 +64,12 @@ IoChannel *io_connection_channel(const char *name,
     IoChannel *channel = io_channel_new(name,
                                         g_io_stream_get_input_stream(stream),
                                         g_io_stream_get_output_stream(stream));
+    GSocket *socket = g_socket_connection_get_socket(connection);
 
     channel->connection = g_object_ref(connection);
+    if (g_socket_get_family(socket) != G_SOCKET_FAMILY_UNIX) {
+        tcp_queue_init(&channel->queue, g_socket_get_fd(socket));
+    }
     return channel;
 }
 
@@ -293,9 +300,30 @@ static bool close_output(IoChannel *channel, GError **errp)
     return g_output_stream_close(channel->out, channel->aborted, errp);
 }
 
+uint64_t io_channel_queued(IoChannel *channel)
+{
+    return tcp_queue_bytes(&channel->queue);
+}
+
+int64_t io_channel_round_trip(IoChannel *channel)
+{
+    return tcp_queue_round_trip(&channel->queue);
+}
+
+static size_t size_of(const GOutputVector *vectors, size_t count)
+{
+    size_t size = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        size += vectors[i].size;
+    }
+    return size;
+}
+
 bool io_channel_writev(IoChannel *channel, GOutputVector *vectors,
                        size_t count, GError **errp)
 {
+    size_t size = size_of(vectors, count); /* they are scribbled on */
     SigpipeHold hold;
     bool ok;
 
@@ -313,8 +341,10 @@ bool io_channel_writev(IoChannel *channel, GOutputVector *vectors,
     }
     if (!ok) {
         prefix_error(channel, errp);
+        return false;
     }
-    return ok;
+    tcp_queue_wrote(&channel->queue, size);
+    return true;
 }
 
 bool io_channel_sync(IoChannel *channel, GError **errp)

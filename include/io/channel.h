@@ -18,6 +18,7 @@
 #include <glib.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "io/uri.h"
 
@@ -113,6 +114,18 @@ bool io_channel_wait_input(IoChannel *channel, int ms, GCancellable *until);
 /* Write all of count vectors.  The array is used as scratch space. */
 bool io_channel_writev(IoChannel *channel, GOutputVector *vectors,
                        size_t count, GError **errp);
+
+/*
+ * Of a TCP channel: how many of the bytes that were written (with TLS, of those
+ * that they became) the peer's system has not got yet, as far as is known here;
+ * and the shortest round trip so far, in ns.  0 where that is not known, as with
+ * every other channel.
+ *
+ * Of what was written only a little waits here to be sent: 5 ms at the rate of
+ * late, or 64 KiB if that is more.  The rest of these bytes is on its way.
+ */
+uint64_t io_channel_queued(IoChannel *channel);
+int64_t io_channel_round_trip(IoChannel *channel);
 
 /*
  * Wait until what was written to a file, or a disk, outlives a power cut.  It

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * TCP_NOTSENT_LOWAT says how much may be unsent.  The system looks at it
+ * before it takes the next piece (up to 64 KiB) of a write, which it may so cut
+ * short, and calls the socket writable again when half of that has gone out.
+ * GIO writes what was left over when the socket is writable, as it does with a
+ * socket that is full.
+ */
+#include "io/tcp-queue.h"
+
+#include <glib.h>
+#include <linux/sockios.h>
+#include <linux/tcp.h> /* glibc's tcp_info lacks the shortest round trip */
+#include <netinet/in.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include "util/clock.h"
+
+#define LEAST_BOUND (64u << 10)
+#define MOST_BOUND  (64u << 20)
+#define BOUND_NS    (5 * NS_PER_MS)
+#define MEASURE_NS  (50 * NS_PER_MS)
+
+static int64_t now_ns(void)
+{
+    return g_get_monotonic_time() * 1000;
+}
+
+static void set_bound(const TcpQueue *queue, unsigned bound)
+{
+    /* A system that does not know it is as good as it was. */
+    setsockopt(queue->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bound,
+               sizeof(bound));
+}
+
+void tcp_queue_init(TcpQueue *queue, int fd)
+{
+    *queue = (TcpQueue){ .fd = fd };
+    if (fd >= 0) {
+        queue->since = now_ns();
+        set_bound(queue, LEAST_BOUND);
+    }
+}
+
+unsigned tcp_queue_bound(uint64_t bytes, int64_t time)
+{
+    double bound = (double)bytes * BOUND_NS / (double)MAX(time, 1);
+
+    return (unsigned)CLAMP(bound, LEAST_BOUND, MOST_BOUND);
+}
+
+void tcp_queue_wrote(TcpQueue *queue, size_t bytes)
+{
+    int64_t now;
+
+    if (queue->fd < 0) {
+        return;
+    }
+    queue->bytes += bytes;
+    now = now_ns();
+    if (now - queue->since >= MEASURE_NS) {
+        set_bound(queue, tcp_queue_bound(queue->bytes, now - queue->since));
+        queue->since = now;
+        queue->bytes = 0;
+    }
+}
+
+uint64_t tcp_queue_bytes(const TcpQueue *queue)
+{
+    int bytes = 0;
+
+    if (queue->fd < 0 || ioctl(queue->fd, SIOCOUTQ, &bytes) < 0) {
+        return 0;
+    }
+    return (uint64_t)MAX(bytes, 0);
+}
+
+int64_t tcp_queue_round_trip(const TcpQueue *queue)
+{
+    struct tcp_info info = { .tcpi_min_rtt = 0 };
+    socklen_t size = sizeof(info);
+
+    /* Before the first measurement it is ~0. */
+    if (queue->fd < 0 ||
+        getsockopt(queue->fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0 ||
+        info.tcpi_min_rtt == UINT32_MAX) {
+        return 0;
+    }
+    return (int64_t)info.tcpi_min_rtt * (NS_PER_MS / 1000);
+}
