@@ -2,16 +2,31 @@
 /*
  * Theory of operation
  *
- * The last pass takes (dirty pages) * (bytes of stream per page) / (bytes of
+ * The guest stands still for as long as the rest takes, and the floor.
+ *
+ * The rest is the last pass.  It takes (dirty pages) * (bytes of stream per page) / (bytes of
  * stream per second).  Bytes are those of the stream, after compression: an
  * estimate in raw bytes against a wire rate would be too high by the
  * compression ratio, and cost passes that gain nothing.  The measured rate
  * has everything in it that slows a pass down, the compression's CPU time
  * too; where max-bandwidth has just been lowered below it, that counts.
  *
- * A downtime within the limit is not yet a short one: as long as each pass at
- * least halves the estimate there is another, until what is left to gain is
- * hardly noticed.  All of these together take less time than twice the limit.
+ * The floor is what no pass makes shorter.  What was written before the last
+ * pass arrives before it: the queue is gone, and known here to be gone, after
+ * its bytes' time, but not before a round trip.  When the last byte is known to
+ * have arrived, so is the answer to it, and GO takes half a round trip more.
+ * Without GO the guest runs as soon as the last byte has arrived, half a round
+ * trip before this is known here.
+ *
+ * What the floor leaves of the limit is for the rest; it always gets a little,
+ * as a floor above the limit is no reason to let the guest stand still for the
+ * limit besides.  Nor is it a reason never to end: a rest that is within the
+ * limit by itself, as a link without a delay would have it, is good enough
+ * when another pass hardly makes it smaller.
+ *
+ * A rest that fits is not yet a short one: as long as each pass at least
+ * halves it there is another, until what is left to gain is hardly noticed.
+ * All of these together take less time than twice the limit.
  *
  * Auto-converge.  A guest that dirties more than the threshold allows, in two
  * passes since the last step, loses CPU time: at first cpu-throttle-initial
@@ -25,34 +40,53 @@
 #include <math.h>
 
 #define PASSES_BEFORE_STEP 2
-#define SHORT_MS 20
+#define SHORT_MS 20 /* hardly noticed */
+#define HARDLY_SMALLER 0.9
 
-static bool still_shrinks(const ConvergeInput *in, double ms)
+static double floor_of(const ConvergeInput *in, double rate)
 {
-    return ms > SHORT_MS && ms <= in->last_ms / 2;
+    double drain = rate > 0 ? (double)in->queued / rate * 1000 : 0;
+    double known = MAX(drain, in->round_trip_ms);
+
+    return known + (in->waits_for_go ? 0.5 : -0.5) * in->round_trip_ms;
+}
+
+static bool is_time(const ConvergeInput *in, double rest, double floor)
+{
+    double limit = (double)in->downtime_limit_ms;
+    double room = MAX(limit - floor, MIN(limit, SHORT_MS));
+
+    if (rest <= room) {
+        return rest <= SHORT_MS || rest > in->last_ms / 2;
+    }
+    return rest <= limit && rest > in->last_ms * HARDLY_SMALLER;
+}
+
+static int64_t whole_ms(double ms)
+{
+    return ms < (double)INT64_MAX ? (int64_t)ms : INT64_MAX;
 }
 
 ConvergeDecision converge_decide(const ConvergeInput *in)
 {
     double rate = in->bytes_per_second;
-    double ms;
+    double rest = 0, floor;
 
-    if (in->dirty_pages == 0) {
-        return (ConvergeDecision){ true, 0, 0 };
-    }
     if (in->max_bandwidth && rate > (double)in->max_bandwidth) {
         rate = (double)in->max_bandwidth;
     }
-    if (rate <= 0) {
-        return (ConvergeDecision){ false, INFINITY, -1 };
+    if (in->dirty_pages && rate <= 0) {
+        return (ConvergeDecision){ false, INFINITY, -1, -1 };
     }
-    ms = (double)in->dirty_pages * in->bytes_per_page / rate * 1000;
+    if (in->dirty_pages) {
+        rest = (double)in->dirty_pages * in->bytes_per_page / rate * 1000;
+    }
+    floor = floor_of(in, rate);
     return (ConvergeDecision){
-        .switch_over = ms <= (double)in->downtime_limit_ms &&
-                       !still_shrinks(in, ms),
-        .ms = ms,
-        .expected_downtime_ms = ms < (double)INT64_MAX ? (int64_t)ms
-                                                       : INT64_MAX,
+        .switch_over = is_time(in, rest, floor),
+        .rest_ms = rest,
+        .floor_ms = whole_ms(floor),
+        .expected_downtime_ms = whole_ms(rest + floor),
     };
 }
 

@@ -12,13 +12,17 @@ typedef struct ConvergeInput {
     double bytes_per_second;    /* of stream, as measured; 0: not known */
     uint64_t max_bandwidth;     /* bytes/s; 0: no limit */
     uint64_t downtime_limit_ms;
-    double last_ms; /* estimate after the pass before; INFINITY: none yet */
+    double last_ms; /* rest_ms after the pass before; INFINITY: none yet */
+    uint64_t queued;       /* bytes of stream that have not arrived */
+    double round_trip_ms;  /* 0: not known, or no time at all */
+    bool waits_for_go;     /* the destination, when it has everything */
 } ConvergeInput;
 
 typedef struct ConvergeDecision {
     bool switch_over; /* else one more pass */
-    double ms;        /* the estimate; INFINITY: not known */
-    int64_t expected_downtime_ms; /* the same, -1: not known */
+    double rest_ms;   /* what the dirty pages take; INFINITY: not known */
+    int64_t floor_ms; /* what no pass makes shorter; -1: not known */
+    int64_t expected_downtime_ms; /* both together; -1: not known */
 } ConvergeDecision;
 
 ConvergeDecision converge_decide(const ConvergeInput *in);

@@ -86,6 +86,13 @@ static int64_t expected_downtime_locked(const Migration *m,
                                         : (int64_t)m->downtime_limit_ms;
 }
 
+/* Only where there is something to be said about it. */
+static int64_t downtime_floor_locked(const Migration *m, const StatsData *d)
+{
+    return d->downtime_floor_ms > (int64_t)m->downtime_limit_ms
+               ? d->downtime_floor_ms : 0;
+}
+
 void mig_query(Migration *m, MigInfo *info)
 {
     StatsData d;
@@ -98,6 +105,7 @@ void mig_query(Migration *m, MigInfo *info)
         .incoming = m->peer.incoming,
         .compress = is_compressing(m, &d),
         .expected_downtime_ms = expected_downtime_locked(m, &d),
+        .downtime_floor_ms = downtime_floor_locked(m, &d),
         .cpu_throttle = m->throttle,
     };
     if (m->state == MIG_STATE_FAILED) {

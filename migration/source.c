@@ -233,10 +233,44 @@ static bool source_begin(Source *s, GError **errp)
 
 /* Precopy */
 
-/* Learn from a pass what the next one will cost. */
-static void measure_pass(Source *s, const StatsData *before, int64_t begin)
+/* What there is when a pass begins. */
+typedef struct PassStart {
+    int64_t time;
+    uint64_t queued;
+    StatsData stats;
+} PassStart;
+
+static void start_pass(Source *s, PassStart *start)
 {
-    int64_t length = MAX(clock_now(s->m->clock) - begin, 1);
+    start->time = clock_now(s->m->clock);
+    start->queued = io_channel_queued(s->channel);
+    stats_read(s->m->stats, &start->stats);
+}
+
+/*
+ * A pass that is shorter than a round trip only shows how fast the system takes
+ * what it then has to send.  In a longer one what counts is what arrived.
+ */
+static void measure_rate(Source *s, const PassStart *start, uint64_t written)
+{
+    int64_t length = MAX(clock_now(s->m->clock) - start->time, 1);
+    int64_t shortest = MAX(SHORTEST_PASS, io_channel_round_trip(s->channel));
+    double bytes = (double)written;
+
+    if (length < shortest && s->bytes_per_second != 0) {
+        return;
+    }
+    if (length >= shortest) {
+        bytes += (double)start->queued;
+        bytes -= (double)io_channel_queued(s->channel);
+    }
+    s->bytes_per_second = MAX(bytes, 0) * NS_PER_S / (double)length;
+}
+
+/* Learn from a pass what the next one will cost. */
+static void measure_pass(Source *s, const PassStart *start)
+{
+    const StatsData *before = &start->stats;
     StatsData after;
     uint64_t bytes, zero, pages;
 
@@ -252,11 +286,7 @@ static void measure_pass(Source *s, const StatsData *before, int64_t begin)
         bytes -= after.pages.zero_bytes - before->pages.zero_bytes;
     }
     s->bytes_per_page = pages ? (double)bytes / (double)pages : PAGE_RECORD;
-    if (length >= SHORTEST_PASS || s->bytes_per_second == 0) {
-        s->bytes_per_second = (double)(after.transferred -
-                                       before->transferred) *
-                              NS_PER_S / (double)length;
-    }
+    measure_rate(s, start, after.transferred - before->transferred);
 }
 
 /*
@@ -337,29 +367,29 @@ static bool source_pass(Source *s, GError **errp)
 {
     Migration *m = s->m;
     MigEvent event = { .type = MIG_EVENT_PASS, .state = MIG_STATE_ACTIVE };
-    int64_t begin = clock_now(m->clock);
-    StatsData before;
+    PassStart start;
 
     event.pass = ++s->pass;
     if (m->host->event) {
         m->host->event(m->opaque, &event);
     }
-    stats_read(m->stats, &before);
+    start_pass(s, &start);
     if (!send_pass(s, WIRE_PART, errp)) {
         return false;
     }
-    measure_pass(s, &before, begin);
+    measure_pass(s, &start);
     if (!collect_dirty(s, errp)) {
         return false;
     }
-    adapt_throttle(s, stream_position(s->stream) - before.transferred);
+    adapt_throttle(s, stream_position(s->stream) -
+                          start.stats.transferred);
     return true;
 }
 
 static bool source_precopy(Source *s, GError **errp)
 {
     Migration *m = s->m;
-    ConvergeDecision decision = { .ms = INFINITY };
+    ConvergeDecision decision = { .rest_ms = INFINITY };
 
     migration_set_state(m, MIG_STATE_ACTIVE);
     /* The list of blocks counts as the first look at what is dirty: all. */
@@ -376,10 +406,15 @@ static bool source_precopy(Source *s, GError **errp)
             .bytes_per_second = s->bytes_per_second,
             .max_bandwidth = ratelimit_get(m->limit),
             .downtime_limit_ms = migration_downtime_limit_ms(m),
-            .last_ms = decision.ms,
+            .last_ms = decision.rest_ms,
+            .queued = io_channel_queued(s->channel),
+            .round_trip_ms = (double)io_channel_round_trip(s->channel) /
+                             NS_PER_MS,
+            .waits_for_go = s->rp && wants_go(s),
         };
         decision = converge_decide(&in);
-        stats_expect(m->stats, decision.expected_downtime_ms);
+        stats_expect(m->stats, decision.expected_downtime_ms,
+                     decision.floor_ms);
     } while (!decision.switch_over);
     return true;
 }

@@ -29,6 +29,7 @@ Stats *stats_new(const Clock *clock)
 
     stats->clock = clock;
     stats->data.expected_downtime_ms = -1;
+    stats->data.downtime_floor_ms = -1;
     pthread_mutex_init(&stats->lock, NULL);
     return stats;
 }
@@ -121,10 +122,11 @@ void stats_sync(Stats *stats, uint64_t remaining, uint64_t dirty_rate)
     pthread_mutex_unlock(&stats->lock);
 }
 
-void stats_expect(Stats *stats, int64_t downtime_ms)
+void stats_expect(Stats *stats, int64_t downtime_ms, int64_t floor_ms)
 {
     pthread_mutex_lock(&stats->lock);
     stats->data.expected_downtime_ms = downtime_ms;
+    stats->data.downtime_floor_ms = floor_ms;
     pthread_mutex_unlock(&stats->lock);
 }
 

@@ -29,7 +29,9 @@ typedef struct StatsData {
     uint64_t busy;           /* times it had none free */
     uint64_t sync_count;
     uint64_t dirty_rate;     /* pages/s */
-    int64_t expected_downtime_ms; /* -1: not known */
+    /* -1: not known */
+    int64_t expected_downtime_ms;
+    int64_t downtime_floor_ms; /* of it, what no pass makes shorter */
     /* over the last whole window */
     double bytes_per_second;
     double pages_per_second;
@@ -55,7 +57,7 @@ void stats_job(Stats *stats, bool busy);
 
 /* The dirty log was collected. */
 void stats_sync(Stats *stats, uint64_t remaining, uint64_t dirty_rate);
-void stats_expect(Stats *stats, int64_t downtime_ms);
+void stats_expect(Stats *stats, int64_t downtime_ms, int64_t floor_ms);
 
 /* The guest has stopped: what is sent from now on is sent in downtime. */
 void stats_stopped(Stats *stats);

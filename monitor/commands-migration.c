@@ -594,6 +594,7 @@ static const Member migrate_members[] = {
     { "status", KIND_ENUM, true, .value = migration_status_name },
     { "total-time", KIND_UINT, true },
     { "expected-downtime", KIND_UINT, true },
+    { "downtime-floor", KIND_UINT, true },
     { "downtime", KIND_UINT, true },
     { "setup-time", KIND_UINT, true },
     { "ram", KIND_OBJECT, true, .members = ram_members },
@@ -619,6 +620,10 @@ static void add_progress(JsonObject *object, const MigInfo *info)
     if (!info->incoming && !completed) {
         json_object_set_int_member(object, "expected-downtime",
                                    info->expected_downtime_ms);
+        if (info->downtime_floor_ms) {
+            json_object_set_int_member(object, "downtime-floor",
+                                       info->downtime_floor_ms);
+        }
     }
     json_object_set_int_member(object, "setup-time", info->setup_time_ms);
     json_object_set_object_member(object, "ram", ram_to_json(info));

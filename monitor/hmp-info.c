@@ -93,6 +93,7 @@ void print_migrate_parameters(const MonMachine *machine, JsonNode *result,
 typedef enum {
     UNIT_NONE,
     UNIT_MS,
+    UNIT_FLOOR,  /* ms of downtime that are more than the limit */
     UNIT_KBYTES, /* the member is in bytes */
     UNIT_PAGES,
     UNIT_MBPS, /* a floating-point number, as is the next */
@@ -109,6 +110,7 @@ typedef struct Line {
 static const Line time_lines[] = {
     { "total time", "total-time", UNIT_MS },
     { "expected downtime", "expected-downtime", UNIT_MS },
+    { "downtime floor", "downtime-floor", UNIT_FLOOR },
     { "downtime", "downtime", UNIT_MS },
     { "setup", "setup-time", UNIT_MS },
     { NULL },
@@ -165,6 +167,11 @@ static void print_value(JsonNode *value, Unit unit, GString *out)
         return;
     case UNIT_MS:
         g_string_append_printf(out, "%" G_GINT64_FORMAT " ms",
+                               json_node_get_int(value));
+        return;
+    case UNIT_FLOOR:
+        g_string_append_printf(out, "%" G_GINT64_FORMAT " ms, which no pass "
+                               "makes shorter: downtime-limit cannot be met",
                                json_node_get_int(value));
         return;
     case UNIT_KBYTES:

@@ -9,6 +9,7 @@ typedef struct Row {
     ConvergeInput in;
     bool switch_over;
     int64_t expected_ms;
+    int64_t floor_ms; /* of that; 0 or -1: not looked at */
 } Row;
 
 /* Bytes per page and per second that make arithmetic easy: at 1000 bytes a
@@ -89,7 +90,46 @@ static const Row rows[] = {
     { { 0, 1000, 1e6, 0, 300, INFINITY }, true, 0 },
     { { 301, 1000, 1e6, 0, 300, 300 }, false, 301 },
 
+    /* what is queued comes before the rest: at 1 MB/s, 1000 bytes a ms */
+    { { 100, 1000, 1e6, 0, 300, 0, 100000 }, true, 200, 100 },
+    { { 200, 1000, 1e6, 0, 300, 0, 100000 }, true, 300, 100 },
+    { { 201, 1000, 1e6, 0, 300, 201, 100000 }, true, 301, 100 },
+    { { 201, 1000, 1e6, 0, 300, 300, 100000 }, false, 301, 100 },
+    { { 300, 1000, 1e6, 0, 300, INFINITY, 100000 }, false, 400, 100 },
+    { { 0, 1000, 1e6, 0, 300, INFINITY, 100000 }, true, 100, 100 },
+    /* and at the rate of max-bandwidth, where that is lower */
+    { { 100, 1000, 1e6, 500000, 300, 0, 50000 }, true, 300, 100 },
+
+    /* the hand-over: 1.5 round trips with GO, half of one without */
+    { { 100, 1000, 1e6, 0, 300, 0, 0, 100, true }, true, 250, 150 },
+    { { 150, 1000, 1e6, 0, 300, 0, 0, 100, true }, true, 300, 150 },
+    { { 151, 1000, 1e6, 0, 300, 200, 0, 100, true }, false, 301, 150 },
+    { { 250, 1000, 1e6, 0, 300, 0, 0, 100, false }, true, 300, 50 },
+    { { 251, 1000, 1e6, 0, 300, 300, 0, 100, false }, false, 301, 50 },
+    /* a queue on its way during the first of them costs nothing more */
+    { { 100, 1000, 1e6, 0, 300, 0, 100000, 100, true }, true, 250, 150 },
+    { { 100, 1000, 1e6, 0, 300, 0, 120000, 100, true }, true, 270, 170 },
+    { { 100, 1000, 1e6, 0, 300, 0, 120000, 100, false }, true, 170, 70 },
+    { { 0, 1000, 0, 0, 300, INFINITY, 120000, 100, true }, true, 150, 150 },
+
+    /* a floor above the limit leaves 20 ms, or the limit */
+    { { 20, 1000, 1e6, 0, 300, INFINITY, 0, 400, true }, true, 620, 600 },
+    { { 21, 1000, 1e6, 0, 300, INFINITY, 0, 400, true }, false, 621, 600 },
+    { { 21, 1000, 1e6, 0, 300, 100, 0, 400, true }, false, 621, 600 },
+    { { 20, 1000, 1e6, 0, 160, 21, 0, 100, true }, true, 170, 150 },
+    { { 5, 1000, 1e6, 0, 5, 6, 0, 100, true }, true, 155, 150 },
+    { { 6, 1000, 1e6, 0, 5, 6, 0, 100, true }, false, 156, 150 },
+    { { 1, 1000, 1e6, 0, 0, 1, 0, 100, true }, false, 151, 150 },
+
+    /* but it does not keep a migration from ending that no pass gets on */
+    { { 300, 1000, 1e6, 0, 300, 300, 0, 400, true }, true, 900, 600 },
+    { { 300, 1000, 1e6, 0, 300, 200, 0, 400, true }, true, 900, 600 },
+    { { 271, 1000, 1e6, 0, 300, 300, 0, 400, true }, true, 871, 600 },
+    { { 270, 1000, 1e6, 0, 300, 300, 0, 400, true }, false, 870, 600 },
+    { { 301, 1000, 1e6, 0, 300, 301, 0, 400, true }, false, 901, 600 },
+
     /* numbers that only a broken host makes */
+    { { 1, 1000, 1e6, 0, 300, 0, UINT64_MAX }, true, 18446744073709552, -1 },
     { { UINT64_MAX, 4104, 1, 0, 2000000 }, false, INT64_MAX },
     { { UINT64_MAX, 1e300, 1e-300, 0, 2000000 }, false, INT64_MAX },
     { { UINT64_MAX, 4104, 1e30, 0, 300 }, true, 0 },
@@ -102,9 +142,11 @@ static void test_rows(void)
         ConvergeDecision got = converge_decide(&rows[i].in);
 
         if (got.switch_over != rows[i].switch_over ||
-            got.expected_downtime_ms != rows[i].expected_ms) {
-            g_error("row %u: %d, %" G_GINT64_FORMAT " ms", i,
-                    got.switch_over, got.expected_downtime_ms);
+            got.expected_downtime_ms != rows[i].expected_ms ||
+            (rows[i].floor_ms > 0 && got.floor_ms != rows[i].floor_ms)) {
+            g_error("row %u: %d, %" G_GINT64_FORMAT " ms, of which %"
+                    G_GINT64_FORMAT, i, got.switch_over,
+                    got.expected_downtime_ms, got.floor_ms);
         }
     }
 }

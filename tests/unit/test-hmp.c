@@ -451,6 +451,19 @@ static void test_info_active(Fixture *f, gconstpointer data)
            "dirty pages rate: 17 pages\n" PHASE_TEXT COMPRESSION_TEXT);
 }
 
+static void test_info_floor(Fixture *f, gconstpointer data)
+{
+    g_autofree char *text = NULL;
+
+    fake_machine_set_info(f->machine, MIG_STATE_ACTIVE);
+    f->machine->info.downtime_floor_ms = 315;
+    text = client_ask(f->client, "info migrate");
+    g_assert_nonnull(strstr(text, "expected downtime: 300 ms\n"
+                                  "downtime floor: 315 ms, which no pass makes "
+                                  "shorter: downtime-limit cannot be met\n"
+                                  "setup: 3 ms\n"));
+}
+
 static void test_info_throttled(Fixture *f, gconstpointer data)
 {
     g_autofree char *text = NULL;
@@ -740,6 +753,7 @@ int main(int argc, char **argv)
     add("/hmp/info-migrate/none", test_info_none);
     add("/hmp/info-migrate/address", test_info_address);
     add("/hmp/info-migrate/active", test_info_active);
+    add("/hmp/info-migrate/floor", test_info_floor);
     add("/hmp/info-migrate/throttled", test_info_throttled);
     add("/hmp/info-migrate/completed", test_info_completed);
     add("/hmp/info-migrate/uncompressed", test_info_uncompressed);

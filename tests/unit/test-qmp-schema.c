@@ -161,6 +161,7 @@ static void test_results(SchemaFixture *f, gconstpointer data)
         { "query-events", "[{name: str}]" },
         { "query-migrate",
           "{*status: " STATUSES ", *total-time: int, *expected-downtime: int, "
+          "*downtime-floor: int, "
           "*downtime: int, *setup-time: int, *ram: {total: int, "
           "transferred: int, *remaining: int, duplicate: int, skipped: int, "
           "normal: int, normal-bytes: int, *dirty-pages-rate: int, "

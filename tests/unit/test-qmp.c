@@ -534,6 +534,17 @@ static void test_query_migrate_throttled(Fixture *f, gconstpointer data)
             ", \"cpu-throttle-percentage\": 30}}");
 }
 
+static void test_query_migrate_floor(Fixture *f, gconstpointer data)
+{
+    fake_machine_set_info(f->machine, MIG_STATE_ACTIVE);
+    f->machine->info.downtime_floor_ms = 315;
+    f->machine->info.compress = false;
+    answers(f, "query-migrate", NULL,
+            "{\"return\": {\"status\": \"active\", \"total-time\": 1217, "
+            "\"expected-downtime\": 300, \"downtime-floor\": 315, "
+            "\"setup-time\": 3, " RAM_JSON "}}");
+}
+
 static void test_query_migrate_completed(Fixture *f, gconstpointer data)
 {
     fake_machine_set_info(f->machine, MIG_STATE_COMPLETED);
@@ -751,6 +762,7 @@ int main(int argc, char **argv)
     add("/qmp/query-migrate/none", test_query_migrate_none);
     add("/qmp/query-migrate/active", test_query_migrate_active);
     add("/qmp/query-migrate/incoming", test_query_migrate_incoming);
+    add("/qmp/query-migrate/floor", test_query_migrate_floor);
     add("/qmp/query-migrate/throttled", test_query_migrate_throttled);
     add("/qmp/query-migrate/completed", test_query_migrate_completed);
     add("/qmp/query-migrate/failed", test_query_migrate_failed);

@@ -201,7 +201,7 @@ static void fill_stats(World *world)
     Stats *stats = world->m->stats;
 
     stats_sync(stats, 100, 55);
-    stats_expect(stats, 123);
+    stats_expect(stats, 123, 45);
     for (unsigned i = 0; i < 8; i++) {
         stats_job(stats, i < 2);
     }
@@ -223,6 +223,7 @@ static void test_counters(void)
     fill_stats(&world);
     mig_query(world.m, &info);
     g_assert_cmpint(info.expected_downtime_ms, ==, 123);
+    g_assert_cmpint(info.downtime_floor_ms, ==, 0);
     g_assert_cmpuint(info.ram.transferred, ==, 1200000);
     g_assert_cmpuint(info.ram.precopy_bytes, ==, 1000000);
     g_assert_cmpuint(info.ram.downtime_bytes, ==, 200000);
@@ -239,6 +240,22 @@ static void test_counters(void)
     g_assert_cmpfloat_with_epsilon(info.compression.busy_rate, 0.25, 1e-9);
     g_assert_cmpuint(info.compression.compressed_size, ==, 30 * 1024);
     g_assert_cmpfloat_with_epsilon(info.compression.rate, 4, 1e-9);
+    mig_free(world.m);
+}
+
+/* It is told where it is more than the limit, as that is now. */
+static void test_downtime_floor(void)
+{
+    MigInfo info;
+    World world;
+
+    world_init(&world, true);
+    stats_expect(world.m->stats, 350, 301);
+    mig_query(world.m, &info);
+    g_assert_cmpint(info.downtime_floor_ms, ==, 301);
+    g_assert_true(mig_set_live(world.m, MIG_OPT_DOWNTIME_LIMIT, 301, NULL));
+    mig_query(world.m, &info);
+    g_assert_cmpint(info.downtime_floor_ms, ==, 0);
     mig_free(world.m);
 }
 
@@ -317,6 +334,7 @@ int main(int argc, char **argv)
     g_test_add_func("/query/set-live", test_set_live);
     g_test_add_func("/query/times", test_times);
     g_test_add_func("/query/counters", test_counters);
+    g_test_add_func("/query/downtime-floor", test_downtime_floor);
     g_test_add_func("/query/destination", test_destination);
     g_test_add_func("/query/rate-at-the-end", test_rate_at_the_end);
     g_test_add_func("/query/error", test_error);

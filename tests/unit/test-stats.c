@@ -39,7 +39,8 @@ static void account(World *world, uint64_t pages, uint64_t bytes)
 
 static void test_fresh(void)
 {
-    StatsData expected = { .expected_downtime_ms = -1 };
+    StatsData expected = { .expected_downtime_ms = -1,
+                           .downtime_floor_ms = -1 };
     StatsData data;
     World world;
 
@@ -111,10 +112,12 @@ static void test_expected_downtime(void)
     World world;
 
     world_init(&world);
-    stats_expect(world.stats, 300);
+    stats_expect(world.stats, 300, 75);
     g_assert_cmpint(read_stats(&world).expected_downtime_ms, ==, 300);
-    stats_expect(world.stats, -1);
+    g_assert_cmpint(read_stats(&world).downtime_floor_ms, ==, 75);
+    stats_expect(world.stats, -1, -1);
     g_assert_cmpint(read_stats(&world).expected_downtime_ms, ==, -1);
+    g_assert_cmpint(read_stats(&world).downtime_floor_ms, ==, -1);
     stats_free(world.stats);
 }
 
