@@ -26,6 +26,7 @@ struct Stream {
     GError *error;     /* writer: the first one, until it is reported */
     bool failed;       /* writer: an error was met; nothing more goes out */
     uint64_t position; /* bytes got or put */
+    size_t ahead;      /* reader: most bytes to read at once */
     size_t start;      /* reader: first byte of the buffer not given out */
     size_t end;        /* bytes in the buffer */
     uint8_t buffer[STREAM_BUFFER];
@@ -37,6 +38,7 @@ Stream *stream_new(IoChannel *channel)
 
     memset(s, 0, offsetof(Stream, buffer));
     s->channel = channel;
+    s->ahead = STREAM_BUFFER;
     return s;
 }
 
@@ -63,6 +65,12 @@ void stream_set_watch(Stream *s, StreamWatch *watch, void *opaque)
 {
     s->watch = watch;
     s->watch_opaque = opaque;
+}
+
+void stream_set_ahead(Stream *s, size_t bytes)
+{
+    g_assert(bytes > 0);
+    s->ahead = MIN(bytes, STREAM_BUFFER);
 }
 
 void stream_set_tap(Stream *s, const StreamTap *tap, void *opaque)
@@ -270,7 +278,7 @@ static bool end_of_file(const Stream *s, GError **errp)
 static bool refill(Stream *s, GError **errp)
 {
     s->start = s->end = 0;
-    return read_some(s, s->buffer, STREAM_BUFFER, &s->end, errp);
+    return read_some(s, s->buffer, s->ahead, &s->end, errp);
 }
 
 static bool fill_buffer(Stream *s, GError **errp)
@@ -383,9 +391,10 @@ const uint8_t *stream_peek(Stream *s, size_t size, GError **errp)
     s->end -= s->start;
     s->start = 0;
     while (s->end < size) {
+        size_t room = MIN(s->ahead, STREAM_BUFFER - s->end);
         size_t part;
 
-        if (!read_some(s, s->buffer + s->end, STREAM_BUFFER - s->end, &part,
+        if (!read_some(s, s->buffer + s->end, MAX(room, size - s->end), &part,
                        errp)) {
             return NULL;
         }

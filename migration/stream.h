@@ -67,6 +67,10 @@ typedef struct StreamTap {
     bool (*idle)(void *opaque, bool waits, GError **errp);
 } StreamTap;
 
+/* A reader takes no more than that many bytes, at least one, from the channel
+ * before they are wanted.  At first it is as many as it has room for. */
+void stream_set_ahead(Stream *s, size_t bytes);
+
 /* tap is borrowed. */
 void stream_set_tap(Stream *s, const StreamTap *tap, void *opaque);
 

@@ -116,6 +116,73 @@ static void test_flush(Fixture *f, const void *unused)
     g_assert_cmpuint(written(f), ==, 3);
 }
 
+/* A link on which each write takes TOOK_MS at least. */
+#define TOOK_MS 5
+
+typedef GOutputStream SlowStream;
+typedef GOutputStreamClass SlowStreamClass;
+static GType slow_stream_get_type(void);
+G_DEFINE_TYPE(SlowStream, slow_stream, G_TYPE_OUTPUT_STREAM)
+
+static gssize slow_write(GOutputStream *stream, const void *buf, gsize size,
+                         GCancellable *cancel, GError **errp)
+{
+    g_usleep(TOOK_MS * 1000);
+    return (gssize)size;
+}
+
+static void slow_stream_class_init(SlowStreamClass *class)
+{
+    class->write_fn = slow_write;
+}
+
+static void slow_stream_init(SlowStream *stream)
+{
+}
+
+static void slow_run(void *opaque, void *unused)
+{
+    Job *job = opaque;
+
+    g_usleep(2 * TOOK_MS * 1000);
+    job->pump.out = (const uint8_t *)"x";
+    job->pump.out_size = 1;
+}
+
+/* What is queued takes PUMP_QUEUE_NS, however many jobs the ring has. */
+static void test_slow_link(void)
+{
+    enum { WORKERS = 20, TO_LEARN = 10, JOBS = 50 };
+    const unsigned most = PUMP_QUEUE_NS / (TOOK_MS * NS_PER_MS);
+    g_autoptr(GOutputStream) stream = g_object_new(slow_stream_get_type(),
+                                                   NULL);
+    IoChannel *channel = io_channel_new("slow", NULL, stream);
+    RelayStats stats = { 0 };
+    PoolConfig pool = {
+        .name = "test",
+        .workers = WORKERS,
+        .job_size = sizeof(Job),
+        .run = slow_run,
+    };
+    PumpOutput output = { channel, &stats, RELAY_WAIT_LINK };
+    Pump *pump = pump_new(&pool, &output, NULL);
+
+    for (unsigned i = 0; i < JOBS; i++) {
+        g_assert_nonnull(pump_next(pump, NULL));
+        if (i >= TO_LEARN) {
+            g_assert_cmpuint(i - relay_stats_get(&stats.bytes_out), <=, most);
+        }
+        g_assert_true(pump_submit(pump, NULL));
+        if (i < TO_LEARN) {
+            g_assert_true(pump_flush(pump, NULL));
+        }
+    }
+    g_assert_true(pump_flush(pump, NULL));
+    g_assert_cmpuint(relay_stats_get(&stats.bytes_out), ==, JOBS);
+    pump_free(pump);
+    io_channel_free(channel);
+}
+
 static void add(const char *name, void (*test)(Fixture *, const void *))
 {
     g_test_add(name, Fixture, NULL, set_up, test, tear_down);
@@ -127,5 +194,6 @@ int main(int argc, char **argv)
     add("/relay/pump/silence", test_silence);
     add("/relay/pump/input", test_input);
     add("/relay/pump/flush", test_flush);
+    g_test_add_func("/relay/pump/slow-link", test_slow_link);
     return g_test_run();
 }

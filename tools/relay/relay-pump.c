@@ -8,7 +8,9 @@
 
 struct Pump {
     Pool *pool;
+    unsigned jobs; /* in the ring */
     PumpOutput output;
+    int64_t write_time; /* ns for a job, each counting half the one after */
     bool write_failed;
     uint8_t first[GREETING_MAX];
     size_t first_size;
@@ -28,6 +30,7 @@ Pump *pump_new(const PoolConfig *config, const PumpOutput *output,
     }
     pump = g_new0(Pump, 1);
     pump->pool = pool;
+    pump->jobs = with_jobs.jobs;
     pump->output = *output;
     return pump;
 }
@@ -38,6 +41,11 @@ void pump_free(Pump *pump)
         pool_free(pump->pool);
         g_free(pump);
     }
+}
+
+int64_t pump_write_time(const Pump *pump)
+{
+    return pump->write_time;
 }
 
 bool pump_write_failed(const Pump *pump)
@@ -63,7 +71,7 @@ static bool write_job(Pump *pump, const PumpJob *job, GError **errp)
 {
     GOutputVector vector = { job->out, job->out_size };
     const PumpOutput *to = &pump->output;
-    int64_t since = clock_now(&clock_monotonic);
+    int64_t since = clock_now(&clock_monotonic), took;
 
     if (job->fault) {
         g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
@@ -73,6 +81,8 @@ static bool write_job(Pump *pump, const PumpJob *job, GError **errp)
     }
     keep_first(pump, job);
     pump->write_failed = !io_channel_writev(to->channel, &vector, 1, errp);
+    took = clock_now(&clock_monotonic) - since;
+    pump->write_time = (pump->write_time + took) / 2;
     relay_stats_waited(to->stats, to->wait, since);
     if (pump->write_failed) {
         return false;
@@ -100,15 +110,24 @@ static bool write_oldest(Pump *pump, bool wait, bool *written, GError **errp)
     return ok;
 }
 
+/* How many jobs may be in use before another one is. */
+static unsigned most_pending(const Pump *pump)
+{
+    int64_t jobs = PUMP_QUEUE_NS / MAX(pump->write_time, 1);
+
+    return (unsigned)CLAMP(jobs, 1, pump->jobs - 1);
+}
+
 void *pump_next(Pump *pump, GError **errp)
 {
-    void *job = pool_next(pump->pool);
-    bool written;
+    bool written = true;
 
-    if (!job && write_oldest(pump, true, &written, errp)) {
-        job = pool_next(pump->pool);
+    while (written && pool_pending(pump->pool) > most_pending(pump)) {
+        if (!write_oldest(pump, true, &written, errp)) {
+            return NULL;
+        }
     }
-    return job;
+    return pool_next(pump->pool);
 }
 
 static bool write_all(Pump *pump, bool wait, GError **errp)

@@ -4,7 +4,10 @@
  *
  * One thread fills jobs and, whenever it gives it the chance, the pump writes
  * what is done.  That thread is the only one that touches either end of the
- * ring, so nothing is queued but what is in it.
+ * ring, so nothing is queued but what is in it.  Of the ring no more is used
+ * than what takes PUMP_QUEUE_NS to write, going by how long writes have lately
+ * taken, and one job: where the channel is slow, what is queued is downtime
+ * for a QEMU that believes that it has arrived.
  */
 #ifndef RELAY_PUMP_H
 #define RELAY_PUMP_H
@@ -15,7 +18,10 @@
 #include "io/channel.h"
 #include "migration/stream.h"
 #include "tools/relay/relay-stats.h"
+#include "util/clock.h"
 #include "util/pool.h"
+
+#define PUMP_QUEUE_NS (20 * NS_PER_MS)
 
 /* What every job begins with; set by run(). */
 typedef struct PumpJob {
@@ -40,8 +46,8 @@ Pump *pump_new(const PoolConfig *config, const PumpOutput *output,
                GError **errp);
 void pump_free(Pump *pump); /* NULL is fine */
 
-/* The job to fill; waits for the oldest one and writes it where all are in
- * use.  NULL when that failed. */
+/* The job to fill; waits for the oldest one and writes it for as long as as
+ * many are in use as may be.  NULL when that failed. */
 void *pump_next(Pump *pump, GError **errp);
 
 /* Hand it to the workers, and write those that are done. */
@@ -54,6 +60,10 @@ bool pump_flush(Pump *pump, GError **errp);
  * is written when that has been read and a job is submitted or from is idle
  * again. */
 bool pump_flush_idle(Pump *pump, const Stream *from, GError **errp);
+
+/* How long it has lately taken to write a job (ns): next to nothing while the
+ * channel is faster than what is written to it. */
+int64_t pump_write_time(const Pump *pump);
 
 /* Did the channel fail? */
 bool pump_write_failed(const Pump *pump);

@@ -11,6 +11,10 @@
  * it before it waits for QEMU.  But a socket holds less than a batch, so that
  * QEMU seems to be silent after nearly every read: as soon as it is not, the
  * thread reads on, and the workers do not run dry.
+ *
+ * What is read here has been sent, as far as QEMU knows.  So that this is little
+ * by the link's measure of time, batches become smaller as long as each takes
+ * the link longer than BATCH_NS, and no more is read ahead than a batch.
  */
 #include "tools/relay/relay-send.h"
 
@@ -19,6 +23,9 @@
 #include "tools/relay/relay-pump.h"
 #include "tools/relay/relay-scan.h"
 #include "util/clock.h"
+
+#define BATCH_NS    (10 * NS_PER_MS)
+#define LEAST_PAGES 16u /* with fewer, pages compress worse */
 
 typedef struct SendJob {
     PumpJob pump;
@@ -35,6 +42,7 @@ struct RelaySend {
     RelaySendConfig config;
     Pump *pump;
     SendJob *filling;   /* or NULL */
+    unsigned most_pages; /* in a batch, as the link is */
     uint64_t position;  /* bytes that are in batches */
     bool opaque;        /* what comes is not understood: not worth packing */
     bool link_failed;
@@ -101,6 +109,20 @@ static bool submit(RelaySend *send, GError **errp)
     return pump_submit(send->pump, errp);
 }
 
+/* Half or twice as many pages in a batch, by the time that batches take. */
+static void adapt_to_link(RelaySend *send)
+{
+    int64_t time = pump_write_time(send->pump);
+
+    if (time > BATCH_NS) {
+        send->most_pages = MAX(send->most_pages / 2, LEAST_PAGES);
+    } else if (time < BATCH_NS / 4) {
+        send->most_pages = MIN(send->most_pages * 2, RELAY_PAGES);
+    }
+    stream_set_ahead(send->config.from,
+                     (size_t)send->most_pages * MIG_PAGE_SIZE);
+}
+
 static Batch *filling_batch(RelaySend *send, GError **errp)
 {
     if (!send->filling) {
@@ -108,6 +130,7 @@ static Batch *filling_batch(RelaySend *send, GError **errp)
         if (!send->filling) {
             return NULL;
         }
+        adapt_to_link(send);
         batch_reset(&send->filling->batch, send->position, !send->opaque);
     }
     return &send->filling->batch;
@@ -146,7 +169,8 @@ static bool on_page(void *opaque, const ScanPage *page, GError **errp)
     if (!batch) {
         return false;
     }
-    if (!batch_add_page(batch, page->data)) {
+    if (batch->pages >= send->most_pages ||
+        !batch_add_page(batch, page->data)) {
         /* The page's head goes ahead with the full batch. */
         if (!submit(send, errp)) {
             return false;
@@ -226,6 +250,7 @@ RelaySend *relay_send_new(const RelaySendConfig *config, GError **errp)
     PumpOutput output = { config->to, config->stats, RELAY_WAIT_LINK };
 
     send->config = *config;
+    send->most_pages = RELAY_PAGES;
     send->pump = pump_new(&pool, &output, errp);
     if (!send->pump) {
         relay_send_free(send);
