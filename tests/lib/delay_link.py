@@ -53,15 +53,25 @@ class DelayLink:
         # Unlike "ip netns exec", which mounts a /sys, also in a chroot.
         return ["nsenter", f"--net={self._file(side)}"]
 
+    def enter(self, side):
+        """What a thread, or a child before it becomes another program, calls
+        to be at the source (0) or the destination."""
+        path, libc = self._file(side), ctypes.CDLL(None, use_errno=True)
+
+        def call():
+            fd = os.open(path, os.O_RDONLY)
+            if libc.setns(fd, CLONE_NEWNET):
+                raise OSError(ctypes.get_errno(), "setns")
+            os.close(fd)
+        return call
+
     def socket(self, side):
-        """A TCP socket of this process at the source (0) or destination."""
-        made = []
+        """A TCP socket of this process there."""
+        made, enter = [], self.enter(side)
 
         def make():
-            fd = os.open(self._file(side), os.O_RDONLY)
-            if ctypes.CDLL(None).setns(fd, CLONE_NEWNET) == 0:
-                made.append(socket.socket())
-            os.close(fd)
+            enter()
+            made.append(socket.socket())
         thread = threading.Thread(target=make)  # only it moves
         thread.start()
         thread.join()
