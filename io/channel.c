@@ -112,6 +112,11 @@ const char *io_channel_name(const IoChannel *channel)
     return channel->name;
 }
 
+bool io_channel_is_file(const IoChannel *channel)
+{
+    return channel->sync.fd >= 0;
+}
+
 bool io_channel_is_two_way(const IoChannel *channel)
 {
     return channel->in && channel->out;

@@ -174,9 +174,10 @@ bool io_exec_wait(GSubprocess *command, const char *name, GCancellable *cancel,
         return true;
     }
     if (g_subprocess_get_if_exited(command)) {
-        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_FAILED,
-                    "%s exited with status %d", name,
-                    g_subprocess_get_exit_status(command));
+        int status = g_subprocess_get_exit_status(command);
+
+        g_set_error(errp, G_SPAWN_EXIT_ERROR, status,
+                    "%s exited with status %d", name, status);
         return false;
     }
     signum = g_subprocess_get_term_sig(command);

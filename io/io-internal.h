@@ -90,7 +90,7 @@ int io_file_open(const IoUri *uri, IoDirection direction, GError **errp);
 /* What was written to a descriptor, and whether its disk has it; the thread's
  * that writes. */
 typedef struct IoSync {
-    int fd;         /* -1: it keeps nothing */
+    int fd;         /* -1: it keeps nothing; else also when it is closed */
     size_t waiting; /* bytes since the disk was told to begin */
     bool due;       /* something was written since the last sync */
     int error;      /* of the sync that has failed: none is tried again */

@@ -51,7 +51,8 @@ struct Migration {
     bool cancelled;     /* mig_cancel() came in time */
     bool continued;     /* mig_continue() was called in pre-switchover */
     bool peer_failed;   /* the return path says so */
-    bool committed;     /* cannot be cancelled any more */
+    bool aborted;       /* the channel was aborted: no commit after that */
+    bool committed;     /* and no abort after this; see migration_commit() */
     bool ended;         /* the thread is about to return */
     bool joined;
     uint64_t downtime_limit_ms;
@@ -86,7 +87,13 @@ void migration_await_event(Migration *m);
  * migration_finish(). */
 IoChannel *migration_open_channel(Migration *m, GError **errp);
 
-/* From here on the migration cannot be cancelled: false when it has been. */
+/*
+ * The commit point.  The thread passes it before it does what lets the other
+ * end run the guest, or give it up; from then on nobody may end the migration
+ * by aborting its channel, because that would not undo it.  Everything that
+ * aborts asks under the same lock, so that either the abort comes first, and
+ * this returns false, or the commit does, and the abort is refused.
+ */
 bool migration_commit(Migration *m, GError **errp);
 
 /*
@@ -104,11 +111,14 @@ void migration_set_total(Migration *m, uint64_t bytes);
  * the destination has failed meanwhile. */
 bool migration_wait_continue(Migration *m, GError **errp);
 
-/* The return path's call: wake the thread from whatever it waits for. */
+/* The return path's calls: the destination has said something; it has failed
+ * or is gone, so wake the thread from whatever it waits for. */
+void migration_peer_alive(void *m);
 void migration_peer_failed(void *m);
 
-/* The destination does nothing: make whatever waits for it fail. */
-void migration_stalled(void *m);
+/* The destination does nothing: make whatever waits for it fail.  False, and
+ * nothing is done, past the commit point. */
+bool migration_stalled(void *m);
 
 void migration_set_throttle(Migration *m, unsigned percent);
 

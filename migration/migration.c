@@ -54,8 +54,26 @@ static void peer_clear(Peer *peer)
     *peer = (Peer){ 0 };
 }
 
-/* Whoever cannot be cancelled any more may still wait: a source for a command
- * to end, a destination for GO or for the end of the channel. */
+/* Everything that would end the migration by aborting its channel asks here.
+ * False when it comes too late. */
+static bool abort_locked(Migration *m)
+{
+    if (m->committed) {
+        return false;
+    }
+    m->aborted = true;
+    if (m->peer.channel) {
+        io_channel_abort(m->peer.channel);
+    }
+    return true;
+}
+
+/*
+ * A migration that cannot be cancelled any more may still wait: a source for
+ * SHUT or for a command to end, a destination for GO or for the end of the
+ * channel.  To wait no longer undoes nothing, and the source knows that: where
+ * it has no answer the guest stays stopped.
+ */
 static void stop_waiting(Migration *m)
 {
     pthread_mutex_lock(&m->lock);
@@ -282,8 +300,8 @@ static bool too_late(const Migration *m, GError **errp)
                 m->peer.incoming
                     ? "Too late to cancel: everything has come, the source "
                       "may have given the guest up"
-                    : "Too late to cancel: everything was sent, the "
-                      "destination may have the guest");
+                    : "Too late to cancel: the end is being sent or was, and "
+                      "the destination may run the guest");
     return false;
 }
 
@@ -300,11 +318,8 @@ bool mig_cancel(Migration *m, GError **errp)
         pthread_mutex_unlock(&m->event_lock);
         return ok;
     }
-    m->cancelled = true;
+    m->cancelled = abort_locked(m);
     pthread_cond_broadcast(&m->changed);
-    if (m->peer.channel) {
-        io_channel_abort(m->peer.channel);
-    }
     change_state_locked(m, MIG_STATE_CANCELLING);
     pthread_mutex_unlock(&m->event_lock);
 
@@ -355,21 +370,34 @@ void migration_peer_failed(void *opaque)
 
     pthread_mutex_lock(&m->lock);
     m->peer_failed = true;
+    m->aborted = true;
+    /* Also past the commit point: no more will be heard, and what is still
+     * being written helps nobody. */
+    io_channel_abort(m->peer.channel);
     pthread_cond_broadcast(&m->changed);
     pthread_mutex_unlock(&m->lock);
     ratelimit_cancel(m->limit);
 }
 
-void migration_stalled(void *opaque)
+void migration_peer_alive(void *opaque)
+{
+    const Migration *m = opaque;
+
+    stall_put_off(m->stall);
+}
+
+bool migration_stalled(void *opaque)
 {
     Migration *m = opaque;
+    bool ok;
 
     pthread_mutex_lock(&m->lock);
-    if (m->peer.channel) {
-        io_channel_abort(m->peer.channel);
-    }
+    ok = abort_locked(m);
     pthread_mutex_unlock(&m->lock);
-    g_cancellable_cancel(m->connecting);
+    if (ok) {
+        g_cancellable_cancel(m->connecting);
+    }
+    return ok;
 }
 
 bool migration_is_cancelled(Migration *m)
@@ -387,7 +415,7 @@ bool migration_commit(Migration *m, GError **errp)
     bool ok;
 
     pthread_mutex_lock(&m->lock);
-    ok = !m->cancelled;
+    ok = !m->aborted;
     m->committed = ok;
     pthread_mutex_unlock(&m->lock);
     if (!ok) {

@@ -8,8 +8,8 @@
  * the channel or an error, and leaves the outcome for return_path_wait().
  *
  * The source may at that time be blocked in a write, or in the wait for the
- * rate limit; an outcome that is not success aborts the channel, whose error
- * is then less interesting than the one found here.
+ * rate limit; it is told of an outcome that is not success so that it aborts
+ * the channel, whose error is then less interesting than the one found here.
  */
 #include "migration/return-path.h"
 
@@ -26,7 +26,7 @@
 
 struct ReturnPath {
     IoChannel *channel;
-    void (*failed)(void *opaque);
+    const ReturnPathEar *ear;
     void *opaque;
     Stream *stream;      /* the thread's */
     char *reason;        /* the thread's: what the destination said */
@@ -38,6 +38,7 @@ struct ReturnPath {
     bool answered;   /* lock: the PONG of HELLO has come */
     uint16_t features; /* lock */
     bool all_sent;   /* lock: SHUT 0 can be true */
+    bool refused;    /* lock: SHUT has come, and was not 0 */
     GError *error;   /* lock: NULL when it ended in success */
 };
 
@@ -111,6 +112,9 @@ static bool get_shut(ReturnPath *rp, GError **errp)
         return false;
     }
     if (value) {
+        pthread_mutex_lock(&rp->lock);
+        rp->refused = true;
+        pthread_mutex_unlock(&rp->lock);
         g_set_error(errp, MIG_ERROR, MIG_ERROR_PEER,
                     "the destination failed: %s",
                     rp->reason ? rp->reason : "it did not say why");
@@ -180,11 +184,10 @@ static void *return_path_main(void *arg)
     bool done = false;
 
     while (!done && get_message(rp, &done, &err)) {
-        continue;
+        rp->ear->alive(rp->opaque);
     }
     if (err) {
-        io_channel_abort(rp->channel);
-        rp->failed(rp->opaque);
+        rp->ear->failed(rp->opaque);
     }
     pthread_mutex_lock(&rp->lock);
     rp->error = err;
@@ -194,13 +197,13 @@ static void *return_path_main(void *arg)
     return NULL;
 }
 
-ReturnPath *return_path_new(IoChannel *channel, void (*failed)(void *opaque),
+ReturnPath *return_path_new(IoChannel *channel, const ReturnPathEar *ear,
                             void *opaque, GError **errp)
 {
     ReturnPath *rp = g_new0(ReturnPath, 1);
 
     rp->channel = channel;
-    rp->failed = failed;
+    rp->ear = ear;
     rp->opaque = opaque;
     rp->stream = stream_new(channel);
     pthread_mutex_init(&rp->lock, NULL);
@@ -255,16 +258,34 @@ bool return_path_wait(ReturnPath *rp, GError **errp)
     return ok;
 }
 
-bool return_path_find_cause(ReturnPath *rp, GError **errp)
+/* Give what may be on its way a moment to come. */
+static void await_end_locked(ReturnPath *rp)
 {
     int64_t deadline = clock_now(&clock_monotonic) + CAUSE_WAIT;
-    bool found;
 
-    pthread_mutex_lock(&rp->lock);
     while (!rp->ended && clock_now(&clock_monotonic) < deadline) {
         clock_monotonic.wait(&clock_monotonic, &rp->changed, &rp->lock,
                              deadline);
     }
+}
+
+bool return_path_has_refused(ReturnPath *rp)
+{
+    bool refused;
+
+    pthread_mutex_lock(&rp->lock);
+    await_end_locked(rp);
+    refused = rp->refused;
+    pthread_mutex_unlock(&rp->lock);
+    return refused;
+}
+
+bool return_path_find_cause(ReturnPath *rp, GError **errp)
+{
+    bool found;
+
+    pthread_mutex_lock(&rp->lock);
+    await_end_locked(rp);
     found = rp->error && !g_error_matches(rp->error, MIG_ERROR,
                                           MIG_ERROR_CANCELLED);
     if (found) {

@@ -15,10 +15,17 @@
 /* Source end: a thread that listens. */
 typedef struct ReturnPath ReturnPath;
 
-/* Start listening.  When the destination fails, or goes away, the channel is
- * aborted and failed(opaque) called from the thread, so that whoever writes,
- * or waits, hears of it. */
-ReturnPath *return_path_new(IoChannel *channel, void (*failed)(void *opaque),
+/* Who is told of what is heard, from the thread, without a lock held. */
+typedef struct ReturnPathEar {
+    /* A message has come. */
+    void (*alive)(void *opaque);
+    /* The destination has failed or is gone: what is still being written, or
+     * waited for, is to be aborted. */
+    void (*failed)(void *opaque);
+} ReturnPathEar;
+
+/* Start listening.  ear must outlive it. */
+ReturnPath *return_path_new(IoChannel *channel, const ReturnPathEar *ear,
                             void *opaque, GError **errp);
 
 /* Wait until the destination has answered HELLO; false when it fails, goes
@@ -40,6 +47,9 @@ bool return_path_wait(ReturnPath *rp, GError **errp);
 /* When something else has failed: has the destination said why?  Waits for it
  * a moment only.  True, and an error, when it has. */
 bool return_path_find_cause(ReturnPath *rp, GError **errp);
+
+/* The same: has it said that it failed, so that it does not run the guest? */
+bool return_path_has_refused(ReturnPath *rp);
 
 /* Stop listening.  The channel is aborted.  NULL is fine. */
 void return_path_free(ReturnPath *rp);

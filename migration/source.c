@@ -17,10 +17,19 @@
  *
  * Hand-over.  A destination that has loaded everything says so on the return
  * path, and a Ferry then waits for GO.  Until it is sent the guest can only
- * run here; once it is sent, only there.  Other destinations start the guest
- * when they have loaded it, so that their answer is the hand-over.  Without a
- * return path, all that can be known is that the channel took every byte; it
- * cannot be cancelled while it does.
+ * run here; once it is sent, only there.
+ *
+ * Every other destination may run the guest as soon as it has read EOF: a QEMU,
+ * which then says SHUT, and whatever reads a one-way channel, which says
+ * nothing.  So the commit point lies before EOF: nobody can cancel from there
+ * on, and what happens then decides who has the guest.
+ *
+ *     SHUT 0, or a one-way channel that took all    the destination has it
+ *     another SHUT, or a command that failed        the guest runs on here
+ *     no answer                                     unknown: it stays stopped
+ *                                                   here, and a person decides
+ *
+ * Nobody runs what is in a file: there the commit point is behind the last sync.
  */
 #include "migration/internal.h"
 
@@ -53,6 +62,7 @@ typedef struct Source {
     RamSave *ram;
     bool logging;       /* the dirty log is on */
     bool stopped;       /* the guest is */
+    bool exposed;       /* the destination may run it without our leave */
     unsigned pass;
     int64_t collected;  /* when the dirty log was collected last */
     ThrottleDecision throttle;
@@ -63,6 +73,10 @@ typedef struct Source {
 
 static bool source_connect(Source *s, GError **errp)
 {
+    static const ReturnPathEar ear = {
+        .alive = migration_peer_alive,
+        .failed = migration_peer_failed,
+    };
     Migration *m = s->m;
 
     if (!stall_start(m->stall, migration_stalled, m, errp)) {
@@ -79,7 +93,7 @@ static bool source_connect(Source *s, GError **errp)
     stream_set_pacer(s->stream, ratelimit_wait, m->limit);
     if (m->options.value[MIG_OPT_RETURN_PATH] &&
         io_channel_is_two_way(s->channel)) {
-        s->rp = return_path_new(s->channel, migration_peer_failed, m, errp);
+        s->rp = return_path_new(s->channel, &ear, m, errp);
         return s->rp != NULL;
     }
     return true;
@@ -150,7 +164,7 @@ static const char *batch_method(const Source *s)
 /* Is the other end a Ferry that waits for GO?  Known when it has answered. */
 static bool wants_go(const Source *s)
 {
-    return return_path_features(s->rp) & WIRE_FERRY_HANDOVER;
+    return s->rp && (return_path_features(s->rp) & WIRE_FERRY_HANDOVER);
 }
 
 static bool meet_peer(Source *s, GError **errp)
@@ -421,19 +435,6 @@ static bool source_precopy(Source *s, GError **errp)
 
 /* Switch-over */
 
-/*
- * From here on a destination that is not Ferry may run the guest as soon as it
- * likes.  To give up on one that is slow would let it run twice, so there is
- * no stall any more.
- */
-static void expect_shut(Source *s)
-{
-    if (!wants_go(s)) {
-        stream_set_watch(s->stream, NULL, NULL);
-    }
-    return_path_expect_shut(s->rp);
-}
-
 /* With capability verify: what the destination's RAM must be now. */
 static bool send_digests(Source *s, GError **errp)
 {
@@ -450,6 +451,31 @@ static bool send_digests(Source *s, GError **errp)
     for (unsigned i = 0; i < s->blocks->count; i++) {
         section_put_verify(s->stream, s->blocks->block[i].name, digest[i]);
     }
+    return true;
+}
+
+/*
+ * The commit point, unless the destination waits for GO or is a file, and the
+ * end of the stream.  What comes before the end is written first: as long as that can
+ * fail the destination cannot have the guest.
+ */
+static bool send_end(Source *s, GError **errp)
+{
+    if (!wants_go(s) && !io_channel_is_file(s->channel)) {
+        if (!stream_flush(s->stream, errp) || !migration_commit(s->m, errp)) {
+            return false;
+        }
+        s->exposed = true;
+    }
+    if (s->rp) {
+        return_path_expect_shut(s->rp);
+    }
+    stream_put_u8(s->stream, WIRE_EOF);
+    devices_describe(s->devices, s->stream);
+    if (!stream_flush(s->stream, errp)) {
+        return false;
+    }
+    stats_moved(s->m->stats, stream_position(s->stream));
     return true;
 }
 
@@ -472,21 +498,10 @@ static bool source_switch_over(Source *s, GError **errp)
         }
     }
     migration_set_state(m, MIG_STATE_DEVICE);
-    if (!collect_dirty(s, errp) || !send_pass(s, WIRE_END, errp) ||
-        !send_digests(s, errp) ||
-        !devices_save(s->devices, s->stream, FIRST_DEVICE, errp)) {
-        return false;
-    }
-    if (s->rp) {
-        expect_shut(s);
-    }
-    stream_put_u8(s->stream, WIRE_EOF);
-    devices_describe(s->devices, s->stream);
-    if (!stream_flush(s->stream, errp)) {
-        return false;
-    }
-    stats_moved(m->stats, stream_position(s->stream));
-    return true;
+    return collect_dirty(s, errp) && send_pass(s, WIRE_END, errp) &&
+           send_digests(s, errp) &&
+           devices_save(s->devices, s->stream, FIRST_DEVICE, errp) &&
+           send_end(s, errp);
 }
 
 /*
@@ -504,11 +519,14 @@ static bool send_go(Source *s, GError **errp)
     return true;
 }
 
-/* On a one-way channel the destination runs the guest when it has read all; a
- * guest in a file is safe when the disk has it. */
+/*
+ * Whatever reads a one-way channel runs the guest when it has read all.  A guest
+ * in a file is safe when the disk has it, and nobody has it before.
+ */
 static bool finish_one_way(Source *s, GError **errp)
 {
-    return io_channel_sync(s->channel, errp) && migration_commit(s->m, errp) &&
+    return io_channel_sync(s->channel, errp) &&
+           (s->exposed || migration_commit(s->m, errp)) &&
            io_channel_finish(s->channel, errp);
 }
 
@@ -516,7 +534,7 @@ static bool get_shut(Source *s, GError **errp)
 {
     bool ok;
 
-    stall_wait(s->m->stall, wants_go(s));
+    stall_wait(s->m->stall, true);
     ok = return_path_wait(s->rp, errp);
     stall_wait(s->m->stall, false);
     return ok;
@@ -524,10 +542,8 @@ static bool get_shut(Source *s, GError **errp)
 
 static bool source_hand_over(Source *s, GError **errp)
 {
-    if (!(s->rp ? get_shut(s, errp) : finish_one_way(s, errp))) {
-        return false;
-    }
-    if (s->rp && wants_go(s) && !send_go(s, errp)) {
+    if (!(s->rp ? get_shut(s, errp) : finish_one_way(s, errp)) ||
+        (wants_go(s) && !send_go(s, errp))) {
         return false;
     }
     migration_mark_handed_over(s->m);
@@ -535,6 +551,19 @@ static bool source_hand_over(Source *s, GError **errp)
 }
 
 /* The end */
+
+/* Is it certain that the destination does not run the guest?  err: why the
+ * migration failed. */
+static bool is_still_ours(Source *s, const GError *err)
+{
+    if (!s->exposed) {
+        return true;
+    }
+    if (s->rp) {
+        return return_path_has_refused(s->rp);
+    }
+    return err->domain == G_SPAWN_EXIT_ERROR; /* a command's word */
+}
 
 /* The guest runs on here; nothing is asked or told before it does. */
 static void source_roll_back(Source *s)
@@ -597,6 +626,31 @@ static void explain_silence(Source *s, GError **err)
     g_set_error_literal(err, MIG_ERROR, MIG_ERROR_PEER, text);
 }
 
+static void explain_unknown(GError **err)
+{
+    g_autofree char *text = g_strdup_printf(
+        "nobody knows whether the destination runs the guest: the end was sent "
+        "and no answer came (%s).  The guest stays stopped here; let it go on "
+        "only when it does not run at the destination", (*err)->message);
+
+    g_clear_error(err);
+    g_set_error_literal(err, MIG_ERROR, MIG_ERROR_OUTCOME, text);
+}
+
+static void source_fail(Source *s, GError **err)
+{
+    bool ours = is_still_ours(s, *err);
+
+    if (ours) {
+        source_roll_back(s);
+    }
+    find_first_cause(s, err);
+    explain_silence(s, err);
+    if (!ours) {
+        explain_unknown(err);
+    }
+}
+
 static void source_clean_up(Source *s)
 {
     Migration *m = s->m;
@@ -623,9 +677,7 @@ void *source_main(void *arg)
               source_hand_over(&s, &err);
 
     if (!ok) {
-        source_roll_back(&s);
-        find_first_cause(&s, &err);
-        explain_silence(&s, &err);
+        source_fail(&s, &err);
     }
     source_clean_up(&s);
     migration_conclude(s.m, err);

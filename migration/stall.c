@@ -6,6 +6,10 @@
  * the owner notes when, and wakes nobody.  The thread sleeps for as long as
  * no wait can possibly become too long, that is the whole time limit when it
  * finds none, and then looks again.
+ *
+ * The thread makes a wait fail with the lock held.  An owner whose wait ends at
+ * that moment is held up in stall_wait(), and finds what it waited by aborted:
+ * never the step after it.
  */
 #include "migration/stall.h"
 
@@ -14,7 +18,7 @@
 
 struct Stall {
     const Clock *clock;
-    void (*stalled)(void *opaque);
+    bool (*stalled)(void *opaque);
     void *opaque;
     pthread_t thread;
     bool running; /* the owner's: thread was started */
@@ -79,18 +83,19 @@ static bool watch_locked(Stall *stall)
 static void *stall_main(void *arg)
 {
     Stall *stall = arg;
-    bool found;
 
     pthread_mutex_lock(&stall->lock);
-    found = stall->found = watch_locked(stall);
-    pthread_mutex_unlock(&stall->lock);
-    if (found) {
-        stall->stalled(stall->opaque);
+    while (!stall->found && watch_locked(stall)) {
+        stall->found = stall->stalled(stall->opaque);
+        if (!stall->found) {
+            stall->since = clock_now(stall->clock); /* and ask again */
+        }
     }
+    pthread_mutex_unlock(&stall->lock);
     return NULL;
 }
 
-bool stall_start(Stall *stall, void (*stalled)(void *opaque), void *opaque,
+bool stall_start(Stall *stall, bool (*stalled)(void *opaque), void *opaque,
                  GError **errp)
 {
     stall->stalled = stalled;
@@ -120,6 +125,25 @@ void stall_wait(void *opaque, bool waits)
     pthread_mutex_lock(&stall->lock);
     stall->since = waits ? clock_now(stall->clock) : 0;
     pthread_mutex_unlock(&stall->lock);
+}
+
+void stall_put_off(Stall *stall)
+{
+    pthread_mutex_lock(&stall->lock);
+    if (stall->since) {
+        stall->since = clock_now(stall->clock);
+    }
+    pthread_mutex_unlock(&stall->lock);
+}
+
+int64_t stall_since(Stall *stall)
+{
+    int64_t since;
+
+    pthread_mutex_lock(&stall->lock);
+    since = stall->since;
+    pthread_mutex_unlock(&stall->lock);
+    return since;
 }
 
 bool stall_found(Stall *stall, GError **errp)

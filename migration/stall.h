@@ -27,17 +27,26 @@ void stall_set(Stall *stall, uint64_t seconds);
 
 /*
  * Start a thread that watches.  When a wait lasts too long it calls
- * stalled(opaque), once, without a lock held.  stop may be called without
- * start.
+ * stalled(opaque), which makes that wait fail, or returns false because it may
+ * not, and is then called again after another such time.  The stall's lock is
+ * held, so that the wait cannot end meanwhile and the next one be taken for it.
+ * stop may be called without start.
  */
-bool stall_start(Stall *stall, void (*stalled)(void *opaque), void *opaque,
+bool stall_start(Stall *stall, bool (*stalled)(void *opaque), void *opaque,
                  GError **errp);
 void stall_stop(Stall *stall);
 
 /* A wait begins, or is over.  A StreamWatch. */
 void stall_wait(void *stall, bool waits);
 
-/* Has stalled() been called?  Then that is the error. */
+/* The peer has shown that it is at work: a wait, where there is one, begins
+ * anew.  Any thread. */
+void stall_put_off(Stall *stall);
+
+/* Has stalled() made a wait fail?  Then that is the error. */
 bool stall_found(Stall *stall, GError **errp);
+
+/* For tests: when the wait began, by the clock; 0: there is none. */
+int64_t stall_since(Stall *stall);
 
 #endif

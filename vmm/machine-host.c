@@ -3,8 +3,9 @@
  * What the migration library asks of the machine: migration/host.h.
  *
  * All of it comes from the library's threads, and takes the machine's lock.
- * A source's guest is stopped into finish-migrate and goes from there to
- * postmigrate, when the destination has it, or back to what it was.
+ * A source's guest is stopped into finish-migrate and goes from there back to
+ * what it was, or to postmigrate: when the destination has it, or may have it
+ * and nobody knows.
  */
 #include "vmm/machine.h"
 
@@ -243,7 +244,10 @@ static void source_event(void *opaque, const MigEvent *event)
     pthread_mutex_lock(&machine->lock);
     if (has_become(event, MIG_STATE_DEVICE)) {
         seal_locked(machine);
-    } else if (has_become(event, MIG_STATE_COMPLETED)) {
+    } else if (event->type == MIG_EVENT_STATE &&
+               mig_state_is_final(event->state) &&
+               machine->state == RUN_STATE_FINISH_MIGRATE) {
+        /* The library has not let it go on. */
         machine_enter_locked(machine, RUN_STATE_POSTMIGRATE);
     }
     pthread_mutex_unlock(&machine->lock);

@@ -95,6 +95,9 @@ bool io_channel_tls_accept(IoChannel *channel, const char *creds,
 
 const char *io_channel_name(const IoChannel *channel);
 bool io_channel_is_two_way(const IoChannel *channel);
+/* Is what is written kept in a file or on a disk, so that nobody reads it as it
+ * comes? */
+bool io_channel_is_file(const IoChannel *channel);
 
 /* Read 1..size bytes into buf, and say how many; 0 means end of file. */
 bool io_channel_read(IoChannel *channel, void *buf, size_t size,
@@ -138,7 +141,8 @@ bool io_channel_sync(IoChannel *channel, GError **errp);
 /*
  * Nothing more will be written: half-close a socket, sync and close a file,
  * close a command's input and wait for it.  False when the file could not be
- * completed or the command failed.
+ * completed or the command failed: by its own word, a status other than 0, in
+ * G_SPAWN_EXIT_ERROR; killed by a signal in G_IO_ERROR.
  */
 bool io_channel_finish(IoChannel *channel, GError **errp);
 

@@ -19,6 +19,8 @@ typedef enum {
     MIG_ERROR_OPTION,       /* a bad option name or value */
     MIG_ERROR_HOST,         /* a call of the host interface failed */
     MIG_ERROR_STATE,        /* not possible in the migration's state */
+    MIG_ERROR_OUTCOME,      /* source: nobody knows whether the destination
+                             * runs the guest, so it stays stopped here */
 } MigErrorCode;
 
 GQuark mig_error_quark(void);

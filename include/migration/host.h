@@ -139,7 +139,8 @@ typedef struct MigHost {
      * Source: let the guest go on as it was before vm_stop (which may be:
      * stopped, when the user had stopped it).  Called at most once, only
      * after a vm_stop that returned true, when the migration failed or was
-     * cancelled and the destination does not run the guest.  Cannot fail.
+     * cancelled and the destination does not run the guest.  Not called when
+     * nobody knows that (MIG_ERROR_OUTCOME).  Cannot fail.
      */
     void (*vm_resume)(void *opaque);
 

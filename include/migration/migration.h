@@ -63,10 +63,11 @@ bool mig_receive_from(Migration *m, IoListener *listener, GError **errp);
  * the guest had already been handed over.  Nothing is done, which is no error,
  * on a handle that was not started or has ended.
  *
- * MIG_ERROR_STATE when it comes too late: from the moment on when a
- * destination has said that it has everything, when a source has sent
- * everything over a one-way channel, or has handed over the guest, until that
- * migration has ended.
+ * MIG_ERROR_STATE when it comes too late, until that migration has ended: from
+ * before a destination says that it has everything; from when a source has
+ * handed over the guest, or begins to send the end of the stream to anything
+ * that may run the guest without more ado: a destination that is not Ferry, or
+ * whatever reads a one-way channel.
  */
 bool mig_cancel(Migration *m, GError **errp);
 
@@ -80,6 +81,9 @@ bool mig_continue(Migration *m, MigState state, GError **errp);
 /*
  * Wait until the migration has ended and all its threads are gone.
  * True when it completed.  May be called again.
+ *
+ * MIG_ERROR_OUTCOME at a source means that nobody knows whether the destination
+ * runs the guest: vm_resume() was not called, and a person has to look.
  */
 bool mig_wait(Migration *m, GError **errp);
 
@@ -87,7 +91,9 @@ bool mig_wait(Migration *m, GError **errp);
 bool mig_set_live(Migration *m, MigOptionId id, uint64_t value,
                   GError **errp);
 
-/* Cancel, wait, free.  NULL is fine. */
+/* Cancel, wait, free.  NULL is fine.  Where it is too late to cancel, what is
+ * still waited for is given up; a source that has no answer by then leaves the
+ * guest stopped, as with MIG_ERROR_OUTCOME. */
 void mig_free(Migration *m);
 
 /*

@@ -68,7 +68,8 @@ void small_move_receive(SmallMove *move, IoChannel *channel);
 void small_move_start(SmallMove *move, const Fault fault[PLACES]);
 
 /* Wait for both, where there are both, and see where the guest is.
- * It is in one place at most, and the source has the dirty log off. */
+ * It is in one place at most, and the source has the dirty log off.  Where the
+ * source does not know what the destination does with it, it stands still. */
 Outcome small_move_end(SmallMove *move);
 
 /* The destination has the source's RAM. */

@@ -20,6 +20,14 @@ static void note_failure(void *opaque)
     *(bool *)opaque = true;
 }
 
+static void note_alive(void *opaque)
+{
+}
+
+static const ReturnPathEar ear = {
+    .alive = note_alive, .failed = note_failure,
+};
+
 /* Nobody has aborted the channel, so it is the destination's fault. */
 static void check_error(const GError *err)
 {
@@ -70,7 +78,7 @@ static GError *hear(const uint8_t *data, size_t size, bool all_sent)
 
     io_channel_pair(ends, &err);
     g_assert_no_error(err);
-    rp = return_path_new(ends[0], note_failure, &failed, &err);
+    rp = return_path_new(ends[0], &ear, &failed, &err);
     g_assert_no_error(err);
     if (all_sent) {
         return_path_expect_shut(rp);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "migration/wire.h"
+#include "tests/lib/bare-peer.h"
 #include "tests/lib/pair.h"
 #include "util/endian.h"
 
@@ -186,69 +187,27 @@ static void test_cancel_destination_at_shut(void)
     pair_free(pair);
 }
 
-/*
- * A peer made of a bare socket: the source's end is a channel.
- */
-static const uint8_t pong[] = { 0, 2, 0, 4, 'F', 'R', 'Y', '1' };
-static const uint8_t wants_go[] = { 0, 2, 0, 4, 0x46, 0x46, 0, 1 };
-static const uint8_t shut[] = { 0, 1, 0, 4, 0, 0, 0, 0 };
-
-static void start_to_socket(Pair *pair, int *peer)
-{
-    g_autofree char *text = NULL;
-    g_autoptr(IoUri) uri = NULL;
-    int fd[2];
-
-    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), ==, 0);
-    text = g_strdup_printf("fd:%d", fd[0]);
-    uri = io_uri_parse(text, NULL);
-    *peer = fd[1];
-    pair->src = mig_new(&fake_mig_host, pair->src_host, &pair->options);
-    g_assert_true(mig_send_to(pair->src, uri, NULL));
-}
-
-static void say(int peer, const uint8_t *message)
-{
-    g_assert_cmpint(write(peer, message, 8), ==, 8);
-}
-
-/* What a source sends on a one-way channel. */
 static GBytes *recorded_stream(void)
 {
-    g_autoptr(GOutputStream) out = g_memory_output_stream_new_resizable();
     Pair *pair = pair_new();
+    GBytes *stream = peer_recorded_stream(pair);
 
-    pair->src = mig_new(&fake_mig_host, pair->src_host, &pair->options);
-    g_assert_true(mig_send(pair->src, io_channel_new("memory", NULL, out),
-                           NULL));
-    g_assert_true(mig_wait(pair->src, NULL));
     pair_free(pair);
-    g_output_stream_close(out, NULL, NULL);
-    return g_memory_output_stream_steal_as_bytes(
-        G_MEMORY_OUTPUT_STREAM(out));
+    return stream;
 }
 
 /* The system does not take GO: the guest is still the source's. */
 static void test_go_refused(void)
 {
-    /* With a return path there are two commands more. */
     g_autoptr(GBytes) stream = recorded_stream();
-    size_t left = g_bytes_get_size(stream) + 5 + 9;
     Pair *pair = pair_new();
-    uint8_t buf[4096];
-    int peer;
+    int peer = peer_start(pair);
 
-    start_to_socket(pair, &peer);
-    say(peer, wants_go);
-    say(peer, pong);
-    while (left) {
-        ssize_t n = read(peer, buf, MIN(left, sizeof(buf)));
-
-        g_assert_cmpint(n, >, 0);
-        left -= (size_t)n;
-    }
+    peer_say(peer, peer_waits_for_go);
+    peer_say(peer, peer_pong);
+    peer_read(peer, g_bytes_get_size(stream) + PEER_ASKS);
     g_assert_cmpint(shutdown(peer, SHUT_RD), ==, 0);
-    say(peer, shut);
+    peer_say(peer, peer_shut_0);
     g_assert_false(mig_wait(pair->src, NULL));
     g_assert_true(fake_host_running(pair->src_host));
     g_assert_cmpuint(fake_host_calls(pair->src_host, FAKE_VM_RESUME), ==, 1);
@@ -285,8 +244,8 @@ static void test_half_closed(void)
 
     pair->src_host->hook = stop_reading;
     pair->src_host->hook_data = &peer;
-    start_to_socket(pair, &peer);
-    say(peer, pong);
+    peer = peer_start(pair);
+    peer_say(peer, peer_pong);
     g_assert_cmpint(pthread_create(&reader, NULL, read_all, &peer), ==, 0);
     g_assert_false(mig_wait(pair->src, NULL));
     g_assert_true(fake_host_running(pair->src_host));
@@ -302,15 +261,11 @@ static void test_open_end(void)
     g_autoptr(GBytes) stream = recorded_stream();
     size_t size;
     const uint8_t *bytes = g_bytes_get_data(stream, &size);
-    size_t end = size - 5;
+    size_t end = peer_find_eof(stream) + 1;
     Pair *pair = pair_new();
     IoChannel *ends[2];
     MigInfo info;
 
-    while (bytes[end] != WIRE_VMDESCRIPTION ||
-           load_be32(bytes + end + 1) != size - end - 5) {
-        end--;
-    }
     g_assert_true(io_channel_pair(ends, NULL));
     pair->dst = mig_new(&fake_mig_host, pair->dst_host, &pair->options);
     g_assert_true(mig_receive(pair->dst, ends[1], NULL));
@@ -431,7 +386,7 @@ static void test_early_shut(void)
 
     g_assert_true(io_channel_pair(ends, NULL));
     g_assert_true(io_channel_writev(ends[1],
-                                    &(GOutputVector){ shut, sizeof(shut) }, 1,
+                                    &(GOutputVector){ peer_shut_0, 8 }, 1,
                                     NULL));
     pair->src = mig_new(&fake_mig_host, pair->src_host, &pair->options);
     g_assert_true(mig_send(pair->src, ends[0], NULL));

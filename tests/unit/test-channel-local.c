@@ -156,22 +156,27 @@ static void test_exec_bulk(void)
     io_channel_free(reader);
 }
 
-static void assert_finish_says(const char *uri, const char *says)
+/* status: that the command ended with; 0: it was killed. */
+static void assert_finish_says(const char *uri, int status, const char *says)
 {
     IoChannel *channel = connect_to(uri);
     g_autoptr(GError) err = NULL;
 
     g_assert_false(io_channel_finish(channel, &err));
-    g_assert_error(err, G_IO_ERROR, G_IO_ERROR_FAILED);
+    if (status) {
+        g_assert_error(err, G_SPAWN_EXIT_ERROR, status);
+    } else {
+        g_assert_error(err, G_IO_ERROR, G_IO_ERROR_FAILED);
+    }
     g_assert_cmpstr(err->message, ==, says);
     io_channel_free(channel);
 }
 
 static void test_exec_status(void)
 {
-    assert_finish_says("exec:cat; exit 3",
+    assert_finish_says("exec:cat; exit 3", 3,
                        "command 'cat; exit 3' exited with status 3");
-    assert_finish_says("exec:kill -9 $$",
+    assert_finish_says("exec:kill -9 $$", 0,
                        "command 'kill -9 $$' was killed by signal 9 (Killed)");
 }
 

@@ -13,15 +13,31 @@
 
 typedef struct World {
     IoChannel *ends[2]; /* source, destination; the latter may be NULL */
-    bool failed; /* written by the return path's thread, read after its end */
+    /* written by the return path's thread, read after its end */
+    unsigned heard;
+    bool failed;
     ReturnPath *rp;
     Stream *dest;
 } World;
 
+static void note_alive(void *opaque)
+{
+    World *world = opaque;
+
+    world->heard++;
+}
+
 static void note_failure(void *opaque)
 {
-    *(bool *)opaque = true;
+    World *world = opaque;
+
+    world->failed = true;
+    io_channel_abort(world->ends[0]);
 }
+
+static const ReturnPathEar ear = {
+    .alive = note_alive, .failed = note_failure,
+};
 
 static void world_init(World *world)
 {
@@ -30,8 +46,8 @@ static void world_init(World *world)
     io_channel_pair(world->ends, &err);
     g_assert_no_error(err);
     world->failed = false;
-    world->rp = return_path_new(world->ends[0], note_failure, &world->failed,
-                                &err);
+    world->heard = 0;
+    world->rp = return_path_new(world->ends[0], &ear, world, &err);
     g_assert_no_error(err);
     world->dest = stream_new(world->ends[1]);
 }
@@ -124,6 +140,7 @@ static void test_shut_too_early(void)
                    "before it was sent");
 }
 
+/* Each message is a sign of life. */
 static void test_pong(void)
 {
     World world;
@@ -133,6 +150,36 @@ static void test_pong(void)
     return_path_put_pong(world.dest, WIRE_FERRY_HELLO);
     return_path_put_shut(world.dest, 0);
     expect_success(&world, 0);
+    g_assert_cmpuint(world.heard, ==, 3);
+}
+
+/* Only a SHUT that is not 0 says that the guest does not run there. */
+static void test_has_refused(void)
+{
+    static const struct {
+        const char *bytes;
+        size_t size;
+        bool refused;
+    } rows[] = {
+        { "\0\1\0\4\0\0\0\1", 8, true },
+        { "\0\1\0\4\0\0\0\0", 8, false },
+        { "\0\1\0\4\0\0\0", 7, false },
+        { "\x46\x52\0\3why", 7, false },
+        { "\0\3\0\0", 4, false }, /* of postcopy */
+        { "", 0, false },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        World world;
+
+        world_init(&world);
+        return_path_expect_shut(world.rp);
+        stream_put_bytes(world.dest, rows[i].bytes, rows[i].size);
+        flush(&world);
+        g_assert_true(io_channel_finish(world.ends[1], NULL));
+        g_assert_true(return_path_has_refused(world.rp) == rows[i].refused);
+        world_destroy(&world);
+    }
 }
 
 /* What nobody asked for; and features that no Ferry has. */
@@ -349,7 +396,7 @@ static void test_no_thread(void)
     pthread_getattr_default_np(&huge);
     pthread_attr_setstacksize(&huge, (size_t)1 << 48);
     pthread_setattr_default_np(&huge);
-    rp = return_path_new(r->channel, note_failure, NULL, &err);
+    rp = return_path_new(r->channel, &ear, NULL, &err);
     pthread_setattr_default_np(&usual);
     g_assert_null(rp);
     g_assert_nonnull(strstr(err->message, "mig/src/rp"));
@@ -393,6 +440,7 @@ int main(int argc, char **argv)
     g_test_add_func("/return-path/reason/shown", test_reason_is_shown);
     g_test_add_func("/return-path/reason/too-long", test_long_reason);
     g_test_add_func("/return-path/bad-messages", test_bad_messages);
+    g_test_add_func("/return-path/has-refused", test_has_refused);
     g_test_add_func("/return-path/eof", test_eof);
     g_test_add_func("/return-path/aborted", test_aborted);
     g_test_add_func("/return-path/free", test_free);

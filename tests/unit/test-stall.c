@@ -14,9 +14,10 @@ typedef struct World {
     Stall *stall;
 } World;
 
-static void note(void *opaque)
+static bool note(void *opaque)
 {
     gate_reach(opaque);
+    return true;
 }
 
 static void world_init(World *world, uint64_t seconds)
@@ -78,6 +79,96 @@ static void test_progress(void)
     expect_none(&world);
 }
 
+/* A long wait in which the peer shows now and then that it is at work. */
+static void test_put_off(void)
+{
+    World world;
+
+    world_init(&world, LIMIT);
+    stall_wait(world.stall, true);
+    for (unsigned i = 0; i < 10; i++) {
+        hand_clock_advance_idle(&world.hand, LIMIT * NS_PER_S - 1);
+        stall_put_off(world.stall);
+    }
+    hand_clock_advance(&world.hand, LIMIT * NS_PER_S);
+    expect_stall(&world, "taken and said nothing for 5 seconds");
+}
+
+/* That begins no wait where there is none. */
+static void test_put_off_idle(void)
+{
+    World world;
+
+    world_init(&world, LIMIT);
+    stall_put_off(world.stall);
+    hand_clock_advance_idle(&world.hand, 100 * LIMIT * NS_PER_S);
+    expect_none(&world);
+}
+
+typedef struct Late {
+    Stall *stall;
+    Gate called; /* stalled() has begun */
+    gint ended;  /* atomic: the wait is over */
+} Late;
+
+/* What makes the wait fail takes its time. */
+static bool fail_slowly(void *opaque)
+{
+    Late *late = opaque;
+
+    gate_reach(&late->called);
+    for (unsigned i = 0; i < 1000; i++) {
+        g_assert_false(g_atomic_int_get(&late->ended));
+        g_thread_yield();
+    }
+    return true;
+}
+
+/* The wait that was found is the one that fails: its end, just then, waits
+ * until it has, and no later step is hit. */
+static void test_late(void)
+{
+    HandClock hand;
+    Late late = { .ended = false };
+
+    hand_clock_init(&hand);
+    gate_init(&late.called);
+    late.stall = stall_new(&hand.clock, LIMIT);
+    g_assert_true(stall_start(late.stall, fail_slowly, &late, NULL));
+    stall_wait(late.stall, true);
+    hand_clock_advance(&hand, LIMIT * NS_PER_S);
+    gate_await(&late.called);
+    stall_wait(late.stall, false);
+    g_atomic_int_set(&late.ended, true);
+    g_assert_true(stall_found(late.stall, NULL));
+    stall_stop(late.stall);
+    stall_free(late.stall);
+    gate_destroy(&late.called);
+    hand_clock_destroy(&hand);
+}
+
+static bool refuse(void *opaque)
+{
+    gate_reach(opaque);
+    return false;
+}
+
+/* Who may not be stopped any more has not stalled. */
+static void test_refused(void)
+{
+    World world;
+
+    hand_clock_init(&world.hand);
+    gate_init(&world.stalled);
+    world.stall = stall_new(&world.hand.clock, LIMIT);
+    g_assert_true(stall_start(world.stall, refuse, &world.stalled, NULL));
+    stall_wait(world.stall, true);
+    hand_clock_advance(&world.hand, LIMIT * NS_PER_S);
+    gate_await(&world.stalled);
+    hand_clock_advance_idle(&world.hand, LIMIT * NS_PER_S);
+    expect_none(&world);
+}
+
 /* However long the owner is busy with something else. */
 static void test_no_wait(void)
 {
@@ -128,6 +219,10 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/stall/too-long", test_too_long);
     g_test_add_func("/stall/progress", test_progress);
+    g_test_add_func("/stall/put-off", test_put_off);
+    g_test_add_func("/stall/put-off/idle", test_put_off_idle);
+    g_test_add_func("/stall/late", test_late);
+    g_test_add_func("/stall/refused", test_refused);
     g_test_add_func("/stall/no-wait", test_no_wait);
     g_test_add_func("/stall/live", test_live);
     g_test_add_func("/stall/shorter", test_shorter);
