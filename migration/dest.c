@@ -13,6 +13,10 @@
  *
  * Any error ends it before the guest runs; the source, where there is a
  * return path, is told so, and a Ferry source why.
+ *
+ * A source gives up a destination that takes and says nothing for too long.
+ * One that works on what it has taken (digests of RAM, devices) says so, if the
+ * source has asked for that.
  */
 #include "migration/internal.h"
 
@@ -24,6 +28,9 @@
 #include "migration/return-path.h"
 #include "migration/section.h"
 #include "migration/wire.h"
+
+/* Less than any stall-timeout, whose unit is a second. */
+#define WORKING_INTERVAL (NS_PER_S / 4)
 
 typedef enum {
     RAM_NOT_BEGUN,
@@ -38,6 +45,8 @@ typedef struct Dest {
     Stream *rp;         /* NULL: no return path, or SHUT was its last word */
     bool rp_asked;      /* the source would like one */
     bool ferry;         /* so is the source */
+    bool says_working;  /* and wants to hear when this end is at work */
+    int64_t said_working; /* when it heard it last, by the clock */
     bool loaded;        /* everything, and the source was told so */
     bool has_go;
     RamBlocks *blocks;
@@ -80,6 +89,24 @@ static bool dest_accept(Dest *d, GError **errp)
     return true;
 }
 
+/* This end has got a bit further. */
+static bool show_progress(void *opaque, GError **errp)
+{
+    Dest *d = opaque;
+    int64_t now;
+
+    if (!d->says_working) {
+        return true;
+    }
+    now = clock_now(d->m->clock);
+    if (now - d->said_working < WORKING_INTERVAL) {
+        return true;
+    }
+    d->said_working = now;
+    return_path_put_pong(d->rp, WIRE_FERRY_WORK);
+    return stream_flush(d->rp, errp);
+}
+
 /* Commands */
 
 static bool answer_ping(Dest *d, uint32_t value, GError **errp)
@@ -104,8 +131,12 @@ static bool answer_ping(Dest *d, uint32_t value, GError **errp)
         return_path_put_pong(d->rp, WIRE_FERRY_FEATURES |
                                         WIRE_FERRY_HANDOVER |
                                         WIRE_FERRY_ZERO_RANGE |
+                                        WIRE_FERRY_WORKING |
                                         codec_features() |
                                         ram_digest_features());
+    }
+    if (value == WIRE_FERRY_WORK && d->ferry) {
+        d->says_working = true;
     }
     return_path_put_pong(d->rp, value);
     return stream_flush(d->rp, errp);
@@ -113,11 +144,14 @@ static bool answer_ping(Dest *d, uint32_t value, GError **errp)
 
 static bool compute_digests(Dest *d, GError **errp)
 {
-    unsigned threads = (unsigned)d->m->options
-                           .value[MIG_OPT_DECOMPRESS_THREADS];
+    const RamDigestConfig config = {
+        .threads = (unsigned)d->m->options.value[MIG_OPT_DECOMPRESS_THREADS],
+        .progress = show_progress,
+        .opaque = d,
+    };
 
     d->digest = g_new0(uint64_t, d->blocks->count);
-    return ram_digest(d->blocks, threads, d->digest, errp);
+    return ram_digest(d->blocks, &config, d->digest, errp);
 }
 
 /* Before devices are loaded, which may write to RAM. */
@@ -272,7 +306,8 @@ static bool load_section(Dest *d, uint8_t type, GError **errp)
     } else {
         ok = devices_load(d->devices, d->stream, &section, errp);
     }
-    return ok && section_get_footer(d->stream, section.id, errp);
+    return ok && section_get_footer(d->stream, section.id, errp) &&
+           show_progress(d, errp);
 }
 
 static bool load_preamble(Dest *d, GError **errp)

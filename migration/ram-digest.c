@@ -26,8 +26,11 @@ typedef struct DigestJob {
     uint64_t hash; /* the worker's */
 } DigestJob;
 
-/* The owner's place in RAM: what to hand out next. */
+/* The owner's: the pool, and the place in RAM of what to hand out next. */
 typedef struct DigestWalk {
+    const RamDigestConfig *config;
+    Pool *pool;
+    unsigned jobs;
     const RamBlocks *blocks;
     unsigned block;
     uint64_t offset;
@@ -50,15 +53,15 @@ static uint64_t block_bytes(const RamBlock *block)
     return block->pages * MIG_PAGE_SIZE;
 }
 
-static void submit_next(Pool *pool, DigestWalk *walk)
+static void submit_next(DigestWalk *walk)
 {
     const RamBlock *block = &walk->blocks->block[walk->block];
-    DigestJob *job = pool_next(pool);
+    DigestJob *job = pool_next(walk->pool);
     uint64_t left = block_bytes(block) - walk->offset;
 
     job->from = block->host + walk->offset;
     job->size = (size_t)MIN(left, WIRE_VERIFY_CHUNK);
-    pool_submit(pool);
+    pool_submit(walk->pool);
     walk->offset += job->size;
     if (job->size == left) {
         walk->block++;
@@ -67,55 +70,70 @@ static void submit_next(Pool *pool, DigestWalk *walk)
 }
 
 /* Keep the pool full; the chunks come back in order. */
-static uint64_t collect_next(Pool *pool, DigestWalk *ahead, unsigned jobs)
+static uint64_t collect_next(DigestWalk *walk)
 {
     const DigestJob *job;
     uint64_t hash;
 
-    while (ahead->block < ahead->blocks->count && pool_pending(pool) < jobs) {
-        submit_next(pool, ahead);
+    while (walk->block < walk->blocks->count &&
+           pool_pending(walk->pool) < walk->jobs) {
+        submit_next(walk);
     }
-    job = pool_collect(pool, true);
+    job = pool_collect(walk->pool, true);
     hash = job->hash;
-    pool_release(pool);
+    pool_release(walk->pool);
     return hash;
 }
 
-static uint64_t block_digest(Pool *pool, DigestWalk *ahead, unsigned jobs,
-                             const RamBlock *block)
+static bool tell_progress(const RamDigestConfig *config, GError **errp)
+{
+    return !config->progress || config->progress(config->opaque, errp);
+}
+
+static bool block_digest(DigestWalk *walk, const RamBlock *block,
+                         uint64_t *digest, GError **errp)
 {
     uint64_t chunks = (block_bytes(block) + WIRE_VERIFY_CHUNK - 1) /
                       WIRE_VERIFY_CHUNK;
     g_autofree uint64_t *hash = g_new(uint64_t, chunks);
 
     for (uint64_t i = 0; i < chunks; i++) {
-        store_be64(&hash[i], collect_next(pool, ahead, jobs));
+        store_be64(&hash[i], collect_next(walk));
+        if (!tell_progress(walk->config, errp)) {
+            return false;
+        }
     }
-    return XXH3_64bits(hash, chunks * sizeof(*hash));
+    *digest = XXH3_64bits(hash, chunks * sizeof(*hash));
+    return true;
 }
 
-bool ram_digest(const RamBlocks *blocks, unsigned threads, uint64_t *digest,
-                GError **errp)
+bool ram_digest(const RamBlocks *blocks, const RamDigestConfig *config,
+                uint64_t *digest, GError **errp)
 {
-    PoolConfig config = {
+    const PoolConfig hashing = {
         .name = "mig/hash",
-        .workers = threads,
-        .jobs = 2 * threads,
+        .workers = config->threads,
+        .jobs = 2 * config->threads,
         .job_size = sizeof(DigestJob),
         .run = digest_run,
     };
-    DigestWalk ahead = { .blocks = blocks };
-    Pool *pool = pool_new(&config, errp);
+    DigestWalk walk = {
+        .blocks = blocks,
+        .jobs = hashing.jobs,
+        .config = config,
+    };
 
-    if (!pool) {
+    bool ok = true;
+
+    walk.pool = pool_new(&hashing, errp);
+    if (!walk.pool) {
         return false;
     }
-    for (unsigned i = 0; i < blocks->count; i++) {
-        digest[i] = block_digest(pool, &ahead, config.jobs,
-                                 &blocks->block[i]);
+    for (unsigned i = 0; ok && i < blocks->count; i++) {
+        ok = block_digest(&walk, &blocks->block[i], &digest[i], errp);
     }
-    pool_free(pool);
-    return true;
+    pool_free(walk.pool);
+    return ok;
 }
 
 #else /* !HAVE_XXHASH */
@@ -125,8 +143,8 @@ uint16_t ram_digest_features(void)
     return 0;
 }
 
-bool ram_digest(const RamBlocks *blocks, unsigned threads, uint64_t *digest,
-                GError **errp)
+bool ram_digest(const RamBlocks *blocks, const RamDigestConfig *config,
+                uint64_t *digest, GError **errp)
 {
     g_set_error(errp, MIG_ERROR, MIG_ERROR_UNSUPPORTED,
                 "capability verify: this Ferry was built without xxhash");

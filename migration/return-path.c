@@ -48,7 +48,7 @@ struct ReturnPath {
  * does not; a GO that it waits for in vain would lose the guest. */
 static bool check_pong(uint32_t value, GError **errp)
 {
-    if (value != WIRE_FERRY_HELLO &&
+    if (value != WIRE_FERRY_HELLO && value != WIRE_FERRY_WORK &&
         ((value & WIRE_FERRY_MASK) != WIRE_FERRY_FEATURES ||
          !(value & WIRE_FERRY_HANDOVER))) {
         g_set_error(errp, MIG_ERROR, MIG_ERROR_STREAM,

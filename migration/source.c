@@ -188,6 +188,9 @@ static bool meet_peer(Source *s, GError **errp)
     if (features & WIRE_FERRY_ZERO_RANGE) {
         ram_save_use_ranges(s->ram);
     }
+    if (features & WIRE_FERRY_WORKING) {
+        section_put_ping(s->stream, WIRE_FERRY_WORK);
+    }
     return true;
 }
 
@@ -439,13 +442,15 @@ static bool source_precopy(Source *s, GError **errp)
 static bool send_digests(Source *s, GError **errp)
 {
     const uint64_t *value = s->m->options.value;
+    const RamDigestConfig config = {
+        .threads = (unsigned)value[MIG_OPT_COMPRESS_THREADS],
+    };
     g_autofree uint64_t *digest = g_new0(uint64_t, s->blocks->count);
 
     if (!value[MIG_OPT_VERIFY]) {
         return true;
     }
-    if (!ram_digest(s->blocks, (unsigned)value[MIG_OPT_COMPRESS_THREADS],
-                    digest, errp)) {
+    if (!ram_digest(s->blocks, &config, digest, errp)) {
         return false;
     }
     for (unsigned i = 0; i < s->blocks->count; i++) {

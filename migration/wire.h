@@ -82,7 +82,9 @@
 #define WIRE_FERRY_ZSTD       0x0002u  /* feature: batches by zstd */
 #define WIRE_FERRY_LZ4        0x0004u  /* feature: batches by lz4 */
 #define WIRE_FERRY_ZERO_RANGE 0x0008u  /* feature: ranges of zero pages */
+#define WIRE_FERRY_WORKING    0x0010u  /* feature: says that it works */
 #define WIRE_FERRY_VERIFY     0x0080u  /* feature: compares digests of RAM */
+#define WIRE_FERRY_WORK     0x4652574bu /* PING: say that you work ("FRWK") */
 #define WIRE_FERRY_GO       0x4652474fu /* PING: the guest is yours ("FRGO") */
 #define WIRE_RP_FERRY_REASON 0x4652     /* return path: why it failed, text */
 #define WIRE_REASON_MAX      1024u

@@ -2,8 +2,11 @@
 /* Capability verify: a guest whose RAM was damaged on the way stays. */
 #include <string.h>
 
+#include "migration/internal.h"
 #include "migration/ram-digest.h"
+#include "migration/wire.h"
 #include "tests/errors/small-move.h"
+#include "tests/lib/hand-clock.h"
 #include "tests/lib/watchdog.h"
 
 #define DIFFERS "RAM block 'ram0' is not the same as at the source"
@@ -136,6 +139,106 @@ static void test_other_peer(void)
     answered_with(other_ferry, sizeof(other_ferry) - 1);
 }
 
+/*
+ * A destination that needs many times the source's stall-timeout for its
+ * digests, and gets on with them.
+ */
+#define LIMIT  60 /* seconds of stall-timeout */
+#define STEP   40 /* seconds that a chunk takes */
+#define CHUNKS 10
+
+/* The destination's clock.  While it computes digests it looks at it once for
+ * each chunk: then the source waits, and has heard of the chunk before. */
+typedef struct SlowClock {
+    Clock clock;
+    HandClock source; /* the source's stall is by this one */
+    Pair *pair;
+    Stall *stall; /* atomic: the source's, while digests are computed */
+    int64_t now;  /* atomic */
+    unsigned chunks;
+} SlowClock;
+
+static int64_t slow_now(const Clock *clock)
+{
+    SlowClock *slow = (SlowClock *)clock;
+    Stall *stall = g_atomic_pointer_get(&slow->stall);
+
+    if (stall) {
+        while (stall_since(stall) != clock_now(&slow->source.clock) &&
+               !stall_found(stall, NULL)) {
+            g_thread_yield();
+        }
+        hand_clock_advance(&slow->source, STEP * NS_PER_S);
+        slow->chunks++;
+    }
+    return __atomic_add_fetch(&slow->now, STEP * NS_PER_S, __ATOMIC_SEQ_CST);
+}
+
+static uint64_t transferred(Migration *m)
+{
+    MigInfo info;
+
+    mig_query(m, &info);
+    mig_info_clear(&info);
+    return info.ram.transferred;
+}
+
+/* The destination has loaded the last of RAM, but for the section's footer. */
+static void await_ram(Pair *pair)
+{
+    while (transferred(pair->dst) + 5 < transferred(pair->src)) {
+        g_thread_yield();
+    }
+}
+
+/* Digests are computed from when the source has sent its own to when the
+ * destination loads the device. */
+static bool slow_hook(FakeHost *host, FakePoint point, unsigned nth,
+                      GError **errp)
+{
+    SlowClock *slow = host->hook_data;
+
+    if (point == FAKE_PRE_SAVE) {
+        await_ram(slow->pair);
+        g_atomic_pointer_set(&slow->stall, slow->pair->src->stall);
+    } else if (point == FAKE_POST_LOAD) {
+        g_atomic_pointer_set(&slow->stall, NULL);
+    }
+    return true;
+}
+
+static void test_slow_digests(void)
+{
+    static const uint64_t pages[FAKE_BLOCKS_MAX] = {
+        CHUNKS * (WIRE_VERIFY_CHUNK / MIG_PAGE_SIZE), 1
+    };
+    SlowClock slow = { .clock = clock_monotonic };
+    Pair *pair;
+    IoChannel *ends[2];
+
+    if (skips()) {
+        return;
+    }
+    pair = slow.pair = pair_new_sized(pages);
+    hand_clock_init(&slow.source);
+    slow.clock.now = slow_now;
+    pair_set(pair, MIG_OPT_VERIFY, true);
+    pair->src_host->hook = pair->dst_host->hook = slow_hook;
+    pair->src_host->hook_data = pair->dst_host->hook_data = &slow;
+    g_assert_true(io_channel_pair(ends, NULL));
+    pair->src = mig_new(&fake_mig_host, pair->src_host, &pair->options);
+    stall_free(pair->src->stall);
+    pair->src->stall = stall_new(&slow.source.clock, LIMIT);
+    pair->dst = migration_new(&fake_mig_host, pair->dst_host, &pair->options,
+                              &slow.clock);
+    g_assert_true(mig_receive(pair->dst, ends[1], NULL));
+    g_assert_true(mig_send(pair->src, ends[0], NULL));
+    pair_assert_moved(pair);
+    g_assert_cmpuint(slow.chunks, >=, CHUNKS);
+    pair_free(pair);
+    hand_clock_destroy(&slow.source);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -143,5 +246,6 @@ int main(int argc, char **argv)
     g_test_add_func("/verify/everywhere", test_everywhere);
     g_test_add_func("/verify/one-way", test_one_way);
     g_test_add_func("/verify/other-peer", test_other_peer);
+    g_test_add_func("/verify/slow-digests", test_slow_digests);
     return g_test_run();
 }

@@ -17,10 +17,11 @@ typedef struct Digests {
 
 static Digests digest(const TestRam *ram, unsigned threads)
 {
+    const RamDigestConfig config = { .threads = threads };
     uint64_t found[2] = { 0 };
     GError *err = NULL;
 
-    ram_digest(ram->blocks, threads, found, &err);
+    ram_digest(ram->blocks, &config, found, &err);
     g_assert_no_error(err);
     return (Digests){ found[0], found[1] };
 }
@@ -86,11 +87,12 @@ static void test_order_counts(void)
 
 static void test_not_built(void)
 {
+    const RamDigestConfig config = { .threads = 1 };
     g_autoptr(TestRam) ram = test_ram_new(1, 0);
     uint64_t found;
     GError *err = NULL;
 
-    g_assert_false(ram_digest(ram->blocks, 1, &found, &err));
+    g_assert_false(ram_digest(ram->blocks, &config, &found, &err));
     expect_error(&err, MIG_ERROR_UNSUPPORTED, "without xxhash");
 }
 

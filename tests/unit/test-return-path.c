@@ -148,9 +148,10 @@ static void test_pong(void)
     world_init(&world);
     return_path_put_pong(world.dest, WIRE_FERRY_HELLO);
     return_path_put_pong(world.dest, WIRE_FERRY_HELLO);
+    return_path_put_pong(world.dest, WIRE_FERRY_WORK);
     return_path_put_shut(world.dest, 0);
     expect_success(&world, 0);
-    g_assert_cmpuint(world.heard, ==, 3);
+    g_assert_cmpuint(world.heard, ==, 4);
 }
 
 /* Only a SHUT that is not 0 says that the guest does not run there. */

@@ -116,7 +116,8 @@ void golden_assert_answers(GBytes *answers)
     g_autoptr(GByteArray) expected = g_byte_array_new();
 
     put_pongs(expected, PEER_FERRY,
-              WIRE_FERRY_HANDOVER | WIRE_FERRY_ZERO_RANGE | codec_features() |
+              WIRE_FERRY_HANDOVER | WIRE_FERRY_ZERO_RANGE |
+                  WIRE_FERRY_WORKING | codec_features() |
                   ram_digest_features());
     put_message(expected, WIRE_RP_SHUT, 0);
     g_assert_cmpuint(g_bytes_get_size(answers), >=, expected->len);
