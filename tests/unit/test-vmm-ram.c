@@ -30,6 +30,31 @@ static bool kernel_tells(void)
     return ok;
 }
 
+static void note_found(void *opaque, uint64_t page, uint64_t end,
+                       uint64_t what)
+{
+    *(bool *)opaque = true;
+}
+
+/* Does a page that was only read share the kernel's zero page?  Some kernels
+ * give it memory of its own, as if it had been written. */
+static bool kernel_shares_zero(void)
+{
+    bool shares = false;
+    PagemapScan scan = {
+        .fd = pagemap_open(), .any = PAGEMAP_ZERO,
+        .found = note_found, .opaque = &shares,
+    };
+    GuestRam ram;
+
+    g_assert_true(guest_ram_init(&ram, MIG_PAGE_SIZE, NULL));
+    g_assert_cmpint(*(volatile uint8_t *)ram.host, ==, 0);
+    g_assert_true(pagemap_scan(&scan, &ram));
+    guest_ram_destroy(&ram);
+    close(scan.fd);
+    return shares;
+}
+
 static bool is_set(const uint64_t *bitmap, unsigned page)
 {
     return bitmap[page / 64] >> page % 64 & 1;
@@ -48,7 +73,13 @@ static void test_untouched(void)
         ram.host[n * MIG_PAGE_SIZE + n] = n % 2; /* every other: a zero */
     }
     /* Only read: zero, and nobody wrote it. */
-    g_assert_cmpint(*(volatile uint8_t *)(ram.host + MIG_PAGE_SIZE), ==, 0);
+    if (kernel_shares_zero()) {
+        g_assert_cmpint(*(volatile uint8_t *)(ram.host + MIG_PAGE_SIZE), ==,
+                        0);
+    } else {
+        g_test_message("a page that was read is not tried: this kernel gives "
+                       "it memory of its own");
+    }
     guest_ram_find_untouched(&ram, bitmap);
     for (unsigned n = 0; n < PAGES; n++) {
         g_assert_cmpint(is_set(bitmap, n), ==, n % 3 != 0);
