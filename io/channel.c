@@ -18,6 +18,7 @@
 
 #include <gio/gunixoutputstream.h>
 #include <glib-unix.h>
+#include <string.h>
 
 #include "io/io-internal.h"
 #include "io/tcp-queue.h"
@@ -33,6 +34,9 @@ struct IoChannel {
     GTlsConnection *tls;           /* over connection: in and out are its */
     gint heard;                    /* atomic: the peer has sent something */
     TcpQueue queue;                /* of connection's socket */
+    uint8_t head[IO_HEAD_MAX];     /* what was unread: head_size bytes, */
+    size_t head_from;              /* from here on still to be read */
+    size_t head_size;
     GSubprocess *command;          /* that in or out is a pipe to, or NULL */
 };
 
@@ -92,6 +96,18 @@ void io_connection_set_tls(IoChannel *channel, GTlsConnection *tls)
     g_set_object(&channel->out, g_io_stream_get_output_stream(stream));
 }
 
+GInputStream *io_input_of(IoChannel *channel)
+{
+    return channel->in;
+}
+
+void io_channel_unread(IoChannel *channel, const uint8_t *bytes, size_t count)
+{
+    g_assert(count <= IO_HEAD_MAX && channel->head_size == 0);
+    memcpy(channel->head, bytes, count);
+    channel->head_size = count;
+}
+
 IoChannel *io_exec_channel(const char *name, GSubprocess *command)
 {
     IoChannel *channel = io_channel_new(name,
@@ -122,6 +138,11 @@ bool io_channel_is_two_way(const IoChannel *channel)
     return channel->in && channel->out;
 }
 
+bool io_channel_is_encrypted(const IoChannel *channel)
+{
+    return channel->tls;
+}
+
 static void prefix_error(IoChannel *channel, GError **errp)
 {
     g_prefix_error(errp, "%s: %s", channel->name,
@@ -129,6 +150,16 @@ static void prefix_error(IoChannel *channel, GError **errp)
                        ? "nothing came after the TLS handshake, so the peer "
                          "may have refused our certificate: "
                        : "");
+}
+
+/* Of what was unread; 0 when there is none (any more). */
+static size_t read_head(IoChannel *channel, void *buf, size_t size)
+{
+    size_t count = MIN(size, channel->head_size - channel->head_from);
+
+    memcpy(buf, channel->head + channel->head_from, count);
+    channel->head_from += count;
+    return count;
 }
 
 bool io_channel_read(IoChannel *channel, void *buf, size_t size,
@@ -144,8 +175,11 @@ bool io_channel_read(IoChannel *channel, void *buf, size_t size,
     }
     /* Some streams, GIO's memory stream for one, do not look at it. */
     if (!g_cancellable_set_error_if_cancelled(channel->aborted, errp)) {
-        got = g_input_stream_read(channel->in, buf, MIN(size, G_MAXSSIZE),
-                                  channel->aborted, errp);
+        got = (gssize)read_head(channel, buf, size);
+        if (got == 0) {
+            got = g_input_stream_read(channel->in, buf, MIN(size, G_MAXSSIZE),
+                                      channel->aborted, errp);
+        }
     }
     if (got < 0) {
         prefix_error(channel, errp);
@@ -160,6 +194,9 @@ bool io_channel_has_input(IoChannel *channel)
 {
     GPollableInputStream *in;
 
+    if (channel->head_from < channel->head_size) {
+        return true;
+    }
     if (!channel->in || !G_IS_POLLABLE_INPUT_STREAM(channel->in)) {
         return false;
     }
@@ -216,7 +253,8 @@ bool io_channel_wait_input(IoChannel *channel, int ms, GCancellable *until)
     GPollableInputStream *in;
     bool input = false, over = false;
 
-    if (!channel->in || !G_IS_POLLABLE_INPUT_STREAM(channel->in)) {
+    if (channel->head_from < channel->head_size || !channel->in ||
+        !G_IS_POLLABLE_INPUT_STREAM(channel->in)) {
         return true;
     }
     in = G_POLLABLE_INPUT_STREAM(channel->in);

@@ -36,9 +36,24 @@ GCancellable *io_abort_of(IoChannel *channel);
 /* From now on everything goes through tls; takes a reference. */
 void io_connection_set_tls(IoChannel *channel, GTlsConnection *tls);
 
+/* Where its bytes come from: GIO's stream, for whoever cannot block.  What was
+ * read from it so goes back, once, and is what is read from the channel
+ * first. */
+GInputStream *io_input_of(IoChannel *channel);
+void io_channel_unread(IoChannel *channel, const uint8_t *bytes, size_t count);
+
+/*
+ * io_channel_tls_accept() for whoever cannot block: done is called in this
+ * thread's default context, or before begin returns, with what went wrong, or
+ * NULL.  The error is done's.
+ */
+typedef void TlsDone(void *opaque, GError *err);
+void tls_accept_begin(IoChannel *channel, const char *creds, TlsDone *done,
+                      void *opaque);
+
 /* Is the peer's certificate, or one that has signed it, on the list
  * ca-crl.pem of that folder?  False then, and when the list cannot be read;
- * true without a list. */
+ * true without a list.  peer may be NULL: then it is the list that counts. */
 bool tls_crl_check(const char *creds, GTlsCertificate *peer, GError **errp);
 
 /* Over the pipe to a command's input or from its output, whichever there is;
@@ -55,10 +70,13 @@ IoChannel *io_socket_take(const char *name, int fd, GError **errp);
 IoChannel *io_socket_connect(const IoUri *uri, const char *name,
                              GCancellable *cancel, GError **errp);
 
-/* Bind, listen, and add the sockets to listener.  Returns the address that
+/* Bind, listen, and add each GSocket to sockets.  Returns the address that
  * was bound, the first one if there are several. */
-GSocketAddress *io_socket_listen(GSocketListener *listener, const IoUri *uri,
+GSocketAddress *io_socket_listen(GPtrArray *sockets, const IoUri *uri,
                                  GError **errp);
+
+/* What listens: GSockets, or NULL for what nobody connects to. */
+const GPtrArray *io_listener_sockets(const IoListener *listener);
 
 /* That fd is open and can be used in this direction; makes it close-on-exec. */
 bool io_fd_prepare(int fd, IoDirection direction, GError **errp);

@@ -13,7 +13,8 @@
 struct IoListener {
     IoUri *uri;               /* with the address that was bound */
     char *address;            /* uri as text */
-    GSocketListener *sockets; /* tcp, unix; otherwise NULL */
+    GPtrArray *sockets;       /* tcp, unix: GSockets; otherwise NULL */
+    GSocketListener *waiter;  /* the same, to wait for all of them */
     int fd;                   /* fd: until it is handed on, or -1 */
     dev_t socket_dev;         /* unix: the file that bind made */
     ino_t socket_ino;
@@ -28,15 +29,29 @@ static void take_inet_address(IoUri *uri, GInetSocketAddress *bound)
     uri->port = g_inet_socket_address_get_port(bound);
 }
 
+static void close_socket(void *socket)
+{
+    g_socket_close(socket, NULL);
+    g_object_unref(socket);
+}
+
 static bool listen_on_sockets(IoListener *listener, GError **errp)
 {
     g_autoptr(GSocketAddress) bound = NULL;
     struct stat st;
 
-    listener->sockets = g_socket_listener_new();
+    listener->sockets = g_ptr_array_new_with_free_func(close_socket);
     bound = io_socket_listen(listener->sockets, listener->uri, errp);
     if (!bound) {
         return false;
+    }
+    listener->waiter = g_socket_listener_new();
+    for (unsigned i = 0; i < listener->sockets->len; i++) {
+        if (!g_socket_listener_add_socket(listener->waiter,
+                                          listener->sockets->pdata[i], NULL,
+                                          errp)) {
+            return false;
+        }
     }
     if (listener->uri->kind == IO_URI_TCP) {
         take_inet_address(listener->uri, G_INET_SOCKET_ADDRESS(bound));
@@ -100,7 +115,7 @@ static IoChannel *accept_socket(IoListener *listener, GCancellable *cancel,
                                 GError **errp)
 {
     g_autoptr(GSocketConnection) connection = g_socket_listener_accept(
-        listener->sockets, NULL, cancel, errp);
+        listener->waiter, NULL, cancel, errp);
 
     return connection ? io_socket_channel(listener->address, connection)
                       : NULL;
@@ -172,6 +187,11 @@ const IoUri *io_listener_uri(const IoListener *listener)
     return listener->uri;
 }
 
+const GPtrArray *io_listener_sockets(const IoListener *listener)
+{
+    return listener->sockets;
+}
+
 /* Unless it has been replaced: then another listener needs it. */
 static void remove_socket_file(const IoListener *listener)
 {
@@ -192,10 +212,8 @@ void io_listener_free(IoListener *listener)
     if (listener->uri->kind == IO_URI_UNIX) {
         remove_socket_file(listener);
     }
-    if (listener->sockets) {
-        g_socket_listener_close(listener->sockets);
-        g_object_unref(listener->sockets);
-    }
+    g_clear_object(&listener->waiter);
+    g_clear_pointer(&listener->sockets, g_ptr_array_unref);
     if (listener->fd >= 0) {
         close(listener->fd);
     }

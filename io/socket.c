@@ -132,6 +132,9 @@ static GSocket *bind_and_listen(GSocketAddress *address, GError **errp)
         /* Linux gives the file this mode, less the umask, as it makes it. */
         fchmod(g_socket_get_fd(socket), 0600);
     }
+    /* Strangers that come in a crowd must not fill it: whom it has no room for
+     * waits for a second (tcp), or is refused (unix). */
+    g_socket_set_listen_backlog(socket, SOMAXCONN);
     if (!g_socket_bind(socket, address, TRUE, errp) ||
         !g_socket_listen(socket, errp)) {
         return NULL;
@@ -141,25 +144,23 @@ static GSocket *bind_and_listen(GSocketAddress *address, GError **errp)
 
 /* Takes socket, which may be NULL.  The address with the port that was
  * chosen. */
-static GSocketAddress *add_socket(GSocketListener *listener, GSocket *socket,
+static GSocketAddress *add_socket(GPtrArray *sockets, GSocket *socket,
                                   GError **errp)
 {
-    GSocketAddress *bound = NULL;
-
-    if (socket && g_socket_listener_add_socket(listener, socket, NULL, errp)) {
-        bound = g_socket_get_local_address(socket, errp);
+    if (!socket) {
+        return NULL;
     }
-    g_clear_object(&socket);
-    return bound;
+    g_ptr_array_add(sockets, socket);
+    return g_socket_get_local_address(socket, errp);
 }
 
-static GSocketAddress *listen_on(GSocketListener *listener,
-                                 GSocketAddress *address, GError **errp)
+static GSocketAddress *listen_on(GPtrArray *sockets, GSocketAddress *address,
+                                 GError **errp)
 {
-    return add_socket(listener, bind_and_listen(address, errp), errp);
+    return add_socket(sockets, bind_and_listen(address, errp), errp);
 }
 
-static GSocketAddress *listen_on_any(GSocketListener *listener, uint16_t port,
+static GSocketAddress *listen_on_any(GPtrArray *sockets, uint16_t port,
                                      GError **errp)
 {
     g_autoptr(GSocketAddress) ipv4 = NULL;
@@ -167,10 +168,10 @@ static GSocketAddress *listen_on_any(GSocketListener *listener, uint16_t port,
     GSocketAddress *bound;
 
     ipv6 = g_inet_socket_address_new_from_string("::", port);
-    bound = listen_on(listener, ipv6, NULL);
+    bound = listen_on(sockets, ipv6, NULL);
     if (!bound) {
         ipv4 = g_inet_socket_address_new_from_string("0.0.0.0", port);
-        bound = listen_on(listener, ipv4, errp);
+        bound = listen_on(sockets, ipv4, errp);
     }
     return bound;
 }
@@ -180,8 +181,8 @@ static GSocketAddress *listen_on_any(GSocketListener *listener, uint16_t port,
  * works.  A port of our own choice is chosen on the first address and is the
  * only one that anybody is told.
  */
-static GSocketAddress *listen_on_host(GSocketListener *listener,
-                                      const IoUri *uri, GError **errp)
+static GSocketAddress *listen_on_host(GPtrArray *sockets, const IoUri *uri,
+                                      GError **errp)
 {
     g_autoptr(GSocketConnectable) host = NULL;
     g_autoptr(GSocketAddressEnumerator) addresses = NULL;
@@ -198,7 +199,7 @@ static GSocketAddress *listen_on_host(GSocketListener *listener,
         if (!address) {
             break;
         }
-        bound = listen_on(listener, address, err ? NULL : &err);
+        bound = listen_on(sockets, address, err ? NULL : &err);
         if (!first) {
             first = g_steal_pointer(&bound);
         }
@@ -266,17 +267,17 @@ GSocket *io_listener_unix_socket(const char *path, GError **errp)
     return bind_and_listen(address, errp);
 }
 
-GSocketAddress *io_socket_listen(GSocketListener *listener, const IoUri *uri,
+GSocketAddress *io_socket_listen(GPtrArray *sockets, const IoUri *uri,
                                  GError **errp)
 {
     if (uri->kind == IO_URI_UNIX) {
-        return add_socket(listener, io_listener_unix_socket(uri->path, errp),
+        return add_socket(sockets, io_listener_unix_socket(uri->path, errp),
                           errp);
     }
     if (uri->host[0] == '\0') {
-        return listen_on_any(listener, uri->port, errp);
+        return listen_on_any(sockets, uri->port, errp);
     }
-    return listen_on_host(listener, uri, errp);
+    return listen_on_host(sockets, uri, errp);
 }
 
 bool io_channel_pair(IoChannel *ends[2], GError **errp)

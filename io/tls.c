@@ -3,7 +3,9 @@
  * TLS over a socket that is connected: GIO's, which loads its back end
  * (glib-networking) when it is first asked.  The handshake is done here and
  * at once, with the channel's cancellable, so that it ends when the channel is
- * aborted; then the channel reads from and writes to the TLS connection.
+ * aborted; then the channel reads from and writes to the TLS connection.  Who
+ * has many that wait to be accepted (io/admit.c) has GIO's threads make their
+ * handshakes, and is told.
  *
  * Both ends show a certificate, and each takes the other's only if a CA of
  * ca-cert.pem has signed it.  The client checks besides that it is for the
@@ -30,6 +32,14 @@ typedef struct Handshake {
     const char *hostname;        /* NULL: we are the server */
 } Handshake;
 
+/* One that somebody is told of. */
+typedef struct Accept {
+    Handshake h;
+    char *creds;
+    TlsDone *done;
+    void *opaque;
+} Accept;
+
 static bool have_backend(GError **errp)
 {
     if (!g_tls_backend_supports_tls(g_tls_backend_get_default())) {
@@ -51,11 +61,12 @@ static bool have_connection(IoChannel *channel, GError **errp)
     return true;
 }
 
-static GTlsCertificate *load_certificate(const Handshake *h, GError **errp)
+static GTlsCertificate *load_certificate(const char *creds, bool accepts,
+                                         GError **errp)
 {
-    const char *side = h->hostname ? "client" : "server";
-    g_autofree char *cert = g_strdup_printf("%s/%s-cert.pem", h->creds, side);
-    g_autofree char *key = g_strdup_printf("%s/%s-key.pem", h->creds, side);
+    const char *side = accepts ? "server" : "client";
+    g_autofree char *cert = g_strdup_printf("%s/%s-cert.pem", creds, side);
+    g_autofree char *key = g_strdup_printf("%s/%s-key.pem", creds, side);
     GTlsCertificate *found = g_tls_certificate_new_from_files(cert, key, errp);
 
     if (!found) {
@@ -117,7 +128,8 @@ static GTlsConnection *make_connection(const Handshake *h, GError **errp)
 
 static bool set_up(Handshake *h, GError **errp)
 {
-    g_autoptr(GTlsCertificate) mine = load_certificate(h, errp);
+    g_autoptr(GTlsCertificate) mine = load_certificate(h->creds, !h->hostname,
+                                                       errp);
     g_autoptr(GTlsDatabase) authorities = NULL;
 
     if (!mine) {
@@ -174,12 +186,17 @@ static void refuse_certificate(const Handshake *h, GError **errp)
     }
 }
 
-static bool shake_hands(Handshake *h, GError **errp)
+/* Up to where the peer must be heard. */
+static bool handshake_prepare(Handshake *h, GError **errp)
 {
-    GError *err = NULL;
+    return have_backend(errp) && have_connection(h->channel, errp) &&
+           set_up(h, errp);
+}
 
-    if (g_tls_connection_handshake(h->tls, io_abort_of(h->channel),
-                                   &err)) {
+/* The handshake is over: what has become of it?  Takes err. */
+static bool handshake_judge(Handshake *h, GError *err, GError **errp)
+{
+    if (!err) {
         return tls_crl_check(
             h->creds, g_tls_connection_get_peer_certificate(h->tls), errp);
     }
@@ -196,11 +213,9 @@ static bool shake_hands(Handshake *h, GError **errp)
     return false;
 }
 
-static bool start_tls(Handshake *h, GError **errp)
+/* Leave the channel encrypted, or say whose fault it is. */
+static bool handshake_end(Handshake *h, bool ok, GError **errp)
 {
-    bool ok = have_backend(errp) && have_connection(h->channel, errp) &&
-              set_up(h, errp) && shake_hands(h, errp);
-
     if (ok) {
         io_connection_set_tls(h->channel, h->tls);
     } else {
@@ -211,6 +226,21 @@ static bool start_tls(Handshake *h, GError **errp)
         g_object_unref(h->tls);
     }
     return ok;
+}
+
+static bool shake_hands(Handshake *h, GError **errp)
+{
+    GError *err = NULL;
+
+    g_tls_connection_handshake(h->tls, io_abort_of(h->channel), &err);
+    return handshake_judge(h, err, errp);
+}
+
+static bool start_tls(Handshake *h, GError **errp)
+{
+    bool ok = handshake_prepare(h, errp) && shake_hands(h, errp);
+
+    return handshake_end(h, ok, errp);
 }
 
 bool io_channel_tls_connect(IoChannel *channel, const char *creds,
@@ -227,4 +257,60 @@ bool io_channel_tls_accept(IoChannel *channel, const char *creds,
     Handshake h = { channel, creds };
 
     return start_tls(&h, errp);
+}
+
+static void accept_end(Accept *a, bool ok, GError *err)
+{
+    handshake_end(&a->h, ok, ok ? NULL : &err);
+    a->done(a->opaque, err);
+    g_free(a->creds);
+    g_free(a);
+}
+
+static void on_handshake(GObject *tls, GAsyncResult *result, gpointer opaque)
+{
+    Accept *a = opaque;
+    GError *err = NULL;
+    GError *why = NULL;
+    bool ok;
+
+    g_tls_connection_handshake_finish(G_TLS_CONNECTION(tls), result, &err);
+    ok = handshake_judge(&a->h, err, &why);
+    accept_end(a, ok, why);
+}
+
+void tls_accept_begin(IoChannel *channel, const char *creds, TlsDone *done,
+                      void *opaque)
+{
+    Accept *a = g_new0(Accept, 1);
+    GError *err = NULL;
+
+    a->creds = g_strdup(creds);
+    a->h = (Handshake){ channel, a->creds };
+    a->done = done;
+    a->opaque = opaque;
+    if (!handshake_prepare(&a->h, &err)) {
+        accept_end(a, false, err);
+        return;
+    }
+    g_tls_connection_handshake_async(a->h.tls, G_PRIORITY_DEFAULT,
+                                     io_abort_of(channel), on_handshake, a);
+}
+
+bool io_channel_tls_check(const char *creds, bool accepts, GError **errp)
+{
+    g_autoptr(GTlsCertificate) mine = NULL;
+    g_autoptr(GTlsDatabase) authorities = NULL;
+
+    if (have_backend(errp)) {
+        mine = load_certificate(creds, accepts, errp);
+    }
+    if (mine) {
+        authorities = load_authorities(creds, errp);
+    }
+    if (!authorities || !tls_crl_check(creds, NULL, errp)) {
+        g_prefix_error(errp, "TLS: ");
+        return false;
+    }
+    return true;
 }

@@ -56,6 +56,32 @@ bool io_channel_wait_command(IoChannel *channel, unsigned ms, GError **errp);
 IoListener *io_listener_new(const IoUri *uri, GError **errp);
 IoChannel *io_listener_accept(IoListener *listener, GCancellable *cancel,
                               GError **errp);
+/*
+ * The same among strangers.  Anybody may connect to a socket, and whoever is
+ * not wanted is turned away, with a warning in GLib's log (domain "ferry")
+ * that says who it was and why: who leaves, says something else, or says
+ * nothing for too long; at the end also all but the first that was wanted.
+ * They do not hold each other up, and only a few dozen are heard at once.
+ * What is nobody's to connect to (exec, fd, file) is opened as accept does.
+ */
+#define IO_HEAD_MAX 16
+
+typedef struct IoAdmit {
+    size_t head_size; /* bytes that tell who it is, 1..IO_HEAD_MAX */
+    /* Are these what they should be, as far as they go (1..head_size)?  False
+     * sets the reason.  They are read from the channel once more. */
+    bool (*knows)(const uint8_t *head, size_t size, GError **errp);
+    /* The folder to encrypt with, as for io_channel_tls_accept(), newly
+     * allocated, or "".  It is asked for each that connects, by the thread
+     * that waits.  May be NULL. */
+    char *(*tls_creds)(void *opaque);
+    void *opaque;
+    unsigned patience_ms; /* until the head must have come, TLS included */
+} IoAdmit;
+
+IoChannel *io_listener_admit(IoListener *listener, const IoAdmit *wanted,
+                             GCancellable *cancel, GError **errp);
+
 /* Where it listens, with the port that was chosen: "tcp:0.0.0.0:4444". */
 const char *io_listener_address(const IoListener *listener);
 /* The same as a URI, the listener's. */
@@ -92,6 +118,11 @@ bool io_channel_tls_connect(IoChannel *channel, const char *creds,
                             const char *hostname, GError **errp);
 bool io_channel_tls_accept(IoChannel *channel, const char *creds,
                            GError **errp);
+
+/* Can the folder be used, to accept or to connect?  Reads what would be read
+ * then. */
+bool io_channel_tls_check(const char *creds, bool accepts, GError **errp);
+bool io_channel_is_encrypted(const IoChannel *channel);
 
 const char *io_channel_name(const IoChannel *channel);
 bool io_channel_is_two_way(const IoChannel *channel);

@@ -47,15 +47,37 @@ Migration *mig_new(const MigHost *host, void *opaque,
  *
  * With mig_send_to() the connection is made by the migration's thread, so
  * that a host that does not answer can be cancelled; a failure to connect is
- * a failure of the migration.  mig_receive_from() waits for one connection.
- * With tls-creds set, whichever channel it is is encrypted first; with
- * mig_send() tls-hostname must be set then.
+ * a failure of the migration.  mig_receive_from() waits as mig_accept() does,
+ * and closes the listener when a source has come.
+ * With tls-creds set, whichever channel it is is encrypted first, unless it
+ * is already; with mig_send() tls-hostname must be set then.  A folder that
+ * cannot be used fails the migration before a connection is made, or waited
+ * for.
  * RAM at the destination must read as zero.
  */
 bool mig_send(Migration *m, IoChannel *channel, GError **errp);
 bool mig_send_to(Migration *m, const IoUri *uri, GError **errp);
 bool mig_receive(Migration *m, IoChannel *channel, GError **errp);
 bool mig_receive_from(Migration *m, IoListener *listener, GError **errp);
+
+/*
+ * What mig_receive_from() waits for, for a host that makes its handle only
+ * when the source is there: wait in the caller's thread until a migration
+ * begins, and return its channel for mig_receive().
+ *
+ * At a socket anybody may connect meanwhile: a source is who says the header
+ * of a migration's stream within ten seconds.  Whoever does not is turned
+ * away, with a warning in GLib's log (domain "ferry"); strangers neither end
+ * the wait nor hold up a source, and when one has come the others are turned
+ * away.  The listener remains the caller's; to free it closes it.  Other
+ * listeners (exec, fd, file) are opened at once, and any peer is taken.
+ *
+ * tls_creds, called by the same thread for each that connects, returns a copy
+ * of what tls-creds is then; it may be NULL.  Where it is set, the channel is
+ * encrypted before the header is read.  cancel may be NULL.
+ */
+IoChannel *mig_accept(IoListener *listener, char *(*tls_creds)(void *opaque),
+                      void *opaque, GCancellable *cancel, GError **errp);
 
 /*
  * Ask a running migration to end.  Returns at once; the migration ends in
