@@ -228,6 +228,16 @@ static bool source_begin(Source *s, GError **errp)
         return false;
     }
     id.method = batch_method(s);
+    /* Now, because who says nothing for long is taken for a stranger, and the
+     * dirty log of a large guest may take long. */
+    section_put_preamble(s->stream, &id);
+    if (s->rp) {
+        section_put_open_return_path(s->stream);
+        section_put_ping(s->stream, WIRE_FERRY_HELLO);
+    }
+    if (!stream_flush(s->stream, errp)) {
+        return false;
+    }
     s->logging = m->host->dirty_log_start(m->opaque, errp);
     if (!s->logging) {
         g_prefix_error(errp, "cannot start the dirty log: ");
@@ -236,11 +246,6 @@ static bool source_begin(Source *s, GError **errp)
     ram_dirty_find_untouched(s->dirty, m->host, m->opaque);
     ram_dirty_follow(s->dirty, m->host, m->opaque);
     s->collected = clock_now(m->clock);
-    section_put_preamble(s->stream, &id);
-    if (s->rp) {
-        section_put_open_return_path(s->stream);
-        section_put_ping(s->stream, WIRE_FERRY_HELLO);
-    }
     put_ram_header(s, WIRE_START);
     ram_save_setup(s->ram);
     section_put_footer(s->stream, RAM_SECTION);
