@@ -243,24 +243,58 @@ static const char *destination_name(const Migration *m)
     return uri->host[0] ? uri->host : "localhost";
 }
 
-static bool encrypt(Migration *m, IoChannel *channel, GError **errp)
+static const char *tls_creds(const Migration *m)
 {
-    const char *creds = mig_options_string(&m->options, MIG_OPT_TLS_CREDS);
-    const char *name = destination_name(m);
+    return mig_options_string(&m->options, MIG_OPT_TLS_CREDS);
+}
 
-    if (!creds[0]) {
+static char *copy_tls_creds(void *opaque)
+{
+    return g_strdup(tls_creds(opaque));
+}
+
+/* Where the channel comes from is no socket. */
+static bool is_one_way(const Migration *m)
+{
+    const IoUri *uri = m->peer.listener ? io_listener_uri(m->peer.listener)
+                                        : m->peer.uri;
+
+    return uri && (uri->kind == IO_URI_EXEC || uri->kind == IO_URI_FILE);
+}
+
+/* What is missing here must not cost the peer anything, who may be waiting for
+ * one connection: it is found before there is one. */
+static bool can_encrypt(Migration *m, GError **errp)
+{
+    if (!tls_creds(m)[0]) {
         return true;
     }
-    if (m->peer.incoming) {
-        return io_channel_tls_accept(channel, creds, errp);
+    if (!io_channel_tls_check(tls_creds(m), m->peer.incoming, errp)) {
+        return false;
     }
-    if (!name) {
+    if (is_one_way(m)) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
+                    "tls-creds is set, and only sockets can be encrypted");
+        return false;
+    }
+    if (!m->peer.incoming && !destination_name(m)) {
         g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
                     "tls-creds is set, and nothing says whom the "
                     "destination's certificate must be for: set tls-hostname");
         return false;
     }
-    return io_channel_tls_connect(channel, creds, name, errp);
+    return true;
+}
+
+static bool encrypt(Migration *m, IoChannel *channel, GError **errp)
+{
+    if (!tls_creds(m)[0] || io_channel_is_encrypted(channel)) {
+        return true;
+    }
+    return m->peer.incoming
+               ? io_channel_tls_accept(channel, tls_creds(m), errp)
+               : io_channel_tls_connect(channel, tls_creds(m),
+                                        destination_name(m), errp);
 }
 
 IoChannel *migration_open_channel(Migration *m, GError **errp)
@@ -269,9 +303,14 @@ IoChannel *migration_open_channel(Migration *m, GError **errp)
     GError *err = NULL;
     bool cancelled;
 
+    if (!can_encrypt(m, &err)) {
+        g_propagate_error(errp, own_error(err));
+        return NULL;
+    }
     if (m->peer.listener) {
-        channel = io_listener_accept(m->peer.listener, m->connecting, &err);
-        /* One connection: the next one must not be left waiting for us. */
+        channel = mig_accept(m->peer.listener, copy_tls_creds, m,
+                             m->connecting, &err);
+        /* The next one must not be left waiting for us. */
         io_listener_free(g_steal_pointer(&m->peer.listener));
     } else if (m->peer.uri) {
         channel = io_channel_connect(m->peer.uri, m->connecting, &err);

@@ -6,6 +6,7 @@
 
 #include "migration/wire-names.h"
 #include "migration/wire.h"
+#include "util/endian.h"
 
 static void put_method(Stream *s, const char *method)
 {
@@ -36,29 +37,64 @@ void section_put_preamble(Stream *s, const Identity *id)
     }
 }
 
+/* What is wrong with a word of the header, or NULL. */
+static char *magic_fault(uint32_t magic)
+{
+    const char *name;
+
+    if (magic == WIRE_MAGIC) {
+        return NULL;
+    }
+    name = wire_magic_name(magic);
+    return g_strdup_printf("not a migration stream: magic 0x%08x%s%s", magic,
+                           name ? ", which is " : "", name ? name : "");
+}
+
+static char *version_fault(uint32_t version)
+{
+    if (version == WIRE_VERSION) {
+        return NULL;
+    }
+    return g_strdup_printf("stream version %u, expected %u", version,
+                           WIRE_VERSION);
+}
+
+bool section_check_header(const uint8_t *head, size_t size, GError **errp)
+{
+    g_autofree char *fault = NULL;
+
+    if (size >= 4) {
+        fault = magic_fault(load_be32(head));
+    }
+    if (!fault && size >= WIRE_HEADER_SIZE) {
+        fault = version_fault(load_be32(head + 4));
+    }
+    if (fault) {
+        g_set_error_literal(errp, MIG_ERROR, MIG_ERROR_STREAM, fault);
+    }
+    return !fault;
+}
+
+static bool get_word(Stream *s, char *(*find_fault)(uint32_t word),
+                     GError **errp)
+{
+    g_autofree char *fault = NULL;
+    uint32_t word;
+
+    if (!stream_get_be32(s, &word, errp)) {
+        return false;
+    }
+    fault = find_fault(word);
+    if (fault) {
+        stream_bad(s, errp, "%s", fault);
+    }
+    return !fault;
+}
+
 static bool get_header(Stream *s, GError **errp)
 {
-    uint32_t magic, version;
-
-    if (!stream_get_be32(s, &magic, errp)) {
-        return false;
-    }
-    if (magic != WIRE_MAGIC) {
-        const char *name = wire_magic_name(magic);
-
-        stream_bad(s, errp, "not a migration stream: magic 0x%08x%s%s", magic,
-                   name ? ", which is " : "", name ? name : "");
-        return false;
-    }
-    if (!stream_get_be32(s, &version, errp)) {
-        return false;
-    }
-    if (version != WIRE_VERSION) {
-        stream_bad(s, errp, "stream version %u, expected %u", version,
-                   WIRE_VERSION);
-        return false;
-    }
-    return true;
+    return get_word(s, magic_fault, errp) &&
+           get_word(s, version_fault, errp);
 }
 
 static bool get_machine(Stream *s, char name[WIRE_NAME_MAX + 1],

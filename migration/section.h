@@ -39,6 +39,10 @@ typedef struct Preamble {
 } Preamble;
 
 void section_put_preamble(Stream *s, const Identity *id);
+/* Is this a header, as far as it goes?  WIRE_HEADER_SIZE bytes are all of it,
+ * and less than a word says nothing yet. */
+bool section_check_header(const uint8_t *head, size_t size, GError **errp);
+
 bool section_get_preamble(Stream *s, Preamble *preamble, GError **errp);
 
 /* The compress-method of which there are batches; NULL: there are none. */

@@ -12,6 +12,7 @@
 
 #define WIRE_MAGIC   0x5145564du /* "QEVM" */
 #define WIRE_VERSION 3u
+#define WIRE_HEADER_SIZE 8 /* magic and version */
 
 /* What comes instead of a stream where something was set up in a wrong way. */
 #define WIRE_TLS       0x1603u     /* its first two bytes, RFC 8446, 5.1 */

@@ -16,8 +16,8 @@ WIRE = {"stream", "section", "wire", "wire-names"}
 PAYLOAD = {"codec", "device", "stats", "vmstate", "vmstate-io"}
 PAYLOAD_PREFIXES = ("ram-", "codec-")
 ENGINE = {
-    "converge", "dest", "internal", "migration", "options", "query",
-    "ratelimit", "return-path", "source", "stall", "state",
+    "accept", "converge", "dest", "internal", "migration", "options",
+    "query", "ratelimit", "return-path", "source", "stall", "state",
 }
 
 INCLUDE = {"include/io", "include/migration"}

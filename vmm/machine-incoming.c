@@ -3,9 +3,9 @@
  * Waiting for a migration.
  *
  * A Migration takes its options when it is made, and the user may set them
- * (decompress-threads) until the source connects.  So it is not the library
- * that waits but a thread here, and the Migration is made when the channel
- * is there.
+ * (decompress-threads) until the source connects.  So it is not a Migration
+ * that waits but a thread here, and the Migration is made when the source's
+ * channel is there.
  */
 #include "vmm/machine.h"
 
@@ -62,12 +62,26 @@ static void on_accepted(Machine *machine, const char *unused)
     incoming_free(incoming);
 }
 
+/* As it is set now. */
+static char *copy_tls_creds(void *opaque)
+{
+    Machine *machine = opaque;
+    char *creds;
+
+    pthread_mutex_lock(&machine->lock);
+    creds = g_strdup(mig_options_string(&machine->options,
+                                        MIG_OPT_TLS_CREDS));
+    pthread_mutex_unlock(&machine->lock);
+    return creds;
+}
+
 static void *accept_thread(void *opaque)
 {
     Incoming *incoming = opaque;
 
-    incoming->channel = io_listener_accept(
-        incoming->listener, incoming->cancel, &incoming->error);
+    incoming->channel = mig_accept(incoming->listener, copy_tls_creds,
+                                   incoming->machine, incoming->cancel,
+                                   &incoming->error);
     machine_post(incoming->machine, on_accepted, NULL);
     return NULL;
 }
@@ -75,10 +89,18 @@ static void *accept_thread(void *opaque)
 bool machine_incoming_start(Machine *machine, const char *uri, GError **errp)
 {
     g_autoptr(IoUri) parsed = io_uri_parse(uri, errp);
-    IoListener *listener = parsed ? io_listener_new(parsed, errp) : NULL;
+    const char *creds = mig_options_string(&machine->options,
+                                           MIG_OPT_TLS_CREDS);
+    IoListener *listener;
     Incoming *incoming;
     int err;
 
+    /* Otherwise every source would be turned away. */
+    if (!parsed ||
+        (creds[0] && !io_channel_tls_check(creds, true, errp))) {
+        return false;
+    }
+    listener = io_listener_new(parsed, errp);
     if (!listener) {
         return false;
     }

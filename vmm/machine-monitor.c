@@ -155,7 +155,9 @@ static bool monitor_set_option(void *opaque, const MigOption *option,
         !mig_set_live(machine->migration, option->id, value, errp)) {
         return false;
     }
+    pthread_mutex_lock(&machine->lock);
     machine->options = changed;
+    pthread_mutex_unlock(&machine->lock);
     return true;
 }
 

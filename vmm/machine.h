@@ -85,9 +85,9 @@ typedef struct Machine {
     bool sealed;     /* in finish-migrate: and that was settled */
     bool autostart;  /* in inmigrate: run the guest when it has come */
     GlobalState global;
+    MigOptions options; /* set, and read without it, by the main thread only */
 
     /* Main thread only. */
-    MigOptions options;
     Migration *migration; /* the one that runs or ran last */
     Incoming *incoming;   /* NULL when nobody is waiting */
     bool incoming_used;   /* -incoming was made use of */

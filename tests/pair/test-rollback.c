@@ -282,9 +282,10 @@ static void test_open_end(void)
     pair_free(pair);
 }
 
-/* A destination waits for one connection. */
+/* Once a source has come nobody else can connect. */
 static void test_one_connection(void)
 {
+    static const uint8_t header[] = { 'Q', 'E', 'V', 'M', 0, 0, 0, 3 };
     g_autoptr(IoUri) any = io_uri_parse("tcp:127.0.0.1:0", NULL);
     IoListener *listener = io_listener_new(any, NULL);
     g_autoptr(IoUri) uri = io_uri_parse(io_listener_address(listener), NULL);
@@ -295,6 +296,8 @@ static void test_one_connection(void)
     pair->dst = mig_new(&fake_mig_host, pair->dst_host, &pair->options);
     g_assert_true(mig_receive_from(pair->dst, listener, NULL));
     first = io_channel_connect(uri, NULL, NULL);
+    io_channel_writev(first, &(GOutputVector){ header, sizeof(header) }, 1,
+                      NULL);
     do {
         sched_yield();
         mig_query(pair->dst, &info);

@@ -157,15 +157,16 @@ class ProcessFaults(program_kit.ProgramTest):
             now.link.end()
 
     def end_of_destination(self, dst):
-        """True when it runs the guest, False when it has ended."""
+        """True when it runs the guest, False when it has ended, or waits on:
+        no source has come so far that it has said its header."""
         def look():
             if dst.process.poll() is not None:
                 return "ended"
             try:
-                done = dst.migration().get("status") == "completed"
+                status = dst.migration().get("status", "waits")
             except (ConnectionError, OSError):
                 return None  # it is about to
-            return done and "runs"
+            return {"completed": "runs", "waits": "waits"}.get(status)
         return wait_until(look, "end of the destination") == "runs"
 
     def judge(self, now):
