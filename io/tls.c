@@ -107,23 +107,29 @@ static GSocketConnectable *identity_of(const char *hostname)
                    : g_network_address_new(hostname, 0);
 }
 
-static GTlsConnection *make_connection(const Handshake *h, GError **errp)
+/* All in one go: a connection that is made without a database begins by reading
+ * those of the system, which takes longer than a handshake. */
+static GTlsConnection *make_connection(const Handshake *h,
+                                       GTlsCertificate *mine,
+                                       GTlsDatabase *authorities,
+                                       GError **errp)
 {
-    GIOStream *socket = G_IO_STREAM(io_connection_of(h->channel));
+    GTlsBackend *backend = g_tls_backend_get_default();
+    GSocketConnection *socket = io_connection_of(h->channel);
     g_autoptr(GSocketConnectable) server = NULL;
-    GIOStream *stream;
 
     if (!h->hostname) {
-        stream = g_tls_server_connection_new(socket, NULL, errp);
-        if (stream) {
-            g_object_set(stream, "authentication-mode",
-                         G_TLS_AUTHENTICATION_REQUIRED, NULL);
-        }
-    } else {
-        server = identity_of(h->hostname);
-        stream = g_tls_client_connection_new(socket, server, errp);
+        return g_initable_new(g_tls_backend_get_server_connection_type(backend),
+                              NULL, errp, "base-io-stream", socket,
+                              "certificate", mine, "database", authorities,
+                              "authentication-mode",
+                              G_TLS_AUTHENTICATION_REQUIRED, NULL);
     }
-    return stream ? G_TLS_CONNECTION(stream) : NULL;
+    server = identity_of(h->hostname);
+    return g_initable_new(g_tls_backend_get_client_connection_type(backend),
+                          NULL, errp, "base-io-stream", socket,
+                          "certificate", mine, "database", authorities,
+                          "server-identity", server, NULL);
 }
 
 static bool set_up(Handshake *h, GError **errp)
@@ -139,12 +145,10 @@ static bool set_up(Handshake *h, GError **errp)
     if (!authorities) {
         return false;
     }
-    h->tls = make_connection(h, errp);
+    h->tls = make_connection(h, mine, authorities, errp);
     if (!h->tls) {
         return false;
     }
-    g_tls_connection_set_certificate(h->tls, mine);
-    g_tls_connection_set_database(h->tls, authorities);
     g_signal_connect(h->tls, "accept-certificate",
                      G_CALLBACK(on_certificate), h);
     return true;
