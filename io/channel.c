@@ -353,20 +353,9 @@ int64_t io_channel_round_trip(IoChannel *channel)
     return tcp_queue_round_trip(&channel->queue);
 }
 
-static size_t size_of(const GOutputVector *vectors, size_t count)
-{
-    size_t size = 0;
-
-    for (size_t i = 0; i < count; i++) {
-        size += vectors[i].size;
-    }
-    return size;
-}
-
 bool io_channel_writev(IoChannel *channel, GOutputVector *vectors,
                        size_t count, GError **errp)
 {
-    size_t size = size_of(vectors, count); /* they are scribbled on */
     SigpipeHold hold;
     bool ok;
 
@@ -386,7 +375,7 @@ bool io_channel_writev(IoChannel *channel, GOutputVector *vectors,
         prefix_error(channel, errp);
         return false;
     }
-    tcp_queue_wrote(&channel->queue, size);
+    tcp_queue_wrote(&channel->queue);
     return true;
 }
 

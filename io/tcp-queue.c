@@ -12,6 +12,7 @@
 #include <linux/sockios.h>
 #include <linux/tcp.h> /* glibc's tcp_info lacks the shortest round trip */
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -20,7 +21,7 @@
 #define LEAST_BOUND (64u << 10)
 #define MOST_BOUND  (64u << 20)
 #define BOUND_NS    (5 * NS_PER_MS)
-#define MEASURE_NS  (50 * NS_PER_MS)
+#define LOOK_NS     (20 * NS_PER_MS)
 
 static int64_t now_ns(void)
 {
@@ -38,31 +39,45 @@ void tcp_queue_init(TcpQueue *queue, int fd)
 {
     *queue = (TcpQueue){ .fd = fd };
     if (fd >= 0) {
-        queue->since = now_ns();
+        queue->looked = now_ns();
         set_bound(queue, LEAST_BOUND);
     }
 }
 
-unsigned tcp_queue_bound(uint64_t bytes, int64_t time)
+unsigned tcp_queue_bound(uint64_t bytes_per_second)
 {
-    double bound = (double)bytes * BOUND_NS / (double)MAX(time, 1);
+    double bound = (double)bytes_per_second * BOUND_NS / NS_PER_S;
 
     return (unsigned)CLAMP(bound, LEAST_BOUND, MOST_BOUND);
 }
 
-void tcp_queue_wrote(TcpQueue *queue, size_t bytes)
+static bool get_info(const TcpQueue *queue, struct tcp_info *info)
 {
+    socklen_t size = sizeof(*info);
+
+    *info = (struct tcp_info){ .tcpi_delivery_rate = 0 };
+    return queue->fd >= 0 &&
+           getsockopt(queue->fd, IPPROTO_TCP, TCP_INFO, info, &size) == 0;
+}
+
+/*
+ * The rate is that at which the peer's system has acknowledged what was sent
+ * while there was something to send.  That at which the socket takes bytes is
+ * no measure: where the writer is slow to wake up a small bound would make it
+ * smaller, and it the bound.
+ */
+void tcp_queue_wrote(TcpQueue *queue)
+{
+    struct tcp_info info;
     int64_t now;
 
     if (queue->fd < 0) {
         return;
     }
-    queue->bytes += bytes;
     now = now_ns();
-    if (now - queue->since >= MEASURE_NS) {
-        set_bound(queue, tcp_queue_bound(queue->bytes, now - queue->since));
-        queue->since = now;
-        queue->bytes = 0;
+    if (now - queue->looked >= LOOK_NS && get_info(queue, &info)) {
+        set_bound(queue, tcp_queue_bound(info.tcpi_delivery_rate));
+        queue->looked = now;
     }
 }
 
@@ -78,13 +93,10 @@ uint64_t tcp_queue_bytes(const TcpQueue *queue)
 
 int64_t tcp_queue_round_trip(const TcpQueue *queue)
 {
-    struct tcp_info info = { .tcpi_min_rtt = 0 };
-    socklen_t size = sizeof(info);
+    struct tcp_info info;
 
     /* Before the first measurement it is ~0. */
-    if (queue->fd < 0 ||
-        getsockopt(queue->fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0 ||
-        info.tcpi_min_rtt == UINT32_MAX) {
+    if (!get_info(queue, &info) || info.tcpi_min_rtt == UINT32_MAX) {
         return 0;
     }
     return (int64_t)info.tcpi_min_rtt * (NS_PER_MS / 1000);

@@ -4,9 +4,9 @@
  *
  * A system takes megabytes that it has not begun to send.  Over a thin link
  * that is seconds, in which whoever wrote believes that they have arrived.  So
- * what is unsent is bounded, by the time that it takes: 5 ms at the rate at
- * which the socket has lately taken bytes, but at least 64 KiB, which keeps
- * the link busy while the writer wakes up.  What is on its way is not bounded:
+ * what is unsent is bounded, by the time that it takes: 5 ms at the rate that
+ * TCP has measured, but at least 64 KiB, which keeps the link busy while the
+ * writer wakes up.  What is on its way is not bounded:
  * that is what TCP needs for a long link.
  */
 #ifndef IO_TCP_QUEUE_H
@@ -17,16 +17,15 @@
 
 typedef struct TcpQueue {
     int fd;         /* borrowed; -1: not TCP, and there is nothing to do */
-    int64_t since;  /* when what follows began */
-    uint64_t bytes; /* that were written */
+    int64_t looked; /* at the rate, when */
 } TcpQueue;
 
 /* The writing thread's: init before, and wrote after each write. */
 void tcp_queue_init(TcpQueue *queue, int fd);
-void tcp_queue_wrote(TcpQueue *queue, size_t bytes);
+void tcp_queue_wrote(TcpQueue *queue);
 
-/* How many bytes may be unsent when so many were taken in that time (ns). */
-unsigned tcp_queue_bound(uint64_t bytes, int64_t time);
+/* How many bytes may be unsent at that rate. */
+unsigned tcp_queue_bound(uint64_t bytes_per_second);
 
 /* See io_channel_queued() and io_channel_round_trip().  Any thread. */
 uint64_t tcp_queue_bytes(const TcpQueue *queue);

@@ -15,28 +15,19 @@
 static void test_bound(void)
 {
     static const struct {
-        uint64_t bytes;
-        int64_t time;
+        uint64_t rate;
         unsigned bound;
     } rows[] = {
-        { 0, 0, BOUND },
-        { 0, 50 * MS, BOUND },
-        { 0, 1000000 * MS, BOUND },
-        /* 20 Mbit/s, and just 64 KiB in 5 ms */
-        { 125000, 50 * MS, BOUND },
-        { 655360, 50 * MS, BOUND },
-        /* 1 and 10 Gbit/s */
-        { 6250000, 50 * MS, 625000 },
-        { 12500000, 100 * MS, 625000 },
-        { 62500000, 50 * MS, 6250000 },
-        /* what no link does */
-        { INT64_MAX, 50 * MS, 64 << 20 },
-        { UINT64_MAX, 0, 64 << 20 },
+        { 0, BOUND },
+        { 2500000, BOUND },        /* 20 Mbit/s */
+        { 13107200, BOUND },       /* just 64 KiB in 5 ms */
+        { 125000000, 625000 },     /* 1 Gbit/s */
+        { 1250000000, 6250000 },   /* 10 Gbit/s */
+        { UINT64_MAX, 64 << 20 },  /* what no link does */
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
-        g_assert_cmpuint(tcp_queue_bound(rows[i].bytes, rows[i].time), ==,
-                         rows[i].bound);
+        g_assert_cmpuint(tcp_queue_bound(rows[i].rate), ==, rows[i].bound);
     }
 }
 
