@@ -4,8 +4,12 @@
 
 A guest that writes all the time is moved over thin and long links.  Felt is
 what passes from its last beat at the source to its first at the destination.
+Needs root: who else cannot make such a link.  A part of it:
+
+    tests/bench/downtime.py BUILD ROUNDS MBIT RTT
 """
 import contextlib
+import os
 import statistics
 import sys
 import tempfile
@@ -88,6 +92,8 @@ def show(row):
 
 def run(build, old, rounds=ROUNDS, rates=tuple(RATES), rtts=tuple(RTTS)):
     """The rows of the table, printed as they come."""
+    if os.geteuid() != 0:
+        raise SystemExit("downtime: only root can make a long link")
     for mbit in rates:
         for rtt_ms in rtts:
             for who in contestants(build, old):

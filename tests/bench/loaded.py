@@ -26,6 +26,12 @@ def beat_times(serial):
     return [time for time, byte in serial.output() if byte == b"."]
 
 
+def gap_ms(src, dst):
+    """From the last beat at the source to the first at the destination."""
+    dst.serial.wait_for(b".")
+    return (beat_times(dst.serial)[0] - beat_times(src.serial)[-1]) * 1000
+
+
 def run_one(contestant, link, rate=RATE):
     guest = contestant.program.guest("stress", load(rate))
     with vms.pair(contestant, link, MIB, guest) as (src, dst):
@@ -33,9 +39,7 @@ def run_one(contestant, link, rate=RATE):
         src.serial.wait_for(lambda text: text.count(b".") >= SETTLE)
         outcome = vms.migrate(src, dst, vms.uri_at(link), LIMIT)
         if outcome.status == "completed":
-            dst.serial.wait_for(b".")
-            gap = beat_times(dst.serial)[0] - beat_times(src.serial)[-1]
-            outcome.gap_ms = gap * 1000
+            outcome.gap_ms = gap_ms(src, dst)
         return outcome
 
 

@@ -6,6 +6,7 @@
 """
 import json
 import os
+import statistics
 import sys
 
 CODECS = [  # (name, level, pages) of a row that is shown
@@ -116,8 +117,22 @@ def relay(rows):
     links(rows, "Stock QEMU, through ferry-relay")
 
 
+def downtime(rows):
+    title("Downtime as it is felt, over long links")
+    table(["", "Mbit/s", "RTT, ms", "felt, ms", "at most", "aim, ms",
+           "within the aim", "s", "Mbit/s used"],
+          [(r["name"], r["mbit"], r["rtt"],
+            f"{statistics.median(r['felt_ms']):.0f}" if r["ended"] else "",
+            f"{max(r['felt_ms']):.0f}" if r["ended"] else "",
+            f"{r['aim_ms']:.0f}",
+            f"{sum(ms <= r['aim_ms'] for ms in r['felt_ms'])} of "
+            f"{r['rounds']}", f"{r['seconds']:.1f}", f"{r['mbit_used']:.1f}")
+           for r in rows])
+
+
 SECTIONS = {"codec": codec, "pool": pool, "calls": calls, "migrate": migrate,
-            "loaded": loaded, "scale": scale, "relay": relay}
+            "loaded": loaded, "scale": scale, "relay": relay,
+            "downtime": downtime}
 
 
 def main():

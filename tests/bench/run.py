@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Run benchmarks, and keep what they find as JSON and SVG: make bench.
 
-make bench-relay runs the last one only.
+make bench-relay runs the one with relays only.
 
     tests/bench/run.py BUILD [codec] [pool] [calls] [migrate] [loaded] [scale]
-                             [relay]
+                             [relay] [downtime]
 
 What is compared was measured in one run.  Results go to BUILD/bench; the RAM
 image that all use is made there once.
@@ -16,6 +16,7 @@ import subprocess
 import sys
 
 import calls
+import downtime
 import loaded
 import migrate
 import plot
@@ -140,9 +141,14 @@ def bench_relay(build, folder, image):
     return rows
 
 
+def bench_downtime(build, folder, image):
+    return list(downtime.run(build, find_peers(build)[0]))
+
+
 BENCHES = {"codec": bench_codec, "pool": bench_pool, "calls": bench_calls,
            "migrate": bench_migrate, "loaded": bench_loaded,
-           "scale": bench_scale, "relay": bench_relay}
+           "scale": bench_scale, "relay": bench_relay,
+           "downtime": bench_downtime}
 
 
 def main():
