@@ -22,7 +22,7 @@ class Hardening(unittest.TestCase):
     def check(self, pattern, *options, flag=None, files=FILES):
         """Something in what readelf says of each file is like pattern."""
         if flag and flag not in FLAGS:
-            self.skipTest(f"built without {flag}")
+            self.skipTest(f"this machine's compiler does without {flag}")
         for file in files:
             shown = subprocess.run(
                 [READELF, "--wide", *options, file], check=True, text=True,

@@ -367,7 +367,7 @@ class Extraction(InspectTest):
         try:
             os.close(os.open(self.folder, os.O_RDWR | os.O_TMPFILE))
         except OSError as err:
-            self.skipTest(f"no files without a name: {err}")
+            self.skipTest(f"this machine has no files without a name: {err}")
         stream = whole(pages(PART, packed(0, b"x" * PAGE, "pc.ram")))
         process = subprocess.Popen(
             [INSPECT, "--extract", "pc.ram", self.path("out"), "-"],
@@ -400,14 +400,15 @@ class Extraction(InspectTest):
         with open(self.path("out"), "rb") as f:
             self.assertEqual(f.read(), b"mine")
 
-    @unittest.skipIf(os.environ.get("FERRY_SANITIZE", "none") != "none",
-                     "a sanitizer needs /proc")
+    # A sanitizer needs /proc.
+    @tap.only_if(os.environ.get("FERRY_SANITIZE", "none") == "none")
     def test_named_from_the_start(self):
         """Where a file could not be given its name later: without /proc."""
         hide = ["unshare", "-rm", "sh", "-c",
                 "mount -t tmpfs none /proc && exec \"$@\"", "sh"]
         if subprocess.run([*hide, "true"], capture_output=True).returncode:
-            self.skipTest("no mounts in a namespace of its own")
+            self.skipTest("this machine allows no mounts in a namespace of "
+                          "their own")
         stream = whole(pages(PART, packed(0, b"x" * PAGE, "pc.ram")))
         out = self.path("out")
         for size in (150, len(stream)):
@@ -439,7 +440,8 @@ class Extraction(InspectTest):
         mount = ["unshare", "-rm", "sh", "-c", "mount -t tmpfs -o size=128k "
                  "none \"$0\" && exec \"$@\"", disk]
         if subprocess.run([*mount, "true"], capture_output=True).returncode:
-            self.skipTest("no mounts in a namespace of its own")
+            self.skipTest("this machine allows no mounts in a namespace of "
+                          "their own")
         records = [packed(i, b"x" * PAGE, "pc.ram") for i in range(64)]
         path = self.write(whole(pages(PART, *records),
                                 blocks=[("pc.ram", 64 * PAGE)]))

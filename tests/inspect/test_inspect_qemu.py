@@ -101,7 +101,7 @@ class Saved(QemuTest):
                           for d in s.devices])
 
     @unittest.skipUnless((2, 4) <= (VERSION or ()) < (9, 1),
-                         "no QEMU that has compress")
+                         "this machine's QEMU has no compress")
     def test_compress(self):
         _, report = self.save_and_check("compress")
         self.assertGreater(report["ram"]["compressed"], 100)

@@ -58,7 +58,7 @@ def unpacked_qemu():
 def need(found, what):
     value, why = found
     if not value:
-        raise unittest.SkipTest(f"no {what}: {why}")
+        raise unittest.SkipTest(f"this machine gets no {what}: {why}")
     return value
 
 
@@ -67,7 +67,10 @@ def need_guest():
 
 
 def need_qemu():
-    return need((installed_qemu(), "not installed"), "QEMU 7.2")
+    version = qemu_vm.version(INSTALLED)
+    if not version:
+        raise unittest.SkipTest(f"no {INSTALLED}")
+    return need((installed_qemu(), f"it has {version}"), "QEMU 7.2")
 
 
 def need_newest_qemu():

@@ -38,7 +38,8 @@ class Preempt(interop_kit.InteropTest):
             for name in CAPABILITIES:
                 vm.set_capability(name)
         except QmpError as err:
-            self.skipTest(f"no postcopy here (it needs userfaultfd): {err}")
+            self.skipTest("this machine has no postcopy, which needs "
+                          f"userfaultfd: {err}")
 
     def source(self, qemu):
         vm = self.run_qemu(qemu, "-kernel", AB, "-append", "ws=8",

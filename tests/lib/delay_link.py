@@ -122,5 +122,5 @@ def open_link(test, build, mbit, rtt_ms):
         return test.enterContext(DelayLink(build, mbit, rtt_ms))
     except (OSError, subprocess.CalledProcessError) as err:
         raise unittest.SkipTest(
-            "no link with a delay: it takes root, network namespaces and "
-            f"/dev/net/tun: {err}") from err
+            "this machine makes no link with a delay: it takes root, network "
+            f"namespaces and /dev/net/tun: {err}") from err

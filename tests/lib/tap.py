@@ -11,6 +11,12 @@ import traceback
 import unittest
 
 
+def only_if(condition):
+    """A test, or a class of them, that means nothing otherwise: it is not there
+    then.  What it would need and does not find is a reason to skip it."""
+    return lambda test: test if condition else None
+
+
 class TapResult(unittest.TestResult):
     def __init__(self):
         super().__init__()

@@ -64,16 +64,18 @@ BOTH_WAYS = ("--migrateuri", "tcp://127.0.0.2:4440",
 def prepare(release):
     """What the hosts of that release need; a skip says what is missing."""
     if os.geteuid():
-        raise unittest.SkipTest("needs root, for namespaces")
+        raise unittest.SkipTest("this machine's user is not root, who "
+                                "alone makes namespaces")
     tried = subprocess.run(["unshare", "-mniup", "--fork", "true"],
                            capture_output=True, text=True, check=False)
     if tried.returncode:
-        raise unittest.SkipTest(f"no namespaces: {tried.stderr.strip()}")
+        raise unittest.SkipTest("this machine makes no namespaces: "
+                                f"{tried.stderr.strip()}")
     try:
         return (libvirt_hosts.root(os.path.join(BUILD, "libvirt"), release),
                 linux_guest.LinuxGuest(os.path.join(BUILD, "interop")))
     except debian.Unavailable as err:
-        raise unittest.SkipTest(f"cannot be had: {err}") from None
+        raise unittest.SkipTest(f"this machine gets no libvirt: {err}") from None
 
 
 class Recipes:
@@ -241,7 +243,7 @@ class Trixie(Recipes, unittest.TestCase):
         """libvirt turns on postcopy-preempt by itself: QEMU has a second
         connection, on which it says nothing for long."""
         if not os.path.exists("/dev/userfaultfd"):
-            self.skipTest("no /dev/userfaultfd")
+            self.skipTest("this machine has no /dev/userfaultfd")
         relays = self.start_relays(*self.hosts, "tcp:127.0.0.1:4440",
                                    "tcp:127.0.0.1:4440")
         # So slow that there is something left after the first pass.

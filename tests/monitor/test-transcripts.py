@@ -80,7 +80,7 @@ def add_test(who, script):
         if who == "qemu" and not version:
             self.skipTest(f"{transcript.QEMU} is not installed")
         if who == "qemu" and not version.startswith(transcript.QEMU_VERSION):
-            self.skipTest(f"{transcript.QEMU} is {version}, the transcripts "
+            self.skipTest(f"this machine's QEMU is {version}, the transcripts "
                           f"are of {transcript.QEMU_VERSION}x")
         self.compare(who, script)
 

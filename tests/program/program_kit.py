@@ -63,7 +63,8 @@ def refusal(accel):
 
 def need_accel(test, accel):
     if refusal(accel):
-        test.skipTest(f"no -accel {accel}: {refusal(accel)}")
+        lacks = "this machine has " if accel == "kvm" else ""
+        test.skipTest(f"{lacks}no -accel {accel}: {refusal(accel)}")
 
 
 def said_by(*homes):

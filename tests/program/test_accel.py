@@ -101,7 +101,7 @@ class Choice(program_kit.ProgramTest):
 
         by_soft, by_kvm = wait_until(said, "200 letters of each")
         if max(by_soft, by_kvm) < 5 * min(by_soft, by_kvm):
-            self.skipTest("here KVM is about as fast as the software CPU: "
+            self.skipTest("this machine's KVM is about as fast as the software CPU: "
                           "either is right")
         self.assertEqual(uses_kvm(self.source(accel=None)), by_kvm > by_soft)
 
@@ -109,16 +109,17 @@ class Choice(program_kit.ProgramTest):
         """By a user who may not open /dev/kvm."""
         program_kit.need_accel(self, "soft")
         if os.getuid() != 0:
-            self.skipTest("only root can become a user without /dev/kvm")
+            self.skipTest("this machine's user is not root, who alone can "
+                          "become one without /dev/kvm")
         if os.path.exists("/dev/kvm") and os.stat("/dev/kvm").st_mode & 2:
-            self.skipTest("everybody may open /dev/kvm")
+            self.skipTest("this machine lets everybody open /dev/kvm")
         nobody = {"user": 65534, "group": 65534, "extra_groups": []}
         args = ["-m", "16M", "-kernel", program_kit.AB, "-monitor", "stdio"]
         try:
             by_default = program_kit.run_vm(
                 *args, input="info status\nquit\n", **nobody)
         except PermissionError:
-            self.skipTest("the build is not readable by everybody")
+            self.skipTest("this machine lets not everybody read the build")
         self.assertEqual(by_default.stderr, "")
         self.assertEqual(by_default.returncode, 0)
         self.assertIn("VM status: running", by_default.stdout)

@@ -85,7 +85,7 @@ class BlackHole(program_kit.ProgramTest):
         try:
             self.network = Network()
         except (OSError, subprocess.CalledProcessError) as err:
-            self.skipTest(f"no network namespaces: {err}")
+            self.skipTest(f"this machine makes no network namespaces: {err}")
         self.addCleanup(self.network.remove)
         self.network.join()
 

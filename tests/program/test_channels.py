@@ -73,7 +73,7 @@ class Plain(Channels):
 
     def test_tcp_ipv6(self):
         if not has_ipv6():
-            self.skipTest("no address ::1 here")
+            self.skipTest("this machine has no address ::1")
         self.check_live(f"tcp:[::1]:{free_port()}")
 
     def test_unix(self):

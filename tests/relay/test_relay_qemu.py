@@ -99,7 +99,9 @@ class Qemu:
         return self.errors.read()
 
 
-@unittest.skipUnless(qemu_version() == "7.2", "no qemu-system-x86_64 7.2")
+@unittest.skipUnless(qemu_version(), f"no {QEMU}")
+@unittest.skipUnless(qemu_version() == "7.2",
+                     f"this machine's QEMU is {qemu_version()}, not 7.2")
 class RelayQemu(RelayTest):
     def uri(self, name):
         return "unix:" + self.path(name)
@@ -246,7 +248,7 @@ class RelayQemu(RelayTest):
         try:
             dst = self.incoming(self.uri("vm"), postcopy_ram=True)
         except QmpError as err:
-            self.skipTest(f"no postcopy: {err}")
+            self.skipTest(f"this machine has no postcopy: {err}")
         src = self.source()
         sender, receiver = self.relays()
         src.slow_down()

@@ -67,7 +67,7 @@ def filter_set(name):
 
 @unittest.skipUnless(shutil.which("systemd-analyze"), "no systemd-analyze")
 @unittest.skipUnless(shutil.which("strace"), "no strace")
-@unittest.skipIf(sanitized(), "sanitizers have calls of their own")
+@tap.only_if(not sanitized())  # sanitizers have calls of their own
 class Calls(RelayTest):
     """Who calls what its unit forbids is killed."""
 

@@ -264,7 +264,8 @@ class Silence(TlsTest):
             self.assertEqual(dst.quit(), 0)
 
 
-@unittest.skipUnless(qemu_is_usable(), "no QEMU 7.2")
+@unittest.skipUnless(QEMU, "no qemu-system-x86_64")
+@unittest.skipUnless(qemu_is_usable(), "this machine's QEMU is not 7.2")
 class Qemu(TlsTest):
     def setUp(self):
         super().setUp()

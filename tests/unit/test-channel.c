@@ -33,7 +33,7 @@ static void test_tcp_ipv6(void)
     IoListener *listener;
 
     if (!machine_has_ipv6()) {
-        g_test_skip("THIS MACHINE HAS NO ::1, IPv6 IS NOT TESTED");
+        g_test_skip("this machine HAS NO ::1, IPv6 IS NOT TESTED");
         return;
     }
     listener = listen_at("tcp:[::1]:0");

@@ -219,10 +219,6 @@ static void test_no_exec(void)
     g_autoptr(GError) err = NULL;
     IoListener *listener;
 
-    if (io_exec_is_built_in(NULL)) {
-        g_test_skip("built with exec: URIs");
-        return;
-    }
     g_assert_null(io_channel_connect(&uri, NULL, &err));
     g_assert_cmpstr(err->message, ==,
                     "exec:touch started: this build has no exec: URIs");
@@ -263,6 +259,8 @@ int main(int argc, char **argv)
     g_test_add_func("/uri/invalid", test_invalid);
     g_test_add_func("/uri/unknown-scheme", test_unknown_scheme);
     g_test_add_func("/uri/message-names-uri", test_message_names_uri);
-    g_test_add_func("/uri/no-exec", test_no_exec);
+    if (!io_exec_is_built_in(NULL)) {
+        g_test_add_func("/uri/no-exec", test_no_exec);
+    }
     return g_test_run();
 }

@@ -46,6 +46,7 @@ static void on_failed(void *opaque, unsigned cpu, const char *why)
 static bool setup(Fixture *f, const AccelOptions *options)
 {
     g_autoptr(GError) err = NULL;
+    g_autofree char *why = NULL;
     AccelBoard board = {
         .ram = &f->ram, .ports = &f->ports, .cpu_count = 1, .opaque = f,
         .halted = on_halted, .failed = on_failed,
@@ -58,7 +59,10 @@ static bool setup(Fixture *f, const AccelOptions *options)
     pthread_cond_init(&f->ended, NULL);
     f->accel = accel_new(options, &board, &err);
     if (!f->accel) {
-        g_test_skip(err->message);
+        why = g_strconcat(options->kind == ACCEL_KVM ? "this machine has no "
+                                                     : "",
+                          err->message, NULL);
+        g_test_skip(why);
         return false;
     }
     boot_setup_ram(&f->ram, 1, "");
@@ -217,7 +221,8 @@ static void test_run(gconstpointer options)
         g_assert_true(accel_load_cpu(f.accel, &f.cpu, &err));
         run_until_end(&f);
         if (f.why && g_str_has_prefix(f.why, "KVM internal error")) {
-            g_test_skip("this KVM has no hardware, and emulates no x87");
+            g_test_skip("this machine's KVM has no hardware, and "
+                        "emulates no x87");
             teardown(&f);
             return;
         }

@@ -25,7 +25,7 @@ static bool kernel_tells(void)
     guest_ram_destroy(&ram);
     close(scan.fd);
     if (!ok) {
-        g_test_skip("this kernel has NO PAGEMAP_SCAN");
+        g_test_skip("this machine's kernel has NO PAGEMAP_SCAN");
     }
     return ok;
 }

@@ -34,7 +34,7 @@ def skip_reason():
         return f"no QEMU: {e}"
     match = re.search(r"version (\d+\.\d+)", text)
     if not match or match.group(1) != "7.2":
-        return f"QEMU 7.2 is needed, this is: {text.splitlines()[0]}"
+        return f"this machine's QEMU is not 7.2: {text.splitlines()[0]}"
     return None
 
 
