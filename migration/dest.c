@@ -47,8 +47,6 @@ typedef struct Dest {
     bool ferry;         /* so is the source */
     bool says_working;  /* and wants to hear when this end is at work */
     int64_t said_working; /* when it heard it last, by the clock */
-    bool loaded;        /* everything, and the source was told so */
-    bool has_go;
     RamBlocks *blocks;
     RamLoad *ram;
     Devices *devices;
@@ -95,7 +93,7 @@ static bool show_progress(void *opaque, GError **errp)
     Dest *d = opaque;
     int64_t now;
 
-    if (!d->says_working) {
+    if (!d->says_working || !d->rp) {
         return true;
     }
     now = clock_now(d->m->clock);
@@ -112,12 +110,8 @@ static bool show_progress(void *opaque, GError **errp)
 static bool answer_ping(Dest *d, uint32_t value, GError **errp)
 {
     if (value == WIRE_FERRY_GO && d->ferry) {
-        if (!d->loaded) {
-            stream_bad(d->stream, errp, "GO before the end");
-            return false;
-        }
-        d->has_go = true;
-        return true;
+        stream_bad(d->stream, errp, "GO before the end");
+        return false;
     }
     if (!d->rp_asked) {
         stream_bad(d->stream, errp, "a PING without a return path");
@@ -381,8 +375,10 @@ static bool skip_description(Dest *d, GError **errp)
     return stream_skip(d->stream, length, errp);
 }
 
+/* There is nothing else that a source may say now. */
 static bool wait_for_go(Dest *d, GError **errp)
 {
+    Command command;
     uint8_t type;
 
     if (!stream_get_u8(d->stream, &type, errp)) {
@@ -393,10 +389,10 @@ static bool wait_for_go(Dest *d, GError **errp)
                    type);
         return false;
     }
-    if (!load_command(d, errp)) {
+    if (!section_get_command(d->stream, &command, errp)) {
         return false;
     }
-    if (!d->has_go) {
+    if (command.number != WIRE_CMD_PING || command.value != WIRE_FERRY_GO) {
         stream_bad(d->stream, errp, "another command instead of GO");
         return false;
     }
@@ -414,7 +410,6 @@ static bool end_return_path(Dest *d, GError **errp)
 
 static bool tell_loaded(Dest *d, GError **errp)
 {
-    d->loaded = true;
     if (!d->rp) {
         return true;
     }

@@ -6,6 +6,7 @@
 #include "migration/ram-digest.h"
 #include "migration/wire.h"
 #include "tests/errors/small-move.h"
+#include "tests/lib/bare-peer.h"
 #include "tests/lib/hand-clock.h"
 #include "tests/lib/watchdog.h"
 
@@ -239,6 +240,39 @@ static void test_slow_digests(void)
     hand_clock_destroy(&slow.source);
 }
 
+/* A source that has asked to hear when the destination is at work, and says
+ * VERIFY when everything is loaded and only GO may come. */
+static void test_instead_of_go(void)
+{
+    static const char asks[] = "\10\0\1\0\0" "\10\0\2\0\4FRY1"
+                               "\10\0\2\0\4FRWK";
+    static const char verify[] = "\10\x46\x56\0\15\4ram0\0\0\0\0\0\0\0\0";
+    static const uint64_t pages[FAKE_BLOCKS_MAX] = { 5, 2 };
+    Pair *pair = pair_new_sized(pages);
+    g_autoptr(GBytes) stream = peer_recorded_stream(pair);
+    size_t size, head = 8 + 1 + 4 + strlen(fake_mig_host.machine);
+    const char *bytes = g_bytes_get_data(stream, &size);
+    GOutputVector parts[] = {
+        { bytes, head }, { asks, sizeof(asks) - 1 },
+        { bytes + head, size - head }, { verify, sizeof(verify) - 1 },
+    };
+    SlowClock slow = { .clock = clock_monotonic }; /* it is time to say so */
+    IoChannel *ends[2];
+
+    slow.clock.now = slow_now;
+    g_assert_true(io_channel_pair(ends, NULL));
+    pair->dst = migration_new(&fake_mig_host, pair->dst_host, &pair->options,
+                              &slow.clock);
+    g_assert_true(mig_receive(pair->dst, ends[1], NULL));
+    g_assert_true(io_channel_writev(ends[0], parts, G_N_ELEMENTS(parts),
+                                    NULL));
+    g_assert_false(mig_wait(pair->dst, NULL));
+    assert_says(pair->dst, "another command instead of GO");
+    g_assert_cmpuint(fake_host_calls(pair->dst_host, FAKE_VM_START), ==, 0);
+    io_channel_free(ends[0]);
+    pair_free(pair);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -247,5 +281,6 @@ int main(int argc, char **argv)
     g_test_add_func("/verify/one-way", test_one_way);
     g_test_add_func("/verify/other-peer", test_other_peer);
     g_test_add_func("/verify/slow-digests", test_slow_digests);
+    g_test_add_func("/verify/instead-of-go", test_instead_of_go);
     return g_test_run();
 }
