@@ -4,11 +4,11 @@
  *
  * The guest stands still for as long as the rest takes, and the floor.
  *
- * The rest is the last pass.  It takes (dirty pages) * (bytes of stream per page) / (bytes of
- * stream per second).  Bytes are those of the stream, after compression: an
- * estimate in raw bytes against a wire rate would be too high by the
- * compression ratio, and cost passes that gain nothing.  The measured rate
- * has everything in it that slows a pass down, the compression's CPU time
+ * The rest is the last pass.  It takes (dirty pages) * (bytes of stream per
+ * page) / (bytes of stream per second).  Bytes are those of the stream, after
+ * compression: an estimate in raw bytes against a wire rate would be too high
+ * by the compression ratio, and cost passes that gain nothing.  The measured
+ * rate has everything in it that slows a pass down, the compression's CPU time
  * too; where max-bandwidth has just been lowered below it, that counts.
  *
  * The floor is what no pass makes shorter.  What was written before the last
@@ -22,11 +22,13 @@
  * as a floor above the limit is no reason to let the guest stand still for the
  * limit besides.  Nor is it a reason never to end: a rest that is within the
  * limit by itself, as a link without a delay would have it, is good enough
- * when another pass hardly makes it smaller.
+ * when it is hardly smaller than the smallest so far.  The smallest, and not
+ * the one before: a guest that works in turns would otherwise look, every
+ * other time, as if it got better.
  *
- * A rest that fits is not yet a short one: as long as each pass at least
- * halves it there is another, until what is left to gain is hardly noticed.
- * All of these together take less time than twice the limit.
+ * A rest that fits is not yet a short one: as long as each at least halves the
+ * smallest before it there is another pass, until what is left to gain is
+ * hardly noticed.  All of these together take less time than twice the limit.
  *
  * Auto-converge.  A guest that dirties more than the threshold allows, in two
  * passes since the last step, loses CPU time: at first cpu-throttle-initial
@@ -57,9 +59,9 @@ static bool is_time(const ConvergeInput *in, double rest, double floor)
     double room = MAX(limit - floor, MIN(limit, SHORT_MS));
 
     if (rest <= room) {
-        return rest <= SHORT_MS || rest > in->last_ms / 2;
+        return rest <= SHORT_MS || rest > in->least_ms / 2;
     }
-    return rest <= limit && rest > in->last_ms * HARDLY_SMALLER;
+    return rest <= limit && rest > in->least_ms * HARDLY_SMALLER;
 }
 
 static int64_t whole_ms(double ms)

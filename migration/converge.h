@@ -12,7 +12,7 @@ typedef struct ConvergeInput {
     double bytes_per_second;    /* of stream, as measured; 0: not known */
     uint64_t max_bandwidth;     /* bytes/s; 0: no limit */
     uint64_t downtime_limit_ms;
-    double last_ms; /* rest_ms after the pass before; INFINITY: none yet */
+    double least_ms; /* smallest rest_ms so far; INFINITY: none yet */
     uint64_t queued;       /* bytes of stream that have not arrived */
     double round_trip_ms;  /* 0: not known, or no time at all */
     bool waits_for_go;     /* the destination, when it has everything */

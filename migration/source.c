@@ -411,7 +411,8 @@ static bool source_pass(Source *s, GError **errp)
 static bool source_precopy(Source *s, GError **errp)
 {
     Migration *m = s->m;
-    ConvergeDecision decision = { .rest_ms = INFINITY };
+    ConvergeDecision decision;
+    double least_ms = INFINITY;
 
     migration_set_state(m, MIG_STATE_ACTIVE);
     /* The list of blocks counts as the first look at what is dirty: all. */
@@ -428,13 +429,14 @@ static bool source_precopy(Source *s, GError **errp)
             .bytes_per_second = s->bytes_per_second,
             .max_bandwidth = ratelimit_get(m->limit),
             .downtime_limit_ms = migration_downtime_limit_ms(m),
-            .last_ms = decision.rest_ms,
+            .least_ms = least_ms,
             .queued = io_channel_queued(s->channel),
             .round_trip_ms = (double)io_channel_round_trip(s->channel) /
                              NS_PER_MS,
             .waits_for_go = s->rp && wants_go(s),
         };
         decision = converge_decide(&in);
+        least_ms = MIN(least_ms, decision.rest_ms);
         stats_expect(m->stats, decision.expected_downtime_ms,
                      decision.floor_ms);
     } while (!decision.switch_over);

@@ -223,10 +223,42 @@ static void test_throttle(void)
     }
 }
 
+/* Guests whose dirty pages differ from pass to pass, over a link whose floor is
+ * the whole limit: each ends, and soon. */
+static void test_sequences(void)
+{
+    static const uint64_t dirty[][4] = {
+        { 400, 250, 400, 250 }, { 250, 400, 400, 400 }, { 299, 301, 301, 301 },
+        { 300, 250, 200, 150 }, { 400, 390, 250, 240 }, { 900, 30, 900, 30 },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(dirty); i++) {
+        double least = INFINITY;
+        unsigned pass = 0;
+        ConvergeDecision decision;
+
+        do {
+            const ConvergeInput in = {
+                .dirty_pages = dirty[i][pass % 4],
+                .bytes_per_page = 1000, .bytes_per_second = 1e6,
+                .downtime_limit_ms = 300, .round_trip_ms = 200,
+                .waits_for_go = true, .least_ms = least,
+            };
+
+            decision = converge_decide(&in);
+            g_assert_cmpint(decision.floor_ms, ==, 300);
+            least = MIN(least, decision.rest_ms);
+            g_assert_cmpuint(pass++, <, 8);
+        } while (!decision.switch_over);
+        g_assert_cmpfloat(decision.rest_ms, <=, 300);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/converge/rows", test_rows);
+    g_test_add_func("/converge/sequences", test_sequences);
     g_test_add_func("/converge/monotonic", test_monotonic);
     g_test_add_func("/converge/throttle", test_throttle);
     return g_test_run();
