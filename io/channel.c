@@ -408,8 +408,8 @@ bool io_channel_finish(IoChannel *channel, GError **errp)
         return false;
     }
     return !channel->command || channel->connection ||
-           io_exec_wait(channel->command, channel->name,
-                                             channel->aborted, errp);
+           io_exec_wait(channel->command, channel->name, channel->aborted,
+                        errp);
 }
 
 bool io_channel_wait_command(IoChannel *channel, unsigned ms, GError **errp)

@@ -41,9 +41,16 @@ static GSubprocess *spawn(const char *text, GSubprocessFlags flags, int socket,
     g_autoptr(GSubprocessLauncher) launcher = g_subprocess_launcher_new(flags);
 
     if (socket >= 0) {
-        g_subprocess_launcher_take_stdin_fd(
-            launcher, fcntl(socket, F_DUPFD_CLOEXEC, 0));
+        int copy = fcntl(socket, F_DUPFD_CLOEXEC, 0);
+
         g_subprocess_launcher_take_stdout_fd(launcher, socket);
+        if (copy < 0) {
+            g_set_error(errp, G_IO_ERROR, g_io_error_from_errno(errno),
+                        "no descriptor for a command's input: %s",
+                        g_strerror(errno));
+            return NULL;
+        }
+        g_subprocess_launcher_take_stdin_fd(launcher, copy);
     }
     g_subprocess_launcher_set_child_setup(launcher, set_up_child, NULL, NULL);
     return g_subprocess_launcher_spawn(launcher, errp, "/bin/sh", "-c", text,

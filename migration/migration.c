@@ -81,6 +81,7 @@ static void stop_waiting(Migration *m)
         io_channel_abort(m->peer.channel);
     }
     pthread_mutex_unlock(&m->lock);
+    ratelimit_cancel(m->limit);
 }
 
 void mig_free(Migration *m)

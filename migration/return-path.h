@@ -15,7 +15,7 @@
 /* Source end: a thread that listens. */
 typedef struct ReturnPath ReturnPath;
 
-/* Who is told of what is heard, from the thread, without a lock held. */
+/* The owner's calls for what is heard; made from the thread, without a lock. */
 typedef struct ReturnPathEar {
     /* A message has come. */
     void (*alive)(void *opaque);

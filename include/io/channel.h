@@ -150,8 +150,8 @@ bool io_channel_writev(IoChannel *channel, GOutputVector *vectors,
                        size_t count, GError **errp);
 
 /*
- * Of a TCP channel: how many of the bytes that were written (with TLS, of those
- * that they became) the peer's system has not got yet, as far as is known here;
+ * Of a TCP channel: how many of the bytes that were written (with TLS, of
+ * those that they became) the peer's system has not got yet, as far as is known here;
  * and the shortest round trip so far, in ns.  0 where that is not known, as with
  * every other channel.
  *
@@ -185,8 +185,8 @@ void io_channel_abort(IoChannel *channel);
  * NULL is fine. */
 void io_channel_free(IoChannel *channel);
 
-/* For who has made a file by himself: have its name on the disk, as fsync()
- * has what is in it.  As with that, a failure is for good. */
+/* For a caller that has made a file by itself: have its name on the disk, as
+ * fsync() has what is in it.  As with that, a failure is for good. */
 bool io_sync_name(int fd, const char *path, GError **errp);
 
 G_END_DECLS

@@ -155,13 +155,13 @@ typedef struct MigInfo {
     int64_t setup_time_ms;
     int64_t downtime_ms;    /* source, completed: stop to hand-over */
     int64_t expected_downtime_ms; /* source, active; at first the limit */
-    /* Source, active: where downtime-limit cannot be met, what of the downtime
-     * no pass makes shorter: what is on its way, and round trips.  Else 0. */
-    int64_t downtime_floor_ms;
     unsigned cpu_throttle; /* source: per cent taken from the guest; 0: none */
     MigRamInfo ram;
     MigCompressionInfo compression;
     char *error;            /* failed: why, else NULL */
+    /* Source, active: where downtime-limit cannot be met, what of the downtime
+     * no pass makes shorter: what is on its way, and round trips.  Else 0. */
+    int64_t downtime_floor_ms;
 } MigInfo;
 
 /* Fill info; free its error with mig_info_clear(). */

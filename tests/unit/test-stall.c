@@ -153,7 +153,7 @@ static bool refuse(void *opaque)
     return false;
 }
 
-/* Who may not be stopped any more has not stalled. */
+/* A wait that may not be made to fail has not stalled. */
 static void test_refused(void)
 {
     World world;

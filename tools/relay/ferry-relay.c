@@ -10,8 +10,9 @@
  * Anybody can connect to an open port.  So there is a limit to how many
  * migrations are served, and the next one is told so; another one to how many
  * connections there are, and the others wait in the system's queue, but not for
- * long: who does not say soon what it wants is turned away.  The listener is the acceptor's, and is closed as
- * soon as nobody is accepted any more: who comes then is told at once.
+ * long: a peer that does not say soon what it wants is turned away.  The
+ * listener is the acceptor's, and is closed as soon as nobody is accepted any
+ * more: a peer that comes then is told at once.
  */
 #include <glib-unix.h>
 #include <signal.h>

@@ -12,8 +12,8 @@
  * QEMU seems to be silent after nearly every read: as soon as it is not, the
  * thread reads on, and the workers do not run dry.
  *
- * What is read here has been sent, as far as QEMU knows.  So that this is little
- * by the link's measure of time, batches become smaller as long as each takes
+ * What is read here has been sent, as far as QEMU knows.  So that this is
+ * little by the link's measure of time, batches become smaller as long as each takes
  * the link longer than BATCH_NS, and no more is read ahead than a batch.
  */
 #include "tools/relay/relay-send.h"
