@@ -25,11 +25,12 @@
  * on, and what happens then decides who has the guest.
  *
  *     SHUT 0, or a one-way channel that took all    the destination has it
- *     another SHUT, or a command that failed        the guest runs on here
+ *     another SHUT, or a command that says so       the guest runs on here
  *     no answer                                     unknown: it stays stopped
  *                                                   here, and a person decides
  *
- * Nobody runs what is in a file: there the commit point is behind the last sync.
+ * Nobody runs what is in a file: there the commit point is behind the last
+ * sync.
  */
 #include "migration/internal.h"
 
@@ -48,6 +49,9 @@
 #define RAM_SECTION    1u
 #define FIRST_DEVICE   2u
 #define PAGE_RECORD    (MIG_PAGE_SIZE + 8) /* bytes of a plain page */
+/* A command's own word ends below this status.  From here on a shell says that
+ * one of its commands was killed, and ssh that it has lost the connection. */
+#define LEAST_UNKNOWN  126
 #define SHORTEST_PASS  (10 * NS_PER_MS) /* to measure a rate by */
 
 typedef struct Source {
@@ -89,7 +93,9 @@ static bool source_connect(Source *s, GError **errp)
         return false;
     }
     s->stream = stream_new(s->channel);
-    stream_set_watch(s->stream, stall_wait, m->stall);
+    if (!io_channel_is_file(s->channel)) { /* a disk is not a destination */
+        stream_set_watch(s->stream, stall_wait, m->stall);
+    }
     stream_set_pacer(s->stream, ratelimit_wait, m->limit);
     if (m->options.value[MIG_OPT_RETURN_PATH] &&
         io_channel_is_two_way(s->channel)) {
@@ -167,6 +173,12 @@ static bool wants_go(const Source *s)
     return s->rp && (return_path_features(s->rp) & WIRE_FERRY_HANDOVER);
 }
 
+/* Does it say when it is at work, being asked? */
+static bool says_working(const Source *s)
+{
+    return return_path_features(s->rp) & WIRE_FERRY_WORKING;
+}
+
 static bool meet_peer(Source *s, GError **errp)
 {
     uint16_t features;
@@ -188,7 +200,7 @@ static bool meet_peer(Source *s, GError **errp)
     if (features & WIRE_FERRY_ZERO_RANGE) {
         ram_save_use_ranges(s->ram);
     }
-    if (features & WIRE_FERRY_WORKING) {
+    if (says_working(s)) {
         section_put_ping(s->stream, WIRE_FERRY_WORK);
     }
     return true;
@@ -468,8 +480,8 @@ static bool send_digests(Source *s, GError **errp)
 
 /*
  * The commit point, unless the destination waits for GO or is a file, and the
- * end of the stream.  What comes before the end is written first: as long as that can
- * fail the destination cannot have the guest.
+ * end of the stream.  What comes before the end is written first: as long as
+ * that can fail the destination cannot have the guest.
  */
 static bool send_end(Source *s, GError **errp)
 {
@@ -532,8 +544,8 @@ static bool send_go(Source *s, GError **errp)
 }
 
 /*
- * Whatever reads a one-way channel runs the guest when it has read all.  A guest
- * in a file is safe when the disk has it, and nobody has it before.
+ * Whatever reads a one-way channel runs the guest when it has read all.  A
+ * guest in a file is safe when the disk has it, and nobody has it before.
  */
 static bool finish_one_way(Source *s, GError **errp)
 {
@@ -546,7 +558,9 @@ static bool get_shut(Source *s, GError **errp)
 {
     bool ok;
 
-    stall_wait(s->m->stall, true);
+    /* It may compute digests, and a Ferry of before 0.2 cannot say so. */
+    stall_wait(s->m->stall, !s->m->options.value[MIG_OPT_VERIFY] ||
+                                says_working(s));
     ok = return_path_wait(s->rp, errp);
     stall_wait(s->m->stall, false);
     return ok;
@@ -574,7 +588,7 @@ static bool is_still_ours(Source *s, const GError *err)
     if (s->rp) {
         return return_path_has_refused(s->rp);
     }
-    return err->domain == G_SPAWN_EXIT_ERROR; /* a command's word */
+    return err->domain == G_SPAWN_EXIT_ERROR && err->code < LEAST_UNKNOWN;
 }
 
 /* The guest runs on here; nothing is asked or told before it does. */
@@ -641,9 +655,10 @@ static void explain_silence(Source *s, GError **err)
 static void explain_unknown(GError **err)
 {
     g_autofree char *text = g_strdup_printf(
-        "nobody knows whether the destination runs the guest: the end was sent "
-        "and no answer came (%s).  The guest stays stopped here; let it go on "
-        "only when it does not run at the destination", (*err)->message);
+        "nobody knows whether the destination runs the guest: the connection "
+        "failed when the end of the stream was being sent, or was (%s).  The "
+        "guest stays stopped here; look at the destination, and let it go on "
+        "here (cont) only if it does not run there", (*err)->message);
 
     g_clear_error(err);
     g_set_error_literal(err, MIG_ERROR, MIG_ERROR_OUTCOME, text);

@@ -66,7 +66,12 @@ static bool is_committed(Migration *m)
 
 static void await_commit(Migration *m)
 {
+    MigInfo info;
+
     while (!is_committed(m)) {
+        mig_query(m, &info);
+        g_assert_false(mig_state_is_final(info.state));
+        mig_info_clear(&info);
         sched_yield();
     }
 }
@@ -313,9 +318,15 @@ static void send_to(Pair *pair, const char *text)
     g_assert_true(mig_send_to(pair->src, uri, NULL));
 }
 
-/* A command that is killed says nothing of what it did with the stream. */
+/* A command that is killed says nothing of what it did with the stream; nor
+ * does a shell of which one was, or an ssh that has lost its connection. */
 static void test_killed_command(void)
 {
+    static const char *const commands[] = {
+        "exec:cat > /dev/null; kill -9 $$",
+        "exec:cat | sh -c 'cat > /dev/null; kill -9 $$'",
+        "exec:cat > /dev/null; exit 255",
+    };
     g_autoptr(IoUri) uri = io_uri_parse("exec:true", NULL);
     Pair *pair;
 
@@ -323,9 +334,17 @@ static void test_killed_command(void)
         g_test_skip("built without exec: URIs");
         return;
     }
+    for (unsigned i = 0; i < G_N_ELEMENTS(commands); i++) {
+        pair = pair_new_sized(pages);
+        send_to(pair, commands[i]);
+        assert_unknown(pair);
+        pair_free(pair);
+    }
+    /* This one knows. */
     pair = pair_new_sized(pages);
-    send_to(pair, "exec:cat > /dev/null; kill -9 $$");
-    assert_unknown(pair);
+    send_to(pair, "exec:cat > /dev/null; exit 125");
+    g_assert_false(mig_wait(pair->src, NULL));
+    assert_resumed(pair->src_host, true);
     pair_free(pair);
 }
 
