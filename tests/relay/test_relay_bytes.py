@@ -738,8 +738,7 @@ class Silent(RelayTest):
         wait_until(lambda: len(self.sender.reports()) == 2, "both reports")
         for report in self.sender.reports():
             self.assertEqual(report["status"], "unknown")
-        source.sendall(END + EOS + FOOTER + b"\0")
-        self.close_both(source, destination)
+        self.end_main(source, destination)
 
     def test_auto(self):
         self.check()
@@ -750,18 +749,54 @@ class Silent(RelayTest):
     def test_to_qemu(self):
         self.check(sender=["--to-qemu"], receiver=["--to-qemu"])
 
+    def end_main(self, source, destination):
+        source.sendall(END + EOS + FOOTER + b"\0")
+        destination.sendall(SHUT)
+        self.assertEqual(receive(source, len(SHUT)), SHUT)
+        self.close_both(source, destination)
+
+    def check_statuses(self, status):
+        for relay in self.sender, self.receiver:
+            self.assertEqual(relay.wait(), status, relay.stderr())
+
     def test_once(self):
         """A migration is all of its connections."""
         self.pair(sender=["--once"], receiver=["--once"])
         source, destination = self.main()
         side = self.connect("relay", self.sender)
         there = self.accept(self.target)
-        source.sendall(END + EOS + FOOTER + b"\0")
-        self.close_both(source, destination)
+        self.end_main(source, destination)
         self.check_silent(side, there)
         self.close_both(side, there)
-        self.assertEqual(self.sender.wait(), 0, self.sender.stderr())
-        self.assertEqual(self.receiver.wait(), 0, self.receiver.stderr())
+        self.check_statuses(0)
+
+    def test_once_unused(self):
+        """A silent connection that has ended is not all of a migration."""
+        self.pair(sender=["--once", "--role", "send"], receiver=["--once"])
+        side = self.connect("relay", self.sender)
+        self.close_both(side, self.accept(self.target))
+        for relay in self.sender, self.receiver:
+            relay.wait_says("migration 1: ended, and its outcome is unknown")
+        self.end_main(*self.main())
+        self.check_statuses(0)
+
+    def check_nobody(self, *args, **kwargs):
+        """Who says nothing cannot be led on: this has failed."""
+        relay = self.start("--role", "send", "--json", "--connect",
+                           "unix:" + self.path("nobody"), *args, **kwargs)
+        if not kwargs:
+            side = self.connect("relay", relay)
+            self.assertEqual(receive_all_or_reset(side), b"")
+        self.assertEqual(relay.wait(), 1, relay.stderr())
+        self.assertIn("migration 1: failed: ", relay.stderr())
+
+    def test_nobody_there(self):
+        self.check_nobody("--listen", "unix:" + self.path("relay"), "--once")
+
+    def test_nobody_there_stdio(self):
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            self.check_nobody("--stdio", stdin=theirs, stdout=theirs)
 
     def test_before(self):
         """Who was there before the migration began goes on after it."""
@@ -776,18 +811,37 @@ class Silent(RelayTest):
         """With --role send there need be no migration that it knows of."""
         self.pair(sender=["--role", "send"])
         side = self.connect("relay", self.sender)
-        self.check_silent(side, self.accept(self.target))
+        there = self.accept(self.target)
+        self.check_silent(side, there)
+        self.close_both(side, there)
+        for relay in self.sender, self.receiver:
+            wait_until(relay.reports, "report")
+            relay.process.terminate()
+        self.check_statuses(2)
+
+    def check_stdio(self, used):
+        self.pair(receiver=["--role", "receive"])
+        ours, theirs = socket.socketpair()
+        ours.settimeout(TIMEOUT)
+        with ours, theirs:
+            self.sender = self.start(
+                "--stdio", "--role", "send", "--connect",
+                "unix:" + self.path("link"), stdin=theirs, stdout=theirs)
+            theirs.close()
+            there = self.accept(self.target)
+            if used:
+                self.check_silent(ours, there)
+            self.close_both(ours, there)
+        wait_until(self.receiver.reports, "report")
+        self.receiver.process.terminate()
+        self.check_statuses(2)
 
     def test_stdio(self):
         """As systemd starts it."""
-        self.pair()
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            self.start("--stdio", "--role", "send", "--connect",
-                       "unix:" + self.path("link"), stdin=theirs,
-                       stdout=theirs)
-            theirs.close()
-            self.check_silent(ours, self.accept(self.target))
+        for used in True, False:
+            with self.subTest(used=used):
+                self.setUp()
+                self.check_stdio(used)
 
 
 class Outcomes(RelayTest):

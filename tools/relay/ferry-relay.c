@@ -51,7 +51,7 @@ typedef struct Relay {
     unsigned count;      /* migrations so far */
     bool draining;
     bool judged;         /* there was an outcome */
-    RelayOutcome outcome; /* the exit status */
+    RelayOutcome outcome; /* the exit status; RELAY_COMPLETED where none ran */
     uint64_t last_in, last_out; /* at the last line of statistics */
     int64_t last_time;
 } Relay;
@@ -174,8 +174,9 @@ static void free_run(Relay *relay, Run *run)
     pthread_mutex_unlock(&relay->lock);
 }
 
-/* The last one that is known counts: of multifd's connections, for one, only
- * the first shows how it ended.  With --once all are of one migration. */
+/* The last one that is known counts: of multifd's connections, for one, or of
+ * postcopy-preempt's, only the first shows how it ended.  With --once all are of
+ * one migration. */
 static void note_outcome(Relay *relay, RelayOutcome outcome)
 {
     bool stays = relay->judged &&
@@ -190,17 +191,18 @@ static void note_outcome(Relay *relay, RelayOutcome outcome)
 
 static void end_run(Relay *relay, Run *run)
 {
+    bool counts;
+
     thread_join(run->thread);
-    if (session_was_migration(run->session)) {
-        if (!session_was_second(run->session)) {
-            note_outcome(relay, run->outcome);
-        }
+    counts = session_was_migration(run->session);
+    if (counts) {
+        note_outcome(relay, run->outcome);
         if (relay->args->json) {
             print_report(relay, run->session);
         }
     }
     if (relay->args->one_peer ||
-        (relay->args->once && session_was_migration(run->session))) {
+        (relay->args->once && counts && !session_was_unused(run->session))) {
         stop_accepting(relay);
     }
     g_ptr_array_remove(relay->runs, run);

@@ -28,6 +28,7 @@ struct Session {
     bool reverse_started;
     bool silent;         /* the peer has said nothing, and need not */
     bool claimed;        /* it has one of the places */
+    bool led_on;         /* the other end has taken it */
     bool live;           /* it has been told to turns */
     bool second;         /* receive: the stream was not a first connection's */
     bool refused;        /* there was no place for it, or it is a stranger */

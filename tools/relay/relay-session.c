@@ -236,6 +236,7 @@ bool session_connect_far(Session *s, GError **errp)
 void session_went_on(Session *s)
 {
     turns_leave(s->turns, s->findings.number);
+    s->led_on = true;
     s->live = !s->silent;
     if (s->live) {
         turns_begin_live(s->turns);
@@ -465,10 +466,23 @@ static bool settle(Session *s)
     return succeeded;
 }
 
+/* Not a source that was only slow to begin, or that nobody was there for. */
+static bool was_second(const Session *s)
+{
+    return s->second ||
+           (s->silent && s->led_on && !s->findings.has_ram &&
+            (s->findings.passed_on || s->total == 0));
+}
+
+bool session_was_unused(const Session *s)
+{
+    return was_second(s) && s->total == 0;
+}
+
 static void judge(Session *s)
 {
     if (!settle(s)) {
-        s->outcome = session_was_second(s) ? RELAY_UNKNOWN : RELAY_FAILED;
+        s->outcome = was_second(s) ? RELAY_UNKNOWN : RELAY_FAILED;
         s->why = s->command ? g_strdup_printf("%s (%s)", s->error->message,
                                               s->command)
                             : g_strdup(s->error->message);
@@ -541,14 +555,6 @@ bool session_was_migration(const Session *s)
                                                        G_IO_ERROR_CANCELLED));
 
     return !silent && !s->refused;
-}
-
-/* Not a source that was only slow to begin. */
-bool session_was_second(const Session *s)
-{
-    return s->second ||
-           (s->silent && !s->findings.has_ram &&
-            (s->findings.passed_on || stream_position(s->near_in) == 0));
 }
 
 RelayStats *session_stats(Session *s)

@@ -36,9 +36,9 @@ bool session_has_begun(Session *session);
  * After session_run(). */
 bool session_was_migration(const Session *session);
 
-/* Was it a source's second connection?  How that one ends says nothing: a
- * destination that has all it needs closes it at once.  After session_run(). */
-bool session_was_second(const Session *session);
+/* Was it a source's second connection, on which nothing was ever said?  The
+ * migration that it belongs to need not have begun.  After session_run(). */
+bool session_was_unused(const Session *session);
 
 /* At any time, from any thread. */
 RelayStats *session_stats(Session *session);
