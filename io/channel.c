@@ -118,11 +118,6 @@ IoChannel *io_exec_channel(const char *name, GSubprocess *command)
     return channel;
 }
 
-void io_channel_set_command(IoChannel *channel, GSubprocess *command)
-{
-    g_set_object(&channel->command, command);
-}
-
 const char *io_channel_name(const IoChannel *channel)
 {
     return channel->name;
@@ -407,7 +402,7 @@ bool io_channel_finish(IoChannel *channel, GError **errp)
         g_prefix_error(errp, "%s: ", channel->name);
         return false;
     }
-    return !channel->command || channel->connection ||
+    return !channel->command || channel->in ||
            io_exec_wait(channel->command, channel->name, channel->aborted,
                         errp);
 }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Commands: /bin/sh -c, with a pipe to the standard input or from the standard
- * output, or with one socket for both.  What is left of the three is /dev/null
- * for the input and our own for the outputs.  GSubprocess watches the child
- * with a pidfd in GLib's worker thread (with a SIGCHLD handler on kernels
- * before 5.3), and reaps it.
+ * Commands: /bin/sh -c, with a pipe to the standard input, one from the standard
+ * output, or both.  What is left of the three is /dev/null for the input and our
+ * own for the outputs.  GSubprocess watches the child with a pidfd in GLib's
+ * worker thread (with a SIGCHLD handler on kernels before 5.3), and reaps it.
+ *
+ * One socket for both the input and the output would not do: a command that
+ * closes its output and goes on reading would not be seen to have closed it.
  *
  * The command gets a session of its own.  Ctrl-C at our terminal is for us, who
  * may only want to watch a migration no longer, and killing the command kills
@@ -13,11 +15,8 @@
  *
  * Only spawn() starts anything; -Dexec=false leaves it out.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "io/io-internal.h"
@@ -34,24 +33,11 @@ static void set_up_child(gpointer unused)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* With a socket (or -1), which is taken over, for both input and output. */
-static GSubprocess *spawn(const char *text, GSubprocessFlags flags, int socket,
+static GSubprocess *spawn(const char *text, GSubprocessFlags flags,
                           GError **errp)
 {
     g_autoptr(GSubprocessLauncher) launcher = g_subprocess_launcher_new(flags);
 
-    if (socket >= 0) {
-        int copy = fcntl(socket, F_DUPFD_CLOEXEC, 0);
-
-        g_subprocess_launcher_take_stdout_fd(launcher, socket);
-        if (copy < 0) {
-            g_set_error(errp, G_IO_ERROR, g_io_error_from_errno(errno),
-                        "no descriptor for a command's input: %s",
-                        g_strerror(errno));
-            return NULL;
-        }
-        g_subprocess_launcher_take_stdin_fd(launcher, copy);
-    }
     g_subprocess_launcher_set_child_setup(launcher, set_up_child, NULL, NULL);
     return g_subprocess_launcher_spawn(launcher, errp, "/bin/sh", "-c", text,
                                        NULL);
@@ -72,56 +58,35 @@ bool io_exec_is_built_in(GError **errp)
 }
 
 /* For a host that makes an IoUri without the parser. */
-static GSubprocess *spawn(const char *text, GSubprocessFlags flags, int socket,
+static GSubprocess *spawn(const char *text, GSubprocessFlags flags,
                           GError **errp)
 {
-    if (socket >= 0) {
-        close(socket);
-    }
     io_exec_is_built_in(errp);
     return NULL;
 }
 
 #endif
 
-IoChannel *io_exec_open(const IoUri *uri, IoDirection direction, GError **errp)
+static IoChannel *open_command(const IoUri *uri, GSubprocessFlags pipes,
+                               GError **errp)
 {
     g_autofree char *name = g_strdup_printf("command '%s'", uri->command);
-    GSubprocessFlags flags = direction == IO_TO_READ
-                                 ? G_SUBPROCESS_FLAGS_STDOUT_PIPE
-                                 : G_SUBPROCESS_FLAGS_STDIN_PIPE;
-    g_autoptr(GSubprocess) command = spawn(uri->command, flags, -1, errp);
+    g_autoptr(GSubprocess) command = spawn(uri->command, pipes, errp);
 
-    if (!command) {
-        return NULL;
-    }
-    return io_exec_channel(name, command);
+    return command ? io_exec_channel(name, command) : NULL;
+}
+
+IoChannel *io_exec_open(const IoUri *uri, IoDirection direction, GError **errp)
+{
+    return open_command(uri, direction == IO_TO_READ
+                                 ? G_SUBPROCESS_FLAGS_STDOUT_PIPE
+                                 : G_SUBPROCESS_FLAGS_STDIN_PIPE, errp);
 }
 
 IoChannel *io_exec_open_two_way(const IoUri *uri, GError **errp)
 {
-    g_autofree char *name = g_strdup_printf("command '%s'", uri->command);
-    g_autoptr(GSubprocess) command = NULL;
-    IoChannel *channel;
-    int ends[2];
-
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
-        g_set_error(errp, G_IO_ERROR, g_io_error_from_errno(errno),
-                    "%s: cannot make a socket for it: %s", name,
-                    g_strerror(errno));
-        return NULL;
-    }
-    command = spawn(uri->command, G_SUBPROCESS_FLAGS_NONE, ends[1], errp);
-    channel = command ? io_socket_take(name, ends[0], errp) : NULL;
-    if (channel) {
-        io_channel_set_command(channel, command);
-        return channel;
-    }
-    close(ends[0]);
-    if (command) {
-        io_exec_kill(command);
-    }
-    return NULL;
+    return open_command(uri, G_SUBPROCESS_FLAGS_STDIN_PIPE |
+                             G_SUBPROCESS_FLAGS_STDOUT_PIPE, errp);
 }
 
 static void on_end(GObject *command, GAsyncResult *result, void *opaque)

@@ -27,9 +27,6 @@ IoChannel *io_connection_channel(const char *name,
 /* The same, after TCP's options have been set. */
 IoChannel *io_socket_channel(const char *name, GSocketConnection *connection);
 
-/* To be waited for and killed with the channel; takes a reference. */
-void io_channel_set_command(IoChannel *channel, GSubprocess *command);
-
 /* What a channel is over, or NULL; and what aborts it. */
 GSocketConnection *io_connection_of(IoChannel *channel);
 GCancellable *io_abort_of(IoChannel *channel);
@@ -56,7 +53,7 @@ void tls_accept_begin(IoChannel *channel, const char *creds, TlsDone *done,
  * true without a list.  peer may be NULL: then it is the list that counts. */
 bool tls_crl_check(const char *creds, GTlsCertificate *peer, GError **errp);
 
-/* Over the pipe to a command's input or from its output, whichever there is;
+/* Over the pipes to a command's input and from its output, whichever there are;
  * takes a reference. */
 IoChannel *io_exec_channel(const char *name, GSubprocess *command);
 
@@ -92,7 +89,7 @@ bool io_fd_writev(int fd, GOutputVector *vectors, size_t count,
 bool io_exec_is_built_in(GError **errp);
 IoChannel *io_exec_open(const IoUri *uri, IoDirection direction,
                         GError **errp);
-/* One socket is its standard input and output. */
+/* With a pipe for its standard input and one for its output. */
 IoChannel *io_exec_open_two_way(const IoUri *uri, GError **errp);
 bool io_exec_ends_within(GSubprocess *command, unsigned ms);
 /* Kill the command, unless it has ended, with all that it started, and wait. */

@@ -37,7 +37,7 @@ IoChannel *io_channel_connect(const IoUri *uri, GCancellable *cancel,
                               GError **errp);
 
 /*
- * The same, but a command gets one socket for both its standard input and its
+ * The same, but a command gets a pipe for its standard input and one for its
  * output, so that it can answer.  Finishing the channel then does not wait for
  * the command; io_channel_wait_command does, when all has been read.
  */
@@ -171,7 +171,7 @@ bool io_channel_sync(IoChannel *channel, GError **errp);
 
 /*
  * Nothing more will be written: half-close a socket, sync and close a file,
- * close a command's input and wait for it.  False when the file could not be
+ * close a command's input and wait for it, unless it is a two-way one.  False when the file could not be
  * completed or the command failed: by its own word, a status other than 0, in
  * G_SPAWN_EXIT_ERROR; killed by a signal in G_IO_ERROR.
  */

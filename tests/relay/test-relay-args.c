@@ -122,6 +122,10 @@ static void test_bad(void)
           "--tls-creds needs --role" },
         { "relay --listen tcp:b:1 --connect unix:/a --tls-creds /c "
           "--role send", "--tls-creds needs --tls-hostname" },
+        { "relay --listen unix:/a --connect exec:x --tls-creds /c "
+          "--role send --tls-hostname h", "a command is none" },
+        { "relay --listen exec:x --connect unix:/a --tls-creds /c "
+          "--role receive", "a command is none" },
         { "relay --frobnicate", "--frobnicate: invalid option" },
         { "relay ---once", "---once: invalid option" },
         { "relay --listen unix:/a --connect unix:/b --role receive "
@@ -135,7 +139,7 @@ static void test_bad(void)
         { "relay listen", "listen: invalid option" },
         { "relay --listen unix:/a --connect file:/b", "--connect file:" },
         { "relay --listen unix:/a --connect file:/b --role receive",
-          "--connect file:" },
+          "return-path off" },
         { "relay --listen unix:/a --connect fd:9", "--connect fd:" },
         { "relay --stdio --connect fd:9", "--connect fd:" },
         { "relay --listen file:/a --connect unix:/b --role receive",

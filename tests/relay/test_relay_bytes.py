@@ -1055,6 +1055,26 @@ class Commands(RelayTest):
         data, _ = self.to_command(f"cat > {path}", 0)
         self.assertEqual(pathlib.Path(path).read_bytes(), data)
 
+    def test_destination_never_answers(self):
+        """The source is told that its return path has ended, while it still
+        sends."""
+        path = self.path("out")
+        self.start("--listen", "unix:" + self.path("link"), "--role",
+                   "receive", "--connect", f"exec:exec cat > {path}",
+                   "--once").wait_listening()
+        sender = self.start("--listen", "unix:" + self.path("relay"),
+                            "--connect", "unix:" + self.path("link"),
+                            "--once")
+        data = sample_stream(random.Random(42), pages=20)
+        source = self.connect("relay", sender)
+        source.settimeout(TIMEOUT)
+        source.sendall(data[:-1])
+        self.assertEqual(source.recv(1), b"")
+        source.sendall(data[-1:])
+        source.shutdown(socket.SHUT_WR)
+        sender.wait()
+        self.assertEqual(pathlib.Path(path).read_bytes(), data)
+
     def test_destination_fails(self):
         """It has taken all, and then it fails: both relays say why."""
         _, sender = self.to_command("cat > /dev/null; exit 3", 1)

@@ -189,6 +189,59 @@ static void test_exec_killed_by_free(void)
     g_assert_cmpint(errno, ==, ESRCH);
 }
 
+static IoChannel *connect_two_way(const char *text)
+{
+    IoUri *uri = parse_uri(text);
+    g_autoptr(GError) err = NULL;
+    IoChannel *channel = io_channel_connect_two_way(uri, NULL, &err);
+
+    g_assert_no_error(err);
+    io_uri_free(uri);
+    return channel;
+}
+
+static void test_exec_two_way(void)
+{
+    IoChannel *channel = connect_two_way("exec:tr a-z A-Z; exit 3");
+    g_autoptr(GError) err = NULL;
+
+    g_assert_true(io_channel_is_two_way(channel));
+    write_text(channel, "state");
+    finish(channel);
+    assert_reads(channel, "STATE");
+    g_assert_false(io_channel_wait_command(channel, 60000, &err));
+    g_assert_error(err, G_SPAWN_EXIT_ERROR, 3);
+    io_channel_free(channel);
+}
+
+/* It is seen to close its output, though it goes on reading. */
+static void test_exec_closes_output(void)
+{
+    IoChannel *channel = connect_two_way("exec:exec cat > out");
+    g_autoptr(GError) err = NULL;
+
+    assert_reads(channel, "");
+    write_text(channel, "state");
+    finish(channel);
+    io_channel_wait_command(channel, 60000, &err);
+    g_assert_no_error(err);
+    assert_contents("out", "state");
+    io_channel_free(channel);
+}
+
+/* It closes its output and goes on running. */
+static void test_exec_goes_on(void)
+{
+    IoChannel *channel = connect_two_way("exec:exec sleep 100000 > out");
+    g_autoptr(GError) err = NULL;
+
+    assert_reads(channel, "");
+    finish(channel);
+    g_assert_false(io_channel_wait_command(channel, 1, &err));
+    g_assert_error(err, G_IO_ERROR, G_IO_ERROR_TIMED_OUT);
+    io_channel_free(channel);
+}
+
 /* Everything that holds the pipe is gone when it ends. */
 static void test_exec_killed_with_children(void)
 {
@@ -363,6 +416,9 @@ static const ChannelTest tests[] = {
     { "exec/read", test_exec_read, true },
     { "exec/bulk", test_exec_bulk, true },
     { "exec/status", test_exec_status, true },
+    { "exec/two-way", test_exec_two_way, true },
+    { "exec/closes-output", test_exec_closes_output, true },
+    { "exec/goes-on", test_exec_goes_on, true },
     { "exec/killed-by-free", test_exec_killed_by_free, true },
     { "exec/killed-with-children", test_exec_killed_with_children, true },
     { "exec/session", test_exec_session, true },

@@ -255,8 +255,8 @@ static bool check_uris(const RelayArgs *args, GError **errp)
 
     if (connect && connect->kind == IO_URI_FILE) {
         text = "--connect file: cannot answer, and the next migration would "
-               "overwrite it (exec:'cat > FILE' with --role receive writes "
-               "one)";
+               "overwrite it (with --role receive exec:'exec cat > FILE' "
+               "writes one, where the source has return-path off)";
     } else if (connect && connect->kind == IO_URI_FD) {
         text = "--connect fd: can be used once only (--stdio is for that)";
     } else if (listen && args->role == RELAY_ROLE_RECEIVE &&
@@ -314,7 +314,16 @@ static const char *host_of(const IoUri *uri)
     return uri->host[0] ? uri->host : "localhost";
 }
 
-/* With --role auto whoever does not encrypt would be taken for a QEMU. */
+/* Where the link is a command's input and output. */
+static bool is_link_a_command(const RelayArgs *args)
+{
+    const IoUri *link = args->role == RELAY_ROLE_SEND ? args->connect
+                                                      : args->listen;
+
+    return link && link->kind == IO_URI_EXEC;
+}
+
+/* With --role auto a peer that does not encrypt would be taken for a QEMU. */
 static bool settle_tls(RelayArgs *args, GError **errp)
 {
     const char *text = NULL;
@@ -334,6 +343,9 @@ static bool settle_tls(RelayArgs *args, GError **errp)
                !is_descriptor_a_socket(STDIN_FILENO)) {
         text = "--tls-creds encrypts sockets, and the standard input, which "
                "is the link here, is none";
+    } else if (is_link_a_command(args)) {
+        text = "--tls-creds encrypts sockets, and a command is none: have the "
+               "command encrypt, as ssh does";
     } else if (args->role == RELAY_ROLE_SEND && !args->tls_peer[0]) {
         text = "--tls-creds needs --tls-hostname where --connect is not tcp";
     }
