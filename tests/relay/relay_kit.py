@@ -237,13 +237,17 @@ class Chain:
         """That many bytes, at the destination."""
         return receive(self.destination, size)
 
-    def finish(self, status="failed"):
+    def finish(self, status="failed", back=None):
         """Both QEMUs close, and both relays end and say how it ended; by
-        default the stream was cut short."""
+        default the stream was cut short.  back is the destination's last word,
+        which is SHUT where it has all."""
+        if back is None:
+            back = SHUT if status == "completed" else b""
         self.source.shutdown(socket.SHUT_WR)
         self.test.assertEqual(self.destination.recv(1), b"")
+        self.destination.sendall(back)
         self.destination.close()
-        self.test.assertEqual(self.source.recv(1), b"")
+        self.test.assertEqual(receive_all(self.source), back)
         self.check_outcome(status)
 
     def check_outcome(self, status, *words):

@@ -447,7 +447,7 @@ static void test_link_verdict(void)
     const char *reasons[] = { NULL, "why", longest };
     Ending ending = { .end = END_UNTOLD };
 
-    for (StreamEnd end = END_WHOLE; end <= END_OPAQUE; end++) {
+    for (StreamEnd end = END_WHOLE; end <= END_ASKED; end++) {
         for (unsigned i = 0; i < G_N_ELEMENTS(reasons); i++) {
             g_assert_true(send_verdict(end, reasons[i], &ending));
             g_assert_cmpint(ending.end, ==, end);
@@ -456,7 +456,7 @@ static void test_link_verdict(void)
         }
     }
     g_assert_false(send_verdict(END_UNTOLD, NULL, &ending));
-    g_assert_false(send_verdict(END_OPAQUE + 1, NULL, &ending));
+    g_assert_false(send_verdict(END_ASKED + 1, NULL, &ending));
     ending_clear(&ending);
 }
 

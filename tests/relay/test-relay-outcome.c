@@ -30,34 +30,37 @@ typedef struct Row {
 
 static const Row rows[] = {
     /* The destination's own word. */
+    { BYTES(PONG SHUT_0), END_ASKED, false, RELAY_COMPLETED, NULL },
     { BYTES(PONG SHUT_0), END_WHOLE, false, RELAY_COMPLETED, NULL },
     { BYTES(PONG SHUT_0), END_OPAQUE, false, RELAY_COMPLETED, NULL },
     { BYTES(PONG SHUT_0), END_UNTOLD, false, RELAY_COMPLETED, NULL },
     { BYTES(PONG SHUT_0), END_CUT, false, RELAY_COMPLETED, NULL },
     { BYTES(PONG PAGES PAGES SHUT_0), END_OPAQUE, false, RELAY_COMPLETED,
       NULL },
-    { BYTES(PONG SHUT_1), END_WHOLE, false, RELAY_FAILED, "not load" },
+    { BYTES(PONG SHUT_1), END_ASKED, false, RELAY_FAILED, "not load" },
     { BYTES(PONG SHUT_1), END_OPAQUE, false, RELAY_FAILED, "not load" },
-    { BYTES(FEATURES PONG WHY SHUT_1), END_WHOLE, true, RELAY_FAILED,
+    { BYTES(FEATURES PONG WHY SHUT_1), END_ASKED, true, RELAY_FAILED,
       "not load the guest: why" },
     /* It has said nothing of it. */
     { BYTES(""), END_WHOLE, false, RELAY_COMPLETED, NULL },
     { BYTES(""), END_CUT, false, RELAY_FAILED, "reason" },
     { BYTES(""), END_OPAQUE, false, RELAY_UNKNOWN, "reason" },
     { BYTES(""), END_UNTOLD, false, RELAY_UNKNOWN, "older" },
-    { BYTES(PONG), END_WHOLE, false, RELAY_UNKNOWN, "without saying" },
+    { BYTES(""), END_ASKED, false, RELAY_UNKNOWN, "without saying" },
+    { BYTES(PONG), END_ASKED, false, RELAY_UNKNOWN, "without saying" },
     { BYTES(PONG), END_CUT, false, RELAY_FAILED, "reason" },
     { BYTES(PONG), END_OPAQUE, false, RELAY_UNKNOWN, "reason" },
     /* What is no return path is not believed, whatever comes later. */
     { BYTES(TLS), END_OPAQUE, false, RELAY_UNKNOWN, "reason" },
+    { BYTES(TLS SHUT_0), END_ASKED, false, RELAY_UNKNOWN, "without saying" },
     { BYTES("\0\1\0\5\0\0\0\0\0" SHUT_0), END_OPAQUE, false, RELAY_UNKNOWN,
       "reason" },
     { BYTES("\0\5\0\4\0\0\0\0" SHUT_0), END_OPAQUE, false, RELAY_UNKNOWN,
       "reason" },
     { BYTES("\0\1\0\4\0\0\0"), END_OPAQUE, false, RELAY_UNKNOWN, "reason" },
     /* Between two Ferry ends the guest moves by GO. */
-    { BYTES(FEATURES PONG SHUT_0), END_WHOLE, true, RELAY_COMPLETED, NULL },
-    { BYTES(FEATURES PONG SHUT_0), END_WHOLE, false, RELAY_FAILED, "GO" },
+    { BYTES(FEATURES PONG SHUT_0), END_ASKED, true, RELAY_COMPLETED, NULL },
+    { BYTES(FEATURES PONG SHUT_0), END_ASKED, false, RELAY_FAILED, "GO" },
     { BYTES(FEATURES PONG SHUT_0), END_CUT, false, RELAY_FAILED, "reason" },
     { BYTES(FEATURES PONG SHUT_0), END_OPAQUE, false, RELAY_UNKNOWN,
       "reason" },
@@ -69,7 +72,8 @@ static void check_row(const Row *row, size_t piece)
     Ending ending = { .has_go = row->has_go };
     g_autofree char *why = NULL;
 
-    ending_set(&ending, row->end, row->end == END_WHOLE ? NULL : "reason");
+    ending.end = row->end;
+    ending_set(&ending, row->end, ending_is_whole(&ending) ? NULL : "reason");
     for (size_t at = 0; at < row->size; at += piece) {
         return_watch_feed(&back, row->back + at, MIN(piece, row->size - at));
     }

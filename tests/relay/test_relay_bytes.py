@@ -195,7 +195,7 @@ class Exact(RelayTest):
         for thread in [*threads, reader]:
             thread.join(TIMEOUT)
         self.assertEqual(heard, [back])
-        chain.finish("completed")
+        chain.finish("unknown")
 
 
 def frames_of(link, size):
@@ -595,6 +595,7 @@ class Touched(RelayTest):
         destination = self.accept(listener)
         start = preamble()
         self.assertEqual(receive_all(destination)[:len(start)], start)
+        destination.sendall(SHUT)
         destination.close()
         self.assertEqual(relay.wait(), 0, relay.stderr())
 
@@ -851,19 +852,22 @@ class Outcomes(RelayTest):
         chain = Chain(self)
         chain.say(data)
         self.assertEqual(chain.hear(len(data)), data)
-        chain.destination.sendall(back)
-        self.assertEqual(receive(chain.source, len(back)), back)
-        chain.finish(status)
+        chain.finish(status, back)
         chain.check_outcome(status, *words)
         return chain
 
     def test_rows(self):
         whole = sample_stream(random.Random(30), pages=9)
+        alone = sample_stream(random.Random(30), pages=9, return_path=False)
         opaque = preamble() + struct.pack(">BHH", 8, 4, 0) + b"anything"
         for data, back, status, words in (
                 (whole, PONG + SHUT, "completed", ""),
-                (whole, b"", "completed", ""),
+                (alone, b"", "completed", ""),
+                (alone[:-20], b"", "failed", "behind RAM"),
+                (whole, b"", "unknown", "without saying"),
                 (whole, PONG, "unknown", "without saying"),
+                (whole, b"no return path" + SHUT, "unknown",
+                 "without saying"),
                 (whole, PONG + SHUT_FAILED, "failed", "could not load"),
                 (opaque, b"", "unknown", "postcopy"),
                 (opaque, PONG + SHUT, "completed", ""),
@@ -871,17 +875,18 @@ class Outcomes(RelayTest):
                 (whole[:-20], PONG, "failed", "behind RAM"),
                 (preamble() + PART, PONG, "failed", "before the end of RAM"),
                 (b"\x16\3\1", b"\x16\3\3\0\1\0", "unknown", "TLS")):
-            with self.subTest(status=status, words=words):
+            with self.subTest(size=len(data), back=back):
                 self.setUp()
                 chain = self.end(data, back, status, words)
                 for relay in chain.sender, chain.receiver:
                     self.assertEqual("; the destination has the guest"
-                                     in relay.stderr(), SHUT in back)
+                                     in relay.stderr(),
+                                     SHUT in back and status == "completed")
 
     def test_several(self):
         """The exit status of a relay that goes on is the last outcome that is
         known."""
-        whole = sample_stream(random.Random(31), pages=3)
+        whole = sample_stream(random.Random(31), pages=3, return_path=False)
         opaque = b"QEVM of a kind that nobody knows"
         for streams, status in (((opaque,), 2), ((opaque, whole, opaque), 0),
                                 ((whole, opaque, whole[:-9], opaque), 1)):
@@ -944,7 +949,8 @@ class OlderRelay(RelayTest):
         return self.frames(got), sender.reports()[0]
 
     def test_receives_whole(self):
-        frames, report = self.send(sample_stream(random.Random(32), pages=3))
+        frames, report = self.send(sample_stream(random.Random(32), pages=3,
+                                                 return_path=False))
         self.assertEqual({kind for kind, _ in frames[:-1]}, {1})
         self.assertEqual(frames[-1][0], 2)
         self.assertEqual(report["status"], "completed")
@@ -1033,14 +1039,15 @@ class Commands(RelayTest):
         self.move(self.connect("relay", relay), listener)
         self.assertEqual(relay.wait(), 0, relay.stderr())
 
-    def to_command(self, command, status):
+    def to_command(self, command, status, return_path=False):
         self.start("--listen", "unix:" + self.path("link"), "--role",
                    "receive", "--connect", "exec:" + command,
                    "--once").wait_listening()
         sender = self.start("--listen", "unix:" + self.path("relay"),
                             "--connect", "unix:" + self.path("link"),
                             "--once")
-        data = sample_stream(random.Random(41), pages=20)
+        data = sample_stream(random.Random(41), pages=20,
+                             return_path=return_path)
         with self.connect("relay", sender) as source:
             with contextlib.suppress(ConnectionError):
                 source.sendall(data)
@@ -1074,6 +1081,11 @@ class Commands(RelayTest):
         source.shutdown(socket.SHUT_WR)
         sender.wait()
         self.assertEqual(pathlib.Path(path).read_bytes(), data)
+
+    def test_destination_is_asked(self):
+        """It does not say what the source waits for."""
+        _, sender = self.to_command("cat > /dev/null", 2, return_path=True)
+        self.assertIn("without saying", sender.stderr())
 
     def test_destination_fails(self):
         """It has taken all, and then it fails: both relays say why."""
@@ -1182,6 +1194,7 @@ class Alone(RelayTest):
         source.sendall(data[100:])
         source.shutdown(socket.SHUT_WR)
         self.assertEqual(got + receive_all(ours), data)
+        ours.sendall(SHUT)
         ours.close()
         self.assertEqual(sender.wait(), 0, sender.stderr())
         self.assertEqual(receiver.wait(), 0, receiver.stderr())

@@ -11,8 +11,8 @@ import zlib
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from relay_kit import (END, EOS, FOOTER, PAGE, PART, ROOT,  # noqa: E402
-                       RelayTest, head, plain, preamble, receive,
-                       receive_all, zero)
+                       SHUT, RelayTest, head, plain, preamble,
+                       receive, receive_all, zero)
 sys.path.insert(0, os.path.join(ROOT, "tests", "wire"))
 import read_stream  # noqa: E402
 import tap  # noqa: E402
@@ -48,6 +48,8 @@ class Convert(RelayTest):
         destination = self.accept(listener)
         out = receive_all(destination)
         sender.join()
+        if status == 0:
+            destination.sendall(SHUT)
         destination.close()
         self.assertEqual(relay.wait(), status, relay.stderr())
         return out, relay

@@ -137,7 +137,7 @@ bool link_read_verdict(LinkReader *link, const FrameHead *head,
     if (!link_read_plain(link, head, (uint8_t *)body, errp)) {
         return false;
     }
-    if (body[0] < END_WHOLE || body[0] > END_OPAQUE) {
+    if (body[0] < END_WHOLE || body[0] > END_ASKED) {
         g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
                     "the other relay says of the stream what has no meaning "
                     "(%d)", body[0]);

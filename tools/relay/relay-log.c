@@ -85,7 +85,10 @@ void relay_found_rest(RelayFindings *findings, const char *reason)
 
 void relay_found_end(RelayFindings *findings, const ScanEnd *end)
 {
-    ending_set(&findings->ending, end->end, end->reason);
+    bool is_asked = end->end == END_WHOLE && findings->return_path;
+
+    ending_set(&findings->ending, is_asked ? END_ASKED : end->end,
+               end->reason);
     findings->ending.has_go = end->has_go;
 }
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The destination's own word counts most: SHUT on the return path says whether
- * it could load the guest.  Where it is not heard (there is no return path, or
- * it is encrypted) the stream itself must show that it came to its end.
+ * it could load the guest.  Where there is no return path the stream itself must
+ * show that it came to its end.  Where there is one, a stream that is whole
+ * proves nothing without SHUT: the source waits for it as well, and keeps the
+ * guest when it does not come.
  *
  * Between two Ferry ends SHUT 0 only says "I have everything", and the guest
  * stays at the source unless that one says GO.
@@ -21,9 +23,14 @@ void ending_clear(Ending *ending)
     g_clear_pointer(&ending->reason, g_free);
 }
 
+bool ending_is_whole(const Ending *ending)
+{
+    return ending->end == END_WHOLE || ending->end == END_ASKED;
+}
+
 void ending_expect_go(Ending *ending, const ReturnWatch *back)
 {
-    if (ending->end == END_WHOLE && return_watch_expects_go(back) &&
+    if (ending_is_whole(ending) && return_watch_expects_go(back) &&
         !ending->has_go) {
         ending_set(ending, END_CUT, "the source has not said GO, so it keeps "
                                     "the guest");
@@ -47,7 +54,8 @@ RelayOutcome relay_judge(const Ending *ending, const ReturnWatch *back,
 {
     *why = NULL;
     if (back->has_shut &&
-        (back->shut_value || !return_watch_expects_go(back))) {
+        (back->shut_value || !return_watch_expects_go(back) ||
+         ending->end == END_ASKED)) {
         return shut_outcome(back, why);
     }
     switch (ending->end) {
@@ -62,15 +70,14 @@ RelayOutcome relay_judge(const Ending *ending, const ReturnWatch *back,
         *why = g_strdup("the other relay is an older one, which does not say "
                         "whether the stream was whole");
         return RELAY_UNKNOWN;
-    case END_WHOLE:
-        break;
-    }
-    if (back->has_spoken && !back->has_shut) {
+    case END_ASKED:
         *why = g_strdup("the destination was given all of it, and has closed "
                         "without saying whether it has loaded the guest");
         return RELAY_UNKNOWN;
+    case END_WHOLE:
+        return RELAY_COMPLETED;
     }
-    return RELAY_COMPLETED;
+    g_assert_not_reached();
 }
 
 const char *relay_outcome_name(RelayOutcome outcome)

@@ -18,12 +18,13 @@ typedef enum {
 /* What the relay at the source makes of the stream. */
 typedef struct Ending {
     StreamEnd end;
-    char *reason; /* unless END_WHOLE or END_UNTOLD: why; owned */
-    bool has_go;  /* END_WHOLE: GO came behind the vmdescription */
+    char *reason; /* END_CUT, END_OPAQUE: why; owned */
+    bool has_go;  /* of a whole one: GO came behind the vmdescription */
 } Ending;
 
 void ending_set(Ending *ending, StreamEnd end, const char *reason);
 void ending_clear(Ending *ending);
+bool ending_is_whole(const Ending *ending);
 
 /* Where the destination waits for GO, a stream without it is not whole. */
 void ending_expect_go(Ending *ending, const ReturnWatch *back);

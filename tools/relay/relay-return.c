@@ -50,7 +50,6 @@ static void take_message(ReturnWatch *watch, unsigned type, size_t length)
 {
     const uint8_t *payload = watch->message + RETURN_HEAD_SIZE;
 
-    watch->has_spoken = true;
     switch (type) {
     case WIRE_RP_SHUT:
         watch->has_shut = true;

@@ -20,7 +20,6 @@
  * that is atomic. */
 typedef struct ReturnWatch {
     atomic_bool expects_go; /* by return_watch_expects_go() */
-    bool has_spoken;        /* there was a message */
     bool has_shut;
     uint32_t shut_value;    /* if has_shut: 0 when it has loaded the guest */
     char *reason;           /* what a Ferry says about a SHUT; or NULL */

@@ -30,9 +30,10 @@
 /* VERDICT's first byte. */
 typedef enum {
     END_UNTOLD = 0, /* never sent */
-    END_WHOLE = 1,  /* understood, up to its last byte */
+    END_WHOLE = 1,  /* understood, up to its last byte; nobody answers */
     END_CUT = 2,    /* understood, and it ended before that */
     END_OPAQUE = 3, /* not understood, at least not from RAM's end on */
+    END_ASKED = 4,  /* whole, and it has a return path for the answer */
 } StreamEnd;
 
 #define RELAY_HEAD_SIZE  24
