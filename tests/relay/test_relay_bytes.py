@@ -942,9 +942,12 @@ class OlderRelay(RelayTest):
         got = bytearray()
         while not any(kind in (2, 3) for kind, _ in self.frames(got)):
             got += link.recv(1 << 20)
-        total = struct.pack(">Q", len(data))
-        link.sendall(self.frame(2, 0, 0, bytes(8)) +
-                     self.frame(4, 0, 0, total))
+        kind, body = self.frames(got)[-1]
+        if kind == 3:
+            link.sendall(self.frame(3, 0, 0, b"the other relay says: " + body))
+        else:
+            link.sendall(self.frame(2, 0, 0, bytes(8)) +
+                         self.frame(4, 0, 0, struct.pack(">Q", len(data))))
         sender.wait()
         return self.frames(got), sender.reports()[0]
 
@@ -961,7 +964,8 @@ class OlderRelay(RelayTest):
         self.assertEqual(frames[-1],
                          (3, b"the source has closed before the end of RAM"))
         self.assertEqual(report["status"], "failed")
-        self.assertIn("closed before the end of RAM", report["error"])
+        self.assertEqual(report["error"],
+                         "the source has closed before the end of RAM")
 
     def test_sends(self):
         """It does not say whether the stream was whole."""

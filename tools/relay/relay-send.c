@@ -278,23 +278,14 @@ static bool flush(RelaySend *send, GError **errp)
            pump_flush(send->pump, errp);
 }
 
-/* QEMU's connection failed: what it had written still goes on. */
-static void tell_failure(RelaySend *send, LinkWriter *link, const GError *err)
+void relay_send_abort(RelaySend *send, const char *reason)
 {
-    if (flush(send, NULL)) {
-        link->position = send->position;
-        link_write_abort(link, err->message);
-    }
-}
+    LinkWriter link = { send->config.to };
 
-/* A relay of version 1 knows no other word for it. */
-static bool tell_old_of_cut(RelaySend *send, LinkWriter *link,
-                            const char *reason, GError **errp)
-{
-    link_write_abort(link, reason);
-    send->link_failed = false;
-    g_set_error_literal(errp, G_IO_ERROR, G_IO_ERROR_PARTIAL_INPUT, reason);
-    return false;
+    if (flush(send, NULL)) {
+        link.position = send->position;
+        link_write_abort(&link, reason);
+    }
 }
 
 bool relay_send_run(RelaySend *send, GError **errp)
@@ -307,7 +298,6 @@ bool relay_send_run(RelaySend *send, GError **errp)
         send->link_failed = pump_write_failed(send->pump);
         if (!send->link_failed) {
             link_blame(&err, "the source");
-            tell_failure(send, &link, err);
         }
         g_propagate_error(errp, err);
         return false;
@@ -318,8 +308,11 @@ bool relay_send_run(RelaySend *send, GError **errp)
     }
     link.position = send->position;
     if (send->config.version < RELAY_VERDICT_FROM) {
-        if (ending->end == END_CUT) {
-            return tell_old_of_cut(send, &link, ending->reason, errp);
+        if (ending->end == END_CUT) { /* ABORT is all that it understands */
+            send->link_failed = false;
+            g_set_error_literal(errp, G_IO_ERROR, G_IO_ERROR_PARTIAL_INPUT,
+                                ending->reason);
+            return false;
         }
     } else if (!link_write_verdict(&link, ending->end, ending->reason, errp)) {
         return false;

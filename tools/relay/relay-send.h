@@ -29,11 +29,15 @@ RelaySend *relay_send_new(const RelaySendConfig *config, GError **errp);
 void relay_send_free(RelaySend *send); /* NULL is fine */
 
 /*
- * Send frames until the stream ends, and then VERDICT and END; or ABORT, where
- * QEMU's connection fails, or where a receiver of version 1 would take a stream
- * that was cut for a whole one.  False after ABORT, and when the link fails.
+ * Send frames until the stream ends, and then VERDICT and END.  False when the
+ * link fails; when QEMU's connection fails; and where a receiver of version 1
+ * would take a stream that was cut for a whole one.
  */
 bool relay_send_run(RelaySend *send, GError **errp);
+
+/* After it has failed, but not at the link: what the source had written still
+ * goes on, and the other relay is told why no more comes. */
+void relay_send_abort(RelaySend *send, const char *reason);
 
 /* After it has failed: was it the link? */
 bool relay_send_link_failed(const RelaySend *send);

@@ -103,24 +103,29 @@ static const Codec *agreed_codec(Session *s, GError **errp)
 static bool greet(Session *s, GError **errp)
 {
     s->far_in = stream_new(s->far);
-    if (!session_start_reverse(s, errp) || !get_answer(s, errp)) {
-        return false;
-    }
-    session_went_on(s);
-    return true;
+    return session_start_reverse(s, errp) && get_answer(s, errp);
 }
 
 /* Takes err.  The reverse thread is given time to say something better. */
-static void send_failed(Session *s, bool link_failed, GError *err)
+static void link_failed(Session *s, GError *err)
 {
-    if (link_failed) {
-        link_blame(&err, "the other relay");
-        session_wait_reverse(s, false);
-        session_fail(s, err);
-    } else {
-        session_fail(s, err);
-        session_wait_reverse(s, false);
+    link_blame(&err, "the other relay");
+    session_wait_reverse(s, false);
+    session_fail(s, err);
+    session_abort_both(s);
+    session_join_reverse(s);
+}
+
+/* Takes err, and notes it before the other relay is told: that one repeats
+ * what it hears. */
+static void source_failed(Session *s, RelaySend *send, GError *err)
+{
+    g_autofree char *text = g_strdup(err->message);
+
+    if (session_fail(s, err)) {
+        relay_send_abort(send, text);
     }
+    session_wait_reverse(s, false);
     session_abort_both(s);
     session_join_reverse(s);
 }
@@ -137,11 +142,12 @@ static void send_ended(Session *s)
     }
 }
 
-static bool send_stream(Session *s, bool *link_failed, GError **errp)
+static RelaySend *new_send(Session *s, GError **errp)
 {
     RelaySendConfig config = {
         .from = s->near_in,
         .to = s->far,
+        .codec = agreed_codec(s, errp),
         .version = s->answer.version,
         .level = (unsigned)s->args->options.value[MIG_OPT_COMPRESS_LEVEL],
         .threads = (unsigned)s->args->options.value[MIG_OPT_COMPRESS_THREADS],
@@ -149,33 +155,40 @@ static bool send_stream(Session *s, bool *link_failed, GError **errp)
         .findings = &s->findings,
         .back = &s->watch,
     };
-    RelaySend *send;
-    bool ok;
 
-    config.codec = agreed_codec(s, errp);
-    send = config.codec ? relay_send_new(&config, errp) : NULL;
-    if (!send) {
-        return false;
-    }
-    ok = relay_send_run(send, errp);
-    *link_failed = relay_send_link_failed(send);
-    relay_send_free(send);
+    return config.codec ? relay_send_new(&config, errp) : NULL;
+}
+
+static void send_stream(Session *s, RelaySend *send)
+{
+    GError *err = NULL;
+    bool ok = relay_send_run(send, &err);
+
     s->total = stream_position(s->near_in);
-    return ok;
+    if (ok) {
+        send_ended(s);
+    } else if (relay_send_link_failed(send)) {
+        link_failed(s, err);
+    } else {
+        source_failed(s, send, err);
+    }
 }
 
 void session_run_send(Session *s)
 {
-    bool link_failed = false;
+    RelaySend *send = NULL;
     GError *err = NULL;
 
-    if (!session_connect_far(s, &err) || !greet(s, &err)) {
+    if (session_connect_far(s, &err) && greet(s, &err)) {
+        send = new_send(s, &err);
+    }
+    if (send) {
+        session_went_on(s);
+        send_stream(s, send);
+        relay_send_free(send);
+    } else {
         session_fail(s, err);
         session_abort_both(s);
         session_join_reverse(s);
-    } else if (send_stream(s, &link_failed, &err)) {
-        send_ended(s);
-    } else {
-        send_failed(s, link_failed, err);
     }
 }
