@@ -407,12 +407,17 @@ bool io_channel_finish(IoChannel *channel, GError **errp)
                         errp);
 }
 
-bool io_channel_wait_command(IoChannel *channel, unsigned ms, GError **errp)
+bool io_channel_wait_command(IoChannel *channel, unsigned ms,
+                             GCancellable *cancel, GError **errp)
 {
     if (!channel->command) {
         return true;
     }
-    if (!io_exec_ends_within(channel->command, ms)) {
+    if (!io_exec_ends_within(channel->command, ms, cancel)) {
+        if (g_cancellable_set_error_if_cancelled(cancel, errp)) {
+            g_prefix_error(errp, "%s: ", channel->name);
+            return false;
+        }
         g_set_error(errp, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
                     "%s has closed its output and goes on running",
                     channel->name);

@@ -15,6 +15,7 @@
  *
  * Only spawn() starts anything; -Dexec=false leaves it out.
  */
+#include <glib-unix.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -103,21 +104,47 @@ static gboolean on_late(void *opaque)
     return G_SOURCE_REMOVE;
 }
 
-bool io_exec_ends_within(GSubprocess *command, unsigned ms)
+static gboolean on_cancelled(int fd, GIOCondition condition, void *opaque)
+{
+    return on_late(opaque);
+}
+
+/* By its descriptor, as in channel.c.  NULL is fine. */
+static GSource *cancelled_source(GCancellable *cancel, GCancellable *late)
+{
+    int fd = g_cancellable_get_fd(cancel);
+    GSource *source = fd >= 0 ? g_unix_fd_source_new(fd, G_IO_IN) : NULL;
+
+    if (source) {
+        g_source_set_callback(source, G_SOURCE_FUNC(on_cancelled), late, NULL);
+    }
+    return source;
+}
+
+bool io_exec_ends_within(GSubprocess *command, unsigned ms,
+                         GCancellable *cancel)
 {
     g_autoptr(GMainContext) context = g_main_context_new();
     g_autoptr(GCancellable) late = g_cancellable_new();
     g_autoptr(GSource) timer = g_timeout_source_new(ms);
+    g_autoptr(GSource) stop = cancelled_source(cancel, late);
     bool over = false;
 
     g_main_context_push_thread_default(context);
     g_source_set_callback(timer, on_late, late, NULL);
     g_source_attach(timer, context);
+    if (stop) {
+        g_source_attach(stop, context);
+    }
     g_subprocess_wait_async(command, late, on_end, &over);
     while (!over) {
         g_main_context_iteration(context, TRUE);
     }
     g_source_destroy(timer);
+    if (stop) {
+        g_source_destroy(stop);
+        g_cancellable_release_fd(cancel);
+    }
     g_main_context_pop_thread_default(context);
     return !g_cancellable_is_cancelled(late);
 }

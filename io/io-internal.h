@@ -91,7 +91,9 @@ IoChannel *io_exec_open(const IoUri *uri, IoDirection direction,
                         GError **errp);
 /* With a pipe for its standard input and one for its output. */
 IoChannel *io_exec_open_two_way(const IoUri *uri, GError **errp);
-bool io_exec_ends_within(GSubprocess *command, unsigned ms);
+/* Does it end by then, and before cancel? */
+bool io_exec_ends_within(GSubprocess *command, unsigned ms,
+                         GCancellable *cancel);
 /* Kill the command, unless it has ended, with all that it started, and wait. */
 void io_exec_kill(GSubprocess *command);
 /* Wait for the command to end; false unless it ended with status 0. */

@@ -43,9 +43,12 @@ IoChannel *io_channel_connect(const IoUri *uri, GCancellable *cancel,
  */
 IoChannel *io_channel_connect_two_way(const IoUri *uri, GCancellable *cancel,
                                       GError **errp);
-/* False unless the command ends with status 0 and by then; G_IO_ERROR_TIMED_OUT
- * where it still runs.  True for channels over something else. */
-bool io_channel_wait_command(IoChannel *channel, unsigned ms, GError **errp);
+/* False unless the command ends with status 0, by then and before cancel (which
+ * may be NULL): G_IO_ERROR_TIMED_OUT or _CANCELLED where it still runs.  An
+ * abort of the channel does not end the wait.  True for channels over something
+ * else. */
+bool io_channel_wait_command(IoChannel *channel, unsigned ms,
+                             GCancellable *cancel, GError **errp);
 
 /*
  * The receiving side.  new binds and listens (tcp, unix), or only checks and

@@ -1091,6 +1091,28 @@ class Commands(RelayTest):
         _, sender = self.to_command("cat > /dev/null", 2, return_path=True)
         self.assertIn("without saying", sender.stderr())
 
+    def test_destination_hangs(self):
+        """A second signal ends a relay that waits for its command."""
+        mark = self.path("mark")
+        receiver = self.start(
+            "--listen", "unix:" + self.path("link"), "--role", "receive",
+            "--connect", "exec:exec > /dev/null; cat; "
+            f"touch {mark}; exec sleep 100000")
+        receiver.wait_listening()
+        sender = self.start("--listen", "unix:" + self.path("relay"),
+                            "--connect", "unix:" + self.path("link"),
+                            "--once")
+        source = self.connect("relay", sender)
+        source.sendall(sample_stream(random.Random(43), pages=20))
+        source.shutdown(socket.SHUT_WR)
+        wait_until(lambda: os.path.exists(mark), "the end of the stream")
+        receiver.process.terminate()
+        receiver.wait_says("still running")
+        receiver.process.terminate()
+        self.assertEqual(receiver.wait(), 1)
+        self.assertIn("terminated", receiver.stderr())
+        self.assertNotIn("goes on running", receiver.stderr())
+
     def test_destination_fails(self):
         """It has taken all, and then it fails: both relays say why."""
         _, sender = self.to_command("cat > /dev/null; exit 3", 1)

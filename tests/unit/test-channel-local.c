@@ -209,7 +209,7 @@ static void test_exec_two_way(void)
     write_text(channel, "state");
     finish(channel);
     assert_reads(channel, "STATE");
-    g_assert_false(io_channel_wait_command(channel, 60000, &err));
+    g_assert_false(io_channel_wait_command(channel, 60000, NULL, &err));
     g_assert_error(err, G_SPAWN_EXIT_ERROR, 3);
     io_channel_free(channel);
 }
@@ -223,7 +223,7 @@ static void test_exec_closes_output(void)
     assert_reads(channel, "");
     write_text(channel, "state");
     finish(channel);
-    io_channel_wait_command(channel, 60000, &err);
+    io_channel_wait_command(channel, 60000, NULL, &err);
     g_assert_no_error(err);
     assert_contents("out", "state");
     io_channel_free(channel);
@@ -237,8 +237,28 @@ static void test_exec_goes_on(void)
 
     assert_reads(channel, "");
     finish(channel);
-    g_assert_false(io_channel_wait_command(channel, 1, &err));
+    g_assert_false(io_channel_wait_command(channel, 1, NULL, &err));
     g_assert_error(err, G_IO_ERROR, G_IO_ERROR_TIMED_OUT);
+    io_channel_free(channel);
+}
+
+static void *cancel_main(void *opaque)
+{
+    g_cancellable_cancel(opaque);
+    return NULL;
+}
+
+/* Waited for by one thread, until another one has had enough. */
+static void test_exec_no_longer_waited_for(void)
+{
+    IoChannel *channel = connect_two_way("exec:exec sleep 100000 > out");
+    g_autoptr(GCancellable) cancel = g_cancellable_new();
+    GThread *thread = g_thread_new("cancel", cancel_main, cancel);
+    g_autoptr(GError) err = NULL;
+
+    g_assert_false(io_channel_wait_command(channel, G_MAXUINT, cancel, &err));
+    g_assert_error(err, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+    g_thread_join(thread);
     io_channel_free(channel);
 }
 
@@ -419,6 +439,7 @@ static const ChannelTest tests[] = {
     { "exec/two-way", test_exec_two_way, true },
     { "exec/closes-output", test_exec_closes_output, true },
     { "exec/goes-on", test_exec_goes_on, true },
+    { "exec/no-longer-waited-for", test_exec_no_longer_waited_for, true },
     { "exec/killed-by-free", test_exec_killed_by_free, true },
     { "exec/killed-with-children", test_exec_killed_with_children, true },
     { "exec/session", test_exec_session, true },

@@ -38,7 +38,7 @@ struct Session {
     int64_t started, ended;
     uint64_t total;      /* bytes of QEMU's stream */
 
-    GCancellable *connecting;
+    GCancellable *stopped; /* session_abort() ends what waits for no bytes */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool settled;        /* lock; error will not change any more */

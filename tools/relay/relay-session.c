@@ -74,7 +74,7 @@ void session_abort(Session *s, const char *reason)
 {
     session_fail(s, g_error_new_literal(G_IO_ERROR, G_IO_ERROR_CANCELLED,
                                         reason));
-    g_cancellable_cancel(s->connecting);
+    g_cancellable_cancel(s->stopped);
     session_abort_both(s);
 }
 
@@ -180,7 +180,8 @@ bool session_wait_destination(Session *s)
 {
     GError *err = NULL;
 
-    if (!io_channel_wait_command(s->far, RELAY_DESTINATION_MS, &err)) {
+    if (!io_channel_wait_command(s->far, RELAY_DESTINATION_MS, s->stopped,
+                                 &err)) {
         session_fail(s, err);
         return false;
     }
@@ -217,7 +218,7 @@ bool session_connect_far(Session *s, GError **errp)
     }
     turns_wait(s->turns, s->findings.number);
     if (s->args->connect) {
-        far = io_channel_connect_two_way(s->args->connect, s->connecting, errp);
+        far = io_channel_connect_two_way(s->args->connect, s->stopped, errp);
     } else {
         far = relay_stdio_channel(errp);
     }
@@ -383,7 +384,7 @@ Session *session_new(const RelayArgs *args, Turns *turns, unsigned number,
     s->findings.number = number;
     s->near = near;
     s->near_in = stream_new(near);
-    s->connecting = g_cancellable_new();
+    s->stopped = g_cancellable_new();
     pthread_mutex_init(&s->lock, NULL);
     thread_cond_init(&s->changed);
     return s;
@@ -403,7 +404,7 @@ void session_free(Session *s)
     g_free(s->why);
     g_free(s->command);
     g_clear_error(&s->error);
-    g_object_unref(s->connecting);
+    g_object_unref(s->stopped);
     pthread_cond_destroy(&s->changed);
     pthread_mutex_destroy(&s->lock);
     g_free(s);
@@ -439,10 +440,12 @@ static void end_channels(Session *s)
     close_channel(s, &s->near);
     if (s->far) {
         io_channel_finish(s->far, NULL);
-        if (!io_channel_wait_command(s->far, RELAY_COMMAND_MS, &err)) {
+        if (!io_channel_wait_command(s->far, RELAY_COMMAND_MS, s->stopped,
+                                     &err) &&
+            !g_error_matches(err, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
             s->command = g_strdup(err->message);
-            g_error_free(err);
         }
+        g_clear_error(&err);
     }
     close_channel(s, &s->far);
 }
