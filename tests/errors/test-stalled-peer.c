@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "migration/internal.h"
+#include "tests/lib/bare-peer.h"
 #include "tests/lib/hand-clock.h"
 #include "tests/lib/pair.h"
 #include "tests/lib/watchdog.h"
@@ -20,10 +21,6 @@ typedef struct World {
     IoChannel *peer; /* the source's other end */
     Watchdog *dog;
 } World;
-
-static const uint8_t pong[] = { 0, 2, 0, 4, 'F', 'R', 'Y', '1' };
-static const uint8_t wants_go[] = { 0, 2, 0, 4, 0x46, 0x46, 0, 1 };
-static const uint8_t shut[] = { 0, 1, 0, 4, 0, 0, 0, 0 };
 
 static void world_init(World *world, const uint64_t pages[2])
 {
@@ -134,8 +131,8 @@ static void test_not_reading(void)
 
     world_init(&world, large);
     world_start(&world);
-    say(&world, wants_go);
-    say(&world, pong);
+    say(&world, peer_waits_for_go);
+    say(&world, peer_pong);
     expect_stall(&world);
 }
 
@@ -145,8 +142,8 @@ static void test_no_shut(void)
 
     world_init(&world, small);
     world_start(&world);
-    say(&world, wants_go);
-    say(&world, pong);
+    say(&world, peer_waits_for_go);
+    say(&world, peer_pong);
     hear_all(&world);
     expect_stall(&world);
 }
@@ -158,11 +155,11 @@ static void test_no_shut_of_other(void)
 
     world_init(&world, small);
     world_start(&world);
-    say(&world, pong);
+    say(&world, peer_pong);
     hear_all(&world);
     hand_clock_advance_idle(&world.hand, 10 * LIMIT * NS_PER_S);
     g_assert_false(has_stalled(&world));
-    say(&world, shut);
+    say(&world, peer_shut_0);
     g_assert_true(mig_wait(world.pair->src, NULL));
     g_assert_false(fake_host_running(world.pair->src_host));
     world_destroy(&world);
@@ -178,8 +175,8 @@ static void test_pause(void)
     m = world.pair->src;
     m->options.value[MIG_OPT_PAUSE_BEFORE_SWITCHOVER] = true;
     world_start(&world);
-    say(&world, wants_go);
-    say(&world, pong);
+    say(&world, peer_waits_for_go);
+    say(&world, peer_pong);
     while (state_of(m) != MIG_STATE_PRE_SWITCHOVER) {
         sched_yield();
     }
@@ -187,7 +184,7 @@ static void test_pause(void)
     g_assert_false(has_stalled(&world));
     g_assert_true(mig_continue(m, MIG_STATE_PRE_SWITCHOVER, NULL));
     hear_all(&world);
-    say(&world, shut);
+    say(&world, peer_shut_0);
     g_assert_true(mig_wait(m, NULL));
     world_destroy(&world);
 }

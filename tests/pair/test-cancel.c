@@ -3,6 +3,7 @@
 #include <glib.h>
 #include <sched.h>
 
+#include "tests/lib/bare-peer.h"
 #include "tests/lib/pair.h"
 
 /* Long enough for a thread that was woken to do what it must not. */
@@ -123,10 +124,8 @@ static void test_too_late(void)
 /* The answer to the source's first PING. */
 static void answer(IoChannel *channel)
 {
-    static const uint8_t pong[] = { 0, 2, 0, 4, 'F', 'R', 'Y', '1' };
-
     g_assert_true(io_channel_writev(channel,
-                                    &(GOutputVector){ pong, sizeof(pong) }, 1,
+                                    &(GOutputVector){ peer_pong, 8 }, 1,
                                     NULL));
 }
 

@@ -5,11 +5,11 @@
  */
 #include <glib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "migration/codec.h"
 #include "migration/wire.h"
+#include "tests/lib/bare-peer.h"
 #include "tests/lib/pair.h"
 #include "util/endian.h"
 
@@ -113,27 +113,12 @@ static void test_method_alone(void)
 
 /* Peers made of a bare socket */
 
-static int start_to_socket(Pair *pair)
-{
-    g_autofree char *text = NULL;
-    g_autoptr(IoUri) uri = NULL;
-    int fd[2];
-
-    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), ==, 0);
-    text = g_strdup_printf("fd:%d", fd[0]);
-    uri = io_uri_parse(text, NULL);
-    pair->src = mig_new(&fake_mig_host, pair->src_host, &pair->options);
-    g_assert_true(mig_send_to(pair->src, uri, NULL));
-    return fd[1];
-}
-
 static void say_pong(int peer, uint32_t value)
 {
     uint8_t message[8] = { 0, WIRE_RP_PONG, 0, 4 };
 
     store_be32(message + 4, value);
-    g_assert_cmpint(write(peer, message, sizeof(message)), ==,
-                    sizeof(message));
+    peer_say(peer, message);
 }
 
 /* The source has failed with these words, and has sent no page. */
@@ -163,7 +148,7 @@ static void test_qemu_peer(gconstpointer data)
         g_autofree char *says = g_strdup_printf(
             "the destination is not Ferry: compress-method %s needs it; use "
             "zlib", codec_by_method(method)->name);
-        int peer = start_to_socket(pair);
+        int peer = peer_start(pair);
 
         say_pong(peer, WIRE_FERRY_HELLO);
         assert_refused(pair, says);
@@ -181,7 +166,7 @@ static void test_ferry_peer(gconstpointer data)
     if (can_run(method)) {
         g_autofree char *says = g_strdup_printf(
             "built without compress-method %s", codec_by_method(method)->name);
-        int peer = start_to_socket(pair);
+        int peer = peer_start(pair);
 
         say_pong(peer, WIRE_FERRY_FEATURES |
                            (0xffff & ~codec_by_method(method)->feature));
@@ -199,7 +184,7 @@ static void test_peer_leaves(gconstpointer data)
     Pair *pair = new_pair(method, 1);
 
     if (can_run(method)) {
-        int peer = start_to_socket(pair);
+        int peer = peer_start(pair);
 
         close(peer);
         assert_refused(pair, "left before it said that it is Ferry");
