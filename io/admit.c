@@ -82,7 +82,7 @@ static gboolean on_caller(GSocket *socket, GIOCondition condition,
 
 static void open_door(Admission *a)
 {
-    const GPtrArray *sockets = io_listener_sockets(a->listener);
+    const GPtrArray *sockets = io_sockets_of(a->listener);
 
     for (unsigned i = 0; i < sockets->len; i++) {
         GSocket *socket = sockets->pdata[i];
@@ -181,7 +181,7 @@ static void show_in(Visitor *v)
         return;
     }
     a->channel = g_steal_pointer(&v->channel);
-    io_channel_unread(a->channel, v->head, v->size);
+    io_head_unread(a->channel, v->head, v->size);
     visitor_free(v);
 }
 
@@ -413,7 +413,7 @@ IoChannel *io_listener_admit(IoListener *listener, const IoAdmit *wanted,
     };
 
     g_assert(wanted->head_size > 0 && wanted->head_size <= IO_HEAD_MAX);
-    if (!io_listener_sockets(listener)) {
+    if (!io_sockets_of(listener)) {
         return io_listener_accept(listener, cancel, errp);
     }
     a.context = g_main_context_new();

@@ -101,7 +101,7 @@ GInputStream *io_input_of(IoChannel *channel)
     return channel->in;
 }
 
-void io_channel_unread(IoChannel *channel, const uint8_t *bytes, size_t count)
+void io_head_unread(IoChannel *channel, const uint8_t *bytes, size_t count)
 {
     g_assert(count <= IO_HEAD_MAX && channel->head_size == 0);
     memcpy(channel->head, bytes, count);

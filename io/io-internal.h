@@ -37,7 +37,7 @@ void io_connection_set_tls(IoChannel *channel, GTlsConnection *tls);
  * read from it so goes back, once, and is what is read from the channel
  * first. */
 GInputStream *io_input_of(IoChannel *channel);
-void io_channel_unread(IoChannel *channel, const uint8_t *bytes, size_t count);
+void io_head_unread(IoChannel *channel, const uint8_t *bytes, size_t count);
 
 /*
  * io_channel_tls_accept() for whoever cannot block: done is called in this
@@ -73,7 +73,7 @@ GSocketAddress *io_socket_listen(GPtrArray *sockets, const IoUri *uri,
                                  GError **errp);
 
 /* What listens: GSockets, or NULL for what nobody connects to. */
-const GPtrArray *io_listener_sockets(const IoListener *listener);
+const GPtrArray *io_sockets_of(const IoListener *listener);
 
 /* That fd is open and can be used in this direction; makes it close-on-exec. */
 bool io_fd_prepare(int fd, IoDirection direction, GError **errp);

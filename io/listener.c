@@ -187,7 +187,7 @@ const IoUri *io_listener_uri(const IoListener *listener)
     return listener->uri;
 }
 
-const GPtrArray *io_listener_sockets(const IoListener *listener)
+const GPtrArray *io_sockets_of(const IoListener *listener)
 {
     return listener->sockets;
 }

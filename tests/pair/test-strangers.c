@@ -122,7 +122,7 @@ static void test_cancel(void)
 static void refuse_to_connect(IoListener *listener, const char *hostname,
                               const char *says)
 {
-    const GPtrArray *sockets = io_listener_sockets(listener);
+    const GPtrArray *sockets = io_sockets_of(listener);
     Pair *pair = pair_new();
     GError *err = NULL;
 

@@ -14,7 +14,7 @@ from program_kit import BUILD
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CC = os.environ.get("CC", "cc")
-EXPORTED = re.compile(r"\A(mig|io_uri|io_channel|io_listener)_\w+\Z")
+EXPORTED = re.compile(r"\A(mig|io_uri|io_channel|io_listener|io_sync)_\w+\Z")
 
 
 class Install(program_kit.ProgramTest):

@@ -186,7 +186,7 @@ static void test_accept_fails(void)
 {
     IoListener *listener = listen_at("tcp:127.0.0.1:0");
     Wait *wait = wait_start(listener, NULL);
-    GSocket *socket = io_listener_sockets(listener)->pdata[0];
+    GSocket *socket = io_sockets_of(listener)->pdata[0];
     g_autoptr(GSocketAddress) address = NULL;
     g_autofree char *uri = NULL;
     IoChannel *client;
