@@ -15,7 +15,7 @@ from relay_kit import (BUILD, MACHINE, RELAY, Chain,  # noqa: E402
 import tap  # noqa: E402  (relay_kit has added its folder)
 
 TLS_RECORD = b"\x16\x03"  # of a handshake
-STREAM = sample_stream(random.Random(23))
+STREAM = sample_stream(random.Random(23), return_path=False)
 
 
 def creds(name):
