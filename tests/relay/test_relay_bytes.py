@@ -1141,8 +1141,7 @@ class Alone(RelayTest):
         self.assertEqual(relay.wait(), 1)
         self.assertIn("nobody", relay.stderr())
 
-    def test_no_relay_there(self):
-        """Like a QEMU, it closes when it sees no QEVM."""
+    def check_no_relay(self, leave):
         listener = self.listen("far")
         relay = self.start("--listen", "unix:" + self.path("relay"),
                            "--connect", "unix:" + self.path("far"), "--once")
@@ -1150,11 +1149,19 @@ class Alone(RelayTest):
         source.sendall(preamble())
         destination = self.accept(listener)
         receive(destination, 4)
-        destination.shutdown(socket.SHUT_WR)
+        leave(destination)
         self.assertEqual(receive_all_or_reset(source), b"")
         self.assertEqual(relay.wait(), 1)
         self.assertIn("closed the connection instead of answering: it is no "
                       "ferry-relay (a QEMU, perhaps", relay.stderr())
+
+    def test_no_relay_there(self):
+        """Like a QEMU, it closes when it sees no QEVM."""
+        self.check_no_relay(lambda far: far.shutdown(socket.SHUT_WR))
+
+    def test_no_relay_resets(self):
+        """It closes with something that it has not read."""
+        self.check_no_relay(lambda far: far.close())
 
     def test_qemu_not_there(self):
         """The receiver says why, and the sender logs it."""

@@ -8,6 +8,28 @@
 
 /* The reverse thread */
 
+/* Whatever is there has not shown yet that it is a relay.  One that closes with
+ * something unread, as a QEMU may, resets the connection. */
+static void blame_who_is_there(Session *s, GError **errp)
+{
+    bool is_end = g_error_matches(*errp, MIG_ERROR, MIG_ERROR_EOF);
+
+    if (is_end || g_error_matches(*errp, MIG_ERROR, MIG_ERROR_IO) ||
+        g_error_matches(*errp, G_IO_ERROR, G_IO_ERROR_BROKEN_PIPE)) {
+        g_autofree char *how = g_strdup((*errp)->message);
+
+        g_clear_error(errp);
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_EOF,
+                    "%s closed the connection instead of answering: it is "
+                    "no ferry-relay (a QEMU, perhaps, which needs one "
+                    "beside it), or its log says why%s%s",
+                    io_channel_name(s->far), is_end ? "" : "; ",
+                    is_end ? "" : how);
+    } else {
+        link_blame(errp, "the other relay");
+    }
+}
+
 /* HELLO, and what the other relay says to it. */
 static bool exchange_hello(Session *s, GError **errp)
 {
@@ -20,16 +42,7 @@ static bool exchange_hello(Session *s, GError **errp)
     g_strlcpy(hello.method, s->args->codec->name, sizeof(hello.method));
     if (!hello_write(s->far, &hello, errp) ||
         !hello_read(s->far_in, &s->answer, errp)) {
-        if (errp && g_error_matches(*errp, MIG_ERROR, MIG_ERROR_EOF)) {
-            g_clear_error(errp);
-            g_set_error(errp, MIG_ERROR, MIG_ERROR_EOF,
-                        "%s closed the connection instead of answering: it is "
-                        "no ferry-relay (a QEMU, perhaps, which needs one "
-                        "beside it), or its log says why",
-                        io_channel_name(s->far));
-        } else {
-            link_blame(errp, "the other relay");
-        }
+        blame_who_is_there(s, errp);
         return false;
     }
     if (s->answer.reason[0]) {
