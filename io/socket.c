@@ -216,19 +216,22 @@ static GSocketAddress *listen_on_host(GPtrArray *sockets, const IoUri *uri,
  * Does a process have the socket with this path?  Connecting would tell, but
  * would also be heard: a QEMU that waits there for a guest would take it for
  * its source.  A socket of another type is refused by the kernel instead, and
- * with another error than where nobody is (unix(7)).
+ * with another error than where nobody is (unix(7)); but before that, where we
+ * may not write to it.  Returns the error, or 0.
  */
-static bool is_served(const struct sockaddr_un *address)
+static int try_socket(const struct sockaddr_un *address)
 {
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    bool served = fd < 0 || connect(fd, (const struct sockaddr *)address,
-                                    sizeof(*address)) == 0 ||
-                  errno != ECONNREFUSED;
+    int err = 0;
 
+    if (fd < 0 || connect(fd, (const struct sockaddr *)address,
+                          sizeof(*address)) < 0) {
+        err = errno;
+    }
     if (fd >= 0) {
         close(fd);
     }
-    return served;
+    return err;
 }
 
 /* What its owner has left behind goes; a file that is not a socket is
@@ -237,6 +240,7 @@ static bool remove_old_socket(const char *path, GError **errp)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     struct stat st;
+    int err;
 
     if (lstat(path, &st) < 0) {
         return true;
@@ -247,7 +251,15 @@ static bool remove_old_socket(const char *path, GError **errp)
         return false;
     }
     g_strlcpy(address.sun_path, path, sizeof(address.sun_path));
-    if (is_served(&address)) {
+    err = try_socket(&address);
+    if (err == EACCES) {
+        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED,
+                    "the socket belongs to uid %u, and we may not write to it: "
+                    "whether a process has it cannot be told; remove it if "
+                    "none has, or use another path", (unsigned)st.st_uid);
+        return false;
+    }
+    if (err != ECONNREFUSED) {
         g_set_error(errp, G_IO_ERROR, G_IO_ERROR_ADDRESS_IN_USE,
                     "another process has this socket; end that one, or use "
                     "another path");

@@ -235,6 +235,24 @@ static void test_unix_in_use(void)
     io_listener_free(listener);
 }
 
+/* Nobody but root and its owner can tell whether it is in use. */
+static void test_unix_of_another_user(void)
+{
+    bool is_root = geteuid() == 0;
+
+    leave_socket("socket", SOCK_STREAM);
+    g_assert_cmpint(chmod("socket", 0), ==, 0);
+    if (is_root) {
+        g_assert_cmpint(chmod(".", 0755), ==, 0);
+        g_assert_cmpint(seteuid(65534), ==, 0);
+    }
+    assert_fails_to_listen("unix:socket", "cannot be told");
+    if (is_root) {
+        g_assert_cmpint(seteuid(0), ==, 0);
+    }
+    g_assert_cmpint(unlink("socket"), ==, 0);
+}
+
 /* A listener's free must not take away the socket of one that came later. */
 static void test_unix_replaced(void)
 {
@@ -475,6 +493,7 @@ static const ChannelTest tests[] = {
     { "unix/mode", test_unix_mode },
     { "unix/left-behind", test_unix_left_behind },
     { "unix/in-use", test_unix_in_use },
+    { "unix/of-another-user", test_unix_of_another_user },
     { "unix/replaced", test_unix_replaced },
     { "unix/not-a-socket", test_unix_not_a_socket },
     { "unix/path-length", test_unix_path_length },
