@@ -6,6 +6,7 @@ damage; `source` and `destination` are the sockets of two pretended QEMUs:
 
     source -- relay --- link --- relay -- destination
 """
+import functools
 import json
 import os
 import re
@@ -221,8 +222,13 @@ class Chain:
             "--listen", "unix:" + test.path("relay"), "--connect",
             "unix:" + self.wire.path, "--role", "send", "--once", "--json",
             *sender)
-        self.source = test.connect("relay", self.sender)
         self.destination = None
+
+    @functools.cached_property
+    def source(self):
+        """It connects when it is first used: who says nothing for 0.1 s is led
+        on all the same, before the test has done to the wire what it wants."""
+        return self.test.connect("relay", self.sender)
 
     def accept(self):
         """The relays connect to the destination when the source speaks."""
