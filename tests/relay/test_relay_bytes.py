@@ -641,18 +641,25 @@ class Touched(RelayTest):
         self.check_goes_on("source", sender, listener)
         self.assertEqual(relay.wait(), 0, relay.stderr())
 
+    BEGINNINGS = (b"QEVM", b"\x11\x22\x33\x44", b"\x16\x03", b"\x08\0\x0a")
+
     def test_begins_in_pieces(self):
-        """Role auto waits for as much as tells."""
-        for start in b"QEVM", b"\x11\x22\x33\x44", b"\x16\x03", \
-                b"\x08\0\x0a":
-            self.setUp()
-            listener = self.listen("far")
-            relay = self.start("--listen", "unix:" + self.path("relay"),
-                               "--connect", "unix:" + self.path("far"))
+        """Role auto waits for as much as tells: who closes before that is not
+        led on, and who goes on is."""
+        listener = self.listen("far")
+        relay = self.start("--listen", "unix:" + self.path("relay"),
+                           "--connect", "unix:" + self.path("far"))
+        for start in self.BEGINNINGS:
+            for size in range(1, len(start)):
+                with self.subTest(start=start[:size]):
+                    source = self.connect("relay", relay)
+                    source.sendall(start[:size])
+                    source.shutdown(socket.SHUT_WR)
+                    self.assertEqual(receive_all(source), b"")
+                    self.check_nobody(listener)
             source = self.connect("relay", relay)
-            for i in range(len(start)):
-                self.check_nobody(listener)
-                source.sendall(start[i:i + 1])
+            for byte in start:
+                source.sendall(bytes([byte]))
             self.assertEqual(self.accept(listener).recv(1), b"\xfe")
 
 
