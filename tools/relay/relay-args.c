@@ -240,7 +240,7 @@ static bool is_descriptor_a_socket(int fd)
     return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
 }
 
-/* Whoever is there could not be answered. */
+/* A peer at this URI could not be answered. */
 static bool is_one_way(const IoUri *uri)
 {
     return uri->kind == IO_URI_FILE ||

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Who has connected, by the first bytes that come. */
+/* What kind of peer has connected, by the first bytes that come. */
 #ifndef RELAY_GREETING_H
 #define RELAY_GREETING_H
 

@@ -46,8 +46,8 @@ Pump *pump_new(const PoolConfig *config, const PumpOutput *output,
                GError **errp);
 void pump_free(Pump *pump); /* NULL is fine */
 
-/* The job to fill; waits for the oldest one and writes it for as long as as
- * many are in use as may be.  NULL when that failed. */
+/* The job to fill.  While as many are in use as may be, it waits for the oldest
+ * one and writes it.  NULL when that failed. */
 void *pump_next(Pump *pump, GError **errp);
 
 /* Hand it to the workers, and write those that are done. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Who looks on while QEMU's return path passes: what the destination says of
+ * An observer of QEMU's return path as it passes: what the destination says of
  * the outcome.
  */
 #ifndef RELAY_RETURN_H

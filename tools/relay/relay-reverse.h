@@ -14,7 +14,7 @@
 #include "tools/relay/relay-return.h"
 #include "tools/relay/relay-stats.h"
 
-/* Who looks on: each is told of QEMU's bytes before they are passed on. */
+/* The observers: each is told of QEMU's bytes before they are passed on. */
 typedef struct ReverseWatch {
     RelayStats *stats;
     ReturnWatch *back;

@@ -31,7 +31,7 @@ struct Session {
     bool led_on;         /* the other end has taken it */
     bool live;           /* it has been told to turns */
     bool second;         /* receive: the stream was not a first connection's */
-    bool refused;        /* there was no place for it, or it is a stranger */
+    bool refused;        /* no place for it, or its peer is a stranger */
     RelayOutcome outcome; /* set at the end, with */
     char *why;            /* unless it has completed */
     char *command;        /* how the one that is far failed, or NULL */

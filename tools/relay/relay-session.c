@@ -244,7 +244,7 @@ void session_went_on(Session *s)
     }
 }
 
-/* Who it is */
+/* What kind of peer it is */
 
 static bool encrypt_receiving(Session *s, GError **errp)
 {
@@ -304,7 +304,7 @@ static void refuse_stranger(Session *s, const char *wanted, GError **errp)
                             : "");
 }
 
-/* Whoever it is, but for ourselves: then it is told why it is refused. */
+/* Takes every peer but ourselves, which is told why it is refused. */
 static bool take_anybody(Session *s, GError **errp)
 {
     const uint8_t *bytes = stream_peek(s->near_in, 1, errp);

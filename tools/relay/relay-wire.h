@@ -49,9 +49,9 @@ typedef enum {
 #define RELAY_COMMAND_MS     2000u
 #define RELAY_DESTINATION_MS 30000u
 
-/* How long who connects may take for HELLO, or for QEMU's first byte; and how
- * soon a connection that may be silent is taken for one that is.  Whoever has
- * only touched the port is gone by then. */
+/* How long a peer may take for HELLO, or for QEMU's first byte; and how soon a
+ * connection that may be silent is taken for one that is.  A peer that has only
+ * touched the port is gone by then. */
 #define RELAY_GREETING_S 10
 #define RELAY_SILENCE_MS 100
 
