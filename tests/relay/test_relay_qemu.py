@@ -296,6 +296,21 @@ class RelayQemu(RelayTest):
         self.move(src, dst, f"exec:{RELAY} --stdio --connect {link}")
         self.check_moved(src, dst)
 
+    def test_to_file(self):
+        """A command keeps the stream and answers nothing: a source that waits
+        for an answer is told so, and goes on."""
+        for return_path, status in (True, "failed"), (False, "completed"):
+            with self.subTest(return_path=return_path):
+                self.setUp()
+                self.start("--listen", self.uri("relay"), "--connect",
+                           f"exec:exec cat > {self.path('saved')}",
+                           "--from-qemu").wait_listening()
+                src = self.source()
+                src.set(return_path=return_path)
+                src.qmp("migrate", uri=self.uri("relay"))
+                self.assertEqual(src.wait_status("failed", "completed"),
+                                 status)
+
     # What goes wrong
 
     def begin(self):
