@@ -127,9 +127,13 @@ class Wire:
                     data = self._handle(data)
                 log += data
                 b.sendall(data)
-            b.shutdown(socket.SHUT_WR)
         except OSError:
-            self.cut()
+            pass  # this direction only: the other may have something to say
+        for end, how in (a, socket.SHUT_RD), (b, socket.SHUT_WR):
+            try:
+                end.shutdown(how)
+            except OSError:
+                pass
 
     def _handle(self, data):
         with self.lock:

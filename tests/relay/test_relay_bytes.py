@@ -423,6 +423,7 @@ class Ends(RelayTest):
         chain.destination.close()
         self.write_until_refused(chain.source)
         chain.check_outcome("failed", "the destination went away")
+        self.assertNotIn("relay went away", chain.receiver.stderr())
 
     def write_until_refused(self, sock):
         page = plain(0, random.Random(17).randbytes(PAGE), b"pc.ram")

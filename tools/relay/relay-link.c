@@ -6,6 +6,8 @@
 #include "util/endian.h"
 #include "util/text.h"
 
+#define WENT_AWAY " went away: "
+
 static bool write_frame(LinkWriter *link, unsigned type, const void *body,
                         size_t size, GError **errp)
 {
@@ -53,7 +55,7 @@ void link_write_abort(LinkWriter *link, const char *reason)
 
 void link_blame(GError **errp, const char *who)
 {
-    if (!errp || !*errp ||
+    if (!errp || !*errp || strstr((*errp)->message, WENT_AWAY) ||
         g_error_matches(*errp, G_IO_ERROR, G_IO_ERROR_CANCELLED) ||
         g_error_matches(*errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA) ||
         g_error_matches(*errp, MIG_ERROR, MIG_ERROR_CANCELLED)) {
@@ -62,10 +64,10 @@ void link_blame(GError **errp, const char *who)
     if (g_error_matches(*errp, MIG_ERROR, MIG_ERROR_EOF)) {
         g_clear_error(errp);
         g_set_error(errp, MIG_ERROR, MIG_ERROR_EOF,
-                    "%s went away: the connection ended without a word why",
+                    "%s" WENT_AWAY "the connection ended without a word why",
                     who);
     } else {
-        g_prefix_error(errp, "%s went away: ", who);
+        g_prefix_error(errp, "%s" WENT_AWAY, who);
     }
 }
 

@@ -37,7 +37,8 @@ typedef struct LinkReader {
 } LinkReader;
 
 /* Say who is gone, where a connection has ended or broken: who is "the other
- * relay" or the like.  What was aborted, or is damaged, is left as it is. */
+ * relay" or the like.  What was aborted, is damaged, or already says who, is
+ * left as it is. */
 void link_blame(GError **errp, const char *who);
 
 /* Read from the link; an error says that the other relay went away. */

@@ -106,6 +106,7 @@ static bool on_idle(void *opaque, bool waits, GError **errp)
         return true;
     }
     if (!pump_flush_idle(receive->pump, receive->config.from, errp)) {
+        link_blame(errp, "the destination"); /* the link has not failed */
         return false;
     }
     receive->idle_since = clock_now(&clock_monotonic);
