@@ -636,18 +636,23 @@ static void find_first_cause(Source *s, GError **err)
     }
 }
 
-/* What does not know the method in the configuration ends the connection: a
- * QEMU does, and says why on its own terminal only. */
+/* A destination that refuses what it has read so far says why in its own log
+ * only: there is no return path to say it on yet. */
 static void explain_silence(Source *s, GError **err)
 {
+    g_autofree char *method = NULL;
     g_autofree char *text = NULL;
 
-    if (!s->rp || s->met || !batch_method(s) || !is_channel_error(*err)) {
+    if (!s->rp || s->met || !is_channel_error(*err)) {
         return;
     }
-    text = g_strdup_printf("the destination left before it said that it is "
-                           "Ferry: compress-method %s needs it; use zlib (%s)",
-                           batch_method(s), (*err)->message);
+    if (batch_method(s)) {
+        method = g_strdup_printf("; compress-method %s needs a Ferry there, "
+                                 "else use zlib", batch_method(s));
+    }
+    text = g_strdup_printf("the destination left before it had answered (%s): "
+                           "its own log may say why%s", (*err)->message,
+                           method ? method : "");
     g_clear_error(err);
     g_set_error_literal(err, MIG_ERROR, MIG_ERROR_PEER, text);
 }

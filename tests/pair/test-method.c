@@ -187,7 +187,7 @@ static void test_peer_leaves(gconstpointer data)
         int peer = peer_start(pair);
 
         close(peer);
-        assert_refused(pair, "left before it said that it is Ferry");
+        assert_refused(pair, "left before it had answered");
     }
     pair_free(pair);
 }

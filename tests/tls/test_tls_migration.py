@@ -182,7 +182,7 @@ class Refused(TlsTest):
                    "which is TLS (tls-creds is not set here)")
 
     def test_source_without_tls(self):
-        self.check(None, "good", "return path", BROKEN)
+        self.check(None, "good", "left before it had answered", BROKEN)
 
     def test_no_certificates(self):
         """Whoever has none has not connected, nor waited, in vain."""
