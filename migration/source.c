@@ -445,7 +445,7 @@ static bool source_precopy(Source *s, GError **errp)
             .queued = io_channel_queued(s->channel),
             .round_trip_ms = (double)io_channel_round_trip(s->channel) /
                              NS_PER_MS,
-            .waits_for_go = s->rp && wants_go(s),
+            .waits_for_go = wants_go(s),
         };
         decision = converge_decide(&in);
         least_ms = MIN(least_ms, decision.rest_ms);
