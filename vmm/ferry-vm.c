@@ -107,8 +107,6 @@ static gboolean on_interrupt(void *opaque)
 
 static bool run_machine(Machine *machine, GError **errp)
 {
-    unsigned interrupted = g_unix_signal_add(SIGINT, on_interrupt, machine);
-    unsigned terminated = g_unix_signal_add(SIGTERM, on_signal, machine);
     Monitors monitors = { .monitor = NULL };
     bool ok = open_monitors(&monitors, machine, errp) &&
               machine_launch(machine, errp);
@@ -117,18 +115,26 @@ static bool run_machine(Machine *machine, GError **errp)
         machine_run(machine);
     }
     close_monitors(&monitors, machine);
-    g_source_remove(interrupted);
-    g_source_remove(terminated);
     return ok;
 }
 
-/* What the process exits with; on -1, errp says why it could not run. */
+/*
+ * What the process exits with; on -1, errp says why it could not run.
+ *
+ * The signals are ours until the process has ended: one that comes while it
+ * ends by itself changes nothing of what it exits with.
+ */
 static int run(const VmArgs *args, GError **errp)
 {
     Machine *machine = machine_new(args, errp);
     int status = -1;
 
-    if (machine && run_machine(machine, errp)) {
+    if (!machine) {
+        return status;
+    }
+    g_unix_signal_add(SIGINT, on_interrupt, machine);
+    g_unix_signal_add(SIGTERM, on_signal, machine);
+    if (run_machine(machine, errp)) {
         status = machine->status;
     }
     machine_free(machine);

@@ -129,6 +129,14 @@ class SuddenEnds(Failures):
                 self.assertEqual(dst.wait(), 0)
                 self.check_failed(src)
 
+    def test_signals_while_it_ends(self):
+        """A process that ends by itself says how, whatever is sent to it."""
+        src, dst = self.begun()
+        self.kill(src)
+        while dst.process.poll() is None:
+            dst.process.send_signal(signal.SIGTERM)
+        self.assertIn(dst.process.returncode, (0, 1))
+
     def test_quit_while_waiting(self):
         for uri in self.unix_uri(), f"tcp:127.0.0.1:{free_port()}", "defer":
             dst = self.destination(uri)
