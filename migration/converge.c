@@ -26,6 +26,12 @@
  * the one before: a guest that works in turns would otherwise look, every
  * other time, as if it got better.
  *
+ * Of the floor, a queue that takes longer than a round trip need not be paid
+ * with downtime.  A link whose TCP has sent too fast and repeats what was lost
+ * has one, of a second and more.  Where the guest would stop for longer than
+ * the limit because of it, the queue is waited for first, while the guest runs
+ * on: twice at most, because such a link may never get better.
+ *
  * A rest that fits is not yet a short one: as long as each at least halves the
  * smallest before it there is another pass, until what is left to gain is
  * hardly noticed.  All of these together take less time than twice the limit.
@@ -44,13 +50,19 @@
 #define PASSES_BEFORE_STEP 2
 #define SHORT_MS 20 /* hardly noticed */
 #define HARDLY_SMALLER 0.9
+#define MOST_DRAINS 2
 
-static double floor_of(const ConvergeInput *in, double rate)
+/* What the queue takes beyond the round trip in which it costs nothing. */
+static double excess_of(const ConvergeInput *in, double rate)
 {
     double drain = rate > 0 ? (double)in->queued / rate * 1000 : 0;
-    double known = MAX(drain, in->round_trip_ms);
 
-    return known + (in->waits_for_go ? 0.5 : -0.5) * in->round_trip_ms;
+    return MAX(drain - in->round_trip_ms, 0);
+}
+
+static double floor_of(const ConvergeInput *in, double excess)
+{
+    return excess + (in->waits_for_go ? 1.5 : 0.5) * in->round_trip_ms;
 }
 
 static bool is_time(const ConvergeInput *in, double rest, double floor)
@@ -64,6 +76,13 @@ static bool is_time(const ConvergeInput *in, double rest, double floor)
     return rest <= limit && rest > in->least_ms * HARDLY_SMALLER;
 }
 
+static bool should_drain(const ConvergeInput *in, double excess,
+                         double downtime)
+{
+    return excess > SHORT_MS && downtime > (double)in->downtime_limit_ms &&
+           in->drains < MOST_DRAINS;
+}
+
 static int64_t whole_ms(double ms)
 {
     return ms < (double)INT64_MAX ? (int64_t)ms : INT64_MAX;
@@ -72,20 +91,27 @@ static int64_t whole_ms(double ms)
 ConvergeDecision converge_decide(const ConvergeInput *in)
 {
     double rate = in->bytes_per_second;
-    double rest = 0, floor;
+    double rest = 0, excess, floor;
+    bool fits, drain;
 
     if (in->max_bandwidth && rate > (double)in->max_bandwidth) {
         rate = (double)in->max_bandwidth;
     }
     if (in->dirty_pages && rate <= 0) {
-        return (ConvergeDecision){ false, INFINITY, -1, -1 };
+        return (ConvergeDecision){ .rest_ms = INFINITY, .floor_ms = -1,
+                                   .expected_downtime_ms = -1 };
     }
     if (in->dirty_pages) {
         rest = (double)in->dirty_pages * in->bytes_per_page / rate * 1000;
     }
-    floor = floor_of(in, rate);
+    excess = excess_of(in, rate);
+    floor = floor_of(in, excess);
+    fits = is_time(in, rest, floor);
+    drain = fits && should_drain(in, excess, rest + floor);
     return (ConvergeDecision){
-        .switch_over = is_time(in, rest, floor),
+        .switch_over = fits && !drain,
+        .drain_ms = drain ? excess : 0,
+        .drain_to = drain ? in->round_trip_ms / 1000 * rate : 0,
         .rest_ms = rest,
         .floor_ms = whole_ms(floor),
         .expected_downtime_ms = whole_ms(rest + floor),

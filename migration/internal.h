@@ -107,6 +107,10 @@ bool migration_is_cancelled(Migration *m);
 uint64_t migration_downtime_limit_ms(Migration *m);
 void migration_set_total(Migration *m, uint64_t bytes);
 
+/* Let time pass until the handle's clock shows that; false, at once, when
+ * somebody has cancelled or the peer has failed. */
+bool migration_sleep(Migration *m, int64_t until, GError **errp);
+
 /* In pre-switchover: wait for mig_continue(); false when cancelled or when
  * the destination has failed meanwhile. */
 bool migration_wait_continue(Migration *m, GError **errp);

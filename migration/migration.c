@@ -388,6 +388,22 @@ bool mig_continue(Migration *m, MigState state, GError **errp)
     return ok;
 }
 
+bool migration_sleep(Migration *m, int64_t until, GError **errp)
+{
+    bool ok;
+
+    pthread_mutex_lock(&m->lock);
+    while (!m->cancelled && !m->peer_failed && clock_now(m->clock) < until) {
+        m->clock->wait(m->clock, &m->changed, &m->lock, until);
+    }
+    ok = !m->cancelled && !m->peer_failed;
+    pthread_mutex_unlock(&m->lock);
+    if (!ok) {
+        cancelled_error(errp);
+    }
+    return ok;
+}
+
 bool migration_wait_continue(Migration *m, GError **errp)
 {
     bool ok;

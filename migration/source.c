@@ -53,6 +53,8 @@
  * one of its commands was killed, and ssh that it has lost the connection. */
 #define LEAST_UNKNOWN  126
 #define SHORTEST_PASS  (10 * NS_PER_MS) /* to measure a rate by */
+#define DRAIN_LOOK     (5 * NS_PER_MS)  /* between looks at a queue */
+#define MOST_DRAIN_MS  10000            /* to wait for one */
 
 typedef struct Source {
     Migration *m;
@@ -73,6 +75,9 @@ typedef struct Source {
     /* as measured by the passes so far */
     double bytes_per_page;
     double bytes_per_second;
+    /* of converge_decide() */
+    double least_ms;
+    unsigned drains;
 } Source;
 
 static bool source_connect(Source *s, GError **errp)
@@ -420,37 +425,67 @@ static bool source_pass(Source *s, GError **errp)
     return true;
 }
 
+static ConvergeDecision decide(Source *s)
+{
+    Migration *m = s->m;
+    ConvergeInput in = {
+        .dirty_pages = ram_dirty_pages(s->dirty),
+        .bytes_per_page = s->bytes_per_page,
+        .bytes_per_second = s->bytes_per_second,
+        .max_bandwidth = ratelimit_get(m->limit),
+        .downtime_limit_ms = migration_downtime_limit_ms(m),
+        .least_ms = s->least_ms,
+        .queued = io_channel_queued(s->channel),
+        .round_trip_ms = (double)io_channel_round_trip(s->channel) / NS_PER_MS,
+        .waits_for_go = wants_go(s),
+        .drains = s->drains,
+    };
+    ConvergeDecision decision = converge_decide(&in);
+
+    s->least_ms = MIN(s->least_ms, decision.rest_ms);
+    stats_expect(m->stats, decision.expected_downtime_ms, decision.floor_ms);
+    return decision;
+}
+
+/* Wait for the queue, and twice as long as it should take at most: a link that
+ * has come to a stop is noticed by what is written to it. */
+static bool drain_queue(Source *s, const ConvergeDecision *d, GError **errp)
+{
+    Migration *m = s->m;
+    int64_t now = clock_now(m->clock);
+    int64_t end = now + (int64_t)MIN(2 * d->drain_ms, MOST_DRAIN_MS) *
+                        NS_PER_MS;
+
+    s->drains++;
+    while (now < end && (double)io_channel_queued(s->channel) > d->drain_to) {
+        if (!migration_sleep(m, MIN(now + DRAIN_LOOK, end), errp)) {
+            return false;
+        }
+        now = clock_now(m->clock);
+    }
+    return collect_dirty(s, errp);
+}
+
 static bool source_precopy(Source *s, GError **errp)
 {
     Migration *m = s->m;
     ConvergeDecision decision;
-    double least_ms = INFINITY;
 
     migration_set_state(m, MIG_STATE_ACTIVE);
     /* The list of blocks counts as the first look at what is dirty: all. */
     stats_sync(m->stats, ram_dirty_pages(s->dirty), 0);
+    s->least_ms = INFINITY;
     do {
-        ConvergeInput in;
-
         if (!source_pass(s, errp)) {
             return false;
         }
-        in = (ConvergeInput){
-            .dirty_pages = ram_dirty_pages(s->dirty),
-            .bytes_per_page = s->bytes_per_page,
-            .bytes_per_second = s->bytes_per_second,
-            .max_bandwidth = ratelimit_get(m->limit),
-            .downtime_limit_ms = migration_downtime_limit_ms(m),
-            .least_ms = least_ms,
-            .queued = io_channel_queued(s->channel),
-            .round_trip_ms = (double)io_channel_round_trip(s->channel) /
-                             NS_PER_MS,
-            .waits_for_go = wants_go(s),
-        };
-        decision = converge_decide(&in);
-        least_ms = MIN(least_ms, decision.rest_ms);
-        stats_expect(m->stats, decision.expected_downtime_ms,
-                     decision.floor_ms);
+        decision = decide(s);
+        while (decision.drain_ms > 0) {
+            if (!drain_queue(s, &decision, errp)) {
+                return false;
+            }
+            decision = decide(s);
+        }
     } while (!decision.switch_over);
     return true;
 }

@@ -141,7 +141,7 @@ static void test_rows(void)
     for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
         ConvergeDecision got = converge_decide(&rows[i].in);
 
-        if (got.switch_over != rows[i].switch_over ||
+        if ((got.switch_over || got.drain_ms > 0) != rows[i].switch_over ||
             got.expected_downtime_ms != rows[i].expected_ms ||
             (rows[i].floor_ms > 0 && got.floor_ms != rows[i].floor_ms)) {
             g_error("row %u: %d, %" G_GINT64_FORMAT " ms, of which %"
@@ -149,6 +149,49 @@ static void test_rows(void)
                     got.expected_downtime_ms, got.floor_ms);
         }
     }
+}
+
+/* A queue that would make the downtime longer than the limit goes out first. */
+static void test_drain(void)
+{
+    /* At 1 MB/s: 10 ms of rest, 500 of queue, 100 of which cost nothing. */
+    ConvergeInput in = {
+        .dirty_pages = 10, .bytes_per_page = 1000, .bytes_per_second = 1e6,
+        .downtime_limit_ms = 300, .least_ms = INFINITY, .queued = 500000,
+        .round_trip_ms = 100, .waits_for_go = true,
+    };
+    ConvergeDecision got = converge_decide(&in);
+
+    g_assert_false(got.switch_over);
+    g_assert_cmpfloat(got.drain_ms, ==, 400);
+    g_assert_cmpfloat(got.drain_to, ==, 100000);
+    g_assert_cmpint(got.expected_downtime_ms, ==, 560);
+
+    in.downtime_limit_ms = 560; /* it is within the limit */
+    g_assert_true(converge_decide(&in).switch_over);
+    g_assert_cmpfloat(converge_decide(&in).drain_ms, ==, 0);
+    in.downtime_limit_ms = 559;
+    g_assert_cmpfloat(converge_decide(&in).drain_ms, ==, 400);
+
+    in.downtime_limit_ms = 1; /* no drain makes a round trip shorter */
+    in.dirty_pages = 0;
+    in.queued = 120000;
+    g_assert_true(converge_decide(&in).switch_over);
+    in.queued = 121000;
+    g_assert_cmpfloat(converge_decide(&in).drain_ms, ==, 21);
+
+    in.downtime_limit_ms = 300; /* a rest that does not fit: another pass */
+    in.dirty_pages = 301;
+    in.queued = 500000;
+    got = converge_decide(&in);
+    g_assert_false(got.switch_over);
+    g_assert_cmpfloat(got.drain_ms, ==, 0);
+
+    in.dirty_pages = 10; /* the queue does not get shorter */
+    in.drains = 1;
+    g_assert_cmpfloat(converge_decide(&in).drain_ms, ==, 400);
+    in.drains = 2;
+    g_assert_true(converge_decide(&in).switch_over);
 }
 
 /* More dirty pages never make it switch over earlier, nor look shorter. */
@@ -259,6 +302,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/converge/rows", test_rows);
     g_test_add_func("/converge/sequences", test_sequences);
+    g_test_add_func("/converge/drain", test_drain);
     g_test_add_func("/converge/monotonic", test_monotonic);
     g_test_add_func("/converge/throttle", test_throttle);
     return g_test_run();
