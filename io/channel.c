@@ -289,6 +289,18 @@ static bool write_fd(IoChannel *channel, GOutputVector *vectors, size_t count,
     return true;
 }
 
+/* On a thin link: until what was written before has mostly been sent. */
+static bool wait_for_queue(IoChannel *channel, GError **errp)
+{
+    GSocket *socket;
+
+    if (!tcp_queue_is_thin(&channel->queue)) {
+        return true;
+    }
+    socket = g_socket_connection_get_socket(channel->connection);
+    return g_socket_condition_wait(socket, G_IO_OUT, channel->aborted, errp);
+}
+
 static bool write_vectors(IoChannel *channel, GOutputVector *vectors,
                           size_t count, GError **errp)
 {
@@ -299,7 +311,8 @@ static bool write_vectors(IoChannel *channel, GOutputVector *vectors,
     if (channel->out_fd >= 0) {
         return write_fd(channel, vectors, count, errp);
     }
-    return g_output_stream_writev_all(channel->out, vectors, count, NULL,
+    return wait_for_queue(channel, errp) &&
+           g_output_stream_writev_all(channel->out, vectors, count, NULL,
                                       channel->aborted, errp);
 }
 

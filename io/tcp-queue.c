@@ -5,6 +5,10 @@
  * short, and calls the socket writable again when half of that has gone out.
  * GIO writes what was left over when the socket is writable, as it does with a
  * socket that is full.
+ *
+ * A write that begins while the system still takes something is added to by up
+ * to 64 KiB, whatever the bound is.  On a thin link these would be most of what
+ * is unsent: so there each write waits first.
  */
 #include "io/tcp-queue.h"
 
@@ -12,14 +16,15 @@
 #include <linux/sockios.h>
 #include <linux/tcp.h> /* glibc's tcp_info lacks the shortest round trip */
 #include <netinet/in.h>
-#include <stdbool.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "util/clock.h"
 
+#define THIN_LEAST  (16u << 10)
 #define LEAST_BOUND (64u << 10)
 #define MOST_BOUND  (64u << 20)
+#define THIN_NS     (10 * NS_PER_MS)
 #define BOUND_NS    (5 * NS_PER_MS)
 #define LOOK_NS     (20 * NS_PER_MS)
 
@@ -28,8 +33,9 @@ static int64_t now_ns(void)
     return g_get_monotonic_time() * 1000;
 }
 
-static void set_bound(const TcpQueue *queue, unsigned bound)
+static void set_bound(TcpQueue *queue, unsigned bound)
 {
+    queue->bound = bound;
     /* A system that does not know it is as good as it was. */
     setsockopt(queue->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bound,
                sizeof(bound));
@@ -37,7 +43,7 @@ static void set_bound(const TcpQueue *queue, unsigned bound)
 
 void tcp_queue_init(TcpQueue *queue, int fd)
 {
-    *queue = (TcpQueue){ .fd = fd };
+    *queue = (TcpQueue){ .fd = fd, .bound = LEAST_BOUND };
     if (fd >= 0) {
         queue->looked = now_ns();
         set_bound(queue, LEAST_BOUND);
@@ -46,9 +52,20 @@ void tcp_queue_init(TcpQueue *queue, int fd)
 
 unsigned tcp_queue_bound(uint64_t bytes_per_second)
 {
-    double bound = (double)bytes_per_second * BOUND_NS / NS_PER_S;
+    double rate = (double)bytes_per_second / NS_PER_S;
 
-    return (unsigned)CLAMP(bound, LEAST_BOUND, MOST_BOUND);
+    if (rate == 0) {
+        return LEAST_BOUND;
+    }
+    if (rate * THIN_NS < LEAST_BOUND) {
+        return (unsigned)MAX(rate * THIN_NS, THIN_LEAST);
+    }
+    return (unsigned)CLAMP(rate * BOUND_NS, LEAST_BOUND, MOST_BOUND);
+}
+
+bool tcp_queue_is_thin(const TcpQueue *queue)
+{
+    return queue->fd >= 0 && queue->bound < LEAST_BOUND;
 }
 
 static bool get_info(const TcpQueue *queue, struct tcp_info *info)

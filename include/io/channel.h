@@ -158,8 +158,9 @@ bool io_channel_writev(IoChannel *channel, GOutputVector *vectors,
  * and the shortest round trip so far, in ns.  0 where that is not known, as with
  * every other channel.
  *
- * Of what was written only a little waits here to be sent: 5 ms at the rate of
- * late, or 64 KiB if that is more.  The rest of these bytes is on its way.
+ * Of what was written only a little waits here to be sent: 5 to 10 ms at the
+ * rate of late, or what keeps the link busy if that is more.  The rest of these
+ * bytes is on its way.
  */
 uint64_t io_channel_queued(IoChannel *channel);
 int64_t io_channel_round_trip(IoChannel *channel);

@@ -37,7 +37,9 @@ def contestants(build, old):
     yield vms.Contestant("Ferry zstd", ferry, ["compress"],
                          {"compress-method": "zstd"})
     if old:
-        yield relay.Relayed("QEMU 7.2", vms.Qemu(build, old), "zstd")
+        qemu = vms.Qemu(build, old)
+        yield vms.Contestant("QEMU 7.2 alone", qemu, relay.RETURN_PATH)
+        yield relay.Relayed("QEMU 7.2", qemu, "zstd")
 
 
 @contextlib.contextmanager

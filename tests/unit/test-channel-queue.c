@@ -19,8 +19,13 @@ static void test_bound(void)
         unsigned bound;
     } rows[] = {
         { 0, BOUND },
-        { 2500000, BOUND },        /* 20 Mbit/s */
-        { 13107200, BOUND },       /* just 64 KiB in 5 ms */
+        { 1, 16384 },
+        { 125000, 16384 },         /* 1 Mbit/s */
+        { 2500000, 25000 },        /* 20 Mbit/s */
+        { 6550000, 65500 },        /* thin, just so */
+        { 6553600, BOUND },        /* 64 KiB in 10 ms */
+        { 13107200, BOUND },       /* 64 KiB in 5 ms */
+        { 13200000, 66000 },
         { 125000000, 625000 },     /* 1 Gbit/s */
         { 1250000000, 6250000 },   /* 10 Gbit/s */
         { UINT64_MAX, 64 << 20 },  /* what no link does */
@@ -29,6 +34,17 @@ static void test_bound(void)
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_assert_cmpuint(tcp_queue_bound(rows[i].rate), ==, rows[i].bound);
     }
+}
+
+static void test_thin(void)
+{
+    const TcpQueue thin = { .fd = 0, .bound = 65535 };
+    const TcpQueue wide = { .fd = 0, .bound = 65536 };
+    const TcpQueue none = { .fd = -1, .bound = 16384 };
+
+    g_assert_true(tcp_queue_is_thin(&thin));
+    g_assert_false(tcp_queue_is_thin(&wide));
+    g_assert_false(tcp_queue_is_thin(&none));
 }
 
 static void *write_main(void *opaque)
@@ -123,6 +139,7 @@ static void test_not_tcp(void)
 
 static const ChannelTest tests[] = {
     { "queue/bound", test_bound },
+    { "queue/thin", test_thin },
     { "queue/unsent", test_unsent },
     { "queue/not-tcp", test_not_tcp },
 };
