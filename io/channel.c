@@ -14,7 +14,7 @@
  * pipes and files, and stands in for GUnixOutputStream's writev, which polls
  * before every call and logs a warning whenever it fails or is cancelled.
  */
-#include "io/channel.h"
+#include "ferry/channel.h"
 
 #include <gio/gunixoutputstream.h>
 #include <glib-unix.h>

@@ -11,8 +11,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "io/channel.h"
-#include "io/uri.h"
+#include "ferry/channel.h"
+#include "ferry/uri.h"
 
 G_BEGIN_DECLS
 

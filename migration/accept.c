@@ -3,8 +3,8 @@
  * A destination's way of telling a source from a stranger: by the stream's
  * header, its first eight bytes.
  */
-#include "migration/migration.h"
-#include "migration/section.h"
+#include "ferry/migration.h"
+#include "migration/wire/section.h"
 
 /* A source says its header at once.  One whose packets are lost may take some
  * seconds for it, a TLS handshake included. */

@@ -22,12 +22,12 @@
 
 #include <string.h>
 
-#include "migration/device.h"
-#include "migration/ram-digest.h"
-#include "migration/ram-load.h"
+#include "migration/ram/digest.h"
+#include "migration/ram/load.h"
 #include "migration/return-path.h"
-#include "migration/section.h"
-#include "migration/wire.h"
+#include "migration/wire/device.h"
+#include "migration/wire/section.h"
+#include "migration/wire/wire.h"
 
 /* Less than any stall-timeout, whose unit is a second. */
 #define WORKING_INTERVAL (NS_PER_S / 4)

@@ -6,10 +6,10 @@
 #include <gio/gio.h>
 #include <pthread.h>
 
-#include "migration/migration.h"
+#include "ferry/migration.h"
+#include "migration/ram/stats.h"
 #include "migration/ratelimit.h"
 #include "migration/stall.h"
-#include "migration/stats.h"
 #include "util/clock.h"
 
 /* Where the stream comes from or goes to: one of the three is given, and

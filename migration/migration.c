@@ -11,10 +11,10 @@
  * thread notices by an error, cleans up as after any failure, and the mark
  * says that the end is called cancelled rather than failed.
  */
-#include "migration/migration.h"
+#include "ferry/migration.h"
 
-#include "migration/codec.h"
 #include "migration/internal.h"
+#include "migration/pack/codec.h"
 #include "migration/state.h"
 #include "util/thread.h"
 

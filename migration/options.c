@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The one option table, and the only place that parses an option's text. */
-#include "migration/options.h"
+#include "ferry/options.h"
 
 #include <string.h>
 
-#include "migration/codec.h"
-#include "migration/error.h"
+#include "ferry/error.h"
+#include "migration/pack/codec.h"
 
 static const char *const methods[] = {
     [MIG_METHOD_ZLIB] = "zlib",

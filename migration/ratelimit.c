@@ -10,7 +10,7 @@
 
 #include <pthread.h>
 
-#include "migration/error.h"
+#include "ferry/error.h"
 #include "util/thread.h"
 
 #define CREDIT (10 * NS_PER_MS)

@@ -16,7 +16,7 @@
 #include <pthread.h>
 #include <string.h>
 
-#include "migration/wire.h"
+#include "migration/wire/wire.h"
 #include "util/clock.h"
 #include "util/text.h"
 #include "util/thread.h"

@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "io/channel.h"
-#include "migration/stream.h"
+#include "ferry/channel.h"
+#include "migration/wire/stream.h"
 
 /* Source end: a thread that listens. */
 typedef struct ReturnPath ReturnPath;

@@ -37,14 +37,14 @@
 #include <math.h>
 #include <string.h>
 
-#include "migration/codec.h"
 #include "migration/converge.h"
-#include "migration/device.h"
-#include "migration/ram-digest.h"
-#include "migration/ram-save.h"
+#include "migration/pack/codec.h"
+#include "migration/ram/digest.h"
+#include "migration/ram/save.h"
 #include "migration/return-path.h"
-#include "migration/section.h"
-#include "migration/wire.h"
+#include "migration/wire/device.h"
+#include "migration/wire/section.h"
+#include "migration/wire/wire.h"
 
 #define RAM_SECTION    1u
 #define FIRST_DEVICE   2u

@@ -13,7 +13,7 @@
  */
 #include "migration/stall.h"
 
-#include "migration/error.h"
+#include "ferry/error.h"
 #include "util/thread.h"
 
 struct Stall {

@@ -3,7 +3,7 @@
 
 #include <glib.h>
 
-#include "migration/migration.h"
+#include "ferry/migration.h"
 
 #define BIT(state) (1u << (state))
 

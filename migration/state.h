@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-#include "migration/host.h"
+#include "ferry/host.h"
 
 /* Is the step one that a migration may make? */
 bool state_may_follow(MigState from, MigState to);

@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "monitor/monitor.h"
+#include "ferry/monitor.h"
 #include "monitor/passed-fds.h"
 #include "monitor/shape.h"
 

@@ -12,7 +12,7 @@
  * passed-fds.c  descriptors that clients pass, and getfd names
  * shape.c       what arguments, results and data look like; schema.c tells
  */
-#include "monitor/monitor.h"
+#include "ferry/monitor.h"
 
 #include "monitor/events.h"
 #include "monitor/hmp.h"

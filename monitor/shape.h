@@ -15,7 +15,7 @@
 #include <json-glib/json-glib.h>
 #include <stdbool.h>
 
-#include "migration/options.h"
+#include "ferry/options.h"
 
 typedef enum {
     KIND_STRING,

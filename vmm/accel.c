@@ -9,8 +9,8 @@
  */
 #include "vmm/accel.h"
 
-#include "migration/error.h"
-#include "vmm/kvm-probe.h"
+#include "ferry/error.h"
+#include "vmm/kvm/kvm-probe.h"
 
 static const AccelOps *soft_ops(GError **errp)
 {

@@ -15,8 +15,8 @@
 #include <stdint.h>
 
 #include "vmm/cpu.h"
+#include "vmm/devices/port-bus.h"
 #include "vmm/guest-ram.h"
-#include "vmm/port-bus.h"
 
 typedef enum {
     ACCEL_DEFAULT, /* kvm where it works and is fast enough, else soft */
@@ -93,7 +93,7 @@ bool accel_load_cpu(Accel *accel, const CpuState *state, GError **errp);
 bool accel_save_cpu(Accel *accel, CpuState *state, GError **errp);
 bool accel_dirty_start(Accel *accel, GError **errp);
 /* Of that many pages from first on, which is a multiple of 64 and bit 0; see
- * dirty_log_collect_part in migration/host.h. */
+ * dirty_log_collect_part in ferry/host.h. */
 bool accel_dirty_collect(Accel *accel, uint64_t first, uint64_t pages,
                          uint64_t *bitmap, GError **errp);
 void accel_dirty_stop(Accel *accel);

@@ -18,7 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "migration/error.h"
+#include "ferry/error.h"
 
 #define BUFFER_SIZE 65536
 

@@ -13,7 +13,7 @@
 #include <glib.h>
 
 #include "vmm/chardev.h"
-#include "vmm/port-bus.h"
+#include "vmm/devices/port-bus.h"
 
 typedef struct CharLine CharLine;
 

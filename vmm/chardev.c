@@ -7,9 +7,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "io/channel.h"
-#include "io/uri.h"
-#include "migration/error.h"
+#include "ferry/channel.h"
+#include "ferry/error.h"
+#include "ferry/uri.h"
 
 #define SOCKET_PATH_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
 

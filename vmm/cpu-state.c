@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-#include "migration/error.h"
+#include "ferry/error.h"
 #include "vmm/accel.h"
 
 #define PAT_RESET   0x0007040600070406u

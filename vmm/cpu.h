@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "migration/vmstate.h"
+#include "ferry/vmstate.h"
 
 #define CPU_CR0_PE     (1u << 0)
 #define CPU_CR0_MP     (1u << 1)

@@ -13,7 +13,7 @@
 #include <elf.h>
 #include <string.h>
 
-#include "migration/error.h"
+#include "ferry/error.h"
 
 #define MAX_PROGRAM_HEADERS 64
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "monitor/monitor.h"
+#include "ferry/monitor.h"
 #include "vmm/chardev.h"
 #include "vmm/machine.h"
 #include "vmm/vm-args.h"

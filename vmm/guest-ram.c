@@ -18,9 +18,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "io/channel.h"
-#include "migration/error.h"
-#include "migration/host.h"
+#include "ferry/channel.h"
+#include "ferry/error.h"
+#include "ferry/host.h"
 #include "vmm/pagemap-scan.h"
 
 static bool fail_errno(const char *what, const char *path, GError **errp)

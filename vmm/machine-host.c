@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the migration library asks of the machine: migration/host.h.
+ * What the migration library asks of the machine: ferry/host.h.
  *
  * All of it comes from the library's threads, and takes the machine's lock.
  * A source's guest is stopped into finish-migrate and goes from there back to
@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "migration/error.h"
+#include "ferry/error.h"
 
 /* The devices of the machine itself */
 

@@ -12,9 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "io/channel.h"
-#include "io/uri.h"
-#include "migration/error.h"
+#include "ferry/channel.h"
+#include "ferry/error.h"
+#include "ferry/uri.h"
 
 struct Incoming {
     Machine *machine;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the monitors ask of the machine: monitor/monitor.h.  All of it comes
+ * What the monitors ask of the machine: ferry/monitor.h.  All of it comes
  * from the main thread.  Where QEMU refuses something, so do we, in the same
  * words; and as there, the events that a command causes come before its
  * answer.
@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/uri.h"
-#include "migration/error.h"
+#include "ferry/error.h"
+#include "ferry/uri.h"
 
 static bool refuse(const char *why, GError **errp)
 {

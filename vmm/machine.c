@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "migration/error.h"
+#include "ferry/error.h"
 #include "vmm/boot.h"
 #include "vmm/elf-load.h"
 

@@ -20,14 +20,14 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-#include "migration/migration.h"
-#include "monitor/monitor.h"
+#include "ferry/migration.h"
+#include "ferry/monitor.h"
 #include "vmm/accel.h"
 #include "vmm/char-line.h"
-#include "vmm/guest-clock.h"
+#include "vmm/devices/guest-clock.h"
+#include "vmm/devices/port-bus.h"
+#include "vmm/devices/serial.h"
 #include "vmm/guest-ram.h"
-#include "vmm/port-bus.h"
-#include "vmm/serial.h"
 #include "vmm/vm-args.h"
 
 typedef enum {

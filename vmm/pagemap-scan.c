@@ -9,7 +9,7 @@
 #include <linux/ioctl.h>
 #include <sys/ioctl.h>
 
-#include "migration/host.h"
+#include "ferry/host.h"
 
 typedef struct PageRegion {
     uint64_t start, end, categories;

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "migration/error.h"
+#include "ferry/error.h"
 
 #define NS_PER_SECOND 1000000000u
 

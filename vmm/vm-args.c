@@ -7,8 +7,8 @@
 
 #include <string.h>
 
-#include "migration/error.h"
-#include "migration/host.h"
+#include "ferry/error.h"
+#include "ferry/host.h"
 #include "vmm/boot.h"
 
 #define MIB             (UINT64_C(1) << 20)

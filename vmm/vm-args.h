@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "monitor/monitor.h"
+#include "ferry/monitor.h"
 #include "vmm/accel.h"
 #include "vmm/chardev.h"
 

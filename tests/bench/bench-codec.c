@@ -13,8 +13,8 @@
 #include <string.h>
 
 #include "bench-pages.h"
-#include "migration/codec-deflate.h"
-#include "migration/wire.h"
+#include "migration/pack/codec-deflate.h"
+#include "migration/wire/wire.h"
 
 #define UNITS_MAX 4
 #define LEVELS_MAX 6

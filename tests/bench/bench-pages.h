@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "migration/codec.h"
-#include "migration/ram-blocks.h"
+#include "migration/pack/codec.h"
+#include "migration/ram/blocks.h"
 
 #define BENCH_PAGES 30000 /* unless the command line says otherwise */
 

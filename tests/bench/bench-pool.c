@@ -15,12 +15,12 @@
 #include <unistd.h>
 
 #include "bench-pages.h"
-#include "migration/codec.h"
-#include "migration/options.h"
-#include "migration/ram-compress.h"
-#include "migration/ram-decompress.h"
-#include "migration/ram-record.h"
-#include "migration/wire.h"
+#include "ferry/options.h"
+#include "migration/pack/codec.h"
+#include "migration/ram/compress.h"
+#include "migration/ram/decompress.h"
+#include "migration/wire/ram-record.h"
+#include "migration/wire/wire.h"
 
 #define LEVEL 1
 #define THREADS_MAX 64

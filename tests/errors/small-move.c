@@ -9,11 +9,11 @@
 
 #include <string.h>
 
-#include "migration/codec.h"
 #include "migration/internal.h"
-#include "migration/ram-digest.h"
-#include "migration/ram-record.h"
-#include "migration/wire.h"
+#include "migration/pack/codec.h"
+#include "migration/ram/digest.h"
+#include "migration/wire/ram-record.h"
+#include "migration/wire/wire.h"
 
 #define TEXT_PAGE  0u
 #define NOISE_PAGE 2u

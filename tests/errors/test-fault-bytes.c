@@ -7,7 +7,7 @@
  */
 #include <string.h>
 
-#include "migration/ram-digest.h"
+#include "migration/ram/digest.h"
 #include "tests/errors/small-move.h"
 #include "tests/lib/watchdog.h"
 

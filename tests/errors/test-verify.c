@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "migration/internal.h"
-#include "migration/ram-digest.h"
-#include "migration/wire.h"
+#include "migration/ram/digest.h"
+#include "migration/wire/wire.h"
 #include "tests/errors/small-move.h"
 #include "tests/lib/bare-peer.h"
 #include "tests/lib/hand-clock.h"

@@ -3,9 +3,9 @@
  * Device state: FULL sections, one after the other, for devices with every
  * kind of field, nested structures, arrays and subsections.
  */
-#include "migration/device.h"
-#include "migration/section.h"
-#include "migration/wire.h"
+#include "migration/wire/device.h"
+#include "migration/wire/section.h"
+#include "migration/wire/wire.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/lib/mem-channel.h"
 #include "tests/wire/golden-cases.h"

@@ -6,7 +6,7 @@
  */
 #include <gio/gio.h>
 
-#include "migration/migration.h"
+#include "ferry/migration.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/lib/fake-host.h"
 #include "tests/wire/golden-cases.h"

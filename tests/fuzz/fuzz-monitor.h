@@ -2,7 +2,7 @@
 #ifndef TESTS_FUZZ_MONITOR_H
 #define TESTS_FUZZ_MONITOR_H
 
-#include "monitor/monitor.h"
+#include "ferry/monitor.h"
 
 /* A client that sends these bytes to a machine that pretends, and goes. */
 void fuzz_monitor(MonKind kind, const uint8_t *data, size_t size);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The header and the configuration section, whoever they are for. */
-#include "migration/section.h"
+#include "migration/wire/section.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/lib/mem-channel.h"
 

@@ -3,8 +3,8 @@
  * The ram section without the frame around it: the list of blocks, then
  * records; and the list again for who learns the blocks from it.
  */
-#include "migration/ram-list.h"
-#include "migration/ram-load.h"
+#include "migration/ram/list.h"
+#include "migration/ram/load.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/lib/mem-channel.h"
 #include "tests/lib/test-ram.h"

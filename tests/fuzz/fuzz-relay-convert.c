@@ -7,7 +7,7 @@
  */
 #include <string.h>
 
-#include "migration/wire.h"
+#include "migration/wire/wire.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/lib/mem-channel.h"
 #include "tools/relay/relay-convert.h"

@@ -5,7 +5,7 @@
  */
 #include "migration/return-path.h"
 
-#include "migration/wire.h"
+#include "migration/wire/wire.h"
 #include "tests/fuzz/fuzz.h"
 #include "util/text.h"
 

@@ -11,10 +11,10 @@
 #include <sys/resource.h>
 #include <zlib.h>
 
-#include "migration/migration.h"
-#include "migration/ram-record.h"
-#include "migration/section.h"
-#include "migration/wire.h"
+#include "ferry/migration.h"
+#include "migration/wire/ram-record.h"
+#include "migration/wire/section.h"
+#include "migration/wire/wire.h"
 #include "tests/lib/expect-error.h"
 #include "tests/lib/fake-host.h"
 #include "tests/lib/mem-channel.h"

@@ -21,7 +21,7 @@
  * written, so that there is always something left to send.  When pass
  * PLAY_UNTIL begins, or the guest is stopped, they stay as they are in FILE.
  */
-#include <migration/migration.h>
+#include <ferry/migration.h>
 
 #include <pthread.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
 #ifndef TESTS_ADMIT_KIT_H
 #define TESTS_ADMIT_KIT_H
 
-#include "io/channel.h"
+#include "ferry/channel.h"
 
 typedef struct Wait Wait;
 

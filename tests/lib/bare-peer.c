@@ -4,7 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "migration/wire.h"
+#include "migration/wire/wire.h"
 #include "util/endian.h"
 
 const uint8_t peer_pong[8] = { 0, 2, 0, 4, 'F', 'R', 'Y', '1' };

@@ -4,7 +4,7 @@
 
 #include <glib.h>
 
-#include "migration/error.h"
+#include "ferry/error.h"
 
 /* *err is MIG_ERROR with this code, and has text in its message; clear it. */
 void expect_error(GError **err, MigErrorCode code, const char *text);

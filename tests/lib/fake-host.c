@@ -4,8 +4,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "migration/error.h"
-#include "migration/migration.h"
+#include "ferry/error.h"
+#include "ferry/migration.h"
 #include "util/bitmap.h"
 
 /* The device */

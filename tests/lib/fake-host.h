@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "migration/host.h"
+#include "ferry/host.h"
 
 #define FAKE_BLOCKS_MAX 2u
 #define FAKE_STATES_MAX 16u

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "io/channel.h"
+#include "ferry/channel.h"
 #include "tests/lib/gate.h"
 
 typedef enum {

@@ -8,8 +8,8 @@
 
 #include <gio/gio.h>
 
-#include "io/channel.h"
-#include "migration/stream.h"
+#include "ferry/channel.h"
+#include "migration/wire/stream.h"
 
 typedef struct MemWriter {
     GOutputStream *memory;

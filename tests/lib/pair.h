@@ -3,7 +3,7 @@
 #ifndef TESTS_PAIR_H
 #define TESTS_PAIR_H
 
-#include "migration/migration.h"
+#include "ferry/migration.h"
 #include "tests/lib/fake-clock.h"
 #include "tests/lib/fake-host.h"
 #include "tests/lib/gate.h"

@@ -6,7 +6,7 @@
 #include <glib.h>
 #include <stdint.h>
 
-#include "migration/ram-blocks.h"
+#include "migration/ram/blocks.h"
 
 typedef struct TestRam {
     MigRamBlock host[2]; /* called "a" and "b" */

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "migration/codec.h"
-#include "migration/wire.h"
+#include "migration/pack/codec.h"
+#include "migration/wire/wire.h"
 #include "tests/lib/bare-peer.h"
 #include "tests/lib/pair.h"
 #include "util/endian.h"

@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "migration/wire.h"
+#include "migration/wire/wire.h"
 #include "tests/lib/bare-peer.h"
 #include "tests/lib/pair.h"
 #include "util/endian.h"

@@ -6,7 +6,7 @@
  *
  *   embed PATH
  */
-#include <migration/migration.h>
+#include <ferry/migration.h>
 
 #include <stdio.h>
 #include <stdlib.h>

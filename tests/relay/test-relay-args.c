@@ -2,7 +2,7 @@
 /* The command line of ferry-relay, and that its man page has all of it. */
 #include <string.h>
 
-#include "migration/error.h"
+#include "ferry/error.h"
 #include "tools/relay/relay-args.h"
 
 static bool parse(RelayArgs *args, const char *line, GError **errp)

@@ -12,7 +12,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "migration/error.h"
+#include "ferry/error.h"
 #include "tools/relay/relay-sandbox.h"
 #include "util/thread.h"
 

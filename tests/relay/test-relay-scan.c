@@ -2,8 +2,8 @@
 /* The scanner: every byte comes out once and in order, pages as pages. */
 #include <string.h>
 
-#include "migration/section.h"
-#include "migration/wire.h"
+#include "migration/wire/section.h"
+#include "migration/wire/wire.h"
 #include "tests/lib/mem-channel.h"
 #include "tools/relay/relay-scan.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * TLS as io/channel.h promises it: what comes out, who is refused and what
+ * TLS as ferry/channel.h promises it: what comes out, who is refused and what
  * both ends say then, and that whoever waits can be stopped.  CERTIFICATES is
  * what certificates.py has made.
  */
@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "io/channel.h"
+#include "ferry/channel.h"
 #include "tests/unit/channel-kit.h"
 
 /* One end: its folder, and how it came out for whoever has joined it. */

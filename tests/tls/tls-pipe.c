@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/channel.h"
+#include "ferry/channel.h"
 
 static bool is_end(const GError *err)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Stopping what goes on in io/channel.h: abort in every place where a thread
+ * Stopping what goes on in ferry/channel.h: abort in every place where a thread
  * can wait, and peers that are gone.  A test that wants a thread to be blocked
  * watches the thread's state in /proc.
  */
@@ -14,7 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "io/channel.h"
+#include "ferry/channel.h"
 #include "tests/unit/channel-kit.h"
 
 /* --- abort ---- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * io/channel.h over what this machine has: descriptors, commands and files, in
- * both directions.
+ * ferry/channel.h over what this machine has: descriptors, commands and files,
+ * in both directions.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "io/channel.h"
+#include "ferry/channel.h"
 #include "tests/unit/channel-kit.h"
 
 /* --- fd ---- */

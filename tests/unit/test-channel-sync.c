@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * io/channel.h, as far as it says what outlives a power cut: what is synced and
- * when, and that a sync that has failed is not tried again.
+ * ferry/channel.h, as far as it says what outlives a power cut: what is synced
+ * and when, and that a sync that has failed is not tried again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "io/channel.h"
+#include "ferry/channel.h"
 #include "tests/lib/fake-disk.h"
 #include "tests/unit/channel-kit.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * io/channel.h over tcp and unix sockets and socket pairs, over streams of
+ * ferry/channel.h over tcp and unix sockets and socket pairs, over streams of
  * one's own, and what holds for every channel.
  */
 #include <fcntl.h>

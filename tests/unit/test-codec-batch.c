@@ -5,9 +5,9 @@
  */
 #include <string.h>
 
-#include "migration/codec.h"
-#include "migration/options.h"
-#include "migration/wire.h"
+#include "ferry/options.h"
+#include "migration/pack/codec.h"
+#include "migration/wire/wire.h"
 #include "tests/lib/expect-error.h"
 #include "tests/lib/test-ram.h"
 

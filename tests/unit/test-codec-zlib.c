@@ -7,8 +7,8 @@
 #include <string.h>
 #include <zlib.h>
 
-#include "migration/codec-deflate.h"
-#include "migration/wire.h"
+#include "migration/pack/codec-deflate.h"
+#include "migration/wire/wire.h"
 #include "tests/lib/test-ram.h"
 
 enum { ROOM = 3 * MIG_PAGE_SIZE };

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* migration/device.h: which devices are saved, loaded, missed, described. */
-#include "migration/device.h"
+/* migration/wire/device.h: which devices are saved, loaded, missed,
+ * described. */
+#include "migration/wire/device.h"
 
 #include <json-glib/json-glib.h>
 #include <string.h>
 
-#include "migration/wire.h"
+#include "migration/wire/wire.h"
 #include "tests/lib/expect-error.h"
 #include "tests/lib/mem-channel.h"
 

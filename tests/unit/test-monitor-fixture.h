@@ -12,7 +12,7 @@
 #include <json-glib/json-glib.h>
 #include <stdbool.h>
 
-#include "monitor/monitor.h"
+#include "ferry/monitor.h"
 
 #define PROMPT "(ferry) "
 #define DONE   "{\"return\": {}}"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * migration/options.h: that the table is sound, what text means, and the words
+ * ferry/options.h: that the table is sound, what text means, and the words
  * in which a value is refused.
  */
-#include "migration/migration.h"
+#include "ferry/migration.h"
 
 #include <string.h>
 

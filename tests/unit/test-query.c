@@ -5,8 +5,8 @@
  */
 #include <stdatomic.h>
 
-#include "migration/codec.h"
 #include "migration/internal.h"
+#include "migration/pack/codec.h"
 #include "tests/lib/expect-error.h"
 #include "tests/lib/fake-clock.h"
 #include "util/thread.h"

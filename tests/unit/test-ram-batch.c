@@ -5,8 +5,8 @@
  */
 #include <string.h>
 
-#include "migration/ram-compress.h"
-#include "migration/ram-load.h"
+#include "migration/ram/compress.h"
+#include "migration/ram/load.h"
 #include "tests/lib/expect-error.h"
 #include "tests/lib/mem-channel.h"
 #include "tests/lib/test-ram.h"

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* migration/ram-blocks.h: the rules of host.h for blocks, one by one. */
-#include "migration/ram-blocks.h"
+/* migration/ram/blocks.h: the rules of host.h for blocks, one by one. */
+#include "migration/ram/blocks.h"
 
 #include <string.h>
 
-#include "migration/wire.h"
+#include "migration/wire/wire.h"
 #include "tests/lib/expect-error.h"
 
 /* Never read or written: only its address counts. */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* migration/ram-compress.h: from batches of pages to records. */
-#include "migration/ram-compress.h"
+/* migration/ram/compress.h: from batches of pages to records. */
+#include "migration/ram/compress.h"
 
 #include <string.h>
 
-#include "migration/error.h"
-#include "migration/ram-record.h"
-#include "migration/wire.h"
+#include "ferry/error.h"
+#include "migration/wire/ram-record.h"
+#include "migration/wire/wire.h"
 #include "tests/lib/mem-channel.h"
 #include "tests/lib/test-ram.h"
 

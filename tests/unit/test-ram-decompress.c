@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * migration/ram-decompress.h: pages arrive in memory, in the order in which
+ * migration/ram/decompress.h: pages arrive in memory, in the order in which
  * they were added as far as one page goes, and bad ones are named.
  */
-#include "migration/ram-decompress.h"
+#include "migration/ram/decompress.h"
 
 #include <string.h>
 
-#include "migration/wire.h"
+#include "migration/wire/wire.h"
 #include "tests/lib/expect-error.h"
 #include "tests/lib/test-ram.h"
 

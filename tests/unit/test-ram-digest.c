@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* migration/ram-digest.h */
-#include "migration/ram-digest.h"
+/* migration/ram/digest.h */
+#include "migration/ram/digest.h"
 
-#include "migration/wire.h"
+#include "migration/wire/wire.h"
 #include "tests/lib/expect-error.h"
 #include "tests/lib/test-ram.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* migration/ram-dirty.h: the walk, the count, and what a collection adds. */
-#include "migration/ram-dirty.h"
+/* migration/ram/dirty.h: the walk, the count, and what a collection adds. */
+#include "migration/ram/dirty.h"
 
 #include <string.h>
 

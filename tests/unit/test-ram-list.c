@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * migration/ram-list.h: the whole list, in every form that a QEMU gives it.
+ * migration/ram/list.h: the whole list, in every form that a QEMU gives it.
  * What a destination reads of it is in test-ram-load.
  */
-#include "migration/ram-list.h"
+#include "migration/ram/list.h"
 
-#include "migration/ram-record.h"
-#include "migration/wire.h"
+#include "migration/wire/ram-record.h"
+#include "migration/wire/wire.h"
 #include "tests/lib/expect-error.h"
 #include "tests/lib/mem-channel.h"
 

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * migration/ram-load.h: what it refuses, and how records that follow each
+ * migration/ram/load.h: what it refuses, and how records that follow each
  * other change memory.  test-ram-save has the round trips.
  */
-#include "migration/ram-load.h"
+#include "migration/ram/load.h"
 
 #include <string.h>
 #include <sys/mman.h>
 
-#include "migration/codec.h"
-#include "migration/ram-record.h"
-#include "migration/wire.h"
+#include "migration/pack/codec.h"
+#include "migration/wire/ram-record.h"
+#include "migration/wire/wire.h"
 #include "tests/lib/expect-error.h"
 #include "tests/lib/mem-channel.h"
 #include "tests/lib/test-ram.h"

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* migration/ram-record.h: each record both ways, and all that is illegal. */
-#include "migration/ram-record.h"
+/* migration/wire/ram-record.h: each record both ways, and all that is
+ * illegal. */
+#include "migration/wire/ram-record.h"
 
 #include <string.h>
 
-#include "migration/wire.h"
+#include "migration/wire/wire.h"
 #include "tests/lib/expect-error.h"
 #include "tests/lib/mem-channel.h"
 #include "util/endian.h"

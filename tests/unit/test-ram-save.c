@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * migration/ram-save.h, with migration/ram-load.h behind it: what one saves
+ * migration/ram/save.h, with migration/ram/load.h behind it: what one saves
  * the other loads, whatever the options.
  */
-#include "migration/ram-save.h"
+#include "migration/ram/save.h"
 
 #include <string.h>
 #include <sys/mman.h>
 
-#include "migration/ram-load.h"
-#include "migration/ram-record.h"
-#include "migration/wire.h"
+#include "migration/ram/load.h"
+#include "migration/wire/ram-record.h"
+#include "migration/wire/wire.h"
 #include "tests/lib/expect-error.h"
 #include "tests/lib/fake-clock.h"
 #include "tests/lib/mem-channel.h"

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* migration/section.h: what is written, what is read, what is refused. */
-#include "migration/section.h"
+/* migration/wire/section.h: what is written, what is read, what is refused. */
+#include "migration/wire/section.h"
 
 #include <string.h>
 
-#include "migration/wire-names.h"
-#include "migration/wire.h"
+#include "migration/wire/names.h"
+#include "migration/wire/wire.h"
 #include "tests/lib/expect-error.h"
 #include "tests/lib/mem-channel.h"
 

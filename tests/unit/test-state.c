@@ -4,7 +4,7 @@
 
 #include <glib.h>
 
-#include "migration/migration.h"
+#include "ferry/migration.h"
 
 enum { STATES = MIG_STATE_CANCELLED + 1 };
 

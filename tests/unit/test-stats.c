@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* migration/stats.h, with a clock that is moved by hand. */
-#include "migration/stats.h"
+/* migration/ram/stats.h, with a clock that is moved by hand. */
+#include "migration/ram/stats.h"
 
 #include <pthread.h>
 

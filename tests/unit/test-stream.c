@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* migration/stream.h, over memory. */
+/* migration/wire/stream.h, over memory. */
 #include <string.h>
 
 #include "tests/lib/expect-error.h"

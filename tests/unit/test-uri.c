@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * io/uri.h: what parses and to what, what is refused and with which words,
+ * ferry/uri.h: what parses and to what, what is refused and with which words,
  * and that everything survives being written out and parsed again.
  */
 #include <gio/gio.h>

@@ -2,9 +2,9 @@
 /* The machine's devices: the serial port's registers and the clock. */
 #include <string.h>
 
-#include "vmm/guest-clock.h"
-#include "vmm/port-bus.h"
-#include "vmm/serial.h"
+#include "vmm/devices/guest-clock.h"
+#include "vmm/devices/port-bus.h"
+#include "vmm/devices/serial.h"
 
 /* A line that records. */
 typedef struct Fixture {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * vmm/kvm-dirty.h over a log that does as KVM's: what it costs, and that no
+ * vmm/kvm/kvm-dirty.h over a log that does as KVM's: what it costs, and that no
  * write is lost, however old the copy is.
  */
-#include "vmm/kvm-dirty.h"
+#include "vmm/kvm/kvm-dirty.h"
 
 #include <errno.h>
 #include <linux/kvm.h>

@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "migration/host.h"
+#include "ferry/host.h"
 #include "vmm/pagemap-scan.h"
 
 enum { PAGES = 1000, WORDS = (PAGES + 63) / 64 };

@@ -2,7 +2,7 @@
 /* vmm/vcpu-throttle.h, and that a pause ends when the gate closes. */
 #include "vmm/vcpu-throttle.h"
 
-#include "vmm/guest-clock.h"
+#include "vmm/devices/guest-clock.h"
 #include "vmm/vcpu-gate.h"
 
 #define MS  UINT64_C(1000000)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* migration/vmstate.h: the bytes of each kind of field, versions, subsections,
+/* ferry/vmstate.h: the bytes of each kind of field, versions, subsections,
  * and all that a stream may get wrong. */
 #include <json-glib/json-glib.h>
 #include <string.h>
 
-#include "migration/vmstate-io.h"
-#include "migration/wire.h"
+#include "migration/wire/vmstate-io.h"
+#include "migration/wire/wire.h"
 #include "tests/lib/expect-error.h"
 #include "tests/lib/mem-channel.h"
 

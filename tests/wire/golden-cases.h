@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "migration/host.h"
-#include "migration/options.h"
+#include "ferry/host.h"
+#include "ferry/options.h"
 #include "tests/lib/fake-host.h"
 
 typedef enum {

@@ -7,9 +7,9 @@
 
 #include <string.h>
 
-#include "migration/codec.h"
-#include "migration/ram-digest.h"
-#include "migration/wire.h"
+#include "migration/pack/codec.h"
+#include "migration/ram/digest.h"
+#include "migration/wire/wire.h"
 #include "util/endian.h"
 
 static void put_message(GByteArray *to, uint16_t type, uint32_t value)

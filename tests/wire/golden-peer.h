@@ -5,7 +5,7 @@
 
 #include <glib.h>
 
-#include "io/channel.h"
+#include "ferry/channel.h"
 #include "tests/wire/golden-cases.h"
 
 /* A destination that only plays its part on the return path.  Returns all

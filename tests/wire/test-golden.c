@@ -17,8 +17,8 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include "migration/codec.h"
 #include "migration/internal.h"
+#include "migration/pack/codec.h"
 #include "tests/lib/fake-clock.h"
 #include "tests/wire/golden-cases.h"
 #include "tests/wire/golden-peer.h"

@@ -23,8 +23,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "io/channel.h"
-#include "migration/host.h"
+#include "ferry/channel.h"
+#include "ferry/host.h"
 #include "util/bit-tree.h"
 
 struct Extract {

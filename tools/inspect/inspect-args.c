@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "migration/error.h"
+#include "ferry/error.h"
 
 typedef struct InspectOption {
     const char *name;

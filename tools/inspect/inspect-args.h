@@ -7,8 +7,8 @@
 #include <stdbool.h>
 
 #include "tools/inspect/inspect-stream.h"
-#include "io/uri.h"
-#include "migration/options.h"
+#include "ferry/options.h"
+#include "ferry/uri.h"
 
 typedef struct InspectArgs {
     const char *input; /* as it was given */

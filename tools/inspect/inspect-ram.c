@@ -20,8 +20,8 @@
 
 #include "tools/inspect/extract.h"
 #include "tools/inspect/page-set.h"
-#include "migration/ram-load.h"
-#include "migration/wire.h"
+#include "migration/ram/load.h"
+#include "migration/wire/wire.h"
 #include "util/clock.h"
 
 #define RAM_MAX        (UINT64_C(1) << 44) /* 16 TiB */

@@ -4,7 +4,7 @@
 #define TOOLS_INSPECT_RAM_H
 
 #include "tools/inspect/inspect-stream.h"
-#include "migration/section.h"
+#include "migration/wire/section.h"
 
 typedef struct InspectRam InspectRam;
 

@@ -8,8 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "migration/ram-list.h"
-#include "migration/section.h"
+#include "migration/ram/list.h"
+#include "migration/wire/section.h"
 
 typedef struct PageTally {
     uint64_t zero, plain, compressed; /* pages */

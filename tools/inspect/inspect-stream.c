@@ -16,10 +16,10 @@
 
 #include "tools/inspect/inspect-ram.h"
 #include "tools/inspect/inspect-tail.h"
-#include "migration/codec.h"
+#include "migration/pack/codec.h"
 #include "migration/return-path.h"
-#include "migration/wire-names.h"
-#include "migration/wire.h"
+#include "migration/wire/names.h"
+#include "migration/wire/wire.h"
 
 #define COMMANDS_MAX (1u << 16)
 #define NOT_TAKEN "ferry-inspect looks at a guest and does not run it"

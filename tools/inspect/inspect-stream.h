@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "tools/inspect/inspect-report.h"
-#include "io/channel.h"
+#include "ferry/channel.h"
 
 typedef struct InspectExtract {
     const char *block;

@@ -23,7 +23,7 @@
 
 #include <string.h>
 
-#include "migration/wire.h"
+#include "migration/wire/wire.h"
 #include "util/endian.h"
 
 #define TAIL_MAX    (256u << 20)

@@ -4,7 +4,7 @@
 #define TOOLS_INSPECT_TAIL_H
 
 #include "tools/inspect/inspect-stream.h"
-#include "migration/stream.h"
+#include "migration/wire/stream.h"
 
 bool inspect_tail(Stream *stream, const InspectConfig *config,
                   InspectReport *report, GError **errp);

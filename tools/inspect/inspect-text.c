@@ -3,8 +3,8 @@
 #include <stdio.h>
 
 #include "tools/inspect/inspect-report.h"
-#include "migration/wire-names.h"
-#include "migration/wire.h"
+#include "migration/wire/names.h"
+#include "migration/wire/wire.h"
 
 #define PASSES_SHOWN 10u
 

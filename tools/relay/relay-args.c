@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "migration/error.h"
+#include "ferry/error.h"
 
 typedef struct RelayOption {
     const char *name;

@@ -7,9 +7,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "io/uri.h"
-#include "migration/codec.h"
-#include "migration/options.h"
+#include "ferry/options.h"
+#include "ferry/uri.h"
+#include "migration/pack/codec.h"
 
 typedef enum {
     RELAY_ROLE_AUTO,      /* by the first bytes */

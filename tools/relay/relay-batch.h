@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "migration/codec.h"
+#include "migration/pack/codec.h"
 #include "tools/relay/relay-frame.h"
 
 typedef struct Batch {

@@ -18,8 +18,8 @@
 
 #include <string.h>
 
-#include "migration/codec.h"
-#include "migration/wire.h"
+#include "migration/pack/codec.h"
+#include "migration/wire/wire.h"
 #include "tools/relay/relay-pump.h"
 #include "tools/relay/relay-scan.h"
 #include "util/clock.h"
@@ -37,7 +37,7 @@
 /* Pages that a section may have: so many are remembered. */
 #define SEEN_MAX (64u << 10)
 
-/* As in ram-compress.c: less than a plain page's record, length included. */
+/* As in ram/compress.c: less than a plain page's record, length included. */
 #define COMPRESSED_MAX (MIG_PAGE_SIZE - 4 - 1)
 
 typedef struct ConvertPage {

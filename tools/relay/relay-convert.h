@@ -10,8 +10,8 @@
 #include <glib.h>
 #include <stdbool.h>
 
-#include "io/channel.h"
-#include "migration/stream.h"
+#include "ferry/channel.h"
+#include "migration/wire/stream.h"
 #include "tools/relay/relay-log.h"
 #include "tools/relay/relay-stats.h"
 

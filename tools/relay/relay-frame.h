@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "migration/stream.h"
+#include "migration/wire/stream.h"
 #include "tools/relay/relay-wire.h"
 
 /* HELLO, or ANSWER. */

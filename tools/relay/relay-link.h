@@ -8,8 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "io/channel.h"
-#include "migration/stream.h"
+#include "ferry/channel.h"
+#include "migration/wire/stream.h"
 #include "tools/relay/relay-frame.h"
 #include "tools/relay/relay-outcome.h"
 

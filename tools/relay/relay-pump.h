@@ -15,8 +15,8 @@
 #include <glib.h>
 #include <stdbool.h>
 
-#include "io/channel.h"
-#include "migration/stream.h"
+#include "ferry/channel.h"
+#include "migration/wire/stream.h"
 #include "tools/relay/relay-stats.h"
 #include "util/clock.h"
 #include "util/pool.h"

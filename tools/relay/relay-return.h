@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "migration/wire.h"
+#include "migration/wire/wire.h"
 
 #define RETURN_HEAD_SIZE 4 /* u16 type, u16 length */
 

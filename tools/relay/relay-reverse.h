@@ -9,7 +9,7 @@
 #include <glib.h>
 #include <stdbool.h>
 
-#include "io/channel.h"
+#include "ferry/channel.h"
 #include "tools/relay/relay-link.h"
 #include "tools/relay/relay-return.h"
 #include "tools/relay/relay-stats.h"

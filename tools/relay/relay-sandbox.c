@@ -6,7 +6,7 @@
  */
 #include "tools/relay/relay-sandbox.h"
 
-#include "migration/error.h"
+#include "ferry/error.h"
 
 #ifdef HAVE_SECCOMP
 #include <errno.h>

@@ -15,10 +15,10 @@
 
 #include <string.h>
 
-#include "migration/ram-list.h"
-#include "migration/section.h"
-#include "migration/wire-names.h"
-#include "migration/wire.h"
+#include "migration/ram/list.h"
+#include "migration/wire/names.h"
+#include "migration/wire/section.h"
+#include "migration/wire/wire.h"
 #include "tools/relay/relay-tail.h"
 
 #define COPY_SIZE (64u << 10)

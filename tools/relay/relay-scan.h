@@ -14,9 +14,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "migration/ram-blocks.h"
-#include "migration/ram-record.h"
-#include "migration/stream.h"
+#include "migration/ram/blocks.h"
+#include "migration/wire/ram-record.h"
+#include "migration/wire/stream.h"
 #include "tools/relay/relay-wire.h"
 
 typedef struct ScanPage {

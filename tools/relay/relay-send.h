@@ -6,9 +6,9 @@
 #include <glib.h>
 #include <stdbool.h>
 
-#include "io/channel.h"
-#include "migration/codec.h"
-#include "migration/stream.h"
+#include "ferry/channel.h"
+#include "migration/pack/codec.h"
+#include "migration/wire/stream.h"
 #include "tools/relay/relay-log.h"
 #include "tools/relay/relay-stats.h"
 

@@ -6,7 +6,7 @@
 #include <glib.h>
 #include <stdbool.h>
 
-#include "io/channel.h"
+#include "ferry/channel.h"
 #include "tools/relay/relay-args.h"
 #include "tools/relay/relay-outcome.h"
 #include "tools/relay/relay-stats.h"

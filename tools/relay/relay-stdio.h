@@ -4,7 +4,7 @@
 
 #include <glib.h>
 
-#include "io/channel.h"
+#include "ferry/channel.h"
 
 /*
  * Standard input and output as one channel: two pipes, as `exec:` has them, or

@@ -7,7 +7,7 @@
  */
 #include "tools/relay/relay-tail.h"
 
-#include "migration/wire.h"
+#include "migration/wire/wire.h"
 
 /* The command PING with GO. */
 static const uint8_t go_bytes[TAIL_GO_SIZE] = {

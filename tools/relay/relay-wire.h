@@ -8,7 +8,7 @@
 
 #include <glib.h>
 
-#include "migration/host.h"
+#include "ferry/host.h"
 
 /* HELLO and ANSWER. */
 #define RELAY_MAGIC        "\376FRELAY\n"

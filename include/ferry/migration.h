@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The migration handle.
+ *
+ * A Migration is one attempt to send a guest to, or to receive one from,
+ * another process.  A second attempt is a second handle.  Any number of
+ * handles can be at work in one process.
+ *
+ *     Migration *m = mig_new(&host, vm, &options);
+ *     if (!mig_send_to(m, uri, &err)) ...       returns at once
+ *     if (!mig_wait(m, &err)) ...               until it has ended
+ *     mig_free(m);
+ *
+ * Every function may be called from any thread but those of the library
+ * itself (see docs/threads.md), except where it says otherwise; mig_free()
+ * is called last.
+ */
+#ifndef FERRY_MIGRATION_H
+#define FERRY_MIGRATION_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ferry/channel.h"
+#include "ferry/error.h"
+#include "ferry/host.h"
+#include "ferry/options.h"
+#include "ferry/uri.h"
+
+G_BEGIN_DECLS
+
+typedef struct Migration Migration;
+
+/*
+ * A handle in state none.  host and opaque must outlive it; options is copied.
+ * Never fails.
+ */
+Migration *mig_new(const MigHost *host, void *opaque,
+                   const MigOptions *options);
+
+/*
+ * Start sending, or receiving, and return at once.  Exactly one of the four
+ * may be called on a handle, once.  The handle takes over the channel or the
+ * listener (not the URI, which is copied), also on failure.  False only when
+ * nothing could be started (no memory for a thread, a handle already used).
+ *
+ * With mig_send_to() the connection is made by the migration's thread, so
+ * that a host that does not answer can be cancelled; a failure to connect is
+ * a failure of the migration.  mig_receive_from() waits as mig_accept() does,
+ * and closes the listener when a source has come.
+ * With tls-creds set, whichever channel it is is encrypted first, unless it
+ * is already; with mig_send() tls-hostname must be set then.  A folder that
+ * cannot be used fails the migration before a connection is made, or waited
+ * for.
+ * RAM at the destination must read as zero.
+ */
+bool mig_send(Migration *m, IoChannel *channel, GError **errp);
+bool mig_send_to(Migration *m, const IoUri *uri, GError **errp);
+bool mig_receive(Migration *m, IoChannel *channel, GError **errp);
+bool mig_receive_from(Migration *m, IoListener *listener, GError **errp);
+
+/*
+ * What mig_receive_from() waits for, for a host that makes its handle only
+ * when the source is there: wait in the caller's thread until a migration
+ * begins, and return its channel for mig_receive().
+ *
+ * At a socket anybody may connect meanwhile: a source is who says the header
+ * of a migration's stream within ten seconds.  Whoever does not is turned
+ * away, with a warning in GLib's log (domain "ferry"); strangers neither end
+ * the wait nor hold up a source, and when one has come the others are turned
+ * away.  The listener remains the caller's; to free it closes it.  Other
+ * listeners (exec, fd, file) are opened at once, and any peer is taken.
+ *
+ * tls_creds, called by the same thread for each that connects, returns a copy
+ * of what tls-creds is then; it may be NULL.  Where it is set, the channel is
+ * encrypted before the header is read.  cancel may be NULL.
+ */
+IoChannel *mig_accept(IoListener *listener, char *(*tls_creds)(void *opaque),
+                      void *opaque, GCancellable *cancel, GError **errp);
+
+/*
+ * Ask a running migration to end.  Returns at once; the migration ends in
+ * cancelled, with the guest running on at the source, or in completed when
+ * the guest had already been handed over.  Nothing is done, which is no error,
+ * on a handle that was not started or has ended.
+ *
+ * MIG_ERROR_STATE when it comes too late, until that migration has ended: from
+ * before a destination says that it has everything; from when a source has
+ * handed over the guest, or begins to send the end of the stream to anything
+ * that may run the guest without more ado: a destination that is not Ferry, or
+ * whatever reads a one-way channel.
+ */
+bool mig_cancel(Migration *m, GError **errp);
+
+/*
+ * Go on with a migration that waits in state (pre-switchover, with the
+ * capability pause-before-switchover).  MIG_ERROR_STATE, "Migration not in
+ * expected state: active", when it is in another.
+ */
+bool mig_continue(Migration *m, MigState state, GError **errp);
+
+/*
+ * Wait until the migration has ended and all its threads are gone.
+ * True when it completed.  May be called again.
+ *
+ * MIG_ERROR_OUTCOME at a source means that nobody knows whether the destination
+ * runs the guest: vm_resume() was not called, and a person has to look.
+ */
+bool mig_wait(Migration *m, GError **errp);
+
+/* Change an option of a running migration; only those marked live. */
+bool mig_set_live(Migration *m, MigOptionId id, uint64_t value,
+                  GError **errp);
+
+/* Cancel, wait, free.  NULL is fine.  Where it is too late to cancel, what is
+ * still waited for is given up; a source that has no answer by then leaves the
+ * guest stopped, as with MIG_ERROR_OUTCOME. */
+void mig_free(Migration *m);
+
+/*
+ * Progress.  All counters belong to one moment: they were read under one lock.
+ * Bytes count what went over the channel, on either side.
+ */
+typedef struct MigRamInfo {
+    uint64_t transferred; /* bytes of stream so far, everything included */
+    uint64_t total;       /* bytes of RAM */
+    uint64_t duplicate;   /* zero pages */
+    uint64_t normal;      /* pages sent as they are */
+    /* of the last tenth of a second; when it has ended: of all of it */
+    uint64_t pages_per_second; /* pages per second handled */
+    double mbps;               /* megabits per second */
+    /* known to the source only; 0 at a destination */
+    uint64_t remaining;        /* bytes of dirty pages still to send */
+    uint64_t dirty_sync_count; /* looks at what is dirty, the first (all) too */
+    uint64_t dirty_pages_rate; /* pages per second written by the guest */
+    uint64_t precopy_bytes;    /* of transferred: with the guest running */
+    uint64_t downtime_bytes;   /* of transferred: with the guest stopped */
+} MigRamInfo;
+
+typedef struct MigCompressionInfo {
+    uint64_t pages;           /* pages that went compressed */
+    uint64_t busy;            /* jobs (of up to 64 pages) that had to wait */
+    double busy_rate;         /* busy per job, of all jobs so far, 0..1 */
+    uint64_t compressed_size; /* bytes of compressed pages, with headers */
+    double rate;              /* raw bytes / compressed bytes */
+    const char *encoder;      /* source: as mig_encoder() says; else NULL */
+} MigCompressionInfo;
+
+typedef struct MigInfo {
+    MigState state;
+    bool incoming;
+    bool compress;          /* the capability; incoming: or compressed pages */
+    int64_t total_time_ms;  /* so far, or in all */
+    int64_t setup_time_ms;
+    int64_t downtime_ms;    /* source, completed: stop to hand-over */
+    int64_t expected_downtime_ms; /* source, active; at first the limit */
+    unsigned cpu_throttle; /* source: per cent taken from the guest; 0: none */
+    MigRamInfo ram;
+    MigCompressionInfo compression;
+    char *error;            /* failed: why, else NULL */
+    /* Source, active: where downtime-limit cannot be met, what of the downtime
+     * no pass makes shorter: what is on its way, and round trips.  Else 0. */
+    int64_t downtime_floor_ms;
+} MigInfo;
+
+/* Fill info; free its error with mig_info_clear(). */
+void mig_query(Migration *m, MigInfo *info);
+void mig_info_clear(MigInfo *info);
+
+/* "none", "setup", "active", ... as QMP spells them. */
+const char *mig_state_name(MigState state);
+
+/* No more is going to happen: completed, failed or cancelled (or none). */
+bool mig_state_is_final(MigState state);
+
+/* What compresses with these options where compress is on: "ISA-L",
+ * "libdeflate", "zlib", "zstd", "lz4", "lz4hc".  It depends on what the library
+ * was built with; NULL when compress-method was not. */
+const char *mig_encoder(const MigOptions *options);
+
+/* The library's version, "0.1.0". */
+const char *mig_version(void);
+
+G_END_DECLS
+
+#endif

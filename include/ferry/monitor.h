@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Monitors: HMP for people and QMP for programs, two front ends over one
+ * command table.
+ *
+ * A Monitor serves any number of sessions, each over a GIO stream, from the
+ * GLib main context that is the thread's default when mon_new() is called.
+ * Every function here, and every call of the MonHost interface, is made from
+ * the thread that runs that context.
+ */
+#ifndef FERRY_MONITOR_H
+#define FERRY_MONITOR_H
+
+#include <gio/gio.h>
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ferry/migration.h"
+
+G_BEGIN_DECLS
+
+/*
+ * What a virtual machine monitor supplies.  None of these may block for
+ * longer than it takes to stop the guest's CPUs.
+ */
+typedef struct MonHost {
+    const char *name; /* the guest's (-name), or NULL */
+    unsigned cpus;    /* at least one */
+
+    /* The run state as QMP spells it: "running", "paused", "inmigrate",
+     * "finish-migrate", "postmigrate", "prelaunch", "shutdown",
+     * "internal-error".  Running says whether the guest's CPUs run. */
+    const char *(*status)(void *opaque, bool *running);
+    bool (*stop)(void *opaque, GError **errp);
+    bool (*cont)(void *opaque, GError **errp);
+    void (*quit)(void *opaque); /* no command is run after it */
+
+    /* The machine's migration options.  set_option checks the value and
+     * refuses what may not change now.  Whether values fit each other is
+     * checked before, by the monitor, for all that are set together; in
+     * between they need not. */
+    void (*get_options)(void *opaque, MigOptions *options);
+    bool (*set_option)(void *opaque, const MigOption *option, uint64_t value,
+                       GError **errp);
+
+    /* Start a migration and return at once. */
+    bool (*migrate)(void *opaque, const char *uri, GError **errp);
+    bool (*migrate_incoming)(void *opaque, const char *uri, GError **errp);
+    /* See mig_cancel(); true, too, when there is none. */
+    bool (*migrate_cancel)(void *opaque, GError **errp);
+    /* See mig_continue(); without a migration: "Migration not in expected
+     * state: none". */
+    bool (*migrate_continue)(void *opaque, MigState state, GError **errp);
+
+    /* The migration that runs or ran last; false when there was none. */
+    bool (*migrate_info)(void *opaque, MigInfo *info);
+    /* What a migration to here is waited for at, with the port that was
+     * chosen; NULL when none is. */
+    const IoUri *(*migrate_address)(void *opaque);
+
+    /* Write size bytes of guest-physical memory from addr on to a file, mode
+     * 0600, that is sparse where pages are zero. */
+    bool (*pmemsave)(void *opaque, uint64_t addr, uint64_t size,
+                     const char *filename, GError **errp);
+} MonHost;
+
+typedef struct Monitor Monitor;
+
+typedef enum {
+    MON_HMP,
+    MON_QMP,
+} MonKind;
+
+/* host and opaque must outlive the monitor. */
+Monitor *mon_new(const MonHost *host, void *opaque);
+
+/* Serve one more session; takes a reference to stream.  The session ends when
+ * the stream does. */
+void mon_add_session(Monitor *mon, MonKind kind, GIOStream *stream);
+
+/* Send an event without data ("STOP", "RESUME") to every QMP session that has
+ * negotiated; time is when it happened, of g_get_real_time().  From within a
+ * call of the MonHost interface it goes out before the answer to the command
+ * that is being run. */
+void mon_emit(Monitor *mon, const char *event, int64_t time);
+
+/* The same for SHUTDOWN, with its reason. */
+typedef enum {
+    MON_SHUTDOWN_QUIT,   /* a monitor's command */
+    MON_SHUTDOWN_SIGNAL, /* to the process */
+    MON_SHUTDOWN_GUEST,  /* the guest itself */
+} MonShutdown;
+
+void mon_emit_shutdown(Monitor *mon, MonShutdown why, int64_t time);
+
+/* The same for a migration's event: MIGRATION with its status, MIGRATION_PASS
+ * with its number.  Nothing is sent while the capability events is off. */
+void mon_emit_migration(Monitor *mon, const MigEvent *event, int64_t time);
+
+/* Somebody pressed Ctrl-C (SIGINT): let sessions on terminals that wait for a
+ * migration go on without.  False when there are none. */
+bool mon_interrupt(Monitor *mon);
+
+/* End all sessions, as far as possible after what was written is out.  Not
+ * from within a call of the MonHost interface, such as quit().  NULL
+ * is fine. */
+void mon_free(Monitor *mon);
+
+G_END_DECLS
+
+#endif

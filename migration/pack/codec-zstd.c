@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Zstandard (RFC 8878): one frame per batch, with its content's size and
+ * checksum.  A compress-level is a level of zstd's own, but for 0, which is
+ * one of the negative, faster ones, and the last two.
+ */
+#include "migration/pack/codec.h"
+
+#include "ferry/error.h"
+#include "migration/wire/wire.h"
+
+#ifdef HAVE_ZSTD
+#include <zstd.h>
+
+#define LEVELS 10
+
+static void *zstd_encoder_new(unsigned level, GError **errp)
+{
+    static const int levels[LEVELS] = { -1, 1, 2, 3, 4, 5, 6, 7, 9, 12 };
+    ZSTD_CCtx *z = level < LEVELS ? ZSTD_createCCtx() : NULL;
+
+    if (!z ||
+        ZSTD_isError(ZSTD_CCtx_setParameter(z, ZSTD_c_compressionLevel,
+                                            levels[level])) ||
+        ZSTD_isError(ZSTD_CCtx_setParameter(z, ZSTD_c_checksumFlag, 1))) {
+        ZSTD_freeCCtx(z);
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_HOST,
+                    "zstd: no memory, or no compression level %u", level);
+        return NULL;
+    }
+    return z;
+}
+
+static void zstd_encoder_free(void *encoder)
+{
+    ZSTD_freeCCtx(encoder);
+}
+
+static size_t zstd_encode(void *encoder, const uint8_t *in, size_t in_size,
+                          uint8_t *out, size_t max)
+{
+    size_t size = ZSTD_compress2(encoder, out, max, in, in_size);
+
+    return ZSTD_isError(size) ? 0 : size;
+}
+
+static void *zstd_decoder_new(GError **errp)
+{
+    ZSTD_DCtx *z = ZSTD_createDCtx();
+
+    if (!z) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_HOST, "zstd: no memory");
+    }
+    return z;
+}
+
+static void zstd_decoder_free(void *decoder)
+{
+    ZSTD_freeDCtx(decoder);
+}
+
+static const char *zstd_decode(void *decoder, const uint8_t *in, size_t size,
+                               uint8_t *out, size_t out_size)
+{
+    size_t frame = ZSTD_findFrameCompressedSize(in, size);
+    size_t got;
+
+    if (ZSTD_isError(frame)) {
+        return ZSTD_getErrorName(frame);
+    }
+    if (frame != size) {
+        return "bytes after the end of the zstd frame";
+    }
+    if (ZSTD_getFrameContentSize(in, size) != out_size) {
+        return "the zstd frame has another size";
+    }
+    got = ZSTD_decompressDCtx(decoder, out, out_size, in, size);
+    if (ZSTD_isError(got)) {
+        return ZSTD_getErrorName(got);
+    }
+    return got == out_size ? NULL : "the zstd frame has too little in it";
+}
+
+static const char *zstd_encoder_name(unsigned level)
+{
+    return "zstd";
+}
+
+const Codec codec_zstd = {
+    .name = "zstd",
+    .available = true,
+    .batch_pages = CODEC_BATCH_PAGES,
+    .feature = WIRE_FERRY_ZSTD,
+    .encoder_name = zstd_encoder_name,
+    .encoder_new = zstd_encoder_new,
+    .encoder_free = zstd_encoder_free,
+    .encode = zstd_encode,
+    .decoder_new = zstd_decoder_new,
+    .decoder_free = zstd_decoder_free,
+    .decode = zstd_decode,
+};
+
+#else
+
+const Codec codec_zstd = { .name = "zstd" };
+
+#endif

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Theory of operation
+ *
+ * Added records gather in a job; a full job goes to the pool, whose workers
+ * decode each record straight into guest memory or, where its pages are not
+ * all in a row, page by page from their scratch.  The in-flight bitmap belongs
+ * to the load loop alone: it sets a page's bit when it adds the page and
+ * clears it when it collects the job, so the bitmap needs no lock and the
+ * workers do not know of it.
+ *
+ * Jobs are collected in the order of submission.  Waiting for one page
+ * therefore means to collect from the front until that page's bit is clear.
+ */
+#include "migration/ram/decompress.h"
+
+#include <string.h>
+
+#include "ferry/error.h"
+#include "migration/wire/wire.h"
+#include "util/bit-tree.h"
+#include "util/pool.h"
+
+#define JOB_BYTES (RAM_BATCH_PAGES * WIRE_COMPRESSED_MAX)
+
+/* One or several pages that were compressed together. */
+typedef struct Packed {
+    const RamBlock *block;
+    const uint64_t *page; /* [pages], in the job */
+    unsigned pages;
+    uint64_t position; /* of the record in the stream */
+    uint32_t start;    /* of the data in the job's */
+    uint32_t length;
+} Packed;
+
+typedef struct DecompressJob {
+    unsigned count;
+    Packed packed[RAM_BATCH_PAGES];
+    unsigned pages; /* of all of them */
+    uint64_t page[RAM_BATCH_PAGES];
+    uint32_t size; /* bytes of data in use */
+    uint8_t *data; /* [JOB_BYTES] */
+    /* set by the worker, when one was bad: */
+    const char *fault;
+    unsigned bad; /* which */
+} DecompressJob;
+
+G_STATIC_ASSERT(RAM_BATCH_PAGES >= WIRE_BATCH_PAGES_MAX);
+
+struct DecompressPool {
+    Pool *pool;
+    const Codec *codec;
+    const RamBlocks *blocks;
+    BitTree **in_flight;    /* [blocks->count]; NULL: it has no memory */
+    DecompressJob *filling; /* from pool_next(), not yet submitted; or NULL */
+};
+
+typedef struct DecompressWorker {
+    const Codec *codec;
+    void *decoder;
+    uint8_t *scratch; /* for pages that are apart or have no memory */
+} DecompressWorker;
+
+static bool is_in_a_row(const Packed *p)
+{
+    return p->page[p->pages - 1] - p->page[0] == p->pages - 1;
+}
+
+static const char *decode(DecompressWorker *w, const DecompressJob *job,
+                          const Packed *p)
+{
+    bool direct = p->block->host && is_in_a_row(p);
+    uint8_t *to = direct ? ram_block_page(p->block, p->page[0]) : w->scratch;
+    const char *fault =
+        w->codec->decode(w->decoder, job->data + p->start, p->length, to,
+                         (size_t)p->pages * MIG_PAGE_SIZE);
+
+    if (!fault && !direct && p->block->host) {
+        for (unsigned i = 0; i < p->pages; i++) {
+            memcpy(ram_block_page(p->block, p->page[i]),
+                   w->scratch + (size_t)i * MIG_PAGE_SIZE, MIG_PAGE_SIZE);
+        }
+    }
+    return fault;
+}
+
+static void decompress_run(void *opaque, void *worker)
+{
+    DecompressJob *job = opaque;
+
+    for (unsigned i = 0; i < job->count; i++) {
+        job->fault = decode(worker, job, &job->packed[i]);
+        if (job->fault) {
+            job->bad = i;
+            return;
+        }
+    }
+}
+
+static void decompress_job_init(void *opaque, void *pool)
+{
+    DecompressJob *job = opaque;
+
+    job->data = g_malloc(JOB_BYTES);
+}
+
+static void decompress_job_destroy(void *opaque)
+{
+    DecompressJob *job = opaque;
+
+    g_free(job->data);
+}
+
+static void *decompress_worker_new(void *opaque, GError **errp)
+{
+    const DecompressPool *pool = opaque;
+    DecompressWorker *w = g_new0(DecompressWorker, 1);
+
+    w->codec = pool->codec;
+    w->decoder = w->codec->decoder_new(errp);
+    if (!w->decoder) {
+        g_free(w);
+        return NULL;
+    }
+    w->scratch = g_malloc((gsize)MIG_PAGE_SIZE * (w->codec->batch_pages > 1
+                                                      ? WIRE_BATCH_PAGES_MAX
+                                                      : 1));
+    return w;
+}
+
+static void decompress_worker_free(void *worker)
+{
+    DecompressWorker *w = worker;
+
+    w->codec->decoder_free(w->decoder);
+    g_free(w->scratch);
+    g_free(w);
+}
+
+DecompressPool *decompress_new(const Codec *codec, unsigned threads,
+                               const RamBlocks *blocks, GError **errp)
+{
+    DecompressPool *pool = g_new0(DecompressPool, 1);
+    PoolConfig config = {
+        .name = "mig/dec",
+        .workers = threads,
+        .jobs = 2 * threads + 2,
+        .job_size = sizeof(DecompressJob),
+        .opaque = pool,
+        .job_init = decompress_job_init,
+        .job_destroy = decompress_job_destroy,
+        .worker_new = decompress_worker_new,
+        .worker_free = decompress_worker_free,
+        .run = decompress_run,
+    };
+
+    pool->codec = codec;
+    pool->blocks = blocks;
+    pool->pool = pool_new(&config, errp);
+    if (!pool->pool) {
+        g_free(pool);
+        return NULL;
+    }
+    pool->in_flight = g_new0(BitTree *, blocks->count);
+    for (unsigned i = 0; i < blocks->count; i++) {
+        if (blocks->block[i].host) {
+            pool->in_flight[i] = bit_tree_new(blocks->block[i].pages);
+        }
+    }
+    return pool;
+}
+
+void decompress_free(DecompressPool *pool)
+{
+    if (!pool) {
+        return;
+    }
+    pool_free(pool->pool);
+    for (unsigned i = 0; i < pool->blocks->count; i++) {
+        bit_tree_free(pool->in_flight[i]);
+    }
+    g_free(pool->in_flight);
+    g_free(pool);
+}
+
+static void submit_filling(DecompressPool *pool)
+{
+    if (pool->filling) {
+        pool->filling = NULL;
+        pool_submit(pool->pool);
+    }
+}
+
+static void report_bad(const DecompressJob *job, GError **errp)
+{
+    const Packed *p = &job->packed[job->bad];
+
+    g_set_error(errp, MIG_ERROR, MIG_ERROR_STREAM,
+                "block '%s', offset 0x%" G_GINT64_MODIFIER "x: the %s at byte "
+                "%" G_GUINT64_FORMAT " of the stream is bad: %s",
+                p->block->name, p->page[0] * MIG_PAGE_SIZE,
+                p->pages > 1 ? "batch of pages" : "compressed page",
+                p->position, job->fault);
+}
+
+static void land(DecompressPool *pool, const Packed *p)
+{
+    BitTree *in_flight = pool->in_flight[p->block->index];
+
+    for (unsigned i = 0; in_flight && i < p->pages; i++) {
+        bit_tree_clear(in_flight, p->page[i]);
+    }
+}
+
+/* Wait for the oldest job; false on a bad page. */
+static bool collect_oldest(DecompressPool *pool, GError **errp)
+{
+    DecompressJob *job = pool_collect(pool->pool, true);
+    bool ok = !job->fault;
+
+    for (unsigned i = 0; i < job->count; i++) {
+        land(pool, &job->packed[i]);
+    }
+    if (!ok) {
+        report_bad(job, errp);
+    }
+    pool_release(pool->pool);
+    return ok;
+}
+
+bool decompress_settle(DecompressPool *pool, const RamBlock *block,
+                       uint64_t page, uint64_t count, GError **errp)
+{
+    const BitTree *in_flight = pool->in_flight[block->index];
+    uint64_t end = page + count;
+
+    while (in_flight && (page = bit_tree_next(in_flight, page, end)) < end) {
+        submit_filling(pool);
+        if (!collect_oldest(pool, errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool settle_all(DecompressPool *pool, const RamBlock *block,
+                       const RamPages *pages, GError **errp)
+{
+    for (unsigned i = 0; i < pages->count; i++) {
+        if (!decompress_settle(pool, block, pages->page[i], 1, errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool start_job(DecompressPool *pool, GError **errp)
+{
+    DecompressJob *job = pool_next(pool->pool);
+
+    if (!job) {
+        if (!collect_oldest(pool, errp)) {
+            return false;
+        }
+        job = pool_next(pool->pool);
+    }
+    job->count = 0;
+    job->pages = 0;
+    job->size = 0;
+    job->fault = NULL;
+    pool->filling = job;
+    return true;
+}
+
+static bool has_room(const DecompressJob *job, const RamRecord *record)
+{
+    return job->pages + record->pages.count <= RAM_BATCH_PAGES &&
+           job->size + record->length <= JOB_BYTES;
+}
+
+/* It becomes the job's last. */
+static uint8_t *pack(DecompressPool *pool, DecompressJob *job,
+                     const RamBlock *block, const RamRecord *record)
+{
+    Packed *p = &job->packed[job->count++];
+    uint64_t *page = &job->page[job->pages];
+    BitTree *in_flight = pool->in_flight[block->index];
+
+    *p = (Packed){
+        .block = block,
+        .page = page,
+        .pages = record->pages.count,
+        .position = record->position,
+        .start = job->size,
+        .length = record->length,
+    };
+    for (unsigned i = 0; i < p->pages; i++) {
+        page[i] = record->pages.page[i];
+        if (in_flight) {
+            bit_tree_set(in_flight, page[i]);
+        }
+    }
+    job->pages += p->pages;
+    job->size += p->length;
+    return job->data + p->start;
+}
+
+uint8_t *decompress_add_record(DecompressPool *pool, const RamBlock *block,
+                               const RamRecord *record, GError **errp)
+{
+    if (!settle_all(pool, block, &record->pages, errp)) {
+        return NULL;
+    }
+    if (pool->filling && !has_room(pool->filling, record)) {
+        submit_filling(pool);
+    }
+    if (!pool->filling && !start_job(pool, errp)) {
+        return NULL;
+    }
+    return pack(pool, pool->filling, block, record);
+}
+
+uint8_t *decompress_add(DecompressPool *pool, const RamBlock *block,
+                        uint64_t page, uint32_t length, uint64_t position,
+                        GError **errp)
+{
+    RamRecord record = {
+        .length = length, .position = position,
+        .pages = { .count = 1, .page = { page } },
+    };
+
+    g_assert(length > 0 && length <= WIRE_COMPRESSED_MAX);
+    return decompress_add_record(pool, block, &record, errp);
+}
+
+bool decompress_drain(DecompressPool *pool, GError **errp)
+{
+    submit_filling(pool);
+    while (pool_pending(pool->pool)) {
+        if (!collect_oldest(pool, errp)) {
+            return false;
+        }
+    }
+    return true;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Digests of guest RAM, for capability verify; docs/stream.md, "VERIFY". */
+#ifndef MIGRATION_RAM_DIGEST_H
+#define MIGRATION_RAM_DIGEST_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "migration/ram/blocks.h"
+
+/* What a destination can announce: WIRE_FERRY_VERIFY, or 0 where Ferry was
+ * built without the hash. */
+uint16_t ram_digest_features(void);
+
+typedef struct RamDigestConfig {
+    unsigned threads; /* that hash */
+    /* Called from the caller's thread for each chunk (WIRE_VERIFY_CHUNK) that
+     * has been hashed; where it fails, so does ram_digest().  Or NULL. */
+    bool (*progress)(void *opaque, GError **errp);
+    void *opaque;
+} RamDigestConfig;
+
+/*
+ * The digest of each block, in the order of blocks: digest[blocks->count].
+ * Nothing writes to RAM meanwhile.  MIG_ERROR_UNSUPPORTED where Ferry was
+ * built without the hash.
+ */
+bool ram_digest(const RamBlocks *blocks, const RamDigestConfig *config,
+                uint64_t *digest, GError **errp);
+
+#endif

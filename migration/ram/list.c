@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a QEMU adds to an entry is announced by half only: once postcopy was
+ * advised, a block has a page size where that is not its host's.  It can be
+ * told from what would otherwise stand there, though.  The next entry begins
+ * with a length of 1 to 255 and a page size, or an address, with a zero byte;
+ * and behind the last entry stands EOS, which is neither a size nor an address
+ * of pages.
+ */
+#include "migration/ram/list.h"
+
+#include <string.h>
+
+#include "migration/wire/ram-record.h"
+#include "migration/wire/wire.h"
+
+#define EXTRAS_MAX 2 /* page size, address */
+
+bool ram_list_get_total(Stream *s, uint64_t *total, GError **errp)
+{
+    RamRecord record;
+
+    if (!ram_record_get(s, &record, errp)) {
+        return false;
+    }
+    if (record.type != WIRE_RAM_MEM_SIZE) {
+        stream_bad(s, errp, "the ram section starts with record type 0x%03x",
+                   record.type);
+        return false;
+    }
+    *total = record.offset;
+    return true;
+}
+
+bool ram_list_get_entry(Stream *s, char name[256], uint64_t *length,
+                        GError **errp)
+{
+    return stream_get_name(s, name, errp) &&
+           stream_get_be64(s, length, errp);
+}
+
+bool ram_list_get_end(Stream *s, GError **errp)
+{
+    RamRecord record;
+
+    if (!ram_record_get(s, &record, errp)) {
+        return false;
+    }
+    if (record.type != WIRE_RAM_EOS) {
+        stream_bad(s, errp,
+                   "the list of RAM blocks ends with record type 0x%03x",
+                   record.type);
+        return false;
+    }
+    return true;
+}
+
+/* What is still to be read of a list. */
+typedef struct ListReader {
+    Stream *stream;
+    RamListForm form;
+    uint64_t left; /* bytes of blocks not yet read */
+    bool at_end;   /* EOS was read, in the search for extras */
+    GArray *entry; /* of RamListEntry: those that were read */
+    GTree *names;  /* theirs */
+} ListReader;
+
+static bool check_entry(const ListReader *r, const RamListEntry *new,
+                        GError **errp)
+{
+    g_autofree char *shown = g_strescape(new->name, NULL);
+
+    if (new->length == 0 || new->length % MIG_PAGE_SIZE ||
+        new->length > r->left) {
+        stream_bad(r->stream, errp,
+                   "RAM block '%s' with 0x%" G_GINT64_MODIFIER "x bytes of 0x%"
+                   G_GINT64_MODIFIER "x that are left", shown, new->length,
+                   r->left);
+        return false;
+    }
+    if (g_tree_lookup(r->names, new->name)) {
+        stream_bad(r->stream, errp, "RAM block '%s' twice", shown);
+        return false;
+    }
+    if (r->entry->len == WIRE_BLOCKS_MAX) {
+        stream_bad(r->stream, errp, "more than %u RAM blocks",
+                   WIRE_BLOCKS_MAX);
+        return false;
+    }
+    return true;
+}
+
+/* Is there another extra?  It was read, then. */
+static bool next_extra(ListReader *r, uint64_t *extra, bool *found,
+                       GError **errp)
+{
+    uint8_t next;
+
+    if (r->left && !stream_peek_u8(r->stream, &next, errp)) {
+        return false;
+    }
+    *found = !r->left || next == 0;
+    if (*found && !stream_get_be64(r->stream, extra, errp)) {
+        return false;
+    }
+    if (*found && !r->left && *extra == WIRE_RAM_EOS) {
+        r->at_end = true;
+        *found = false;
+    }
+    return true;
+}
+
+static bool get_extras(ListReader *r, RamListEntry *entry, GError **errp)
+{
+    unsigned max = r->form.page_sizes + r->form.addresses, count = 0;
+    uint64_t extra[EXTRAS_MAX] = { 0 };
+    bool found = true;
+
+    while (count < max) {
+        if (!next_extra(r, &extra[count], &found, errp)) {
+            return false;
+        }
+        if (!found) {
+            break;
+        }
+        count++;
+    }
+    if (r->form.addresses && count == 0) {
+        stream_bad(r->stream, errp, "RAM block '%s' without an address",
+                   entry->name);
+        return false;
+    }
+    entry->address = r->form.addresses ? extra[count - 1] : 0;
+    entry->page_size = count > r->form.addresses ? extra[0] : 0;
+    return true;
+}
+
+static bool get_entry(ListReader *r, GError **errp)
+{
+    RamListEntry entry = { .length = 0 };
+    char *name;
+
+    if (!ram_list_get_entry(r->stream, entry.name, &entry.length, errp) ||
+        !check_entry(r, &entry, errp)) {
+        return false;
+    }
+    r->left -= entry.length;
+    if (!get_extras(r, &entry, errp)) {
+        return false;
+    }
+    g_array_append_val(r->entry, entry);
+    name = g_strdup(entry.name);
+    g_tree_insert(r->names, name, name);
+    return true;
+}
+
+static bool get_entries(ListReader *r, GError **errp)
+{
+    while (r->left) {
+        if (!get_entry(r, errp)) {
+            return false;
+        }
+    }
+    return r->at_end || ram_list_get_end(r->stream, errp);
+}
+
+static RamList *get_list(ListReader *r, GError **errp)
+{
+    uint64_t total = r->left;
+    RamList *list;
+
+    if (!get_entries(r, errp)) {
+        return NULL;
+    }
+    list = g_new0(RamList, 1);
+    list->total = total;
+    list->count = r->entry->len;
+    list->entry = (RamListEntry *)g_array_free(g_steal_pointer(&r->entry),
+                                               FALSE);
+    return list;
+}
+
+static int compare_names(const void *a, const void *b, void *opaque)
+{
+    return strcmp(a, b);
+}
+
+RamList *ram_list_get(Stream *s, RamListForm form, uint64_t max,
+                      GError **errp)
+{
+    ListReader r = { .stream = s, .form = form };
+    RamList *list;
+
+    if (!ram_list_get_total(s, &r.left, errp)) {
+        return NULL;
+    }
+    if (r.left > max) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_UNSUPPORTED,
+                    "%" G_GUINT64_FORMAT " bytes of RAM, more than the %"
+                    G_GUINT64_FORMAT " that are supported", r.left, max);
+        return NULL;
+    }
+    r.entry = g_array_new(FALSE, FALSE, sizeof(RamListEntry));
+    r.names = g_tree_new_full(compare_names, NULL, g_free, NULL);
+    list = get_list(&r, errp);
+    g_clear_pointer(&r.entry, g_array_unref);
+    g_tree_unref(r.names);
+    return list;
+}
+
+void ram_list_free(RamList *list)
+{
+    if (list) {
+        g_free(list->entry);
+        g_free(list);
+    }
+}
+
+RamBlocks *ram_list_blocks(const RamList *list)
+{
+    RamBlocks *blocks = g_new0(RamBlocks, 1);
+    const char *twice;
+
+    blocks->block = g_new0(RamBlock, list->count);
+    blocks->count = list->count;
+    blocks->pages = list->total / MIG_PAGE_SIZE;
+    for (unsigned i = 0; i < list->count; i++) {
+        blocks->block[i] = (RamBlock){
+            .name = list->entry[i].name,
+            .pages = list->entry[i].length / MIG_PAGE_SIZE,
+            .index = i,
+        };
+    }
+    if (!ram_blocks_sort(blocks, &twice)) {
+        g_assert_not_reached(); /* the list has been checked */
+    }
+    return blocks;
+}

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Theory of operation
+ *
+ * Records are read one by one; each becomes a block and checked pages first.
+ * Compressed pages go to the decompression pool, the others are written here.
+ * The order of records that are for the same page is kept, whatever kinds
+ * they are: see decompress.h.
+ *
+ * Memory begins as zero.  A zero page whose memory was never written is
+ * therefore done without touching it, so that RAM that the guest never used
+ * takes no memory at the destination either.
+ */
+#include "migration/ram/load.h"
+
+#include <string.h>
+
+#include "migration/pack/codec.h"
+#include "migration/ram/decompress.h"
+#include "migration/ram/list.h"
+#include "migration/wire/ram-record.h"
+#include "migration/wire/wire.h"
+#include "util/bit-tree.h"
+#include "util/bitmap.h"
+
+struct RamLoad {
+    Stream *stream;
+    const RamBlocks *blocks;
+    Stats *stats;
+    unsigned threads;
+    const Codec *codec;
+    DecompressPool *pool;  /* NULL: no compressed page yet */
+    BitTree **written;     /* [blocks->count]: memory may differ from zero;
+                            * NULL: there is none */
+    const RamBlock *block; /* of the record before; survives sections */
+    PageCounts counts;     /* not yet in stats */
+    unsigned uncounted;    /* pages in counts */
+    RamWatcher watcher;    /* pages is NULL when there is none */
+};
+
+RamLoad *ram_load_new(Stream *stream, const RamBlocks *blocks,
+                      unsigned threads, Stats *stats)
+{
+    RamLoad *load = g_new0(RamLoad, 1);
+
+    load->stream = stream;
+    load->blocks = blocks;
+    load->stats = stats;
+    load->threads = threads;
+    load->codec = &codec_zlib;
+    load->written = g_new0(BitTree *, blocks->count);
+    for (unsigned i = 0; i < blocks->count; i++) {
+        if (blocks->block[i].host) {
+            load->written[i] = bit_tree_new(blocks->block[i].pages);
+        }
+    }
+    return load;
+}
+
+void ram_load_watch(RamLoad *load, const RamWatcher *watcher)
+{
+    load->watcher = *watcher;
+}
+
+void ram_load_set_codec(RamLoad *load, const Codec *codec)
+{
+    g_assert(!load->pool);
+    load->codec = codec;
+}
+
+void ram_load_free(RamLoad *load)
+{
+    if (!load) {
+        return;
+    }
+    decompress_free(load->pool);
+    for (unsigned i = 0; i < load->blocks->count; i++) {
+        bit_tree_free(load->written[i]);
+    }
+    g_free(load->written);
+    g_free(load);
+}
+
+/* Set-up */
+
+static bool get_block(RamLoad *load, uint64_t *seen, uint64_t *total,
+                      GError **errp)
+{
+    const RamBlock *block;
+    char name[256];
+    uint64_t length;
+
+    if (!ram_list_get_entry(load->stream, name, &length, errp)) {
+        return false;
+    }
+    block = ram_blocks_find(load->blocks, name);
+    if (!block) {
+        g_autofree char *shown = g_strescape(name, NULL);
+
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_PEER,
+                    "Unknown ramblock \"%s\", cannot accept migration",
+                    shown);
+        return false;
+    }
+    if (length != block->pages * MIG_PAGE_SIZE) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_PEER,
+                    "Size mismatch: %s: 0x%" G_GINT64_MODIFIER "x != 0x%"
+                    G_GINT64_MODIFIER "x",
+                    name, length, block->pages * MIG_PAGE_SIZE);
+        return false;
+    }
+    if (bitmap_test(seen, block->index)) {
+        stream_bad(load->stream, errp, "RAM block '%s' twice", name);
+        return false;
+    }
+    bitmap_set(seen, block->index);
+    *total += length;
+    return true;
+}
+
+static bool get_block_list(RamLoad *load, uint64_t announced, GError **errp)
+{
+    g_autofree uint64_t *seen = bitmap_new(load->blocks->count);
+    uint64_t total = 0;
+
+    if (announced != ram_blocks_bytes(load->blocks)) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_PEER,
+                    "the source has %" G_GUINT64_FORMAT " bytes of RAM, this "
+                    "machine %" G_GUINT64_FORMAT, announced,
+                    ram_blocks_bytes(load->blocks));
+        return false;
+    }
+    while (total < announced) {
+        if (!get_block(load, seen, &total, errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool ram_load_setup(RamLoad *load, GError **errp)
+{
+    uint64_t total;
+
+    return ram_list_get_total(load->stream, &total, errp) &&
+           get_block_list(load, total, errp) &&
+           ram_list_get_end(load->stream, errp);
+}
+
+/* Pages */
+
+static bool find_block(RamLoad *load, const RamRecord *r, GError **errp)
+{
+    if (r->has_name) {
+        load->block = ram_blocks_find(load->blocks, r->name);
+        if (!load->block) {
+            g_autofree char *shown = g_strescape(r->name, NULL);
+
+            stream_bad(load->stream, errp, "unknown RAM block '%s'", shown);
+            return false;
+        }
+    }
+    if (!load->block) {
+        stream_bad(load->stream, errp, "a first RAM record without a block");
+        return false;
+    }
+    return true;
+}
+
+static bool is_packed(const RamRecord *r)
+{
+    return r->type == WIRE_RAM_COMPRESSED || r->type == WIRE_RAM_BATCH;
+}
+
+static bool is_zero(const RamRecord *r)
+{
+    return r->type == WIRE_RAM_ZERO || r->type == WIRE_RAM_ZERO_RANGE;
+}
+
+/* From the first page of a record to its last one: how many pages there are
+ * from one to the other, both included. */
+static uint64_t span_of(const RamRecord *r)
+{
+    if (is_packed(r)) {
+        return r->pages.page[r->pages.count - 1] - r->pages.page[0] + 1;
+    }
+    return is_zero(r) ? r->range : 1;
+}
+
+/* From a record to pages of ours. */
+static bool find_pages(RamLoad *load, const RamRecord *r, GError **errp)
+{
+    uint64_t page = r->offset / MIG_PAGE_SIZE;
+
+    if (!find_block(load, r, errp)) {
+        return false;
+    }
+    if (page >= load->block->pages ||
+        span_of(r) > load->block->pages - page) {
+        stream_bad(load->stream, errp,
+                   "offset 0x%" G_GINT64_MODIFIER "x%s is outside block '%s'",
+                   r->offset, span_of(r) > 1 ? " and what follows it" : "",
+                   load->block->name);
+        return false;
+    }
+    return true;
+}
+
+/* Clear those of the pages that were written: nothing else is touched, or costs
+ * any time. */
+static void load_zeros(RamLoad *load, uint64_t page, uint64_t count)
+{
+    BitTree *written = load->written[load->block->index];
+    uint64_t end = page + count;
+
+    while (written && (page = bit_tree_next(written, page, end)) < end) {
+        memset(ram_block_page(load->block, page), 0, MIG_PAGE_SIZE);
+        bit_tree_clear(written, page);
+    }
+    load->counts.zero += count;
+}
+
+static uint64_t bytes_since(const RamLoad *load, const RamRecord *r)
+{
+    return stream_position(load->stream) - r->position;
+}
+
+static bool load_plain(RamLoad *load, uint64_t page, GError **errp)
+{
+    load->counts.normal++;
+    if (!load->block->host) {
+        return stream_skip(load->stream, MIG_PAGE_SIZE, errp);
+    }
+    bit_tree_set(load->written[load->block->index], page);
+    return stream_get_bytes(load->stream, ram_block_page(load->block, page),
+                            MIG_PAGE_SIZE, errp);
+}
+
+/* Batches come from who has announced them, and then nothing else that is
+ * compressed. */
+static bool check_packed(RamLoad *load, const RamRecord *r, GError **errp)
+{
+    bool batches = load->codec->batch_pages > 1;
+
+    if (batches != (r->type == WIRE_RAM_BATCH)) {
+        stream_bad(load->stream, errp, "a %s with compress-method %s",
+                   batches ? "compressed page" : "batch of pages",
+                   load->codec->name);
+        return false;
+    }
+    return true;
+}
+
+static bool start_pool(RamLoad *load, GError **errp)
+{
+    if (!load->pool) {
+        load->pool = decompress_new(load->codec, load->threads, load->blocks,
+                                    errp);
+    }
+    return load->pool != NULL;
+}
+
+static void note_packed(RamLoad *load, const RamRecord *r)
+{
+    if (load->block->host) {
+        for (unsigned i = 0; i < r->pages.count; i++) {
+            bit_tree_set(load->written[load->block->index], r->pages.page[i]);
+        }
+    }
+    load->counts.compressed += r->pages.count;
+    load->counts.compressed_bytes += bytes_since(load, r);
+}
+
+static bool load_packed(RamLoad *load, const RamRecord *r, GError **errp)
+{
+    uint8_t *to;
+
+    if (!check_packed(load, r, errp)) {
+        return false;
+    }
+    if (!load->block->host && !load->watcher.verify) {
+        return stream_skip(load->stream, r->length, errp);
+    }
+    if (!start_pool(load, errp)) {
+        return false;
+    }
+    to = decompress_add_record(load->pool, load->block, r, errp);
+    if (!to || !stream_get_bytes(load->stream, to, r->length, errp)) {
+        return false;
+    }
+    note_packed(load, r);
+    return true;
+}
+
+static bool watch_pages(RamLoad *load, const RamRecord *r, GError **errp)
+{
+    const RamWatcher *w = &load->watcher;
+
+    if (!w->pages) {
+        return true;
+    }
+    if (!is_packed(r)) {
+        return w->pages(w->opaque, r, load->block, r->offset / MIG_PAGE_SIZE,
+                        span_of(r), errp);
+    }
+    for (unsigned i = 0; i < r->pages.count; i++) {
+        if (!w->pages(w->opaque, r, load->block, r->pages.page[i], 1, errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool load_pages(RamLoad *load, const RamRecord *r, GError **errp)
+{
+    uint64_t page = r->offset / MIG_PAGE_SIZE;
+
+    if (!find_pages(load, r, errp) || !watch_pages(load, r, errp)) {
+        return false;
+    }
+    if (is_packed(r)) {
+        return load_packed(load, r, errp);
+    }
+    if (load->pool && !decompress_settle(load->pool, load->block, page,
+                                         span_of(r), errp)) {
+        return false;
+    }
+    if (is_zero(r)) {
+        load_zeros(load, page, r->range);
+        load->counts.zero_bytes += bytes_since(load, r);
+        return true;
+    }
+    return load_plain(load, page, errp);
+}
+
+static void account(RamLoad *load)
+{
+    stats_account(load->stats, &load->counts, stream_position(load->stream));
+    load->counts = (PageCounts){ 0 };
+    load->uncounted = 0;
+}
+
+bool ram_load_section(RamLoad *load, GError **errp)
+{
+    RamRecord record;
+
+    for (;;) {
+        if (!ram_record_get(load->stream, &record, errp)) {
+            return false;
+        }
+        switch (record.type) {
+        case WIRE_RAM_EOS:
+            account(load);
+            return true;
+        case WIRE_RAM_MEM_SIZE:
+            stream_bad(load->stream, errp, "a second list of RAM blocks");
+            return false;
+        default:
+            if (!load_pages(load, &record, errp)) {
+                return false;
+            }
+            if (++load->uncounted == RAM_BATCH_PAGES) {
+                account(load);
+            }
+        }
+    }
+}
+
+bool ram_load_drain(RamLoad *load, GError **errp)
+{
+    return !load->pool || decompress_drain(load->pool, errp);
+}

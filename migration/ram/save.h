@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The save loop: dirty pages to RAM records. */
+#ifndef MIGRATION_RAM_SAVE_H
+#define MIGRATION_RAM_SAVE_H
+
+#include <glib.h>
+#include <stdbool.h>
+
+#include "ferry/options.h"
+#include "migration/ram/blocks.h"
+#include "migration/ram/dirty.h"
+#include "migration/ram/stats.h"
+#include "migration/wire/stream.h"
+
+typedef struct RamSave RamSave;
+
+/* All of these are borrowed and must outlive it.  Starts the compression pool
+ * where the option says so. */
+RamSave *ram_save_new(Stream *stream, const RamBlocks *blocks,
+                      const MigOptions *options, Stats *stats,
+                      GError **errp);
+void ram_save_free(RamSave *save);
+
+/* The reader takes ranges of zero pages; before the first pass. */
+void ram_save_use_ranges(RamSave *save);
+
+/* The content of the START section. */
+void ram_save_setup(RamSave *save);
+
+/* Send every page that is dirty now: the content of one PART or END section.
+ * One version of each page, as the order within a section is not defined. */
+bool ram_save_pass(RamSave *save, RamDirty *dirty, GError **errp);
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What has been done so far.  The thread that owns the stream writes, any
+ * thread reads; a reader always gets the counters of one moment.
+ */
+#ifndef MIGRATION_RAM_STATS_H
+#define MIGRATION_RAM_STATS_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "util/clock.h"
+
+typedef struct PageCounts {
+    uint64_t zero;
+    uint64_t normal; /* sent as they are */
+    uint64_t compressed;
+    uint64_t compressed_bytes; /* of stream, headers included */
+    uint64_t zero_bytes;       /* the same of zero pages */
+} PageCounts;
+
+typedef struct StatsData {
+    PageCounts pages;
+    uint64_t transferred;    /* bytes of stream */
+    uint64_t precopy_bytes;  /* of transferred: before stats_stopped() */
+    uint64_t remaining;      /* pages */
+    uint64_t jobs;           /* given to the compression pool */
+    uint64_t busy;           /* times it had none free */
+    uint64_t sync_count;
+    uint64_t dirty_rate;     /* pages/s */
+    /* -1: not known */
+    int64_t expected_downtime_ms;
+    int64_t downtime_floor_ms; /* of it, what no pass makes shorter */
+    /* over the last whole window */
+    double bytes_per_second;
+    double pages_per_second;
+} StatsData;
+
+typedef struct Stats Stats;
+
+/* The clock must outlive it. */
+Stats *stats_new(const Clock *clock);
+void stats_free(Stats *stats);
+
+/* More pages were handled, and the stream has come to this position. */
+void stats_account(Stats *stats, const PageCounts *more, uint64_t position);
+
+/* The same, without pages: only the stream has moved on. */
+void stats_moved(Stats *stats, uint64_t position);
+
+/* A pass has found more pages to send than there were when it began. */
+void stats_found(Stats *stats, uint64_t pages);
+
+/* A job goes to the pool; busy: it had to wait, or found no place. */
+void stats_job(Stats *stats, bool busy);
+
+/* The dirty log was collected. */
+void stats_sync(Stats *stats, uint64_t remaining, uint64_t dirty_rate);
+void stats_expect(Stats *stats, int64_t downtime_ms, int64_t floor_ms);
+
+/* The guest has stopped: what is sent from now on is sent in downtime. */
+void stats_stopped(Stats *stats);
+
+void stats_read(Stats *stats, StatsData *data);
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The records of the ram section: one writer, to memory, and one reader, from
+ * a stream.
+ */
+#ifndef MIGRATION_WIRE_RAM_RECORD_H
+#define MIGRATION_WIRE_RAM_RECORD_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "migration/wire/stream.h"
+#include "migration/wire/wire.h"
+
+/*
+ * Write what stands before a record's data: the u64, the block's name unless
+ * it is NULL (CONTINUE), and what belongs to its kind.  Returns the bytes
+ * written, at most WIRE_RECORD_HEAD_MAX.
+ */
+size_t ram_record_put_zero(uint8_t *to, uint64_t offset, const char *name);
+size_t ram_record_put_plain(uint8_t *to, uint64_t offset, const char *name);
+size_t ram_record_put_compressed(uint8_t *to, uint64_t offset,
+                                 const char *name, uint32_t length);
+
+/* Ranges and batches are read by a Ferry that has announced them, and by
+ * nobody else. */
+size_t ram_record_put_zero_range(uint8_t *to, uint64_t offset,
+                                 const char *name, uint64_t pages);
+
+/* Zero pages in a row: one range where the reader takes those, else a record
+ * for each. */
+size_t ram_record_put_zeros(uint8_t *to, uint64_t page, const char *name,
+                            uint64_t count, bool as_range);
+
+/* Pages of one block by number, ascending, ram_record_follows() each other. */
+typedef struct RamPages {
+    unsigned count; /* 1..WIRE_BATCH_PAGES_MAX */
+    uint64_t page[WIRE_BATCH_PAGES_MAX];
+} RamPages;
+
+size_t ram_record_put_batch(uint8_t *to, const RamPages *pages,
+                            const char *name, uint32_t length);
+
+/* Can the page be the next in a batch? */
+static inline bool ram_record_follows(const RamPages *pages, uint64_t page)
+{
+    return pages->count < WIRE_BATCH_PAGES_MAX &&
+           page - pages->page[pages->count - 1] <= WIRE_BATCH_GAP_MAX;
+}
+
+/* The u64 of MEM_SIZE (value: bytes of RAM) and of EOS (value: 0). */
+void ram_record_put_mem_size(Stream *s, uint64_t total);
+void ram_record_put_eos(Stream *s);
+
+typedef struct RamRecord {
+    unsigned type;     /* WIRE_RAM_..., with one flag */
+    bool has_name;     /* else the block of the record before */
+    char name[256];
+    uint64_t offset;   /* bytes in the block; MEM_SIZE: the total */
+    uint32_t length;   /* COMPRESSED: bytes of data, 1..WIRE_COMPRESSED_MAX;
+                        * BATCH: less than those of the pages */
+    uint64_t range;    /* ZERO and ZERO_RANGE: pages, at least 1 */
+    RamPages pages;    /* COMPRESSED and BATCH: those that the data has */
+    uint64_t position; /* where in the stream it starts */
+} RamRecord;
+
+/*
+ * Read one record up to its data: a plain page's MIG_PAGE_SIZE bytes, and a
+ * compressed page's or a batch's length bytes, are left in the stream.  Legal
+ * here: a known type with one flag, offset a multiple of the page size (but for
+ * MEM_SIZE), lengths and counts within limits, pages ascending, fill byte 0.
+ *
+ * MIG_ERROR_UNSUPPORTED is for a type that QEMU has and Ferry has not.  Then
+ * the u64 has been read, and type, has_name and offset are set.
+ */
+bool ram_record_get(Stream *s, RamRecord *record, GError **errp);
+
+#endif

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The frame of the stream: header, configuration, sections, commands. */
+#ifndef MIGRATION_WIRE_SECTION_H
+#define MIGRATION_WIRE_SECTION_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "migration/wire/stream.h"
+#include "migration/wire/wire.h"
+
+/* What starts a START, PART, END or FULL section. */
+typedef struct SectionHeader {
+    uint8_t type; /* WIRE_START, ... */
+    uint32_t id;
+    /* START and FULL only */
+    char name[256];
+    uint32_t instance;
+    uint32_t version;
+} SectionHeader;
+
+/* Who the stream is for. */
+typedef struct Identity {
+    const char *machine;
+    const uint8_t *uuid; /* 16 bytes, or NULL: not sent, not compared */
+    const char *method;  /* to be sent: the compress-method whose batches
+                          * follow; NULL: none do */
+} Identity;
+
+/* The header and the configuration section, as they were read. */
+typedef struct Preamble {
+    char machine[WIRE_NAME_MAX + 1];
+    unsigned capabilities; /* how many; each changes the stream's layout */
+    char capability[WIRE_CAPABILITIES_MAX][WIRE_NAME_MAX + 1];
+    uint32_t page_bits;    /* MIG_PAGE_BITS when nothing was said */
+    bool has_uuid;
+    uint8_t uuid[WIRE_UUID_SIZE];
+} Preamble;
+
+void section_put_preamble(Stream *s, const Identity *id);
+/* Is this a header, as far as it goes?  WIRE_HEADER_SIZE bytes are all of it,
+ * and less than a word says nothing yet. */
+bool section_check_header(const uint8_t *head, size_t size, GError **errp);
+
+bool section_get_preamble(Stream *s, Preamble *preamble, GError **errp);
+
+/* The compress-method of which there are batches; NULL: there are none. */
+const char *section_method(const Preamble *preamble);
+
+/* False when machine, UUID or what the source needs are not ours.  Whether a
+ * compress-method is, is not looked at. */
+bool section_check_preamble(const Preamble *preamble, const Identity *id,
+                            GError **errp);
+
+/* "00112233-4455-...", to be freed by g_free(). */
+char *section_uuid_text(const uint8_t uuid[WIRE_UUID_SIZE]);
+
+void section_put_header(Stream *s, const SectionHeader *section);
+void section_put_footer(Stream *s, uint32_t id);
+
+/* The type byte has been read and is in section->type. */
+bool section_get_header(Stream *s, SectionHeader *section, GError **errp);
+bool section_get_footer(Stream *s, uint32_t id, GError **errp);
+
+void section_put_ping(Stream *s, uint32_t value);
+void section_put_open_return_path(Stream *s);
+
+void section_put_verify(Stream *s, const char *block, uint64_t digest);
+
+typedef struct Command {
+    uint16_t number; /* WIRE_CMD_... */
+    uint16_t length; /* bytes of payload */
+    uint32_t value;  /* of a PING */
+    char block[256]; /* of a VERIFY, and */
+    uint64_t digest; /* its RAM's */
+} Command;
+
+/* A command whose type byte has been read, up to its payload. */
+bool section_get_command_head(Stream *s, Command *command, GError **errp);
+
+/* The same with its payload.  Unknown ones are refused. */
+bool section_get_command(Stream *s, Command *command, GError **errp);
+
+#endif

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Typed, buffered reading or writing of one direction of a channel.
+ *
+ * One thread owns a Stream.  A stream either reads or writes; the two
+ * directions of a two-way channel are two streams.
+ *
+ * Errors: MIG_ERROR_EOF (with the offset), MIG_ERROR_IO, MIG_ERROR_CANCELLED.
+ */
+#ifndef MIGRATION_WIRE_STREAM_H
+#define MIGRATION_WIRE_STREAM_H
+
+#include <gio/gio.h>
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ferry/channel.h"
+#include "ferry/error.h"
+
+typedef struct Stream Stream;
+
+/* The channel is borrowed and must outlive the stream. */
+Stream *stream_new(IoChannel *channel);
+void stream_free(Stream *s);
+
+/* Bytes read, or put, since the start. */
+uint64_t stream_position(const Stream *s);
+
+/*
+ * Called before bytes go to the channel; may block to keep a rate, and may
+ * fail.
+ */
+typedef bool StreamPacer(void *opaque, size_t bytes, GError **errp);
+void stream_set_pacer(Stream *s, StreamPacer *pacer, void *opaque);
+
+/* Called before, with true, and after each write to the channel. */
+typedef void StreamWatch(void *opaque, bool writes);
+void stream_set_watch(Stream *s, StreamWatch *watch, void *opaque);
+
+/*
+ * Writing.  Puts are buffered and do not fail; the first error of the channel
+ * is kept and reported by the next stream_writev() or stream_flush().
+ */
+void stream_put_u8(Stream *s, uint8_t v);
+void stream_put_be16(Stream *s, uint16_t v);
+void stream_put_be32(Stream *s, uint32_t v);
+void stream_put_be64(Stream *s, uint64_t v);
+void stream_put_bytes(Stream *s, const void *buf, size_t size);
+void stream_put_name(Stream *s, const char *name); /* u8 length, bytes */
+
+/* Write what is buffered and then these vectors, without copying them. */
+bool stream_writev(Stream *s, const GOutputVector *vectors, unsigned count,
+                   GError **errp);
+bool stream_flush(Stream *s, GError **errp);
+
+/*
+ * Who looks on while a stream is read.  Either may be NULL, and either may
+ * fail: then so does what was to be read.
+ */
+typedef struct StreamTap {
+    /* Bytes that are given out, all of them and in order; also those that
+     * come before the end or an error and are given to nobody else. */
+    bool (*given)(void *opaque, const void *buf, size_t size, GError **errp);
+    /* With waits true: the channel has nothing now, and will be waited for;
+     * with false: that is over. */
+    bool (*idle)(void *opaque, bool waits, GError **errp);
+} StreamTap;
+
+/* A reader takes no more than that many bytes, at least one, from the channel
+ * before they are wanted.  At first it is as many as it has room for. */
+void stream_set_ahead(Stream *s, size_t bytes);
+
+/* tap is borrowed. */
+void stream_set_tap(Stream *s, const StreamTap *tap, void *opaque);
+
+/* Reading.  Each is all or nothing, but for get_some. */
+bool stream_get_u8(Stream *s, uint8_t *v, GError **errp);
+bool stream_get_be16(Stream *s, uint16_t *v, GError **errp);
+bool stream_get_be32(Stream *s, uint32_t *v, GError **errp);
+bool stream_get_be64(Stream *s, uint64_t *v, GError **errp);
+bool stream_get_bytes(Stream *s, void *buf, size_t size, GError **errp);
+bool stream_skip(Stream *s, size_t size, GError **errp);
+/* What there is, 1..size bytes; 0 when the channel has ended. */
+bool stream_get_some(Stream *s, void *buf, size_t size, size_t *got,
+                     GError **errp);
+/* Would the next get that needs more than is buffered find some at once, or
+ * the end, or an error?  False also where the channel cannot tell. */
+bool stream_has_input(const Stream *s);
+bool stream_peek_u8(Stream *s, uint8_t *v, GError **errp);
+/* The next bytes, size of them at least; they are there until the next call.
+ * NULL when that many do not come, and those that have can still be got. */
+const uint8_t *stream_peek(Stream *s, size_t size, GError **errp);
+
+/* u8 length, that many bytes, none of them NUL, at least one. */
+bool stream_get_name(Stream *s, char name[256], GError **errp);
+
+/* Read until the peer has closed, and drop it; false on more than max. */
+bool stream_drain(Stream *s, size_t max, GError **errp);
+
+/* Set MIG_ERROR_STREAM, with the stream's position appended. */
+void stream_bad(const Stream *s, GError **errp, const char *format, ...)
+    G_GNUC_PRINTF(3, 4);
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * KVM copies the log of a whole slot, 2 MiB for 64 GiB, but forgets of it only
+ * what it is told to.  So one copy serves for all parts that are asked for
+ * while it is fresh.
+ *
+ * Nothing is lost by that.  A page of the copy is handed out once, and KVM then
+ * told to forget exactly the pages that were handed out, which protects them
+ * again before they are read.  What was written since the copy was made and is
+ * not in it stays in the log, for the next copy.
+ */
+#include "vmm/kvm/kvm-dirty.h"
+
+#include <errno.h>
+#include <linux/kvm.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "ferry/error.h"
+
+/* A page that is written in that time, before its turn, may be sent twice;
+ * and copying 2 MiB takes a thousandth of it. */
+#define FRESH_NS UINT64_C(100000000)
+
+void kvm_dirty_init(KvmDirty *dirty, int vm, uint64_t pages)
+{
+    *dirty = (KvmDirty){
+        .vm = vm, .pages = pages,
+        .copy = g_new0(uint64_t, (pages + 63) / 64),
+    };
+}
+
+void kvm_dirty_destroy(KvmDirty *dirty)
+{
+    g_free(dirty->copy);
+    *dirty = (KvmDirty){ .copy = NULL };
+}
+
+static bool call(const KvmDirty *dirty, unsigned long request, void *arg,
+                 const char *name, GError **errp)
+{
+    if (ioctl(dirty->vm, request, arg) < 0) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_HOST, "kvm: %s: %s", name,
+                    g_strerror(errno));
+        return false;
+    }
+    return true;
+}
+
+static bool make_copy(KvmDirty *dirty, uint64_t now, GError **errp)
+{
+    struct kvm_dirty_log get = { .dirty_bitmap = dirty->copy };
+
+    if (!call(dirty, KVM_GET_DIRTY_LOG, &get, "KVM_GET_DIRTY_LOG", errp)) {
+        return false;
+    }
+    dirty->copied_at = now;
+    return true;
+}
+
+bool kvm_dirty_collect(KvmDirty *dirty, const MigRamPart *part, uint64_t now,
+                       uint64_t *bitmap, GError **errp)
+{
+    uint64_t *bits = dirty->copy + part->first / 64;
+    uint64_t words = (part->pages + 63) / 64;
+    bool whole = part->pages == dirty->pages;
+    /* Exactly the bits that we got, or a write in between would be lost. */
+    struct kvm_clear_dirty_log clear = {
+        .first_page = part->first, .num_pages = (uint32_t)part->pages,
+        .dirty_bitmap = bits,
+    };
+
+    if ((whole || !dirty->copied_at || now - dirty->copied_at >= FRESH_NS) &&
+        !make_copy(dirty, now, errp)) {
+        return false;
+    }
+    if (!call(dirty, KVM_CLEAR_DIRTY_LOG, &clear, "KVM_CLEAR_DIRTY_LOG",
+              errp)) {
+        return false;
+    }
+    for (uint64_t i = 0; i < words; i++) {
+        bitmap[i] |= bits[i];
+    }
+    memset(bits, 0, words * sizeof(*bits));
+    if (whole) {
+        dirty->copied_at = 0; /* nothing is left in it */
+    }
+    return true;
+}
