@@ -179,7 +179,7 @@ bool mig_state_is_final(MigState state);
  * was built with; NULL when compress-method was not. */
 const char *mig_encoder(const MigOptions *options);
 
-/* The library's version, "0.1.0". */
+/* The library's version, "0.2.0". */
 const char *mig_version(void);
 
 G_END_DECLS
