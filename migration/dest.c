@@ -24,8 +24,8 @@
 
 #include "migration/ram/digest.h"
 #include "migration/ram/load.h"
-#include "migration/return-path.h"
 #include "migration/wire/device.h"
+#include "migration/wire/return-message.h"
 #include "migration/wire/section.h"
 #include "migration/wire/wire.h"
 

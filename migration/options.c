@@ -199,13 +199,6 @@ static const MigOption options[MIG_OPT__COUNT] = {
     },
 };
 
-/* Without G_DEFINE_QUARK's function static: that one is set by whichever
- * thread comes first, without a lock. */
-GQuark mig_error_quark(void)
-{
-    return g_quark_from_static_string("mig-error-quark");
-}
-
 const MigOption *mig_option(MigOptionId id)
 {
     g_assert(id < MIG_OPT__COUNT);

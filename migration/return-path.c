@@ -14,8 +14,8 @@
 #include "migration/return-path.h"
 
 #include <pthread.h>
-#include <string.h>
 
+#include "migration/wire/stream.h"
 #include "migration/wire/wire.h"
 #include "util/clock.h"
 #include "util/text.h"
@@ -41,8 +41,6 @@ struct ReturnPath {
     bool refused;    /* lock: SHUT has come, and was not 0 */
     GError *error;   /* lock: NULL when it ended in success */
 };
-
-/* Source end */
 
 /* A Ferry says with its features that it waits for GO, and there is none that
  * does not; a GO that it waits for in vain would lose the guest. */
@@ -318,37 +316,4 @@ void return_path_free(ReturnPath *rp)
     stream_free(rp->stream);
     g_free(rp->reason);
     g_free(rp);
-}
-
-/* Destination end */
-
-static void put_message(Stream *s, uint16_t type, const void *data,
-                        uint16_t size)
-{
-    stream_put_be16(s, type);
-    stream_put_be16(s, size);
-    stream_put_bytes(s, data, size);
-}
-
-static void put_value(Stream *s, uint16_t type, uint32_t value)
-{
-    value = GUINT32_TO_BE(value);
-    put_message(s, type, &value, sizeof(value));
-}
-
-void return_path_put_pong(Stream *s, uint32_t value)
-{
-    put_value(s, WIRE_RP_PONG, value);
-}
-
-void return_path_put_shut(Stream *s, uint32_t value)
-{
-    put_value(s, WIRE_RP_SHUT, value);
-}
-
-void return_path_put_reason(Stream *s, const char *text)
-{
-    size_t size = MIN(strlen(text), WIRE_REASON_MAX);
-
-    put_message(s, WIRE_RP_FERRY_REASON, text, (uint16_t)size);
 }

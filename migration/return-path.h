@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The return path, both ends: what the destination says to the source.
+ * The source's end of the return path: a thread that listens to what the
+ * destination says.
  */
 #ifndef MIGRATION_RETURN_PATH_H
 #define MIGRATION_RETURN_PATH_H
@@ -10,9 +11,7 @@
 #include <stdint.h>
 
 #include "ferry/channel.h"
-#include "migration/wire/stream.h"
 
-/* Source end: a thread that listens. */
 typedef struct ReturnPath ReturnPath;
 
 /* The owner's calls for what is heard; made from the thread, without a lock. */
@@ -53,10 +52,5 @@ bool return_path_has_refused(ReturnPath *rp);
 
 /* Stop listening.  The channel is aborted.  NULL is fine. */
 void return_path_free(ReturnPath *rp);
-
-/* Destination end: messages, buffered in s. */
-void return_path_put_pong(Stream *s, uint32_t value);
-void return_path_put_shut(Stream *s, uint32_t value); /* 0: success */
-void return_path_put_reason(Stream *s, const char *text);
 
 #endif

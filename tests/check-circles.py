@@ -19,11 +19,6 @@ import sys
 KNOWN = [
     "io/channel.c io/exec.c io/fd.c io/socket.c",
     "migration/dest.c migration/migration.c migration/source.c",
-    "migration/options.c migration/pack/codec.c "
-    "migration/pack/codec-deflate-isal.c "
-    "migration/pack/codec-deflate-libdeflate.c "
-    "migration/pack/codec-deflate-zlib.c migration/pack/codec-lz4.c "
-    "migration/pack/codec-zlib.c migration/pack/codec-zstd.c",
     "monitor/command.c monitor/commands-machine.c "
     "monitor/commands-migration.c monitor/commands-monitor.c "
     "monitor/events.c monitor/hmp.c monitor/schema.c monitor/shape.c",

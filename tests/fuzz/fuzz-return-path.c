@@ -5,6 +5,8 @@
  */
 #include "migration/return-path.h"
 
+#include "ferry/error.h"
+#include "migration/wire/stream.h"
 #include "migration/wire/wire.h"
 #include "tests/fuzz/fuzz.h"
 #include "util/text.h"

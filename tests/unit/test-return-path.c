@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "migration/wire/return-message.h"
 #include "migration/wire/wire.h"
 #include "tests/lib/expect-error.h"
 #include "tests/lib/mem-channel.h"

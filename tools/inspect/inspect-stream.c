@@ -17,8 +17,8 @@
 #include "tools/inspect/inspect-ram.h"
 #include "tools/inspect/inspect-tail.h"
 #include "migration/pack/codec.h"
-#include "migration/return-path.h"
 #include "migration/wire/names.h"
+#include "migration/wire/return-message.h"
 #include "migration/wire/wire.h"
 
 #define COMMANDS_MAX (1u << 16)
