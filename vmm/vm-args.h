@@ -30,7 +30,7 @@ typedef struct VmArgs {
     GArray *monitors; /* of MonitorArg */
 } VmArgs;
 
-/* Fails with MIG_ERROR_OPTION, one line that names the option. */
+/* Fails with one line that names the option. */
 bool vm_args_parse(VmArgs *args, int argc, char **argv, GError **errp);
 void vm_args_clear(VmArgs *args); /* after either outcome */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One table has every option: its name, its value, its help and what it does.
- * Those of the pools and the codec come from Ferry's own option table.
+ * The table in the middle has every option.  The values of those of the pools
+ * and the codec are checked by Ferry's own option table.
  */
 #include "tools/relay/relay-args.h"
 
@@ -9,102 +9,72 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "ferry/error.h"
+#include "util/args.h"
 
-typedef struct RelayOption {
-    const char *name;
-    const char *value; /* what help calls it; NULL: there is none */
-    const char *help;
-    bool (*set)(RelayArgs *args, const char *name, const char *value,
-                GError **errp);
-} RelayOption;
-
-static bool set_listen(RelayArgs *args, const char *name, const char *value,
-                       GError **errp)
+static bool set_uri(void *target, const char *name, char *const *values,
+                    GError **errp)
 {
-    io_uri_free(args->listen);
-    args->listen = io_uri_parse(value, errp);
-    return args->listen != NULL;
-}
+    IoUri **uri = target;
 
-static bool set_connect(RelayArgs *args, const char *name, const char *value,
-                        GError **errp)
-{
-    io_uri_free(args->connect);
-    args->connect = io_uri_parse(value, errp);
-    return args->connect != NULL;
+    io_uri_free(*uri);
+    *uri = io_uri_parse(values[0], errp);
+    return *uri != NULL;
 }
 
 static bool choose_role(RelayArgs *args, RelayRole role, GError **errp)
 {
     if (args->role != RELAY_ROLE_AUTO && args->role != role) {
-        g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
-                    "this relay is to be '%s' already",
-                    relay_role_name(args->role));
-        return false;
+        return args_fail(errp, "this relay is to be '%s' already",
+                         relay_role_name(args->role));
     }
     args->role = role;
     return true;
 }
 
-static bool set_role(RelayArgs *args, const char *name, const char *value,
+static bool set_role(void *target, const char *name, char *const *values,
                      GError **errp)
 {
     for (RelayRole r = RELAY_ROLE_AUTO; r <= RELAY_ROLE_RECEIVE; r++) {
-        if (!strcmp(value, relay_role_name(r))) {
-            return choose_role(args, r, errp);
+        if (!strcmp(values[0], relay_role_name(r))) {
+            return choose_role(target, r, errp);
         }
     }
-    g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
-                "expected auto, send or receive");
-    return false;
+    return args_fail(errp, "expected auto, send or receive");
 }
 
-static bool set_to_qemu(RelayArgs *args, const char *name, const char *value,
+static bool set_to_qemu(void *target, const char *name, char *const *values,
                         GError **errp)
 {
-    return choose_role(args, RELAY_ROLE_TO_QEMU, errp);
+    return choose_role(target, RELAY_ROLE_TO_QEMU, errp);
 }
 
-static bool set_from_qemu(RelayArgs *args, const char *name,
-                          const char *value, GError **errp)
+static bool set_from_qemu(void *target, const char *name, char *const *values,
+                          GError **errp)
 {
-    return choose_role(args, RELAY_ROLE_FROM_QEMU, errp);
+    return choose_role(target, RELAY_ROLE_FROM_QEMU, errp);
 }
 
-static bool set_flag(RelayArgs *args, const char *name, const char *value,
-                     GError **errp)
+static bool set_parameter(void *target, const char *name, char *const *values,
+                          GError **errp)
 {
-    struct { const char *name; bool *flag; } flags[] = {
-        { "stdio", &args->stdio }, { "once", &args->once },
-        { "stats", &args->stats }, { "json", &args->json },
-        { "help", &args->help },   { "version", &args->version },
-    };
-
-    for (unsigned i = 0; i < G_N_ELEMENTS(flags); i++) {
-        if (!strcmp(name, flags[i].name)) {
-            *flags[i].flag = true;
-        }
-    }
-    return true;
-}
-
-static bool set_parameter(RelayArgs *args, const char *name,
-                          const char *value, GError **errp)
-{
+    RelayArgs *args = target;
     const MigOption *option = mig_option_find(name, false, errp);
 
     args->packs |= g_str_has_prefix(name, "compress-");
     args->unpacks |= g_str_has_prefix(name, "decompress-");
-    return option && mig_options_set_text(&args->options, option, value,
+    return option && mig_options_set_text(&args->options, option, values[0],
                                           errp);
 }
 
-static const RelayOption relay_options[] = {
-    { "listen", "URI", "where to wait for connections", set_listen },
-    { "connect", "URI", "where to connect to, once for each", set_connect },
+#define TARGET(member) offsetof(RelayArgs, member)
+
+static const ArgsOption options[] = {
+    { "listen", "URI", "where to wait for connections", set_uri,
+      TARGET(listen) },
+    { "connect", "URI", "where to connect to, once for each", set_uri,
+      TARGET(connect) },
     { "stdio", NULL, "standard input and output instead of one of them",
-      set_flag },
+      args_flag, TARGET(stdio) },
     { "role", "auto|send|receive", "send: who connects is a QEMU; receive: "
       "who connects is a relay (auto: by the first bytes)", set_role },
     { "to-qemu", NULL, "no second relay: make pages QEMU's compressed ones",
@@ -124,13 +94,24 @@ static const RelayOption relay_options[] = {
     { "tls-hostname", "NAME", "whom the receiver's certificate must be for "
       "(the host of --connect)", set_parameter },
     { "once", NULL, "end after one migration; the exit status is its outcome",
-      set_flag },
+      args_flag, TARGET(once) },
     { "stats", NULL, "show every second on standard error what moves",
-      set_flag },
+      args_flag, TARGET(stats) },
     { "json", NULL, "print a line of JSON at the end of each migration",
-      set_flag },
-    { "help", NULL, "show this help", set_flag },
-    { "version", NULL, "show the version", set_flag },
+      args_flag, TARGET(json) },
+    { "help", NULL, "show this help, as -h does", args_last_flag,
+      TARGET(help) },
+    { "version", NULL, "show the version", args_last_flag, TARGET(version) },
+    { NULL },
+};
+
+static const ArgsProgram program = {
+    .usage = "Usage: ferry-relay --listen URI --connect URI [options]\n"
+             "Compress migrations between unmodified QEMUs.\n\n",
+    .notes = "\nURI is tcp:HOST:PORT, unix:PATH or exec:COMMAND; to listen "
+             "also fd:N or file:PATH.\n",
+    .dash = "--",
+    .options = options,
 };
 
 const char *relay_role_name(RelayRole role)
@@ -148,54 +129,6 @@ const char *relay_role_name(RelayRole role)
         return "from-qemu";
     }
     g_assert_not_reached();
-}
-
-/* "--name", "-name", with or without "=value" behind it. */
-static const RelayOption *find_option(const char *arg, const char **value,
-                                      GError **errp)
-{
-    size_t dashes = strspn(arg, "-");
-    const char *name = arg + dashes;
-    size_t length = strcspn(name, "=");
-
-    *value = name[length] ? name + length + 1 : NULL;
-    for (size_t i = 0; i < G_N_ELEMENTS(relay_options); i++) {
-        if ((dashes == 1 || dashes == 2) &&
-            strlen(relay_options[i].name) == length &&
-            !strncmp(relay_options[i].name, name, length)) {
-            return &relay_options[i];
-        }
-    }
-    g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION, "%s: invalid option", arg);
-    return NULL;
-}
-
-static bool parse_one(RelayArgs *args, char ***arg, GError **errp)
-{
-    const char *value;
-    const RelayOption *option = find_option(**arg, &value, errp);
-
-    if (!option) {
-        return false;
-    }
-    if (option->value && !value) {
-        value = *(*arg + 1);
-        if (value) {
-            ++*arg;
-        }
-    }
-    if (!option->value != !value) {
-        g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
-                    option->value ? "--%s: requires an argument"
-                                  : "--%s: takes no argument", option->name);
-        return false;
-    }
-    if (!option->set(args, option->name, value, errp)) {
-        g_prefix_error(errp, "--%s%s%s: ", option->name, value ? " " : "",
-                       value ? value : "");
-        return false;
-    }
-    return true;
 }
 
 static bool is_any(const char *host)
@@ -267,10 +200,7 @@ static bool check_uris(const RelayArgs *args, GError **errp)
                listen->fd <= STDERR_FILENO) {
         text = "--listen fd:0, fd:1 and fd:2 are what --stdio uses";
     }
-    if (text) {
-        g_set_error_literal(errp, MIG_ERROR, MIG_ERROR_OPTION, text);
-    }
-    return !text;
+    return !text || args_fail(errp, "%s", text);
 }
 
 /* What no single option can see. */
@@ -300,10 +230,7 @@ static bool check_together(const RelayArgs *args, GError **errp)
         text = "--connect leads to --listen: the relay would connect to itself "
                "again and again";
     }
-    if (text) {
-        g_set_error_literal(errp, MIG_ERROR, MIG_ERROR_OPTION, text);
-    }
-    return !text;
+    return !text || args_fail(errp, "%s", text);
 }
 
 static const char *host_of(const IoUri *uri)
@@ -349,10 +276,7 @@ static bool settle_tls(RelayArgs *args, GError **errp)
     } else if (args->role == RELAY_ROLE_SEND && !args->tls_peer[0]) {
         text = "--tls-creds needs --tls-hostname where --connect is not tcp";
     }
-    if (text) {
-        g_set_error_literal(errp, MIG_ERROR, MIG_ERROR_OPTION, text);
-    }
-    return !text;
+    return !text || args_fail(errp, "%s", text);
 }
 
 static bool is_socket(const IoUri *uri)
@@ -364,10 +288,8 @@ bool relay_args_parse(RelayArgs *args, int argc, char **argv, GError **errp)
 {
     *args = (RelayArgs){ .listen = NULL };
     mig_options_init(&args->options);
-    for (char **arg = argv + 1; *arg && !args->help && !args->version; arg++) {
-        if (!parse_one(args, &arg, errp)) {
-            return false;
-        }
+    if (!args_parse(&program, args, argv, errp)) {
+        return false;
     }
     if (args->help || args->version) {
         return true;
@@ -394,18 +316,5 @@ void relay_args_clear(RelayArgs *args)
 
 char *relay_args_help(void)
 {
-    GString *text = g_string_new(
-        "Usage: ferry-relay --listen URI --connect URI [options]\n"
-        "Compress migrations between unmodified QEMUs.\n\n");
-
-    for (size_t i = 0; i < G_N_ELEMENTS(relay_options); i++) {
-        const RelayOption *o = &relay_options[i];
-
-        g_string_append_printf(text, "--%s%s%s\n        %s\n", o->name,
-                               o->value ? " " : "", o->value ? o->value : "",
-                               o->help);
-    }
-    g_string_append(text, "\nURI is tcp:HOST:PORT, unix:PATH or "
-                          "exec:COMMAND; to listen also fd:N or file:PATH.\n");
-    return g_string_free(text, FALSE);
+    return args_help(&program);
 }

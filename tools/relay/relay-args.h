@@ -35,7 +35,7 @@ typedef struct RelayArgs {
     const char *tls_peer;  /* send: whom the receiver's certificate is for */
 } RelayArgs;
 
-/* Fails with MIG_ERROR_OPTION, one line that names the option. */
+/* Fails with one line that names the option. */
 bool relay_args_parse(RelayArgs *args, int argc, char **argv, GError **errp);
 void relay_args_clear(RelayArgs *args); /* after either outcome */
 
