@@ -18,6 +18,7 @@
 #include <sys/uio.h>
 
 #include "io/io-internal.h"
+#include "util/fail.h"
 
 bool io_fd_prepare(int fd, IoDirection direction, GError **errp)
 {
@@ -107,11 +108,7 @@ bool io_fd_writev(int fd, GOutputVector *vectors, size_t count,
         } else if (errno == EAGAIN) {
             wait_writable(fd, cancel);
         } else if (errno != EINTR) {
-            int err = errno;
-
-            g_set_error(errp, G_IO_ERROR, g_io_error_from_errno(err),
-                        "cannot write: %s", g_strerror(err));
-            return false;
+            return fail_errno(errp, "cannot write");
         }
     }
     return true;

@@ -11,26 +11,18 @@
 #include <unistd.h>
 
 #include "io/io-internal.h"
-
-static bool fail_errno(GError **errp, const char *what)
-{
-    int err = errno;
-
-    g_set_error(errp, G_IO_ERROR, g_io_error_from_errno(err),
-                "cannot %s the file: %s", what, g_strerror(err));
-    return false;
-}
+#include "util/fail.h"
 
 static bool check_readable(int fd, uint64_t offset, GError **errp)
 {
     struct stat st;
 
     if (fstat(fd, &st) < 0) {
-        return fail_errno(errp, "examine");
+        return fail_errno(errp, "cannot examine the file");
     }
     if (S_ISDIR(st.st_mode)) {
         errno = EISDIR;
-        return fail_errno(errp, "read");
+        return fail_errno(errp, "cannot read the file");
     }
     if (S_ISREG(st.st_mode) && (uint64_t)st.st_size < offset) {
         g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
@@ -47,13 +39,13 @@ static bool cut_off(int fd, const IoUri *uri, GError **errp)
     struct stat st;
 
     if (fstat(fd, &st) < 0) {
-        return fail_errno(errp, "examine");
+        return fail_errno(errp, "cannot examine the file");
     }
     if (!S_ISREG(st.st_mode)) {
         return true;
     }
     if (ftruncate(fd, uri->offset) < 0) {
-        return fail_errno(errp, "truncate");
+        return fail_errno(errp, "cannot truncate the file");
     }
     return io_sync_name(fd, uri->path, errp);
 }
@@ -69,7 +61,7 @@ static bool set_up(int fd, const IoUri *uri, IoDirection direction,
     }
     /* Also for offset 0 this would fail on a FIFO. */
     if (offset != 0 && lseek(fd, offset, SEEK_SET) < 0) {
-        return fail_errno(errp, "seek in");
+        return fail_errno(errp, "cannot seek in the file");
     }
     return true;
 }
@@ -81,7 +73,7 @@ int io_file_open(const IoUri *uri, IoDirection direction, GError **errp)
     int fd = open(uri->path, flags | O_CLOEXEC | O_NONBLOCK, 0600);
 
     if (fd < 0) {
-        fail_errno(errp, "open");
+        fail_errno(errp, "cannot open the file");
         return -1;
     }
     if (!set_up(fd, uri, direction, errp)) {

@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "io/io-internal.h"
+#include "util/fail.h"
 
 #define SILENT_FOR 30 /* seconds, until the peer's system is asked */
 #define ASK_EVERY  10 /* seconds */
@@ -297,9 +298,7 @@ bool io_channel_pair(IoChannel *ends[2], GError **errp)
     int fds[2];
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0) {
-        g_set_error(errp, G_IO_ERROR, g_io_error_from_errno(errno),
-                    "cannot make a socket pair: %s", g_strerror(errno));
-        return false;
+        return fail_errno(errp, "cannot make a socket pair");
     }
     for (int i = 0; i < 2; i++) {
         ends[i] = io_socket_take(i ? "pair:1" : "pair:0", fds[i], NULL);

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "io/io-internal.h"
+#include "util/fail.h"
 
 #define BEGIN_EVERY (4u << 20) /* bytes */
 
@@ -53,10 +54,8 @@ bool io_sync_data(IoSync *sync, GError **errp)
         sync->error = errno;
     }
     if (sync->error) {
-        g_set_error(errp, G_IO_ERROR, g_io_error_from_errno(sync->error),
-                    "what was written may not be on the disk: %s",
-                    g_strerror(sync->error));
-        return false;
+        errno = sync->error;
+        return fail_errno(errp, "what was written may not be on the disk");
     }
     sync->due = false;
     return true;
@@ -95,8 +94,6 @@ bool io_sync_name(int fd, const char *path, GError **errp)
     if ((errno == EACCES || errno == EINVAL) && syncfs(fd) == 0) {
         return true;
     }
-    g_set_error(errp, G_IO_ERROR, g_io_error_from_errno(errno),
-                "the folder with '%s' in it may not be on the disk: %s", path,
-                g_strerror(errno));
-    return false;
+    return fail_errno(errp, "the folder with '%s' in it may not be on the "
+                      "disk", path);
 }

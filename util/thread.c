@@ -5,10 +5,12 @@
  */
 #include "util/thread.h"
 
-#include <gio/gio.h>
+#include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <time.h>
+
+#include "util/fail.h"
 
 bool thread_start(pthread_t *thread, const char *name, void *(*run)(void *),
                   void *arg, GError **errp)
@@ -21,9 +23,8 @@ bool thread_start(pthread_t *thread, const char *name, void *(*run)(void *),
     err = pthread_create(thread, NULL, run, arg);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (err) {
-        g_set_error(errp, G_IO_ERROR, g_io_error_from_errno(err),
-                    "cannot start thread '%s': %s", name, g_strerror(err));
-        return false;
+        errno = err;
+        return fail_errno(errp, "cannot start thread '%s'", name);
     }
     pthread_setname_np(*thread, name);
     return true;

@@ -18,7 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "ferry/error.h"
+#include "util/fail.h"
 
 #define BUFFER_SIZE 65536
 
@@ -262,10 +262,7 @@ static bool open_chardev(CharLine *line, const Chardev *chardev, GError **errp)
         line->file = open(chardev->path,
                           O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
         if (line->file < 0) {
-            g_set_error(errp, MIG_ERROR, MIG_ERROR_HOST,
-                        "cannot open '%s': %s", chardev->path,
-                        g_strerror(errno));
-            return false;
+            return fail_errno(errp, "cannot open '%s'", chardev->path);
         }
         set_fds(line, -1, line->file);
         return true;

@@ -21,14 +21,8 @@
 #include "ferry/channel.h"
 #include "ferry/error.h"
 #include "ferry/host.h"
+#include "util/fail.h"
 #include "vmm/pagemap-scan.h"
-
-static bool fail_errno(const char *what, const char *path, GError **errp)
-{
-    g_set_error(errp, MIG_ERROR, MIG_ERROR_HOST, "cannot %s '%s': %s", what,
-                path, g_strerror(errno));
-    return false;
-}
 
 bool guest_ram_init(GuestRam *ram, uint64_t size, GError **errp)
 {
@@ -36,10 +30,8 @@ bool guest_ram_init(GuestRam *ram, uint64_t size, GError **errp)
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     if (host == MAP_FAILED) {
-        g_set_error(errp, MIG_ERROR, MIG_ERROR_HOST,
-                    "cannot map %" G_GUINT64_FORMAT " MiB of guest RAM: %s",
-                    size >> 20, g_strerror(errno));
-        return false;
+        return fail_errno(errp, "cannot map %" PRIu64 " MiB of guest RAM",
+                          size >> 20);
     }
     ram->host = host;
     ram->size = size;
@@ -110,7 +102,7 @@ bool guest_ram_load_image(GuestRam *ram, const char *path, GError **errp)
     int fd = g_open(path, O_RDONLY | O_CLOEXEC, 0);
 
     if (fd < 0 || fstat(fd, &st) < 0) {
-        fail_errno("open", path, errp);
+        fail_errno(errp, "cannot open '%s'", path);
         goto out;
     }
     if (!S_ISREG(st.st_mode)) {
@@ -187,13 +179,13 @@ bool guest_ram_save(const GuestRam *ram, uint64_t address, uint64_t size,
     }
     fd = g_open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0) {
-        return fail_errno("create", path, errp);
+        return fail_errno(errp, "cannot create '%s'", path);
     }
     ok = (write_pages(fd, from, size) && fsync(fd) == 0) ||
-         fail_errno("write", path, errp);
+         fail_errno(errp, "cannot write '%s'", path);
     ok = ok && io_sync_name(fd, path, errp);
     if (close(fd) < 0 && ok) {
-        ok = fail_errno("write", path, errp);
+        ok = fail_errno(errp, "cannot write '%s'", path);
     }
     return ok;
 }

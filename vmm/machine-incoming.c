@@ -9,12 +9,13 @@
  */
 #include "vmm/machine.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "ferry/channel.h"
-#include "ferry/error.h"
 #include "ferry/uri.h"
+#include "util/fail.h"
 
 struct Incoming {
     Machine *machine;
@@ -110,8 +111,8 @@ bool machine_incoming_start(Machine *machine, const char *uri, GError **errp)
     incoming->cancel = g_cancellable_new();
     err = pthread_create(&incoming->thread, NULL, accept_thread, incoming);
     if (err) {
-        g_set_error(errp, MIG_ERROR, MIG_ERROR_HOST,
-                    "cannot start a thread: %s", g_strerror(err));
+        errno = err;
+        fail_errno(errp, "cannot start a thread");
         incoming_free(incoming);
         return false;
     }

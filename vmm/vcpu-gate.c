@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "vmm/vcpu-gate.h"
 
+#include <errno.h>
 #include <string.h>
 
-#include "ferry/error.h"
+#include "util/fail.h"
 
 #define NS_PER_SECOND 1000000000u
 
@@ -31,9 +32,8 @@ bool vcpu_gate_add_thread(VcpuGate *gate, pthread_t *thread, const char *name,
     int err = pthread_create(thread, NULL, run, arg);
 
     if (err) {
-        g_set_error(errp, MIG_ERROR, MIG_ERROR_HOST,
-                    "cannot start the thread '%s': %s", name, g_strerror(err));
-        return false;
+        errno = err;
+        return fail_errno(errp, "cannot start the thread '%s'", name);
     }
     pthread_setname_np(*thread, name);
     pthread_mutex_lock(&gate->lock);

@@ -19,13 +19,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <gio/gio.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "ferry/channel.h"
 #include "ferry/host.h"
 #include "util/bit-tree.h"
+#include "util/fail.h"
 
 struct Extract {
     char *path;
@@ -37,15 +37,6 @@ struct Extract {
     BitTree *content;
     BitTree *zeroed; /* had content, and are zero now */
 };
-
-static bool fail_errno(const Extract *e, const char *what, GError **errp)
-{
-    int err = errno;
-
-    g_set_error(errp, G_IO_ERROR, g_io_error_from_errno(err),
-                "cannot %s '%s': %s", what, e->path, g_strerror(err));
-    return false;
-}
 
 static uint64_t extract_bytes(const Extract *e)
 {
@@ -69,14 +60,14 @@ static bool open_file(Extract *e, GError **errp)
     /* Told now, and not when the stream has ended. */
     if (faccessat(AT_FDCWD, e->path, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
         errno = EEXIST;
-        return fail_errno(e, "make", errp);
+        return fail_errno(errp, "cannot make '%s'", e->path);
     }
     e->fd = open_nameless(folder);
     if (e->fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR)) {
         e->fd = open(e->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         e->named = e->fd >= 0;
     }
-    return e->fd >= 0 || fail_errno(e, "make", errp);
+    return e->fd >= 0 || fail_errno(errp, "cannot make '%s'", e->path);
 }
 
 static bool open_and_map(Extract *e, GError **errp)
@@ -87,12 +78,12 @@ static bool open_and_map(Extract *e, GError **errp)
         return false;
     }
     if (ftruncate(e->fd, (off_t)extract_bytes(e)) < 0) {
-        return fail_errno(e, "set the length of", errp);
+        return fail_errno(errp, "cannot set the length of '%s'", e->path);
     }
     memory = mmap(NULL, extract_bytes(e), PROT_READ | PROT_WRITE, MAP_SHARED,
                   e->fd, 0);
     if (memory == MAP_FAILED) {
-        return fail_errno(e, "map", errp);
+        return fail_errno(errp, "cannot map '%s'", e->path);
     }
     e->memory = memory;
     return true;
@@ -127,7 +118,7 @@ static bool make_room(Extract *e, uint64_t page, GError **errp)
 
     if (n != (ssize_t)sizeof(zeros)) {
         errno = n < 0 ? errno : ENOSPC;
-        return fail_errno(e, "write to", errp);
+        return fail_errno(errp, "cannot write to '%s'", e->path);
     }
     return true;
 }
@@ -170,7 +161,7 @@ static bool give_name(Extract *e, GError **errp)
 
     if (!e->named && linkat(AT_FDCWD, link, AT_FDCWD, e->path,
                             AT_SYMLINK_FOLLOW) < 0) {
-        return fail_errno(e, "make", errp);
+        return fail_errno(errp, "cannot make '%s'", e->path);
     }
     e->named = true;
     return true;
@@ -185,14 +176,14 @@ bool extract_finish(Extract *e, GError **errp)
     e->memory = NULL;
     /* What was stored in memory has had no chance to fail yet. */
     if (fsync(fd) < 0) {
-        return fail_errno(e, "write to", errp);
+        return fail_errno(errp, "cannot write to '%s'", e->path);
     }
     if (!give_name(e, errp) || !io_sync_name(fd, e->path, errp)) {
         return false;
     }
     e->fd = -1;
     if (close(fd) < 0) {
-        fail_errno(e, "close", errp);
+        fail_errno(errp, "cannot close '%s'", e->path);
         unlink(e->path);
         return false;
     }

@@ -34,6 +34,7 @@
 
 #include "ferry/error.h"
 #include "ferry/host.h"
+#include "util/fail.h"
 #include "vmm/kvm/kvm-dirty.h"
 #include "vmm/kvm/kvm-state.h"
 #include "vmm/vcpu-gate.h"
@@ -72,13 +73,6 @@ struct KvmAccel {
 static KvmAccel *kvm_of(Accel *accel)
 {
     return (KvmAccel *)accel;
-}
-
-static bool fail_errno(const char *what, GError **errp)
-{
-    g_set_error(errp, MIG_ERROR, MIG_ERROR_HOST, "kvm: %s: %s", what,
-                g_strerror(errno));
-    return false;
 }
 
 /* Running */
@@ -277,7 +271,7 @@ static bool set_memory(KvmAccel *kvm, uint32_t flags, GError **errp)
     };
 
     if (ioctl(kvm->vm, KVM_SET_USER_MEMORY_REGION, &region) < 0) {
-        return fail_errno("cannot map the guest's RAM", errp);
+        return fail_errno(errp, "kvm: cannot map the guest's RAM");
     }
     return true;
 }
@@ -322,12 +316,12 @@ static bool make_cpu(KvmAccel *kvm, unsigned index, GError **errp)
 
     cpu->fd = ioctl(kvm->vm, KVM_CREATE_VCPU, (unsigned long)index);
     if (cpu->fd < 0) {
-        return fail_errno("KVM_CREATE_VCPU", errp);
+        return fail_errno(errp, "kvm: KVM_CREATE_VCPU");
     }
     run = mmap(NULL, kvm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED,
                cpu->fd, 0);
     if (run == MAP_FAILED) {
-        return fail_errno("cannot map a CPU", errp);
+        return fail_errno(errp, "kvm: cannot map a CPU");
     }
     cpu->run = run;
     if (!kvm_state_set_cpuid(kvm->kvm, cpu->fd, errp)) {
@@ -352,7 +346,7 @@ static bool make_alarms(KvmAccel *kvm, GError **errp)
         };
 
         if (timer_create(CLOCK_MONOTONIC, &event, &cpu->alarm) < 0) {
-            return fail_errno("cannot make a timer", errp);
+            return fail_errno(errp, "kvm: cannot make a timer");
         }
         cpu->has_alarm = true;
     }
@@ -379,11 +373,11 @@ static bool make_vm(KvmAccel *kvm, GError **errp)
 
     kvm->kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
     if (kvm->kvm < 0) {
-        return fail_errno("/dev/kvm", errp);
+        return fail_errno(errp, "kvm: /dev/kvm");
     }
     kvm->vm = ioctl(kvm->kvm, KVM_CREATE_VM, 0ul);
     if (kvm->vm < 0) {
-        return fail_errno("KVM_CREATE_VM", errp);
+        return fail_errno(errp, "kvm: KVM_CREATE_VM");
     }
     if (!need_capability(kvm, KVM_CAP_IMMEDIATE_EXIT, "immediate exits",
                          errp) ||
@@ -392,7 +386,7 @@ static bool make_vm(KvmAccel *kvm, GError **errp)
         return false;
     }
     if (ioctl(kvm->vm, KVM_ENABLE_CAP, &manual) < 0) {
-        return fail_errno("cannot enable the manual dirty log", errp);
+        return fail_errno(errp, "kvm: cannot enable the manual dirty log");
     }
     kvm->run_size = ioctl(kvm->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
     return set_memory(kvm, 0, errp);

@@ -16,7 +16,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#include "ferry/error.h"
+#include "util/fail.h"
 
 /* A page that is written in that time, before its turn, may be sent twice;
  * and copying 2 MiB takes a thousandth of it. */
@@ -39,12 +39,8 @@ void kvm_dirty_destroy(KvmDirty *dirty)
 static bool call(const KvmDirty *dirty, unsigned long request, void *arg,
                  const char *name, GError **errp)
 {
-    if (ioctl(dirty->vm, request, arg) < 0) {
-        g_set_error(errp, MIG_ERROR, MIG_ERROR_HOST, "kvm: %s: %s", name,
-                    g_strerror(errno));
-        return false;
-    }
-    return true;
+    return ioctl(dirty->vm, request, arg) >= 0 ||
+           fail_errno(errp, "kvm: %s", name);
 }
 
 static bool make_copy(KvmDirty *dirty, uint64_t now, GError **errp)

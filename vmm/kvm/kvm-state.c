@@ -12,6 +12,7 @@
 #include <sys/ioctl.h>
 
 #include "ferry/error.h"
+#include "util/fail.h"
 
 #define MAX_CPUID_ENTRIES 256
 
@@ -26,13 +27,6 @@
 #define MSR_FMASK          0xc0000084
 #define MSR_KERNEL_GS_BASE 0xc0000102
 #define MSR_TSC_AUX        0xc0000103
-
-static bool fail_errno(const char *what, GError **errp)
-{
-    g_set_error(errp, MIG_ERROR, MIG_ERROR_HOST, "kvm: %s: %s", what,
-                g_strerror(errno));
-    return false;
-}
 
 static struct kvm_segment to_kvm_segment(const CpuSegment *s)
 {
@@ -246,7 +240,7 @@ static bool set_event(int fd, const CpuEvent *event, GError **errp)
     };
 
     if (ioctl(fd, KVM_SET_VCPU_EVENTS, &k) < 0) {
-        return fail_errno("KVM_SET_VCPU_EVENTS", errp);
+        return fail_errno(errp, "kvm: KVM_SET_VCPU_EVENTS");
     }
     return true;
 }
@@ -256,7 +250,7 @@ static bool get_event(int fd, CpuEvent *event, GError **errp)
     struct kvm_vcpu_events k;
 
     if (ioctl(fd, KVM_GET_VCPU_EVENTS, &k) < 0) {
-        return fail_errno("KVM_GET_VCPU_EVENTS", errp);
+        return fail_errno(errp, "kvm: KVM_GET_VCPU_EVENTS");
     }
     event->injected = k.exception.injected;
     event->vector = k.exception.nr;
@@ -276,18 +270,18 @@ bool kvm_state_load(int fd, const CpuState *s, GError **errp)
     to_kvm_xsave(&xsave, &s->fpu);
     /* What is not in our state (the APIC's base) stays as it is. */
     if (ioctl(fd, KVM_GET_SREGS, &sregs) < 0) {
-        return fail_errno("KVM_GET_SREGS", errp);
+        return fail_errno(errp, "kvm: KVM_GET_SREGS");
     }
     to_kvm_sregs(&sregs, s);
     if (ioctl(fd, KVM_SET_SREGS, &sregs) < 0) {
-        return fail_errno("the segment or control registers are refused",
-                          errp);
+        return fail_errno(errp, "kvm: the segment or control registers are "
+                          "refused");
     }
     if (ioctl(fd, KVM_SET_REGS, &regs) < 0) {
-        return fail_errno("KVM_SET_REGS", errp);
+        return fail_errno(errp, "kvm: KVM_SET_REGS");
     }
     if (ioctl(fd, KVM_SET_XSAVE, &xsave) < 0) {
-        return fail_errno("the x87/SSE registers are refused", errp);
+        return fail_errno(errp, "kvm: the x87/SSE registers are refused");
     }
     return set_msrs(fd, s, errp) && set_event(fd, &s->event, errp);
 }
@@ -301,7 +295,7 @@ bool kvm_state_save(int fd, CpuState *s, GError **errp)
     if (ioctl(fd, KVM_GET_REGS, &regs) < 0 ||
         ioctl(fd, KVM_GET_SREGS, &sregs) < 0 ||
         ioctl(fd, KVM_GET_XSAVE, &xsave) < 0) {
-        return fail_errno("cannot read the CPU's registers", errp);
+        return fail_errno(errp, "kvm: cannot read the CPU's registers");
     }
     from_kvm_regs(s, &regs);
     from_kvm_sregs(s, &sregs);
@@ -352,11 +346,11 @@ bool kvm_state_set_cpuid(int kvm, int fd, GError **errp)
 
     cpuid->nent = MAX_CPUID_ENTRIES;
     if (ioctl(kvm, KVM_GET_SUPPORTED_CPUID, cpuid) < 0) {
-        return fail_errno("KVM_GET_SUPPORTED_CPUID", errp);
+        return fail_errno(errp, "kvm: KVM_GET_SUPPORTED_CPUID");
     }
     limit_cpuid(cpuid);
     if (ioctl(fd, KVM_SET_CPUID2, cpuid) < 0) {
-        return fail_errno("KVM_SET_CPUID2", errp);
+        return fail_errno(errp, "kvm: KVM_SET_CPUID2");
     }
     return true;
 }

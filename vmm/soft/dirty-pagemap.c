@@ -27,18 +27,12 @@
 
 #include "ferry/error.h"
 #include "ferry/host.h"
+#include "util/fail.h"
 #include "vmm/pagemap-scan.h"
 
 #define FEATURE_WP_ASYNC    (1ull << 15)
 #define USER_MODE_ONLY      1
 #define IOC_NEW_USERFAULTFD _IO(0xaa, 0)
-
-static bool fail_errno(const char *what, GError **errp)
-{
-    g_set_error(errp, MIG_ERROR, MIG_ERROR_HOST, "dirty log: %s: %s", what,
-                g_strerror(errno));
-    return false;
-}
 
 static int open_userfaultfd(void)
 {
@@ -65,14 +59,14 @@ static bool open_both(DirtyPagemap *log, GError **errp)
 
     log->uffd = open_userfaultfd();
     if (log->uffd < 0) {
-        return fail_errno("userfaultfd", errp);
+        return fail_errno(errp, "dirty log: userfaultfd");
     }
     if (ioctl(log->uffd, UFFDIO_API, &api) < 0) {
-        return fail_errno("asynchronous write protection", errp);
+        return fail_errno(errp, "dirty log: asynchronous write protection");
     }
     log->pagemap = pagemap_open();
     if (log->pagemap < 0) {
-        return fail_errno("/proc/self/pagemap", errp);
+        return fail_errno(errp, "dirty log: /proc/self/pagemap");
     }
     return true;
 }
@@ -141,10 +135,10 @@ bool dirty_pagemap_start(DirtyPagemap *log, const GuestRam *ram, GError **errp)
     };
 
     if (ioctl(log->uffd, UFFDIO_REGISTER, &reg) < 0) {
-        return fail_errno("register", errp);
+        return fail_errno(errp, "dirty log: register");
     }
     if (!pagemap_scan(&protect, ram)) {
-        fail_errno("write-protect", errp);
+        fail_errno(errp, "dirty log: write-protect");
         dirty_pagemap_stop(log, ram);
         return false;
     }
@@ -178,5 +172,6 @@ bool dirty_pagemap_collect(DirtyPagemap *log, const GuestRam *ram,
         .found = set_bits, .opaque = bitmap,
     };
 
-    return pagemap_scan(&written, ram) || fail_errno("PAGEMAP_SCAN", errp);
+    return pagemap_scan(&written, ram) ||
+           fail_errno(errp, "dirty log: PAGEMAP_SCAN");
 }
