@@ -26,11 +26,13 @@
  * the one before: a guest that works in turns would otherwise look, every
  * other time, as if it got better.
  *
- * Of the floor, a queue that takes longer than a round trip need not be paid
- * with downtime.  A link whose TCP has sent too fast and repeats what was lost
- * has one, of a second and more.  Where the guest would stop for longer than
- * the limit because of it, the queue is waited for first, while the guest runs
- * on: twice at most, because such a link may never get better.
+ * A part of the floor can be waited for while the guest runs on: what the queue
+ * takes beyond a round trip.  A TCP that has sent too fast and repeats what was
+ * lost can have a second of it.  So where the guest would stop for longer than
+ * the limit, the queue is waited for first: twice at most, because a link may be
+ * so for ever.  Meanwhile the guest writes.  If what it has written does not fit,
+ * a pass comes next: that the rest has grown does not say that passes no longer
+ * help.
  *
  * A rest that fits is not yet a short one: as long as each at least halves the
  * smallest before it there is another pass, until what is left to gain is
@@ -51,6 +53,7 @@
 #define SHORT_MS 20 /* hardly noticed */
 #define HARDLY_SMALLER 0.9
 #define MOST_DRAINS 2
+#define BLIND_DRAIN_MS 1000
 
 /* What the queue takes beyond the round trip in which it costs nothing. */
 static double excess_of(const ConvergeInput *in, double rate)
@@ -58,6 +61,20 @@ static double excess_of(const ConvergeInput *in, double rate)
     double drain = rate > 0 ? (double)in->queued / rate * 1000 : 0;
 
     return MAX(drain - in->round_trip_ms, 0);
+}
+
+/* Nothing has arrived lately: nobody can say what anything will take. */
+static ConvergeDecision decide_blindly(const ConvergeInput *in)
+{
+    bool drain = in->drains < MOST_DRAINS;
+
+    return (ConvergeDecision){
+        .switch_over = !in->dirty_pages && !drain,
+        .drain_ms = !in->dirty_pages && drain ? BLIND_DRAIN_MS : 0,
+        .rest_ms = INFINITY,
+        .floor_ms = -1,
+        .expected_downtime_ms = -1,
+    };
 }
 
 static double floor_of(const ConvergeInput *in, double excess)
@@ -70,6 +87,9 @@ static bool is_time(const ConvergeInput *in, double rest, double floor)
     double limit = (double)in->downtime_limit_ms;
     double room = MAX(limit - floor, MIN(limit, SHORT_MS));
 
+    if (in->drained) {
+        return rest <= room;
+    }
     if (rest <= room) {
         return rest <= SHORT_MS || rest > in->least_ms / 2;
     }
@@ -97,9 +117,8 @@ ConvergeDecision converge_decide(const ConvergeInput *in)
     if (in->max_bandwidth && rate > (double)in->max_bandwidth) {
         rate = (double)in->max_bandwidth;
     }
-    if (in->dirty_pages && rate <= 0) {
-        return (ConvergeDecision){ .rest_ms = INFINITY, .floor_ms = -1,
-                                   .expected_downtime_ms = -1 };
+    if (rate <= 0 && (in->dirty_pages || in->queued)) {
+        return decide_blindly(in);
     }
     if (in->dirty_pages) {
         rest = (double)in->dirty_pages * in->bytes_per_page / rate * 1000;

@@ -16,14 +16,15 @@ typedef struct ConvergeInput {
     uint64_t queued;       /* bytes of stream that have not arrived */
     double round_trip_ms;  /* 0: not known, or no time at all */
     bool waits_for_go;     /* the destination, when it has everything */
-    unsigned drains;       /* times that drain_ms was waited so far */
+    unsigned drains;       /* times that drain_ms was waited so far, */
+    bool drained;          /* and the last of them was after the last pass */
 } ConvergeInput;
 
 typedef struct ConvergeDecision {
     bool switch_over; /* else one more pass */
-    /* Not 0: neither of both yet.  The queue takes this long to shrink to
-     * drain_to bytes, which always are on their way.  Wait for that, look again
-     * what is dirty, and ask again. */
+    /* Not 0: neither a pass nor the switch-over yet, but first wait until the
+     * queue has shrunk to drain_to bytes, which should take this long.  Then
+     * look again what is dirty, and ask again. */
     double drain_ms;
     double drain_to;
     double rest_ms;   /* what the dirty pages take; INFINITY: not known */

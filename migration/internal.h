@@ -43,8 +43,8 @@ struct Migration {
     pthread_mutex_t event_lock;
 
     pthread_mutex_t lock;
-    pthread_cond_t changed; /* ended, cancelled, continued or peer_failed was
-                             * set */
+    pthread_cond_t changed; /* ended, cancelled, continued, peer_failed or
+                             * aborted was set */
     /* all below: lock */
     MigState state;
     bool started;
@@ -107,8 +107,8 @@ bool migration_is_cancelled(Migration *m);
 uint64_t migration_downtime_limit_ms(Migration *m);
 void migration_set_total(Migration *m, uint64_t bytes);
 
-/* Let time pass until the handle's clock shows that; false, at once, when
- * somebody has cancelled or the peer has failed. */
+/* Let time pass until the handle's clock shows that; false, at once, when the
+ * channel is aborted meanwhile. */
 bool migration_sleep(Migration *m, int64_t until, GError **errp);
 
 /* In pre-switchover: wait for mig_continue(); false when cancelled or when

@@ -62,6 +62,7 @@ static bool abort_locked(Migration *m)
         return false;
     }
     m->aborted = true;
+    pthread_cond_broadcast(&m->changed);
     if (m->peer.channel) {
         io_channel_abort(m->peer.channel);
     }
@@ -393,10 +394,10 @@ bool migration_sleep(Migration *m, int64_t until, GError **errp)
     bool ok;
 
     pthread_mutex_lock(&m->lock);
-    while (!m->cancelled && !m->peer_failed && clock_now(m->clock) < until) {
+    while (!m->aborted && clock_now(m->clock) < until) {
         m->clock->wait(m->clock, &m->changed, &m->lock, until);
     }
-    ok = !m->cancelled && !m->peer_failed;
+    ok = !m->aborted;
     pthread_mutex_unlock(&m->lock);
     if (!ok) {
         cancelled_error(errp);

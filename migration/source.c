@@ -425,7 +425,7 @@ static bool source_pass(Source *s, GError **errp)
     return true;
 }
 
-static ConvergeDecision decide(Source *s)
+static ConvergeDecision decide(Source *s, bool drained)
 {
     Migration *m = s->m;
     ConvergeInput in = {
@@ -439,6 +439,7 @@ static ConvergeDecision decide(Source *s)
         .round_trip_ms = (double)io_channel_round_trip(s->channel) / NS_PER_MS,
         .waits_for_go = wants_go(s),
         .drains = s->drains,
+        .drained = drained,
     };
     ConvergeDecision decision = converge_decide(&in);
 
@@ -447,8 +448,9 @@ static ConvergeDecision decide(Source *s)
     return decision;
 }
 
-/* Wait for the queue, and twice as long as it should take at most: a link that
- * has come to a stop is noticed by what is written to it. */
+/* Wait for the queue, but at most twice as long as it should take.  A link that
+ * has come to a stop is not noticed here, but by the next write that has to
+ * wait. */
 static bool drain_queue(Source *s, const ConvergeDecision *d, GError **errp)
 {
     Migration *m = s->m;
@@ -479,12 +481,12 @@ static bool source_precopy(Source *s, GError **errp)
         if (!source_pass(s, errp)) {
             return false;
         }
-        decision = decide(s);
+        decision = decide(s, false);
         while (decision.drain_ms > 0) {
             if (!drain_queue(s, &decision, errp)) {
                 return false;
             }
-            decision = decide(s);
+            decision = decide(s, true);
         }
     } while (!decision.switch_over);
     return true;

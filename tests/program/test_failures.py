@@ -130,7 +130,7 @@ class SuddenEnds(Failures):
                 self.check_failed(src)
 
     def test_signals_while_it_ends(self):
-        """A process that ends by itself says how, whatever is sent to it."""
+        """Signals do not change what a process that ends exits with."""
         src, dst = self.begun()
         self.kill(src)
         while dst.process.poll() is None:

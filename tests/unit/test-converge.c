@@ -10,6 +10,7 @@ typedef struct Row {
     bool switch_over;
     int64_t expected_ms;
     int64_t floor_ms; /* of that; 0 or -1: not looked at */
+    bool drain;       /* the queue is waited for instead */
 } Row;
 
 /* Bytes per page and per second that make arithmetic easy: at 1000 bytes a
@@ -93,7 +94,7 @@ static const Row rows[] = {
     /* what is queued comes before the rest: at 1 MB/s, 1000 bytes a ms */
     { { 100, 1000, 1e6, 0, 300, 0, 100000 }, true, 200, 100 },
     { { 200, 1000, 1e6, 0, 300, 0, 100000 }, true, 300, 100 },
-    { { 201, 1000, 1e6, 0, 300, 201, 100000 }, true, 301, 100 },
+    { { 201, 1000, 1e6, 0, 300, 201, 100000 }, false, 301, 100, true },
     { { 201, 1000, 1e6, 0, 300, 300, 100000 }, false, 301, 100 },
     { { 300, 1000, 1e6, 0, 300, INFINITY, 100000 }, false, 400, 100 },
     { { 0, 1000, 1e6, 0, 300, INFINITY, 100000 }, true, 100, 100 },
@@ -110,7 +111,7 @@ static const Row rows[] = {
     { { 100, 1000, 1e6, 0, 300, 0, 100000, 100, true }, true, 250, 150 },
     { { 100, 1000, 1e6, 0, 300, 0, 120000, 100, true }, true, 270, 170 },
     { { 100, 1000, 1e6, 0, 300, 0, 120000, 100, false }, true, 170, 70 },
-    { { 0, 1000, 0, 0, 300, INFINITY, 120000, 100, true }, true, 150, 150 },
+    { { 0, 1000, 0, 0, 300, INFINITY, 120000, 100, true }, false, -1, -1, true },
 
     /* a floor above the limit leaves 20 ms, or the limit */
     { { 20, 1000, 1e6, 0, 300, INFINITY, 0, 400, true }, true, 620, 600 },
@@ -129,7 +130,8 @@ static const Row rows[] = {
     { { 301, 1000, 1e6, 0, 300, 301, 0, 400, true }, false, 901, 600 },
 
     /* numbers that only a broken host makes */
-    { { 1, 1000, 1e6, 0, 300, 0, UINT64_MAX }, true, 18446744073709552, -1 },
+    { { 1, 1000, 1e6, 0, 300, 0, UINT64_MAX }, false, 18446744073709552, -1,
+      true },
     { { UINT64_MAX, 4104, 1, 0, 2000000 }, false, INT64_MAX },
     { { UINT64_MAX, 1e300, 1e-300, 0, 2000000 }, false, INT64_MAX },
     { { UINT64_MAX, 4104, 1e30, 0, 300 }, true, 0 },
@@ -141,7 +143,8 @@ static void test_rows(void)
     for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
         ConvergeDecision got = converge_decide(&rows[i].in);
 
-        if ((got.switch_over || got.drain_ms > 0) != rows[i].switch_over ||
+        if (got.switch_over != rows[i].switch_over ||
+            (got.drain_ms > 0) != rows[i].drain ||
             got.expected_downtime_ms != rows[i].expected_ms ||
             (rows[i].floor_ms > 0 && got.floor_ms != rows[i].floor_ms)) {
             g_error("row %u: %d, %" G_GINT64_FORMAT " ms, of which %"
@@ -187,10 +190,47 @@ static void test_drain(void)
     g_assert_false(got.switch_over);
     g_assert_cmpfloat(got.drain_ms, ==, 0);
 
+    in.dirty_pages = 0; /* nothing arrives: only then nothing is known */
+    in.bytes_per_second = 0;
+    got = converge_decide(&in);
+    g_assert_false(got.switch_over);
+    g_assert_cmpfloat(got.drain_ms, ==, 1000);
+    g_assert_cmpfloat(got.drain_to, ==, 0);
+    in.dirty_pages = 1;
+    got = converge_decide(&in);
+    g_assert_false(got.switch_over);
+    g_assert_cmpfloat(got.drain_ms, ==, 0);
+    in.dirty_pages = 0;
+    in.drains = 2;
+    g_assert_true(converge_decide(&in).switch_over);
+    in.drains = 0;
+    in.queued = 0;
+    g_assert_true(converge_decide(&in).switch_over);
+    in.queued = 500000;
+    in.bytes_per_second = 1e6;
+
     in.dirty_pages = 10; /* the queue does not get shorter */
     in.drains = 1;
     g_assert_cmpfloat(converge_decide(&in).drain_ms, ==, 400);
     in.drains = 2;
+    g_assert_true(converge_decide(&in).switch_over);
+}
+
+/* While the queue went out the guest has written. */
+static void test_drained(void)
+{
+    /* 150 ms of the limit are left for the rest. */
+    ConvergeInput in = {
+        .bytes_per_page = 1000, .bytes_per_second = 1e6,
+        .downtime_limit_ms = 300, .least_ms = 10, .round_trip_ms = 100,
+        .waits_for_go = true, .drains = 1, .drained = true,
+    };
+
+    in.dirty_pages = 150;
+    g_assert_true(converge_decide(&in).switch_over);
+    in.dirty_pages = 151;
+    g_assert_false(converge_decide(&in).switch_over);
+    in.drained = false; /* a pass, and the rest is the same */
     g_assert_true(converge_decide(&in).switch_over);
 }
 
@@ -303,6 +343,7 @@ int main(int argc, char **argv)
     g_test_add_func("/converge/rows", test_rows);
     g_test_add_func("/converge/sequences", test_sequences);
     g_test_add_func("/converge/drain", test_drain);
+    g_test_add_func("/converge/drained", test_drained);
     g_test_add_func("/converge/monotonic", test_monotonic);
     g_test_add_func("/converge/throttle", test_throttle);
     return g_test_run();
