@@ -17,6 +17,11 @@ check:
 	scripts/setup check
 	tests/run.py $(BUILD)
 
+# That, whole systems, and the builds with sanitizers.
+check-all:
+	scripts/setup check
+	tests/run.py --all $(BUILD)
+
 bench: all
 	scripts/setup bench
 	tests/bench/run.py $(BUILD)
@@ -24,7 +29,8 @@ bench: all
 bench-relay: all
 	tests/bench/run.py $(BUILD) relay
 
-stress: all
+# What chance has most to do with, for long.
+soak: all
 	FERRY_BUILD=$(abspath $(BUILD)) FERRY_ROUNDS=100 \
 	    tests/program/test_process_faults.py
 	FERRY_BUILD=$(abspath $(BUILD)) FERRY_SECONDS=300 \
@@ -50,4 +56,5 @@ install: all
 clean:
 	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan
 
-.PHONY: all demo check bench bench-relay stress lint valgrind install clean
+.PHONY: all demo check check-all bench bench-relay soak lint valgrind \
+    install clean

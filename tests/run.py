@@ -1,18 +1,20 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Build and run every test, and print "N passed, N failed" last.
+"""Build and run tests, and print "N passed, N failed" last.
 
-    tests/run.py [BUILD]
+    tests/run.py [--all] [BUILD]
 
-The whole of it runs in BUILD (default: build); what has threads and parsers
-in it runs again in BUILD-asan (AddressSanitizer and UndefinedBehaviour-
-Sanitizer) and BUILD-tsan (ThreadSanitizer).
+runs in BUILD (default: build) what needs no special build and no whole system:
+all suites but "system".  With --all the rest comes after it: the suite "system",
+and what has threads and parsers in it once more in BUILD-asan (AddressSanitizer
+and UndefinedBehaviourSanitizer) and in BUILD-tsan (ThreadSanitizer).
 
 A test may be skipped for what the machine itself lacks; its reason then begins
 with "this machine".  Any other skip, such as for a program that a package
 brings, is a failure to root, who has had everything installed, and where CI is
 set.
 """
+import argparse
 import json
 import os
 import re
@@ -24,15 +26,24 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 MACHINE = "this machine"  # what the reason of a skip begins with, to be one
 SKIPS_ALL = re.compile(r"^1\.\.0 # SKIP (.*)", re.M)
 LAST_LINES = 40  # of a program that failed
-STRESS = "150"   # seconds of stress_moves with each sanitizer
+SLOWEST = 20     # programs that are listed at the end
 # Without tls: ThreadSanitizer sees no lock of its libraries.
 SANITIZED = ["unit", "pair", "errors", "wire", "inspect", "relay", "chance"]
-BUILDS = [
-    # suffix, meson options, suites (None: all)
-    ("", [], None),
+AT_ONCE = 2 * (os.cpu_count() or 1)  # programs: half of their time they wait
+STRESS = "150"   # seconds of stress_moves with each sanitizer
+
+
+def only(*suites):
+    return [word for suite in suites for word in ("--suite", suite)]
+
+
+# The end of a build's folder, options of meson setup, and of meson test.
+CHECK = [("", [], ["--no-suite", "system"])]
+REST = [
+    ("", [], only("system")),
     ("-asan", ["-Db_sanitize=address,undefined", "-Db_lundef=false"],
-     [*SANITIZED, "fuzz", "tls"]),
-    ("-tsan", ["-Db_sanitize=thread", "-Db_lundef=false"], SANITIZED),
+     only(*SANITIZED, "fuzz", "tls")),
+    ("-tsan", ["-Db_sanitize=thread", "-Db_lundef=false"], only(*SANITIZED)),
 ]
 
 
@@ -92,44 +103,43 @@ def last_words(result):
     return "".join(f"\n    {line}" for line in lines[-LAST_LINES:])
 
 
+def programs(folder):
+    """Yield what meson says of each test program of the last run."""
+    log = os.path.join(ROOT, folder, "meson-logs", "testlog.json")
+    with open(log, encoding="utf-8") as f:
+        yield from map(json.loads, f)
+
+
 def broken_programs(folder):
     """Yield (name, outcome, text) of test programs that ended badly: also when
     each of their cases had passed (a leak, a race, a crash at the end)."""
-    log = os.path.join(ROOT, folder, "meson-logs", "testlog.json")
-    with open(log, encoding="utf-8") as f:
-        for line in f:
-            result = json.loads(line)
-            if result["result"] not in ("OK", "SKIP"):
-                yield (f"{result['name']} (program)", "failed",
-                       f"{result['result']} {result['returncode']}" +
-                       last_words(result))
+    for result in programs(folder):
+        if result["result"] not in ("OK", "SKIP"):
+            yield (f"{result['name']} (program)", "failed",
+                   f"{result['result']} {result['returncode']}" +
+                   last_words(result))
 
 
-def test(folder, suites, found):
-    """Run a build's tests; add their outcomes to found."""
-    args = ["meson", "test", "-C", folder, "--no-rebuild",
-            "--print-errorlogs"]
-    for suite in suites or []:
-        args += ["--suite", suite]
-    ok = run(args, **({"FERRY_SECONDS": STRESS} if suites else {}))
+def test(folder, choice, found, times, **env):
+    """Run a build's tests; add outcomes to found, (seconds, name) to times."""
+    ok = run(["meson", "test", "-C", folder, "--no-rebuild",
+              "--print-errorlogs", "--num-processes", str(AT_ONCE), *choice],
+             **env)
     mine = [(f"{folder}: {name}", what, text)
             for name, what, text in [*outcomes(folder),
                                      *broken_programs(folder)]]
     if not ok and not any(what == "failed" for _, what, _ in mine):
         mine.append((f"{folder}: meson test", "failed", "see above"))
     found += mine
+    times += [(result["duration"], f"{folder}: {result['name']}")
+              for result in programs(folder)]
 
 
-def main():
-    base = sys.argv[1] if len(sys.argv) > 1 else "build"
-    found = []
-    for suffix, options, suites in BUILDS:
-        folder = base + suffix
-        if build(folder, options):
-            test(folder, suites, found)
-        else:
-            found.append((f"{folder}: build", "failed", "see above"))
-
+def report(found, times):
+    """Print what was slow, what did not pass, and how many of each last."""
+    print(f"The slowest {SLOWEST}, in seconds:")
+    for seconds, name in sorted(times, reverse=True)[:SLOWEST]:
+        print(f"{seconds:8.1f} {name}")
     for name, what, text in found:
         if what != "passed":
             print(f"{what.upper()}: {name} {text}".rstrip())
@@ -140,6 +150,23 @@ def main():
         line += f", {count['skipped']} skipped"
     print(line)
     return 1 if count["failed"] or not count["passed"] else 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description="run tests")
+    parser.add_argument("--all", action="store_true",
+                        help="whole systems and sanitizers, too")
+    parser.add_argument("build", nargs="?", default="build")
+    args = parser.parse_args()
+    found, times = [], []
+    for suffix, options, choice in CHECK + (REST if args.all else []):
+        folder = args.build + suffix
+        if build(folder, options):
+            test(folder, choice, found, times,
+                 **({"FERRY_SECONDS": STRESS} if suffix else {}))
+        else:
+            found.append((f"{folder}: build", "failed", "see above"))
+    return report(found, times)
 
 
 if __name__ == "__main__":

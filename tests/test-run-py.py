@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""tests/run.py: which skips are failures."""
+"""tests/run.py: which skips are failures, and what is said last."""
+import contextlib
+import io
 import os
 import sys
 import tempfile
@@ -66,6 +68,34 @@ class Skips(unittest.TestCase):
         """Who could not have anything installed."""
         self.assertEqual({what for _, what, _ in self.outcomes(1000, {})},
                          {"skipped"})
+
+
+class Report(unittest.TestCase):
+    def report(self, found, times=()):
+        """(exit status, lines)"""
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said):
+            status = run.report(found, times)
+        return status, said.getvalue().splitlines()
+
+    def test_last_line(self):
+        good, bad = ("a", "passed", ""), ("b", "failed", "why")
+        skip = ("c", "skipped", "this machine")
+        for found, status, line in (
+                ([good], 0, "1 passed, 0 failed"),
+                ([good, skip], 0, "1 passed, 0 failed, 1 skipped"),
+                ([good, bad, skip], 1, "1 passed, 1 failed, 1 skipped"),
+                ([skip], 1, "0 passed, 0 failed, 1 skipped"),
+                ([], 1, "0 passed, 0 failed")):
+            with self.subTest(line=line):
+                got, lines = self.report(found)
+                self.assertEqual((got, lines[-1]), (status, line))
+
+    def test_slowest(self):
+        _, lines = self.report([("a", "passed", "")],
+                               [(n, f"test {n}") for n in range(100)])
+        self.assertEqual([line.split()[-1] for line in lines[1:-1]],
+                         [str(n) for n in range(99, 79, -1)])
 
 
 if __name__ == "__main__":
