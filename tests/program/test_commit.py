@@ -15,6 +15,7 @@ from ferry_vm import QmpError, wait_until
 PONG = struct.pack(">HHI", 2, 4, 0x46525931)
 SHUT_0, SHUT_1 = (struct.pack(">HHI", 1, 4, value) for value in (0, 1))
 DESCRIPTION = b'{"page_size"'
+TAIL = 1 << 16  # bytes at the end of the stream that have all of it
 
 
 class Other:
@@ -24,7 +25,7 @@ class Other:
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(path)
         self.listener.listen()
-        self.data = b""
+        self.data = bytearray()
         self.thread = threading.Thread(target=self.run)
         self.thread.start()
 
@@ -35,11 +36,12 @@ class Other:
             self.data += data
 
     def has_all(self):
-        at = self.data.rfind(DESCRIPTION)
+        tail = self.data[-TAIL:]
+        at = tail.rfind(DESCRIPTION)
         if at < 0:
             return False
-        length, = struct.unpack(">I", self.data[at - 4:at])
-        return len(self.data) == at + length
+        length, = struct.unpack(">I", tail[at - 4:at])
+        return len(tail) == at + length
 
     def end(self, *said):
         self.peer.sendall(b"".join(said))
