@@ -253,8 +253,8 @@ static bool take_word(Words *w, GError **errp)
            refuse_word(word, length, "invalid keyword", errp);
 }
 
-/* json-glib takes the square of their number for members of one name, or with
- * the same hash. */
+/* json-glib takes the square of their number for members whose names have the
+ * same hash: seconds for 1 MiB. */
 static bool count_member(Words *w, char mark)
 {
     if (mark == '{' || mark == '[') {
