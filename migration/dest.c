@@ -2,10 +2,10 @@
 /*
  * Theory of operation
  *
- * The destination's thread accepts, reads the preamble, and then section by
- * section: commands at any time, the ram section's START, PARTs and END in
- * that order, devices after RAM has ended, EOF.  Then everything is loaded,
- * and what remains is to take the guest over:
+ * The destination's thread accepts and reads item by item: the preamble,
+ * commands at any time, the ram section's START, PARTs and END in that order,
+ * devices after RAM has ended, EOF.  Then everything is loaded, and what remains
+ * is to take the guest over:
  *
  * A Ferry source (one whose PING said so) is told SHUT 0 and answers GO; the
  * guest runs only then.  Any other source with a return path is told SHUT 0,
@@ -25,6 +25,7 @@
 #include "migration/ram/digest.h"
 #include "migration/ram/load.h"
 #include "migration/wire/device.h"
+#include "migration/wire/reader.h"
 #include "migration/wire/return-message.h"
 #include "migration/wire/section.h"
 #include "migration/wire/wire.h"
@@ -49,15 +50,17 @@ typedef struct Dest {
     int64_t said_working; /* when it heard it last, by the clock */
     RamBlocks *blocks;
     RamLoad *ram;
+    Reader *reader;
     Devices *devices;
-    Preamble preamble;
     uint64_t *digest;   /* of each block; NULL: nobody has asked */
     RamPhase phase;
     uint32_t ram_id;    /* RAM_BEGUN on: the ram section's */
+    const char *method; /* of the batches; NULL: there are none */
 } Dest;
 
 static bool dest_accept(Dest *d, GError **errp)
 {
+    const ReaderConfig config = { .max_ram = UINT64_MAX };
     Migration *m = d->m;
     const MigRamBlock *block;
     const MigDevice *device;
@@ -68,6 +71,7 @@ static bool dest_accept(Dest *d, GError **errp)
         return false;
     }
     d->stream = stream_new(d->channel);
+    d->reader = reader_new(d->stream, &config);
     block = m->host->ram_blocks(m->opaque, &count);
     d->blocks = ram_blocks_new(block, count, errp);
     if (!d->blocks) {
@@ -175,14 +179,12 @@ static bool verify_block(Dest *d, const Command *command, GError **errp)
     return true;
 }
 
-static bool load_command(Dest *d, GError **errp)
+static bool load_command(Dest *d, Command *command, GError **errp)
 {
-    Command command;
-
-    if (!section_get_command(d->stream, &command, errp)) {
+    if (!section_get_command_body(d->stream, command, errp)) {
         return false;
     }
-    switch (command.number) {
+    switch (command->number) {
     case WIRE_CMD_OPEN_RETURN_PATH:
         if (d->rp_asked) {
             stream_bad(d->stream, errp, "the return path is open already");
@@ -195,9 +197,9 @@ static bool load_command(Dest *d, GError **errp)
         }
         return true;
     case WIRE_CMD_PING:
-        return answer_ping(d, command.value, errp);
+        return answer_ping(d, command->value, errp);
     case WIRE_CMD_FERRY_VERIFY:
-        return verify_block(d, &command, errp);
+        return verify_block(d, command, errp);
     default:
         return true;
     }
@@ -220,21 +222,19 @@ static bool wrong_order(Dest *d, const char *what, GError **errp)
 /* Late enough for a source to be told why not. */
 static bool choose_codec(Dest *d, GError **errp)
 {
-    const char *method = section_method(&d->preamble);
     const Codec *codec;
 
-    if (!method) {
+    if (!d->method) {
         return true;
     }
-    codec = codec_for_batches(method, errp);
+    codec = codec_for_batches(d->method, errp);
     if (codec) {
         ram_load_set_codec(d->ram, codec);
     }
     return codec != NULL;
 }
 
-static bool load_ram_start(Dest *d, const SectionHeader *section,
-                           GError **errp)
+static bool begin_ram(Dest *d, const SectionHeader *section, GError **errp)
 {
     if (strcmp(section->name, WIRE_RAM_NAME) ||
         section->instance != WIRE_RAM_INSTANCE) {
@@ -259,11 +259,11 @@ static bool load_ram_start(Dest *d, const SectionHeader *section,
     }
     d->phase = RAM_BEGUN;
     d->ram_id = section->id;
-    return ram_load_setup(d->ram, errp);
+    return true;
 }
 
-static bool load_ram_pages(Dest *d, const SectionHeader *section,
-                           GError **errp)
+static bool check_ram_pages(Dest *d, const SectionHeader *section,
+                            GError **errp)
 {
     if (d->phase != RAM_BEGUN) {
         return wrong_order(d, "pages", errp);
@@ -273,126 +273,124 @@ static bool load_ram_pages(Dest *d, const SectionHeader *section,
                    section->id);
         return false;
     }
-    if (!ram_load_section(d->ram, errp)) {
+    return true;
+}
+
+static bool begin_section(Dest *d, const SectionHeader *section,
+                          GError **errp)
+{
+    switch (section->type) {
+    case WIRE_START:
+        return begin_ram(d, section, errp);
+    case WIRE_FULL:
+        return d->phase == RAM_ENDED
+                   ? devices_load(d->devices, d->stream, section, errp)
+                   : wrong_order(d, "a device", errp);
+    default:
+        return check_ram_pages(d, section, errp);
+    }
+}
+
+static bool load_blocks(Dest *d, Item *item, GError **errp)
+{
+    bool ok = ram_load_blocks(d->ram, item->blocks, errp);
+
+    g_clear_pointer(&item->blocks, ram_list_free);
+    return ok;
+}
+
+static bool load_record(Dest *d, const Item *item, GError **errp)
+{
+    if (!ram_load_record(d->ram, &item->record, errp)) {
         return false;
     }
-    if (section->type == WIRE_END) {
+    if (item->record.type == WIRE_RAM_EOS && item->section.type == WIRE_END) {
         d->phase = RAM_ENDED;
         return ram_load_drain(d->ram, errp);
     }
     return true;
 }
 
-static bool load_section(Dest *d, uint8_t type, GError **errp)
+static bool check_preamble(Dest *d, const Preamble *preamble, GError **errp)
 {
-    SectionHeader section = { .type = type };
-    bool ok;
+    const Identity id = { d->m->host->machine, d->m->host->uuid };
 
-    if (!section_get_header(d->stream, &section, errp)) {
-        return false;
-    }
-    if (type == WIRE_START) {
-        ok = load_ram_start(d, &section, errp);
-    } else if (type != WIRE_FULL) {
-        ok = load_ram_pages(d, &section, errp);
-    } else if (d->phase != RAM_ENDED) {
-        ok = wrong_order(d, "a device", errp);
-    } else {
-        ok = devices_load(d->devices, d->stream, &section, errp);
-    }
-    return ok && section_get_footer(d->stream, section.id, errp) &&
-           show_progress(d, errp);
+    d->method = section_method(preamble);
+    return section_check_preamble(preamble, &id, errp);
 }
 
-static bool load_preamble(Dest *d, GError **errp)
+static bool load_item(Dest *d, Item *item, GError **errp)
 {
-    Identity id = { d->m->host->machine, d->m->host->uuid };
-
-    return section_get_preamble(d->stream, &d->preamble, errp) &&
-           section_check_preamble(&d->preamble, &id, errp);
+    switch (item->type) {
+    case ITEM_PREAMBLE:
+        return check_preamble(d, &item->preamble, errp);
+    case ITEM_COMMAND:
+        return load_command(d, &item->command, errp);
+    case ITEM_SECTION:
+        return begin_section(d, &item->section, errp);
+    case ITEM_BLOCKS:
+        return load_blocks(d, item, errp);
+    case ITEM_RECORD:
+        return load_record(d, item, errp);
+    case ITEM_FOOTER:
+        return show_progress(d, errp);
+    default:
+        g_assert_not_reached(); /* only behind EOF */
+    }
 }
 
 /* Everything up to and including EOF. */
 static bool dest_load(Dest *d, GError **errp)
 {
-    uint8_t type;
+    Item *item;
 
-    if (!load_preamble(d, errp)) {
-        return false;
-    }
-    for (;;) {
-        if (!stream_get_u8(d->stream, &type, errp)) {
-            return false;
+    while ((item = reader_next(d->reader, errp))) {
+        if (item->type == ITEM_EOF) {
+            return d->phase == RAM_ENDED
+                       ? devices_check_loaded(d->devices, errp)
+                       : wrong_order(d, "the end of the stream", errp);
         }
-        switch (type) {
-        case WIRE_EOF:
-            if (d->phase != RAM_ENDED) {
-                return wrong_order(d, "the end of the stream", errp);
-            }
-            return devices_check_loaded(d->devices, errp);
-        case WIRE_COMMAND:
-            if (!load_command(d, errp)) {
-                return false;
-            }
-            break;
-        case WIRE_START:
-        case WIRE_PART:
-        case WIRE_END:
-        case WIRE_FULL:
-            if (!load_section(d, type, errp)) {
-                return false;
-            }
-            break;
-        default:
-            stream_bad(d->stream, errp, "unknown section type 0x%02x", type);
+        if (!load_item(d, item, errp)) {
             return false;
         }
     }
+    return false;
 }
 
 /* Taking over */
 
 static bool skip_description(Dest *d, GError **errp)
 {
-    uint32_t length;
-    uint8_t type;
+    const Item *item = reader_next(d->reader, errp);
 
-    if (!stream_get_u8(d->stream, &type, errp)) {
+    if (!item) {
         return false;
     }
-    if (type != WIRE_VMDESCRIPTION) {
-        stream_bad(d->stream, errp, "section type 0x%02x after the end",
-                   type);
+    if (item->type != ITEM_DESCRIPTION) {
+        stream_bad(d->stream, errp, "no vmdescription after the end");
         return false;
     }
-    if (!stream_get_be32(d->stream, &length, errp)) {
-        return false;
-    }
-    if (length > WIRE_VMDESC_MAX) {
-        stream_bad(d->stream, errp, "a vmdescription of %u bytes", length);
-        return false;
-    }
-    return stream_skip(d->stream, length, errp);
+    return stream_skip(d->stream, item->description, errp);
 }
 
 /* There is nothing else that a source may say now. */
 static bool wait_for_go(Dest *d, GError **errp)
 {
-    Command command;
-    uint8_t type;
+    Item *item = reader_next(d->reader, errp);
+    Command *command;
 
-    if (!stream_get_u8(d->stream, &type, errp)) {
+    if (!item) {
         return false;
     }
-    if (type != WIRE_COMMAND) {
-        stream_bad(d->stream, errp, "section type 0x%02x instead of GO",
-                   type);
+    if (item->type != ITEM_COMMAND) {
+        stream_bad(d->stream, errp, "a second vmdescription instead of GO");
         return false;
     }
-    if (!section_get_command(d->stream, &command, errp)) {
+    command = &item->command;
+    if (!section_get_command_body(d->stream, command, errp)) {
         return false;
     }
-    if (command.number != WIRE_CMD_PING || command.value != WIRE_FERRY_GO) {
+    if (command->number != WIRE_CMD_PING || command->value != WIRE_FERRY_GO) {
         stream_bad(d->stream, errp, "another command instead of GO");
         return false;
     }
@@ -470,6 +468,7 @@ static void dest_clean_up(Dest *d)
     g_free(d->digest);
     ram_load_free(d->ram);
     devices_free(d->devices);
+    reader_free(d->reader);
     ram_blocks_free(d->blocks);
     stream_free(d->rp);
     stream_free(d->stream);

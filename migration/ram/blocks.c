@@ -37,7 +37,8 @@ static int compare_name(const void *name, const void *block)
     return strcmp(name, (*(const RamBlock *const *)block)->name);
 }
 
-bool ram_blocks_sort(RamBlocks *blocks, const char **twice)
+/* All blocks are there.  False when two have one name. */
+static bool sort_blocks(RamBlocks *blocks, const char **twice)
 {
     blocks->by_name = g_new(const RamBlock *, blocks->count);
     for (unsigned i = 0; i < blocks->count; i++) {
@@ -82,7 +83,7 @@ RamBlocks *ram_blocks_new(const MigRamBlock *block, size_t count,
         blocks->pages += blocks->block[i].pages;
         blocks->count++;
     }
-    if (!ram_blocks_sort(blocks, &twice)) {
+    if (!sort_blocks(blocks, &twice)) {
         g_set_error(errp, MIG_ERROR, MIG_ERROR_HOST,
                     "two RAM blocks are called '%s'", twice);
         ram_blocks_free(blocks);
@@ -107,4 +108,25 @@ const RamBlock *ram_blocks_find(const RamBlocks *blocks, const char *name)
                 sizeof(blocks->by_name[0]), compare_name);
 
     return found ? *found : NULL;
+}
+
+RamBlocks *ram_blocks_of_list(const RamList *list)
+{
+    RamBlocks *blocks = g_new0(RamBlocks, 1);
+    const char *twice;
+
+    blocks->block = g_new0(RamBlock, list->count);
+    blocks->count = list->count;
+    blocks->pages = list->total / MIG_PAGE_SIZE;
+    for (unsigned i = 0; i < list->count; i++) {
+        blocks->block[i] = (RamBlock){
+            .name = list->entry[i].name,
+            .pages = list->entry[i].length / MIG_PAGE_SIZE,
+            .index = i,
+        };
+    }
+    if (!sort_blocks(blocks, &twice)) {
+        g_assert_not_reached(); /* the list has been checked */
+    }
+    return blocks;
 }

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "ferry/host.h"
+#include "migration/wire/ram-list.h"
 
 typedef struct RamBlock {
     const char *name; /* the host's */
@@ -28,8 +29,8 @@ RamBlocks *ram_blocks_new(const MigRamBlock *block, size_t count,
                           GError **errp);
 void ram_blocks_free(RamBlocks *blocks);
 
-/* All blocks are there: sort them.  False when two have one name. */
-bool ram_blocks_sort(RamBlocks *blocks, const char **twice);
+/* Blocks as in a stream's list, without memory.  Their names are the list's. */
+RamBlocks *ram_blocks_of_list(const RamList *list);
 
 /* NULL when there is none of that name.  A stream may have 4096 blocks, and
  * name one in every record. */

@@ -2,7 +2,7 @@
 /*
  * Theory of operation
  *
- * Records are read one by one; each becomes a block and checked pages first.
+ * Records come one by one; each becomes a block and checked pages first.
  * Compressed pages go to the decompression pool, the others are written here.
  * The order of records that are for the same page is kept, whatever kinds
  * they are: see decompress.h.
@@ -17,11 +17,9 @@
 
 #include "migration/pack/codec.h"
 #include "migration/ram/decompress.h"
-#include "migration/ram/list.h"
 #include "migration/wire/ram-record.h"
 #include "migration/wire/wire.h"
 #include "util/bit-tree.h"
-#include "util/bitmap.h"
 
 struct RamLoad {
     Stream *stream;
@@ -83,68 +81,47 @@ void ram_load_free(RamLoad *load)
 
 /* Set-up */
 
-static bool get_block(RamLoad *load, uint64_t *seen, uint64_t *total,
-                      GError **errp)
+/* Is it one of ours, of the same length? */
+static bool check_entry(const RamLoad *load, const RamListEntry *entry,
+                        GError **errp)
 {
-    const RamBlock *block;
-    char name[256];
-    uint64_t length;
+    const RamBlock *block = ram_blocks_find(load->blocks, entry->name);
 
-    if (!ram_list_get_entry(load->stream, name, &length, errp)) {
-        return false;
-    }
-    block = ram_blocks_find(load->blocks, name);
     if (!block) {
-        g_autofree char *shown = g_strescape(name, NULL);
+        g_autofree char *shown = g_strescape(entry->name, NULL);
 
         g_set_error(errp, MIG_ERROR, MIG_ERROR_PEER,
                     "Unknown ramblock \"%s\", cannot accept migration",
                     shown);
         return false;
     }
-    if (length != block->pages * MIG_PAGE_SIZE) {
+    if (entry->length != block->pages * MIG_PAGE_SIZE) {
         g_set_error(errp, MIG_ERROR, MIG_ERROR_PEER,
                     "Size mismatch: %s: 0x%" G_GINT64_MODIFIER "x != 0x%"
-                    G_GINT64_MODIFIER "x",
-                    name, length, block->pages * MIG_PAGE_SIZE);
+                    G_GINT64_MODIFIER "x", block->name, entry->length,
+                    block->pages * MIG_PAGE_SIZE);
         return false;
     }
-    if (bitmap_test(seen, block->index)) {
-        stream_bad(load->stream, errp, "RAM block '%s' twice", name);
-        return false;
-    }
-    bitmap_set(seen, block->index);
-    *total += length;
     return true;
 }
 
-static bool get_block_list(RamLoad *load, uint64_t announced, GError **errp)
+/* Names are unique and lengths sum to the total: none of ours is missing. */
+bool ram_load_blocks(RamLoad *load, const RamList *list, GError **errp)
 {
-    g_autofree uint64_t *seen = bitmap_new(load->blocks->count);
-    uint64_t total = 0;
+    uint64_t ours = ram_blocks_bytes(load->blocks);
 
-    if (announced != ram_blocks_bytes(load->blocks)) {
+    if (list->total != ours) {
         g_set_error(errp, MIG_ERROR, MIG_ERROR_PEER,
                     "the source has %" G_GUINT64_FORMAT " bytes of RAM, this "
-                    "machine %" G_GUINT64_FORMAT, announced,
-                    ram_blocks_bytes(load->blocks));
+                    "machine %" G_GUINT64_FORMAT, list->total, ours);
         return false;
     }
-    while (total < announced) {
-        if (!get_block(load, seen, &total, errp)) {
+    for (unsigned i = 0; i < list->count; i++) {
+        if (!check_entry(load, &list->entry[i], errp)) {
             return false;
         }
     }
     return true;
-}
-
-bool ram_load_setup(RamLoad *load, GError **errp)
-{
-    uint64_t total;
-
-    return ram_list_get_total(load->stream, &total, errp) &&
-           get_block_list(load, total, errp) &&
-           ram_list_get_end(load->stream, errp);
 }
 
 /* Pages */
@@ -340,29 +317,23 @@ static void account(RamLoad *load)
     load->uncounted = 0;
 }
 
-bool ram_load_section(RamLoad *load, GError **errp)
+bool ram_load_record(RamLoad *load, const RamRecord *r, GError **errp)
 {
-    RamRecord record;
-
-    for (;;) {
-        if (!ram_record_get(load->stream, &record, errp)) {
+    switch (r->type) {
+    case WIRE_RAM_EOS:
+        account(load);
+        return true;
+    case WIRE_RAM_MEM_SIZE:
+        stream_bad(load->stream, errp, "a second list of RAM blocks");
+        return false;
+    default:
+        if (!load_pages(load, r, errp)) {
             return false;
         }
-        switch (record.type) {
-        case WIRE_RAM_EOS:
+        if (++load->uncounted == RAM_BATCH_PAGES) {
             account(load);
-            return true;
-        case WIRE_RAM_MEM_SIZE:
-            stream_bad(load->stream, errp, "a second list of RAM blocks");
-            return false;
-        default:
-            if (!load_pages(load, &record, errp)) {
-                return false;
-            }
-            if (++load->uncounted == RAM_BATCH_PAGES) {
-                account(load);
-            }
         }
+        return true;
     }
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The load loop: RAM records to guest memory. */
+/* RAM records to guest memory. */
 #ifndef MIGRATION_RAM_LOAD_H
 #define MIGRATION_RAM_LOAD_H
 
@@ -9,6 +9,7 @@
 #include "migration/pack/codec.h"
 #include "migration/ram/blocks.h"
 #include "migration/ram/stats.h"
+#include "migration/wire/ram-list.h"
 #include "migration/wire/ram-record.h"
 #include "migration/wire/stream.h"
 
@@ -44,11 +45,12 @@ typedef struct RamWatcher {
  */
 void ram_load_watch(RamLoad *load, const RamWatcher *watcher);
 
-/* The content of the START section: the source has the same blocks. */
-bool ram_load_setup(RamLoad *load, GError **errp);
+/* The content of ram's START: the source has the same blocks. */
+bool ram_load_blocks(RamLoad *load, const RamList *list, GError **errp);
 
-/* The content of a PART or END section. */
-bool ram_load_section(RamLoad *load, GError **errp);
+/* A record of ram's PART or END whose data is to be read, if it has any.  EOS
+ * is one, too. */
+bool ram_load_record(RamLoad *load, const RamRecord *record, GError **errp);
 
 /* Wait until every page is in memory. */
 bool ram_load_drain(RamLoad *load, GError **errp);

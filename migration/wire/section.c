@@ -389,14 +389,11 @@ static bool get_verify(Stream *s, Command *command, GError **errp)
     return true;
 }
 
-bool section_get_command(Stream *s, Command *command, GError **errp)
+bool section_get_command_body(Stream *s, Command *command, GError **errp)
 {
     g_autofree char *text = NULL;
     uint16_t expected;
 
-    if (!section_get_command_head(s, command, errp)) {
-        return false;
-    }
     switch (command->number) {
     case WIRE_CMD_OPEN_RETURN_PATH:
     case WIRE_CMD_SWITCHOVER_START:

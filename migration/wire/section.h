@@ -79,7 +79,8 @@ typedef struct Command {
 /* A command whose type byte has been read, up to its payload. */
 bool section_get_command_head(Stream *s, Command *command, GError **errp);
 
-/* The same with its payload.  Unknown ones are refused. */
-bool section_get_command(Stream *s, Command *command, GError **errp);
+/* The payload.  Commands that a destination does not know are refused
+ * (MIG_ERROR_UNSUPPORTED). */
+bool section_get_command_body(Stream *s, Command *command, GError **errp);
 
 #endif

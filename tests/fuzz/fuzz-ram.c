@@ -3,9 +3,10 @@
  * The ram section without the frame around it: the list of blocks, then
  * records; and the list again for who learns the blocks from it.
  */
-#include "migration/ram/list.h"
+#include "migration/wire/ram-list.h"
 #include "migration/ram/load.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/lib/load-section.h"
 #include "tests/lib/mem-channel.h"
 #include "tests/lib/test-ram.h"
 #include "util/clock.h"
@@ -19,8 +20,8 @@ static void load(const uint8_t *data, size_t size)
     Stats *stats = stats_new(&clock_monotonic);
     RamLoad *loader = ram_load_new(r->stream, ram->blocks, 1, stats);
 
-    if (ram_load_setup(loader, NULL)) {
-        while (ram_load_section(loader, NULL)) {
+    if (load_blocks(loader, r->stream, NULL)) {
+        while (load_section(loader, r->stream, NULL)) {
             continue;
         }
     }

@@ -19,6 +19,7 @@ typedef struct Found {
     size_t held_max;
     bool has_ram, return_path, has_rest;
     char *reason;
+    StreamEnd end; /* END_UNTOLD: nobody has said */
 } Found;
 
 static bool on_literal(void *opaque, const void *buf, size_t size,
@@ -68,6 +69,14 @@ static void on_rest(void *opaque, const char *reason)
     found->reason = g_strdup(reason);
 }
 
+static void on_ended(void *opaque, const ScanEnd *end)
+{
+    Found *found = opaque;
+
+    g_assert_cmpint(found->end, ==, END_UNTOLD);
+    found->end = end->end;
+}
+
 static bool on_part(void *opaque, const ScanPart *part, GError **errp)
 {
     Found *found = opaque;
@@ -94,6 +103,7 @@ static const ScanSink sink = {
     .idle = on_idle,
     .ram_begins = on_ram_begins,
     .rest = on_rest,
+    .ended = on_ended,
     .part = on_part,
     .part_end = on_part_end,
 };
@@ -287,12 +297,21 @@ static void test_no_footers(void)
 {
     ScanSink quiet = sink;
     g_autoptr(GBytes) bytes = make_stream(NO_FOOTERS);
+    g_autoptr(GBytes) cut = NULL;
     Found found;
 
     quiet.part = NULL;
     scan(&quiet, bytes, 0, &found);
     g_assert_cmpuint(found.pages, ==, 4);
     g_assert_cmpuint(found.ends, ==, 2);
+    g_assert_cmpint(found.end, ==, END_OPAQUE);
+    found_clear(&found);
+
+    /* Nothing behind RAM is not the end of the devices. */
+    cut = g_bytes_new_from_bytes(bytes, 0, g_bytes_get_size(bytes) - 22);
+    scan(&quiet, cut, 0, &found);
+    g_assert_cmpuint(found.ends, ==, 2);
+    g_assert_cmpint(found.end, ==, END_CUT);
     found_clear(&found);
 }
 

@@ -8,6 +8,7 @@
 #include "migration/ram/compress.h"
 #include "migration/ram/load.h"
 #include "tests/lib/expect-error.h"
+#include "tests/lib/load-section.h"
 #include "tests/lib/mem-channel.h"
 #include "tests/lib/test-ram.h"
 
@@ -68,7 +69,7 @@ static bool load(World *w, StatsData *data, GError **err)
     r = mem_reader_new(bytes);
     ram = ram_load_new(r->stream, w->to->blocks, 2, stats);
     ram_load_set_codec(ram, w->codec);
-    ok = ram_load_setup(ram, err) && ram_load_section(ram, err) &&
+    ok = load_blocks(ram, r->stream, err) && load_section(ram, r->stream, err) &&
          ram_load_drain(ram, err);
     ram_load_free(ram);
     stats_read(stats, data);

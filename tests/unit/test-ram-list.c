@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * migration/ram/list.h: the whole list, in every form that a QEMU gives it.
- * What a destination reads of it is in test-ram-load.
+ * migration/wire/ram-list.h: the list in every form that a QEMU gives it.  How a
+ * destination compares it with its own blocks is in test-ram-load.
  */
-#include "migration/ram/list.h"
+#include "migration/wire/ram-list.h"
 
 #include "migration/wire/ram-record.h"
 #include "migration/wire/wire.h"

@@ -13,6 +13,7 @@
 #include "migration/wire/wire.h"
 #include "tests/lib/expect-error.h"
 #include "tests/lib/fake-clock.h"
+#include "tests/lib/load-section.h"
 #include "tests/lib/mem-channel.h"
 #include "tests/lib/test-ram.h"
 #include "util/bitmap.h"
@@ -129,10 +130,10 @@ static void load_all(TestRam *ram, GBytes *bytes, size_t chunk,
     g_autoptr(GError) err = NULL;
     StatsData data;
 
-    g_assert_true(ram_load_setup(load, &err) &&
-                  ram_load_section(load, &err) &&
-                  ram_load_section(load, &err) &&
-                  ram_load_section(load, &err) && ram_load_drain(load, &err));
+    g_assert_true(load_blocks(load, r->stream, &err) &&
+                  load_section(load, r->stream, &err) &&
+                  load_section(load, r->stream, &err) &&
+                  load_section(load, r->stream, &err) && ram_load_drain(load, &err));
     g_assert_cmpuint(stream_position(r->stream), ==, g_bytes_get_size(bytes));
     stats_read(stats, &data);
     g_assert_cmpuint(data.transferred, ==, g_bytes_get_size(bytes));
@@ -424,8 +425,8 @@ static void test_untouched(void)
         bytes = send_untouched(from, i & 1, i & 2);
         r = mem_reader_new(bytes);
         load = ram_load_new(r->stream, to->blocks, 1, stats);
-        g_assert_true(ram_load_setup(load, NULL));
-        g_assert_true(ram_load_section(load, NULL));
+        g_assert_true(load_blocks(load, r->stream, NULL));
+        g_assert_true(load_section(load, r->stream, NULL));
         g_assert_true(ram_load_drain(load, NULL));
         ram_load_free(load);
         stats_read(stats, &data);

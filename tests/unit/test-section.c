@@ -379,7 +379,8 @@ static void read_command(const char *bytes, size_t size, Command *command,
                          GError **err)
 {
     g_autoptr(MemReader) r = mem_reader_new_static(bytes, size);
-    bool ok = section_get_command(r->stream, command, err);
+    bool ok = section_get_command_head(r->stream, command, err) &&
+              section_get_command_body(r->stream, command, err);
 
     g_assert_true(ok == !*err);
     g_assert_true(!ok || stream_position(r->stream) == size);

@@ -24,7 +24,6 @@
 #include "migration/wire/wire.h"
 #include "util/clock.h"
 
-#define RAM_MAX        (UINT64_C(1) << 44) /* 16 TiB */
 #define SECTIONS_MAX   (1u << 20)
 #define PROGRESS_PAGES 256
 
@@ -41,6 +40,7 @@ struct InspectRam {
     Stats *stats;
     RamLoad *load;
     InspectSection section; /* in progress */
+    bool in_progress;       /* there is one */
     bool begins_pass;       /* it does */
     unsigned until_progress;
 };
@@ -141,15 +141,11 @@ static bool set_up(InspectRam *ram, GError **errp)
 }
 
 InspectRam *inspect_ram_new(Stream *stream, const InspectConfig *config,
-                            InspectReport *report, RamListForm form,
+                            InspectReport *report, RamList *list,
                             GError **errp)
 {
-    RamList *list = ram_list_get(stream, form, RAM_MAX, errp);
     InspectRam *ram;
 
-    if (!list) {
-        return NULL;
-    }
     report->list = list;
     report->block = g_new0(PageTally, list->count);
     report->missing = g_new(uint64_t, list->count);
@@ -160,7 +156,7 @@ InspectRam *inspect_ram_new(Stream *stream, const InspectConfig *config,
     ram->stream = stream;
     ram->config = config;
     ram->report = report;
-    ram->blocks = ram_list_blocks(list);
+    ram->blocks = ram_blocks_of_list(list);
     ram->extract = g_new0(Extract *, list->count);
     if (!set_up(ram, errp)) {
         inspect_ram_free(ram);
@@ -266,14 +262,6 @@ static bool note_pages(void *opaque, const RamRecord *record,
 
 /* Sections */
 
-static void begin_section(InspectRam *ram, const SectionHeader *section,
-                          uint64_t offset)
-{
-    ram->section = (InspectSection){ .offset = offset, .type = section->type };
-    ram->begins_pass =
-        ram->report->sections->len == 0 || section->type == WIRE_END;
-}
-
 /* What came in the section is of the pass. */
 static void note_section(InspectRam *ram)
 {
@@ -288,7 +276,7 @@ static void note_section(InspectRam *ram)
     page_set_clear(ram->in_section);
 }
 
-static void end_section(InspectRam *ram)
+static void count_section(InspectRam *ram)
 {
     GArray *passes = ram->report->passes;
     InspectPass *pass;
@@ -308,24 +296,43 @@ static void end_section(InspectRam *ram)
     g_array_append_val(ram->report->sections, ram->section);
 }
 
-bool inspect_ram_section(InspectRam *ram, const SectionHeader *section,
-                         uint64_t offset, GError **errp)
+bool inspect_ram_begin(InspectRam *ram, uint8_t type, uint64_t offset,
+                       GError **errp)
 {
-    bool end = section->type == WIRE_END;
-    bool ok;
+    unsigned before = ram->report->sections->len;
 
-    if (ram->report->sections->len == SECTIONS_MAX) {
+    if (before == SECTIONS_MAX) {
         g_set_error(errp, MIG_ERROR, MIG_ERROR_UNSUPPORTED,
                     "more than %u sections", SECTIONS_MAX);
         return false;
     }
-    begin_section(ram, section, offset);
-    ok = ram_load_section(ram->load, errp) &&
-         (!end || ram_load_drain(ram->load, errp)) &&
-         section_get_footer(ram->stream, section->id, errp);
-    end_section(ram);
-    ram->report->ram_ended = ok && end;
-    return ok;
+    ram->section = (InspectSection){ .offset = offset, .type = type };
+    ram->begins_pass = before == 0 || type == WIRE_END;
+    ram->in_progress = true;
+    return true;
+}
+
+bool inspect_ram_record(InspectRam *ram, const RamRecord *record,
+                        GError **errp)
+{
+    bool last = record->type == WIRE_RAM_EOS && ram->section.type == WIRE_END;
+
+    return ram_load_record(ram->load, record, errp) &&
+           (!last || ram_load_drain(ram->load, errp));
+}
+
+void inspect_ram_stop(InspectRam *ram)
+{
+    if (ram && ram->in_progress) {
+        count_section(ram);
+        ram->in_progress = false;
+    }
+}
+
+void inspect_ram_end(InspectRam *ram)
+{
+    inspect_ram_stop(ram);
+    ram->report->ram_ended = ram->section.type == WIRE_END;
 }
 
 /* With x-ignore-shared and the like a block is listed, and is elsewhere. */

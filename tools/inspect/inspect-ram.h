@@ -4,18 +4,25 @@
 #define TOOLS_INSPECT_RAM_H
 
 #include "tools/inspect/inspect-stream.h"
-#include "migration/wire/section.h"
+#include "migration/wire/ram-list.h"
+#include "migration/wire/ram-record.h"
 
 typedef struct InspectRam InspectRam;
 
-/* Read the content of START.  All is borrowed and must outlive it. */
+/* Takes the list; all else is borrowed and must outlive it. */
 InspectRam *inspect_ram_new(Stream *stream, const InspectConfig *config,
-                            InspectReport *report, RamListForm form,
+                            InspectReport *report, RamList *list,
                             GError **errp);
 
-/* Read the rest of a PART or END, whose type byte was at offset. */
-bool inspect_ram_section(InspectRam *ram, const SectionHeader *section,
-                         uint64_t offset, GError **errp);
+/* A PART or END, which begins at offset; its records; and its end. */
+bool inspect_ram_begin(InspectRam *ram, uint8_t type, uint64_t offset,
+                       GError **errp);
+bool inspect_ram_record(InspectRam *ram, const RamRecord *record,
+                        GError **errp);
+void inspect_ram_end(InspectRam *ram);
+
+/* The stream is over.  Of a section that is in progress what came counts. */
+void inspect_ram_stop(InspectRam *ram); /* NULL is fine */
 
 /* RAM has ended: complete what was extracted. */
 bool inspect_ram_finish(InspectRam *ram, GError **errp);

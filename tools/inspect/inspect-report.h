@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "migration/ram/list.h"
+#include "migration/wire/ram-list.h"
 #include "migration/wire/section.h"
 
 typedef struct PageTally {

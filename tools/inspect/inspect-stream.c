@@ -2,9 +2,8 @@
 /*
  * Theory of operation
  *
- * The frame: the preamble, then items, up to the END of ram, by the readers
- * that the destination uses.  What comes behind has no lengths and is
- * inspect-tail.c's.
+ * Items, up to the END of ram, by the reader that the destination uses.  What
+ * comes behind has no lengths and is inspect-tail.c's.
  *
  * Devices, and iterable sections that are not ram, have no length either.  One
  * that comes before RAM has ended hides what is behind it, so it is named and
@@ -18,9 +17,11 @@
 #include "tools/inspect/inspect-tail.h"
 #include "migration/pack/codec.h"
 #include "migration/wire/names.h"
+#include "migration/wire/reader.h"
 #include "migration/wire/return-message.h"
 #include "migration/wire/wire.h"
 
+#define RAM_MAX      (UINT64_C(1) << 44) /* 16 TiB */
 #define COMMANDS_MAX (1u << 16)
 #define NOT_TAKEN "ferry-inspect looks at a guest and does not run it"
 
@@ -30,9 +31,9 @@ typedef struct Walk {
     IoChannel *channel;
     Stream *stream;
     Stream *rp;      /* NULL: nobody listens to answers */
-    RamListForm form;
+    Reader *reader;
     InspectRam *ram; /* NULL: not begun */
-    uint32_t ram_id;
+    uint32_t ram_id; /* of the last START of ram */
 } Walk;
 
 static bool unsupported(GError **errp, const char *format, ...)
@@ -52,12 +53,11 @@ static bool unsupported(GError **errp, const char *format, ...)
 
 /* The preamble */
 
-static bool check_capability(Walk *w, const char *name, GError **errp)
+static bool check_capability(const char *name, GError **errp)
 {
     g_autofree char *shown = NULL;
 
     if (!strcmp(name, WIRE_CAP_IGNORE_SHARED)) {
-        w->form.addresses = true;
         return true;
     }
     if (g_str_has_prefix(name, WIRE_CAPABILITY_METHOD)) {
@@ -69,16 +69,12 @@ static bool check_capability(Walk *w, const char *name, GError **errp)
                        "the stream's layout and is not supported", shown);
 }
 
-static bool walk_preamble(Walk *w, GError **errp)
+static bool walk_preamble(Walk *w, const Preamble *p, GError **errp)
 {
-    Preamble *p = &w->report->preamble;
-
-    if (!section_get_preamble(w->stream, p, errp)) {
-        return false;
-    }
+    w->report->preamble = *p;
     w->report->has_preamble = true;
     for (unsigned i = 0; i < p->capabilities; i++) {
-        if (!check_capability(w, p->capability[i], errp)) {
+        if (!check_capability(p->capability[i], errp)) {
             return false;
         }
     }
@@ -124,8 +120,6 @@ static bool run_command(Walk *w, Command *command, GError **errp)
     case WIRE_CMD_PING:
         return get_ping(w, command, errp);
     case WIRE_CMD_POSTCOPY_ADVISE:
-        w->form.page_sizes = true;
-        break;
     case WIRE_CMD_SWITCHOVER_START:
         break;
     default:
@@ -135,15 +129,14 @@ static bool run_command(Walk *w, Command *command, GError **errp)
     return stream_skip(w->stream, command->length, errp);
 }
 
-static bool walk_command(Walk *w, uint64_t offset, GError **errp)
+static bool walk_command(Walk *w, Item *item, GError **errp)
 {
-    InspectCommand found = { .offset = offset };
+    InspectCommand found = { item->position, item->command };
 
     if (w->report->commands->len == COMMANDS_MAX) {
         return unsupported(errp, "more than %u commands", COMMANDS_MAX);
     }
-    if (!section_get_command_head(w->stream, &found.command, errp) ||
-        !run_command(w, &found.command, errp)) {
+    if (!run_command(w, &found.command, errp)) {
         return false;
     }
     g_array_append_val(w->report->commands, found);
@@ -178,71 +171,73 @@ static bool walk_ram_start(Walk *w, const SectionHeader *section,
         return false;
     }
     w->ram_id = section->id;
-    w->ram = inspect_ram_new(w->stream, w->config, w->report, w->form, errp);
-    return w->ram && section_get_footer(w->stream, section->id, errp);
+    return true;
 }
 
-static bool walk_ram_pages(Walk *w, const SectionHeader *section,
-                           uint64_t offset, GError **errp)
+static bool walk_blocks(Walk *w, Item *item, GError **errp)
 {
+    w->ram = inspect_ram_new(w->stream, w->config, w->report,
+                             g_steal_pointer(&item->blocks), errp);
+    return w->ram != NULL;
+}
+
+static bool begin_section(Walk *w, const Item *item, GError **errp)
+{
+    const SectionHeader *section = &item->section;
+
+    switch (section->type) {
+    case WIRE_START:
+        return walk_ram_start(w, section, errp);
+    case WIRE_FULL:
+        return refuse_section(section, "before RAM has ended, device", errp);
+    default:
+        break;
+    }
     if (!w->ram || section->id != w->ram_id) {
         stream_bad(w->stream, errp, "section %u, which has not begun",
                    section->id);
         return false;
     }
-    return inspect_ram_section(w->ram, section, offset, errp);
+    return inspect_ram_begin(w->ram, section->type, item->position, errp);
 }
 
-static bool walk_section(Walk *w, uint8_t type, uint64_t offset,
-                         GError **errp)
+static void end_section(Walk *w, const SectionHeader *section)
 {
-    SectionHeader section = { .type = type };
-
-    if (!section_get_header(w->stream, &section, errp)) {
-        return false;
-    }
-    switch (type) {
-    case WIRE_START:
-        return walk_ram_start(w, &section, errp);
-    case WIRE_FULL:
-        return refuse_section(&section, "before RAM has ended, device", errp);
-    default:
-        return walk_ram_pages(w, &section, offset, errp);
+    if (section->type != WIRE_START) {
+        inspect_ram_end(w->ram);
     }
 }
 
-static bool walk_item(Walk *w, GError **errp)
+static bool walk_item(Walk *w, Item *item, GError **errp)
 {
-    uint64_t offset = stream_position(w->stream);
-    uint8_t type;
-
-    if (!stream_get_u8(w->stream, &type, errp)) {
-        return false;
+    switch (item->type) {
+    case ITEM_PREAMBLE:
+        return walk_preamble(w, &item->preamble, errp);
+    case ITEM_COMMAND:
+        return walk_command(w, item, errp);
+    case ITEM_SECTION:
+        return begin_section(w, item, errp);
+    case ITEM_BLOCKS:
+        return walk_blocks(w, item, errp);
+    case ITEM_RECORD:
+        return inspect_ram_record(w->ram, &item->record, errp);
+    case ITEM_FOOTER:
+        end_section(w, &item->section);
+        return true;
+    case ITEM_EOF:
+    case ITEM_DESCRIPTION:
+        break;
     }
-    switch (type) {
-    case WIRE_COMMAND:
-        return walk_command(w, offset, errp);
-    case WIRE_START:
-    case WIRE_PART:
-    case WIRE_END:
-    case WIRE_FULL:
-        return walk_section(w, type, offset, errp);
-    case WIRE_EOF:
-        stream_bad(w->stream, errp, "the end before RAM has ended");
-        return false;
-    default:
-        stream_bad(w->stream, errp, "unknown section type 0x%02x", type);
-        return false;
-    }
+    stream_bad(w->stream, errp, "the end before RAM has ended");
+    return false;
 }
 
 static bool walk(Walk *w, GError **errp)
 {
-    if (!walk_preamble(w, errp)) {
-        return false;
-    }
     while (!w->report->ram_ended) {
-        if (!walk_item(w, errp)) {
+        Item *item = reader_next(w->reader, errp);
+
+        if (!item || !walk_item(w, item, errp)) {
             return false;
         }
     }
@@ -265,6 +260,7 @@ static void decline_guest(Walk *w)
 bool inspect_stream(IoChannel *channel, const InspectConfig *config,
                     InspectReport *report, GError **errp)
 {
+    const ReaderConfig reader = { .max_ram = RAM_MAX };
     Walk w = {
         .config = config,
         .report = report,
@@ -272,8 +268,11 @@ bool inspect_stream(IoChannel *channel, const InspectConfig *config,
         .stream = stream_new(channel),
     };
     GError *err = NULL;
-    bool ok = walk(&w, &err);
+    bool ok;
 
+    w.reader = reader_new(w.stream, &reader);
+    ok = walk(&w, &err);
+    inspect_ram_stop(w.ram);
     if (err) {
         if (g_error_matches(err, MIG_ERROR, MIG_ERROR_UNSUPPORTED)) {
             g_prefix_error(&err, "before byte %" G_GUINT64_FORMAT
@@ -287,6 +286,7 @@ bool inspect_stream(IoChannel *channel, const InspectConfig *config,
         decline_guest(&w);
     }
     inspect_ram_free(w.ram);
+    reader_free(w.reader);
     stream_free(w.rp);
     stream_free(w.stream);
     return ok;

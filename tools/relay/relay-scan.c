@@ -2,7 +2,7 @@
 /*
  * Theory of operation
  *
- * The stream is read with the functions that a destination reads it with.  A
+ * The stream is read by the reader that a destination reads it with.  A
  * tap on the Stream sees each byte that they take, and hands it to the sink
  * as a literal at once; only a page's data is kept from it until the page is
  * whole.  So nothing is lost where the bytes end, or turn out to make no sense,
@@ -15,9 +15,9 @@
 
 #include <string.h>
 
-#include "migration/ram/list.h"
+#include "migration/wire/ram-list.h"
 #include "migration/wire/names.h"
-#include "migration/wire/section.h"
+#include "migration/wire/reader.h"
 #include "migration/wire/wire.h"
 #include "tools/relay/relay-tail.h"
 
@@ -31,12 +31,9 @@ typedef struct Scan {
     uint64_t mark;     /* where what is being read began */
     uint64_t page_at;  /* where the page's data begins, if in_page */
     bool return_path;  /* there is one */
-    bool advised;      /* POSTCOPY_ADVISE was seen */
-    bool shared;       /* x-ignore-shared is on */
     bool has_ram;
     uint32_t ram_id;
-    bool has_footer;   /* START had one */
-    RamRecord record;
+    Reader *reader;
     RamList *list;         /* NULL: not seen yet */
     RamBlocks *blocks;     /* the list's */
     const RamBlock *block; /* of the last page; NULL: there was none */
@@ -100,71 +97,50 @@ static bool refuse_foreign(Scan *scan, GError **errp)
     }
 }
 
-static bool scan_preamble(Scan *scan, GError **errp)
+static bool scan_preamble(Scan *scan, const Preamble *p, GError **errp)
 {
-    g_autofree Preamble *p = g_new(Preamble, 1);
-
-    if (!refuse_foreign(scan, errp) ||
-        !section_get_preamble(scan->stream, p, errp)) {
-        return false;
-    }
     if (p->page_bits != MIG_PAGE_BITS) {
         stream_bad(scan->stream, errp, "pages of %u bits", p->page_bits);
         return false;
     }
     for (unsigned i = 0; i < p->capabilities; i++) {
-        if (!strcmp(p->capability[i], "x-ignore-shared")) {
-            scan->shared = true;
-        } else {
+        if (strcmp(p->capability[i], WIRE_CAP_IGNORE_SHARED)) {
             stream_bad(scan->stream, errp, "the capability '%s'",
                        p->capability[i]);
             return false;
         }
     }
-    set_mark(scan);
     return true;
 }
 
-static bool scan_command(Scan *scan, GError **errp)
+static bool scan_command(Scan *scan, const Command *command, GError **errp)
 {
     g_autofree char *text = NULL;
-    Command command;
 
-    if (!section_get_command_head(scan->stream, &command, errp)) {
-        return false;
-    }
-    switch (command.number) {
+    switch (command->number) {
     case WIRE_CMD_OPEN_RETURN_PATH:
         scan->return_path = true;
         break;
     case WIRE_CMD_POSTCOPY_ADVISE:
-        scan->advised = true;
-        break;
     case WIRE_CMD_PING:
     case WIRE_CMD_SWITCHOVER_START:
         break;
     default:
         /* Postcopy begins, or it is one that nobody knew: some carry more
          * than they say. */
-        text = wire_command_text(command.number);
+        text = wire_command_text(command->number);
         stream_bad(scan->stream, errp, "%s", text);
         return false;
     }
-    return stream_skip(scan->stream, command.length, errp);
+    return stream_skip(scan->stream, command->length, errp);
 }
 
-/* The list of blocks */
+/* Blocks */
 
-static bool scan_blocks(Scan *scan, GError **errp)
+static void keep_blocks(Scan *scan, Item *item)
 {
-    RamListForm form = { scan->advised, scan->shared };
-
-    scan->list = ram_list_get(scan->stream, form, UINT64_MAX, errp);
-    if (!scan->list) {
-        return false;
-    }
-    scan->blocks = ram_list_blocks(scan->list);
-    return true;
+    scan->list = g_steal_pointer(&item->blocks);
+    scan->blocks = ram_blocks_of_list(scan->list);
 }
 
 static bool find_block(Scan *scan, const char *name, GError **errp)
@@ -181,10 +157,11 @@ static bool find_block(Scan *scan, const char *name, GError **errp)
 
 /* Pages */
 
-static bool scan_page(Scan *scan, size_t size, GError **errp)
+static bool scan_page(Scan *scan, const RamRecord *r, size_t size,
+                      GError **errp)
 {
     ScanPage page = {
-        .record = &scan->record,
+        .record = r,
         .block = scan->block,
         .head_size = (size_t)(stream_position(scan->stream) - scan->mark),
         .data = scan->page,
@@ -215,9 +192,8 @@ static bool scan_page(Scan *scan, size_t size, GError **errp)
 }
 
 /* A record that a destination of ours would refuse: what follows its u64. */
-static bool skip_foreign(Scan *scan, GError **errp)
+static bool skip_foreign(Scan *scan, const RamRecord *r, GError **errp)
 {
-    const RamRecord *r = &scan->record;
     char name[256];
     uint8_t encoding;
     uint16_t length;
@@ -234,52 +210,32 @@ static bool skip_foreign(Scan *scan, GError **errp)
 }
 
 /* Many pages in one record, between two Ferry ends. */
-static bool scan_batch(Scan *scan, GError **errp)
+static bool scan_batch(Scan *scan, const RamRecord *r, GError **errp)
 {
     if (scan->sink->wants_all_pages) {
         stream_bad(scan->stream, errp, "a record that only Ferry reads");
         return false;
     }
-    return stream_skip(scan->stream, scan->record.length, errp);
+    return stream_skip(scan->stream, r->length, errp);
 }
 
-static bool is_foreign(const Scan *scan, const GError *err)
+static bool scan_record(Scan *scan, const RamRecord *r, GError **errp)
 {
-    unsigned type = scan->record.type;
-
-    return g_error_matches(err, MIG_ERROR, MIG_ERROR_UNSUPPORTED) &&
-           !scan->sink->wants_all_pages &&
-           (type == WIRE_RAM_XBZRLE || type == WIRE_RAM_MULTIFD);
-}
-
-static bool scan_record(Scan *scan, GError **errp)
-{
-    RamRecord *r = &scan->record;
-    GError *err = NULL;
-
-    if (!ram_record_get(scan->stream, r, &err)) {
-        if (is_foreign(scan, err)) {
-            g_error_free(err);
-            return skip_foreign(scan, errp);
-        }
-        g_propagate_error(errp, err);
-        return false;
-    }
     if (r->has_name && !find_block(scan, r->name, errp)) {
         return false;
     }
     switch (r->type) {
     case WIRE_RAM_PLAIN:
-        return scan_page(scan, MIG_PAGE_SIZE, errp);
+        return scan_page(scan, r, MIG_PAGE_SIZE, errp);
     case WIRE_RAM_COMPRESSED:
         return scan->sink->wants_all_pages
-                   ? scan_page(scan, r->length, errp)
+                   ? scan_page(scan, r, r->length, errp)
                    : stream_skip(scan->stream, r->length, errp);
     case WIRE_RAM_ZERO:
-        return !scan->sink->wants_all_pages || scan_page(scan, 0, errp);
+        return !scan->sink->wants_all_pages || scan_page(scan, r, 0, errp);
     case WIRE_RAM_BATCH:
     case WIRE_RAM_ZERO_RANGE:
-        return scan_batch(scan, errp);
+        return scan_batch(scan, r, errp);
     case WIRE_RAM_EOS:
         return true;
     default:
@@ -288,41 +244,9 @@ static bool scan_record(Scan *scan, GError **errp)
     }
 }
 
-/* Machine types before 2.4 have no footers. */
-static bool scan_footer(Scan *scan, GError **errp)
-{
-    uint8_t type;
-
-    set_mark(scan);
-    if (!stream_peek_u8(scan->stream, &type, errp)) {
-        return false;
-    }
-    scan->has_footer = type == WIRE_FOOTER;
-    return !scan->has_footer ||
-           section_get_footer(scan->stream, scan->ram_id, errp);
-}
-
-static bool scan_part(Scan *scan, uint8_t type, GError **errp)
-{
-    const ScanSink *sink = scan->sink;
-    ScanPart part = { type, scan->ram_id, scan->has_footer };
-
-    if (sink->part && !sink->part(scan->opaque, &part, errp)) {
-        return false;
-    }
-    do {
-        set_mark(scan);
-        if (!scan_record(scan, errp)) {
-            return false;
-        }
-    } while (scan->record.type != WIRE_RAM_EOS);
-    return scan_footer(scan, errp) &&
-           (!sink->part_end || sink->part_end(scan->opaque, &part, errp));
-}
-
 /* Sections */
 
-static bool scan_start(Scan *scan, const SectionHeader *section, GError **errp)
+static bool begin_ram(Scan *scan, const SectionHeader *section, GError **errp)
 {
     if (section->type != WIRE_START || strcmp(section->name, WIRE_RAM_NAME) ||
         section->version != WIRE_RAM_VERSION || scan->has_ram) {
@@ -337,59 +261,120 @@ static bool scan_start(Scan *scan, const SectionHeader *section, GError **errp)
     if (scan->sink->ram_begins) {
         scan->sink->ram_begins(scan->opaque, scan->return_path);
     }
-    return scan_blocks(scan, errp) && scan_footer(scan, errp);
+    return true;
 }
 
-static bool scan_section(Scan *scan, uint8_t type, GError **errp)
+static bool tell_part(Scan *scan, const SectionHeader *section,
+                      bool (*tell)(void *opaque, const ScanPart *part,
+                                   GError **errp), GError **errp)
 {
-    SectionHeader section = { .type = type };
+    const ScanPart part = { section->type, section->id,
+                            reader_has_footers(scan->reader) };
 
-    if (!section_get_header(scan->stream, &section, errp)) {
-        return false;
+    return !tell || tell(scan->opaque, &part, errp);
+}
+
+static bool begin_section(Scan *scan, const SectionHeader *section,
+                          GError **errp)
+{
+    if (section->type == WIRE_START || section->type == WIRE_FULL) {
+        return begin_ram(scan, section, errp);
     }
-    if (type == WIRE_START || type == WIRE_FULL) {
-        return scan_start(scan, &section, errp);
-    }
-    if (!scan->has_ram || section.id != scan->ram_id) {
+    if (!scan->has_ram || section->id != scan->ram_id) {
         stream_bad(scan->stream, errp, "section %u before the end of RAM",
-                   section.id);
+                   section->id);
         return false;
     }
-    return scan_part(scan, type, errp);
+    return tell_part(scan, section, scan->sink->part, errp);
 }
 
-static bool scan_item(Scan *scan, uint8_t type, GError **errp)
+static bool end_section(Scan *scan, const SectionHeader *section, GError **errp)
 {
-    switch (type) {
-    case WIRE_COMMAND:
-        return scan_command(scan, errp);
-    case WIRE_START:
-    case WIRE_PART:
-    case WIRE_END:
-    case WIRE_FULL:
-        return scan_section(scan, type, errp);
-    default:
-        stream_bad(scan->stream, errp, "item 0x%02x before the end of RAM",
-                   type);
-        return false;
+    return section->type == WIRE_START ||
+           tell_part(scan, section, scan->sink->part_end, errp);
+}
+
+/* Items */
+
+static bool scan_item(Scan *scan, Item *item, GError **errp)
+{
+    switch (item->type) {
+    case ITEM_PREAMBLE:
+        return scan_preamble(scan, &item->preamble, errp);
+    case ITEM_COMMAND:
+        return scan_command(scan, &item->command, errp);
+    case ITEM_SECTION:
+        return begin_section(scan, &item->section, errp);
+    case ITEM_BLOCKS:
+        keep_blocks(scan, item);
+        return true;
+    case ITEM_RECORD:
+        return scan_record(scan, &item->record, errp);
+    case ITEM_FOOTER:
+        return end_section(scan, &item->section, errp);
+    case ITEM_EOF:
+    case ITEM_DESCRIPTION:
+        break;
     }
+    stream_bad(scan->stream, errp, "the end of the stream before the end of "
+               "RAM");
+    return false;
+}
+
+static bool is_foreign(const Scan *scan, const Item *item, const GError *err)
+{
+    return g_error_matches(err, MIG_ERROR, MIG_ERROR_UNSUPPORTED) &&
+           !scan->sink->wants_all_pages && item->type == ITEM_RECORD &&
+           (item->record.type == WIRE_RAM_XBZRLE ||
+            item->record.type == WIRE_RAM_MULTIFD);
+}
+
+/* Read one item and what belongs to it.  *last is the Item, once there is
+ * one. */
+static bool scan_next(Scan *scan, const Item **last, GError **errp)
+{
+    GError *err = NULL;
+    Item *item = reader_next(scan->reader, &err);
+
+    if (item) {
+        *last = item;
+        return scan_item(scan, item, errp);
+    }
+    if (*last && is_foreign(scan, *last, err)) {
+        g_error_free(err);
+        return skip_foreign(scan, &(*last)->record, errp);
+    }
+    g_propagate_error(errp, err);
+    return false;
+}
+
+/* The head of START and what follows it are one. */
+static bool is_whole(const Item *item)
+{
+    return item->type != ITEM_SECTION || item->section.type != WIRE_START;
+}
+
+static bool is_end_of_ram(const Item *item)
+{
+    return item->type == ITEM_FOOTER && item->section.type == WIRE_END;
 }
 
 /* True when RAM has ended. */
 static bool scan_ram(Scan *scan, GError **errp)
 {
-    uint8_t type = WIRE_CONFIGURATION;
+    const Item *item = NULL;
 
-    if (!scan_preamble(scan, errp)) {
+    if (!refuse_foreign(scan, errp)) {
         return false;
     }
-    while (type != WIRE_END) {
-        if (!stream_get_u8(scan->stream, &type, errp) ||
-            !scan_item(scan, type, errp)) {
+    do {
+        if (!scan_next(scan, &item, errp)) {
             return false;
         }
-        set_mark(scan);
-    }
+        if (is_whole(item)) {
+            set_mark(scan);
+        }
+    } while (!is_end_of_ram(item));
     return true;
 }
 
@@ -423,16 +408,18 @@ static bool copy_devices(Scan *scan, GError **errp)
 {
     static const uint8_t footer[] = { WIRE_FOOTER, 0, 0, 0, 0 };
     StreamTail tail = { .place = TAIL_DEVICES };
+    uint64_t behind_ram = stream_position(scan->stream);
 
-    if (scan->has_footer) {
+    if (reader_has_footers(scan->reader)) {
         tail_feed(&tail, footer, sizeof(footer)); /* RAM's, in short */
     }
     if (!copy_rest(scan, &tail, errp)) {
         return false;
     }
-    if (tail_is_whole(&tail, scan->has_footer)) {
+    if (tail_is_whole(&tail, reader_has_footers(scan->reader))) {
         tell_end(scan, END_WHOLE, NULL, tail_has_go(&tail));
-    } else if (scan->has_footer) {
+    } else if (reader_has_footers(scan->reader) ||
+               stream_position(scan->stream) == behind_ram) {
         tell_end(scan, END_CUT, "the source has closed behind RAM, before the "
                  "end of its devices", false);
     } else {
@@ -498,15 +485,21 @@ static bool scan_all(Scan *scan, GError **errp)
 
 bool scan_run(Stream *s, const ScanSink *sink, void *opaque, GError **errp)
 {
+    const ReaderConfig config = {
+        .max_ram = UINT64_MAX,
+        .may_lack_footers = true,
+    };
     g_autofree Scan *scan = g_new0(Scan, 1);
     bool ok;
 
     scan->stream = s;
     scan->sink = sink;
     scan->opaque = opaque;
+    scan->reader = reader_new(s, &config);
     stream_set_tap(s, &scan_tap, scan);
     ok = scan_all(scan, errp);
     stream_set_tap(s, NULL, NULL);
+    reader_free(scan->reader);
     ram_blocks_free(scan->blocks);
     ram_list_free(scan->list);
     return ok;

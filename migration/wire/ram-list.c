@@ -7,7 +7,7 @@
  * and behind the last entry stands EOS, which is neither a size nor an address
  * of pages.
  */
-#include "migration/ram/list.h"
+#include "migration/wire/ram-list.h"
 
 #include <string.h>
 
@@ -16,43 +16,35 @@
 
 #define EXTRAS_MAX 2 /* page size, address */
 
-bool ram_list_get_total(Stream *s, uint64_t *total, GError **errp)
+/* A record of that type and no other; what is its value. */
+static bool get_marker(Stream *s, unsigned type, const char *place,
+                       uint64_t *value, GError **errp)
 {
     RamRecord record;
 
     if (!ram_record_get(s, &record, errp)) {
         return false;
     }
-    if (record.type != WIRE_RAM_MEM_SIZE) {
-        stream_bad(s, errp, "the ram section starts with record type 0x%03x",
-                   record.type);
+    if (record.type != type) {
+        stream_bad(s, errp, "%s with record type 0x%03x", place, record.type);
         return false;
     }
-    *total = record.offset;
+    *value = record.offset;
     return true;
 }
 
-bool ram_list_get_entry(Stream *s, char name[256], uint64_t *length,
-                        GError **errp)
+static bool get_total(Stream *s, uint64_t *total, GError **errp)
 {
-    return stream_get_name(s, name, errp) &&
-           stream_get_be64(s, length, errp);
+    return get_marker(s, WIRE_RAM_MEM_SIZE, "the ram section starts", total,
+                      errp);
 }
 
-bool ram_list_get_end(Stream *s, GError **errp)
+static bool get_end(Stream *s, GError **errp)
 {
-    RamRecord record;
+    uint64_t none;
 
-    if (!ram_record_get(s, &record, errp)) {
-        return false;
-    }
-    if (record.type != WIRE_RAM_EOS) {
-        stream_bad(s, errp,
-                   "the list of RAM blocks ends with record type 0x%03x",
-                   record.type);
-        return false;
-    }
-    return true;
+    return get_marker(s, WIRE_RAM_EOS, "the list of RAM blocks ends", &none,
+                      errp);
 }
 
 /* What is still to be read of a list. */
@@ -140,7 +132,8 @@ static bool get_entry(ListReader *r, GError **errp)
     RamListEntry entry = { .length = 0 };
     char *name;
 
-    if (!ram_list_get_entry(r->stream, entry.name, &entry.length, errp) ||
+    if (!stream_get_name(r->stream, entry.name, errp) ||
+        !stream_get_be64(r->stream, &entry.length, errp) ||
         !check_entry(r, &entry, errp)) {
         return false;
     }
@@ -161,7 +154,7 @@ static bool get_entries(ListReader *r, GError **errp)
             return false;
         }
     }
-    return r->at_end || ram_list_get_end(r->stream, errp);
+    return r->at_end || get_end(r->stream, errp);
 }
 
 static RamList *get_list(ListReader *r, GError **errp)
@@ -191,7 +184,7 @@ RamList *ram_list_get(Stream *s, RamListForm form, uint64_t max,
     ListReader r = { .stream = s, .form = form };
     RamList *list;
 
-    if (!ram_list_get_total(s, &r.left, errp)) {
+    if (!get_total(s, &r.left, errp)) {
         return NULL;
     }
     if (r.left > max) {
@@ -214,25 +207,4 @@ void ram_list_free(RamList *list)
         g_free(list->entry);
         g_free(list);
     }
-}
-
-RamBlocks *ram_list_blocks(const RamList *list)
-{
-    RamBlocks *blocks = g_new0(RamBlocks, 1);
-    const char *twice;
-
-    blocks->block = g_new0(RamBlock, list->count);
-    blocks->count = list->count;
-    blocks->pages = list->total / MIG_PAGE_SIZE;
-    for (unsigned i = 0; i < list->count; i++) {
-        blocks->block[i] = (RamBlock){
-            .name = list->entry[i].name,
-            .pages = list->entry[i].length / MIG_PAGE_SIZE,
-            .index = i,
-        };
-    }
-    if (!ram_blocks_sort(blocks, &twice)) {
-        g_assert_not_reached(); /* the list has been checked */
-    }
-    return blocks;
 }

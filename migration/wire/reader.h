@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A stream as a sequence of items: the one reader of its frame.
+ *
+ * It knows what comes behind what and how far that goes.  Whether an item may
+ * stand where it does is for the caller to say, and so is what it means.  What
+ * only the caller can read is left in the stream, to be read before the next
+ * call:
+ *
+ *     ITEM_COMMAND       command.length bytes of payload
+ *     ITEM_SECTION       the content, unless it is the ram section's
+ *     ITEM_RECORD        a page's data; see ram_record_get()
+ *     ITEM_DESCRIPTION   description bytes of text
+ *
+ * A stream of QEMU, but for its devices, is read by this grammar:
+ *
+ *     stream   PREAMBLE { COMMAND | section } EOF [DESCRIPTION] { COMMAND }
+ *     section  SECTION content FOOTER
+ *     content  of ram's START: BLOCKS
+ *              of ram's PART and END: RECORD ... RECORD, the last of type EOS
+ */
+#ifndef MIGRATION_WIRE_READER_H
+#define MIGRATION_WIRE_READER_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "migration/wire/ram-list.h"
+#include "migration/wire/ram-record.h"
+#include "migration/wire/section.h"
+#include "migration/wire/stream.h"
+
+typedef enum {
+    ITEM_PREAMBLE,
+    ITEM_COMMAND,
+    ITEM_SECTION, /* its head */
+    ITEM_BLOCKS,
+    ITEM_RECORD,
+    ITEM_FOOTER,  /* also where a stream has none, and a section ends */
+    ITEM_EOF,
+    ITEM_DESCRIPTION,
+} ItemType;
+
+/* Each member is as the last item of its kind has set it. */
+typedef struct Item {
+    ItemType type;
+    uint64_t position; /* where in the stream it begins */
+    Preamble preamble;
+    Command command;       /* number and length */
+    SectionHeader section; /* up to its FOOTER: what the items belong to */
+    RamList *blocks;       /* whoever takes it sets it to NULL */
+    RamRecord record;
+    uint32_t description;
+} Item;
+
+typedef struct Reader Reader;
+
+typedef struct ReaderConfig {
+    uint64_t max_ram; /* bytes; more is MIG_ERROR_UNSUPPORTED */
+    /* Machine types before 2.4 have no footers: whether there are any shows
+     * behind the first section. */
+    bool may_lack_footers;
+} ReaderConfig;
+
+/* The stream is borrowed and at its start. */
+Reader *reader_new(Stream *stream, const ReaderConfig *config);
+void reader_free(Reader *r); /* NULL is fine */
+
+/*
+ * The next item.  It is always the same Item, which changes with the next call.
+ * NULL on errors: those of Stream, MIG_ERROR_STREAM where something else stands
+ * than an item, or one that is malformed, and MIG_ERROR_UNSUPPORTED.  After the
+ * latter, if the Item is an ITEM_RECORD, its record has what was read of it; a
+ * caller that knows such a record may read what follows, and ask for the next
+ * item.
+ */
+Item *reader_next(Reader *r, GError **errp);
+
+/* Do sections end with a footer?  Known from the first ITEM_FOOTER on. */
+bool reader_has_footers(const Reader *r);
+
+#endif
