@@ -22,8 +22,7 @@
  * leave.  A peer that is in earnest has said its first bytes long before
  * that, so that strangers who only hold their connections keep nobody out.
  */
-#include <glib-unix.h>
-
+#include "io/channel-kind.h"
 #include "io/io-internal.h"
 
 #define MOST_VISITORS 32u
@@ -181,7 +180,7 @@ static void show_in(Visitor *v)
         return;
     }
     a->channel = g_steal_pointer(&v->channel);
-    io_head_unread(a->channel, v->head, v->size);
+    io_channel_unread(a->channel, v->head, v->size);
     visitor_free(v);
 }
 
@@ -190,9 +189,9 @@ static void on_read(GObject *in, GAsyncResult *result, gpointer opaque);
 static void read_head(Visitor *v)
 {
     v->busy = true;
-    g_input_stream_read_async(io_input_of(v->channel), v->head + v->size,
+    g_input_stream_read_async(v->channel->in, v->head + v->size,
                               v->admission->wanted->head_size - v->size,
-                              G_PRIORITY_DEFAULT, io_abort_of(v->channel),
+                              G_PRIORITY_DEFAULT, v->channel->aborted,
                               on_read, v);
 }
 
@@ -361,15 +360,12 @@ static gboolean on_cancelled(gint fd, GIOCondition condition, gpointer opaque)
     return G_SOURCE_CONTINUE;
 }
 
-/* By its descriptor: GLib's source for a GCancellable is leaked when it ends
- * while another thread is still busy with the cancel. */
 static GSource *watch_cancel(Admission *a)
 {
-    int fd = g_cancellable_get_fd(a->cancel);
+    GSource *source = io_cancel_source(a->cancel);
 
-    return fd < 0 ? NULL
-                  : start_source(a, g_unix_fd_source_new(fd, G_IO_IN),
-                                 G_SOURCE_FUNC(on_cancelled), a);
+    return source ? start_source(a, source, G_SOURCE_FUNC(on_cancelled), a)
+                  : NULL;
 }
 
 static void send_all_away(Admission *a)

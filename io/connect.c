@@ -15,7 +15,7 @@ static IoChannel *open_file(const IoUri *uri, const char *name, GError **errp)
 {
     int fd = io_file_open(uri, IO_TO_WRITE, errp);
 
-    return fd >= 0 ? io_fd_channel(name, fd, IO_TO_WRITE) : NULL;
+    return fd >= 0 ? io_fd_take(name, fd, IO_TO_WRITE) : NULL;
 }
 
 static IoChannel *open_by_kind(const IoUri *uri, const char *name,

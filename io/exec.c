@@ -20,7 +20,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "io/io-internal.h"
+#include "io/fd.h"
+
+typedef struct ExecChannel {
+    FdChannel pipes; /* to the command's input, from its output, or both */
+    GSubprocess *command;
+} ExecChannel;
 
 #ifdef HAVE_EXEC
 
@@ -68,27 +73,7 @@ static GSubprocess *spawn(const char *text, GSubprocessFlags flags,
 
 #endif
 
-static IoChannel *open_command(const IoUri *uri, GSubprocessFlags pipes,
-                               GError **errp)
-{
-    g_autofree char *name = g_strdup_printf("command '%s'", uri->command);
-    g_autoptr(GSubprocess) command = spawn(uri->command, pipes, errp);
-
-    return command ? io_exec_channel(name, command) : NULL;
-}
-
-IoChannel *io_exec_open(const IoUri *uri, IoDirection direction, GError **errp)
-{
-    return open_command(uri, direction == IO_TO_READ
-                                 ? G_SUBPROCESS_FLAGS_STDOUT_PIPE
-                                 : G_SUBPROCESS_FLAGS_STDIN_PIPE, errp);
-}
-
-IoChannel *io_exec_open_two_way(const IoUri *uri, GError **errp)
-{
-    return open_command(uri, G_SUBPROCESS_FLAGS_STDIN_PIPE |
-                             G_SUBPROCESS_FLAGS_STDOUT_PIPE, errp);
-}
+/* Waiting for the command */
 
 static void on_end(GObject *command, GAsyncResult *result, void *opaque)
 {
@@ -109,31 +94,21 @@ static gboolean on_cancelled(int fd, GIOCondition condition, void *opaque)
     return on_late(opaque);
 }
 
-/* By its descriptor, as in channel.c.  NULL is fine. */
-static GSource *cancelled_source(GCancellable *cancel, GCancellable *late)
-{
-    int fd = g_cancellable_get_fd(cancel);
-    GSource *source = fd >= 0 ? g_unix_fd_source_new(fd, G_IO_IN) : NULL;
-
-    if (source) {
-        g_source_set_callback(source, G_SOURCE_FUNC(on_cancelled), late, NULL);
-    }
-    return source;
-}
-
-bool io_exec_ends_within(GSubprocess *command, unsigned ms,
-                         GCancellable *cancel)
+/* Does it end by then, and before cancel? */
+static bool ends_within(GSubprocess *command, unsigned ms,
+                        GCancellable *cancel)
 {
     g_autoptr(GMainContext) context = g_main_context_new();
     g_autoptr(GCancellable) late = g_cancellable_new();
     g_autoptr(GSource) timer = g_timeout_source_new(ms);
-    g_autoptr(GSource) stop = cancelled_source(cancel, late);
+    g_autoptr(GSource) stop = io_cancel_source(cancel);
     bool over = false;
 
     g_main_context_push_thread_default(context);
     g_source_set_callback(timer, on_late, late, NULL);
     g_source_attach(timer, context);
     if (stop) {
+        g_source_set_callback(stop, G_SOURCE_FUNC(on_cancelled), late, NULL);
         g_source_attach(stop, context);
     }
     g_subprocess_wait_async(command, late, on_end, &over);
@@ -149,26 +124,12 @@ bool io_exec_ends_within(GSubprocess *command, unsigned ms,
     return !g_cancellable_is_cancelled(late);
 }
 
-void io_exec_kill(GSubprocess *command)
-{
-    /* NULL once the shell was reaped: then its group may be gone as well. */
-    const char *pid = g_subprocess_get_identifier(command);
-
-    if (pid) {
-        kill(-(pid_t)g_ascii_strtoll(pid, NULL, 10), SIGKILL);
-    }
-    g_subprocess_wait(command, NULL, NULL);
-}
-
-bool io_exec_wait(GSubprocess *command, const char *name, GCancellable *cancel,
-                  GError **errp)
+/* Of a command that has ended: was it with status 0? */
+static bool check_outcome(GSubprocess *command, const char *name,
+                          GError **errp)
 {
     int signum;
 
-    if (!g_subprocess_wait(command, cancel, errp)) {
-        g_prefix_error(errp, "%s: ", name);
-        return false;
-    }
     if (g_subprocess_get_successful(command)) {
         return true;
     }
@@ -184,4 +145,106 @@ bool io_exec_wait(GSubprocess *command, const char *name, GCancellable *cancel,
                 "%s was killed by signal %d (%s)", name, signum,
                 strsignal(signum));
     return false;
+}
+
+static bool wait_for_end(const ExecChannel *exec, GCancellable *cancel,
+                         GError **errp)
+{
+    const IoChannel *channel = &exec->pipes.base;
+
+    return io_channel_named(channel,
+                            g_subprocess_wait(exec->command, cancel, errp),
+                            errp) &&
+           check_outcome(exec->command, channel->name, errp);
+}
+
+/* The channel */
+
+static ExecChannel *exec_of(IoChannel *channel)
+{
+    return (ExecChannel *)channel;
+}
+
+/* A command that can answer ends when it wants to. */
+static bool exec_finish(IoChannel *channel, GError **errp)
+{
+    return io_fd_finish(channel, errp) &&
+           (channel->in ||
+            wait_for_end(exec_of(channel), channel->aborted, errp));
+}
+
+static bool exec_wait_command(IoChannel *channel, unsigned ms,
+                              GCancellable *cancel, GError **errp)
+{
+    ExecChannel *exec = exec_of(channel);
+
+    if (ends_within(exec->command, ms, cancel)) {
+        return wait_for_end(exec, NULL, errp);
+    }
+    if (g_cancellable_set_error_if_cancelled(cancel, errp)) {
+        return io_channel_named(channel, false, errp);
+    }
+    g_set_error(errp, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
+                "%s has closed its output and goes on running", channel->name);
+    return false;
+}
+
+/* Kill the command, unless it has ended, with all that it started, and wait. */
+static void kill_command(GSubprocess *command)
+{
+    /* NULL once the shell was reaped: then its group may be gone as well. */
+    const char *pid = g_subprocess_get_identifier(command);
+
+    if (pid) {
+        kill(-(pid_t)g_ascii_strtoll(pid, NULL, 10), SIGKILL);
+    }
+    g_subprocess_wait(command, NULL, NULL);
+}
+
+static void exec_close(IoChannel *channel)
+{
+    ExecChannel *exec = exec_of(channel);
+
+    io_channel_close_streams(channel);
+    kill_command(exec->command);
+    g_object_unref(exec->command);
+}
+
+static const IoChannelOps exec_ops = {
+    .read = io_channel_read_stream,
+    .writev = io_fd_writev,
+    .finish = exec_finish,
+    .wait_command = exec_wait_command,
+    .close = exec_close,
+};
+
+static IoChannel *open_command(const IoUri *uri, GSubprocessFlags pipes,
+                               GError **errp)
+{
+    g_autofree char *name = g_strdup_printf("command '%s'", uri->command);
+    g_autoptr(GSubprocess) command = spawn(uri->command, pipes, errp);
+    ExecChannel *exec;
+
+    if (!command) {
+        return NULL;
+    }
+    exec = g_new0(ExecChannel, 1);
+    io_fd_channel_init(&exec->pipes, &exec_ops, name,
+                       g_subprocess_get_stdout_pipe(command),
+                       g_subprocess_get_stdin_pipe(command));
+    exec->command = g_steal_pointer(&command);
+    return &exec->pipes.base;
+}
+
+IoChannel *io_exec_open(const IoUri *uri, IoDirection direction, GError **errp)
+{
+    return open_command(uri, direction == IO_TO_READ
+                                 ? G_SUBPROCESS_FLAGS_STDOUT_PIPE
+                                 : G_SUBPROCESS_FLAGS_STDIN_PIPE, errp);
+}
+
+IoChannel *io_exec_open_two_way(const IoUri *uri, GError **errp)
+{
+    return open_command(uri, G_SUBPROCESS_FLAGS_STDIN_PIPE |
+                             G_SUBPROCESS_FLAGS_STDOUT_PIPE, errp);
 }

@@ -8,16 +8,22 @@
  * sit in the kernel where no cancellable can reach it.  That is a property of
  * the pipe's end, not of the descriptor: whoever else has inherited the same
  * end sees it too.  Reading needs no such thing, since GIO polls first.
+ *
+ * GIO tries a socket's system call first and polls only when that would block.
+ * write_all() does the same here, and stands in for GUnixOutputStream's writev,
+ * which polls before every call and logs a warning whenever it fails or is
+ * cancelled.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <gio/gunixinputstream.h>
 #include <gio/gunixoutputstream.h>
+#include <glib-unix.h>
 #include <limits.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 
-#include "io/io-internal.h"
+#include "io/fd.h"
 #include "util/fail.h"
 
 bool io_fd_prepare(int fd, IoDirection direction, GError **errp)
@@ -38,30 +44,6 @@ bool io_fd_prepare(int fd, IoDirection direction, GError **errp)
     }
     fcntl(fd, F_SETFD, FD_CLOEXEC);
     return true;
-}
-
-IoChannel *io_fd_channel(const char *name, int fd, IoDirection direction)
-{
-    g_autoptr(GInputStream) in = NULL;
-    g_autoptr(GOutputStream) out = NULL;
-
-    if (direction == IO_TO_READ) {
-        in = g_unix_input_stream_new(fd, TRUE);
-    } else {
-        out = g_unix_output_stream_new(fd, TRUE);
-    }
-    return io_channel_new(name, in, out);
-}
-
-IoChannel *io_fd_open(int fd, const char *name, IoDirection direction,
-                      GError **errp)
-{
-    struct stat st;
-
-    if (fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode)) {
-        return io_socket_take(name, fd, errp);
-    }
-    return io_fd_channel(name, fd, direction);
 }
 
 static void wait_writable(int fd, GCancellable *cancel)
@@ -89,8 +71,9 @@ static void skip_written(GOutputVector **vectors, size_t *count, size_t size)
     }
 }
 
-bool io_fd_writev(int fd, GOutputVector *vectors, size_t count,
-                  GCancellable *cancel, GError **errp)
+/* To a non-blocking descriptor. */
+static bool write_all(int fd, GOutputVector *vectors, size_t count,
+                      GCancellable *cancel, GError **errp)
 {
     /* The same thing on every Unix; GIO relies on it too. */
     G_STATIC_ASSERT(sizeof(GOutputVector) == sizeof(struct iovec));
@@ -112,4 +95,104 @@ bool io_fd_writev(int fd, GOutputVector *vectors, size_t count,
         }
     }
     return true;
+}
+
+static FdChannel *fd_of(IoChannel *channel)
+{
+    return (FdChannel *)channel;
+}
+
+bool io_fd_writev(IoChannel *channel, GOutputVector *vectors, size_t count,
+                  GError **errp)
+{
+    FdChannel *fd = fd_of(channel);
+    size_t bytes = 0;
+    SigpipeHold hold;
+    bool ok;
+
+    if (fd->out_fd < 0) {
+        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_CLOSED,
+                    "nothing can be written after the end");
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        bytes += vectors[i].size;
+    }
+    sigpipe_hold(&hold);
+    ok = write_all(fd->out_fd, vectors, count, channel->aborted, errp);
+    sigpipe_release(&hold);
+    if (ok) {
+        io_sync_wrote(&fd->sync, bytes);
+    }
+    return ok;
+}
+
+static bool fd_sync(IoChannel *channel, GError **errp)
+{
+    return io_sync_data(&fd_of(channel)->sync, errp);
+}
+
+bool io_fd_finish(IoChannel *channel, GError **errp)
+{
+    bool ok = fd_sync(channel, errp);
+
+    if (ok) {
+        fd_of(channel)->out_fd = -1;
+        ok = g_output_stream_close(channel->out, channel->aborted, errp);
+    }
+    return io_channel_named(channel, ok, errp);
+}
+
+static const IoChannelOps fd_ops = {
+    .read = io_channel_read_stream,
+    .writev = io_fd_writev,
+    .finish = io_fd_finish,
+    .sync = fd_sync,
+    .close = io_channel_close_streams,
+};
+
+void io_fd_channel_init(FdChannel *fd, const IoChannelOps *ops,
+                        const char *name, GInputStream *in, GOutputStream *out)
+{
+    io_channel_init(&fd->base, ops, name, in, out);
+    fd->out_fd = -1;
+    if (out) {
+        fd->out_fd = g_unix_output_stream_get_fd(G_UNIX_OUTPUT_STREAM(out));
+        g_unix_set_fd_nonblocking(fd->out_fd, TRUE, NULL);
+    }
+    io_sync_init(&fd->sync, fd->out_fd);
+    fd->base.is_file = fd->sync.fd >= 0;
+}
+
+IoChannel *io_fd_channel(const char *name, GInputStream *in,
+                         GOutputStream *out)
+{
+    FdChannel *fd = g_new0(FdChannel, 1);
+
+    io_fd_channel_init(fd, &fd_ops, name, in, out);
+    return &fd->base;
+}
+
+IoChannel *io_fd_take(const char *name, int fd, IoDirection direction)
+{
+    g_autoptr(GInputStream) in = NULL;
+    g_autoptr(GOutputStream) out = NULL;
+
+    if (direction == IO_TO_READ) {
+        in = g_unix_input_stream_new(fd, TRUE);
+    } else {
+        out = g_unix_output_stream_new(fd, TRUE);
+    }
+    return io_fd_channel(name, in, out);
+}
+
+IoChannel *io_fd_open(int fd, const char *name, IoDirection direction,
+                      GError **errp)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode)) {
+        return io_socket_take(name, fd, errp);
+    }
+    return io_fd_take(name, fd, direction);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the files of io/ offer each other: channels over particular things,
- * and one pair of functions for each kind of URI.
+ * and one pair of functions for each kind of URI.  What a channel is stands in
+ * channel-kind.h.
  */
 #ifndef IO_IO_INTERNAL_H
 #define IO_IO_INTERNAL_H
@@ -22,22 +23,13 @@ typedef enum {
 } IoDirection;
 
 /* Two-way, over a connected socket; takes a reference. */
-IoChannel *io_connection_channel(const char *name,
-                                 GSocketConnection *connection);
-/* The same, after TCP's options have been set. */
 IoChannel *io_socket_channel(const char *name, GSocketConnection *connection);
 
-/* What a channel is over, or NULL; and what aborts it. */
+/* What such a channel is over; NULL for every other, and for one that is
+ * encrypted. */
 GSocketConnection *io_connection_of(IoChannel *channel);
-GCancellable *io_abort_of(IoChannel *channel);
 /* From now on everything goes through tls; takes a reference. */
 void io_connection_set_tls(IoChannel *channel, GTlsConnection *tls);
-
-/* Where its bytes come from: GIO's stream, for whoever cannot block.  What was
- * read from it so goes back, once, and is what is read from the channel
- * first. */
-GInputStream *io_input_of(IoChannel *channel);
-void io_head_unread(IoChannel *channel, const uint8_t *bytes, size_t count);
 
 /*
  * io_channel_tls_accept() for whoever cannot block: done is called in this
@@ -53,12 +45,8 @@ void tls_accept_begin(IoChannel *channel, const char *creds, TlsDone *done,
  * true without a list.  peer may be NULL: then it is the list that counts. */
 bool tls_crl_check(const char *creds, GTlsCertificate *peer, GError **errp);
 
-/* Over the pipes to a command's input and from its output, whichever there are;
- * takes a reference. */
-IoChannel *io_exec_channel(const char *name, GSubprocess *command);
-
 /* One-way, over a descriptor that is no socket; owns it. */
-IoChannel *io_fd_channel(const char *name, int fd, IoDirection direction);
+IoChannel *io_fd_take(const char *name, int fd, IoDirection direction);
 
 /* Two-way, over a descriptor that is a socket; owns it, but not when it
  * fails. */
@@ -81,25 +69,12 @@ bool io_fd_prepare(int fd, IoDirection direction, GError **errp);
 IoChannel *io_fd_open(int fd, const char *name, IoDirection direction,
                       GError **errp);
 
-/* Write all of count vectors to a non-blocking descriptor. */
-bool io_fd_writev(int fd, GOutputVector *vectors, size_t count,
-                  GCancellable *cancel, GError **errp);
-
 /* False, with an error, in a build with -Dexec=false. */
 bool io_exec_is_built_in(GError **errp);
 IoChannel *io_exec_open(const IoUri *uri, IoDirection direction,
                         GError **errp);
 /* With a pipe for its standard input and one for its output. */
 IoChannel *io_exec_open_two_way(const IoUri *uri, GError **errp);
-/* Does it end by then, and before cancel? */
-bool io_exec_ends_within(GSubprocess *command, unsigned ms,
-                         GCancellable *cancel);
-/* Kill the command, unless it has ended, with all that it started, and wait. */
-void io_exec_kill(GSubprocess *command);
-/* Wait for the command to end; false unless it ended with status 0. */
-bool io_exec_wait(GSubprocess *command, const char *name, GCancellable *cancel,
-                  GError **errp);
-
 /* A descriptor of uri's file, at its offset, or -1.  One to write to has its
  * name on the disk. */
 int io_file_open(const IoUri *uri, IoDirection direction, GError **errp);
@@ -117,6 +92,12 @@ void io_sync_init(IoSync *sync, int fd); /* -1 is fine */
 void io_sync_wrote(IoSync *sync, size_t bytes);
 /* Wait until the disk has all of it. */
 bool io_sync_data(IoSync *sync, GError **errp);
+
+/* A source that is ready when cancel, which may be NULL, is cancelled; its
+ * function is a GUnixFDSourceFunc.  NULL when that cannot be.  By a descriptor,
+ * because GLib's source for a GCancellable is now and then leaked when another
+ * thread cancels.  g_cancellable_release_fd() must follow. */
+GSource *io_cancel_source(GCancellable *cancel);
 
 /* A stretch of code in which SIGPIPE stays away from this thread. */
 typedef struct SigpipeHold {

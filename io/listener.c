@@ -142,8 +142,7 @@ static IoChannel *open_file(IoListener *listener, GError **errp)
 {
     int fd = io_file_open(listener->uri, IO_TO_READ, errp);
 
-    return fd >= 0 ? io_fd_channel(listener->address, fd, IO_TO_READ)
-                   : NULL;
+    return fd >= 0 ? io_fd_take(listener->address, fd, IO_TO_READ) : NULL;
 }
 
 static IoChannel *accept_by_kind(IoListener *listener, GCancellable *cancel,

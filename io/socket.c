@@ -1,24 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * tcp and unix: GIO's sockets, name look-ups and waiting; here is what GIO
- * leaves open.  A host name may have several addresses: connecting tries one
- * after the other, listening takes them all, so that a peer reaches us
- * whichever it tries first.  The empty host is one IPv6 socket that takes
- * IPv4 too, or an IPv4 socket where there is no IPv6.
- *
- * A migration is many large writes and a few short messages that somebody
- * waits for, so Nagle's algorithm is off.  Keep-alive is on, since a side that
- * only reads would never learn that its peer is gone: it takes a minute, where
- * the system's own default is two hours.
- *
- * There is no limit for what was written and not acknowledged (other than the
- * system's, a quarter of an hour).  TCP_USER_TIMEOUT also counts the time of a
- * peer that is well and reads nothing, such as one that is swapping.
+ * tcp and unix, up to the connection: GIO's sockets, name look-ups and waiting;
+ * here is what GIO leaves open.  A host name may have several addresses:
+ * connecting tries one after the other, listening takes them all, so that a
+ * peer reaches us whichever it tries first.  The empty host is one IPv6 socket
+ * that takes IPv4 too, or an IPv4 socket where there is no IPv6.
  */
 #include <errno.h>
 #include <gio/gunixsocketaddress.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -26,11 +16,6 @@
 #include <unistd.h>
 
 #include "io/io-internal.h"
-#include "util/fail.h"
-
-#define SILENT_FOR 30 /* seconds, until the peer's system is asked */
-#define ASK_EVERY  10 /* seconds */
-#define ASK_TIMES  3
 
 static GSocketAddress *unix_address(const char *path, GError **errp)
 {
@@ -43,47 +28,6 @@ static GSocketAddress *unix_address(const char *path, GError **errp)
         return NULL;
     }
     return g_unix_socket_address_new(path);
-}
-
-static void set_tcp_options(GSocket *socket)
-{
-    g_socket_set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1, NULL);
-    g_socket_set_option(socket, IPPROTO_TCP, TCP_KEEPIDLE, SILENT_FOR, NULL);
-    g_socket_set_option(socket, IPPROTO_TCP, TCP_KEEPINTVL, ASK_EVERY, NULL);
-    g_socket_set_option(socket, IPPROTO_TCP, TCP_KEEPCNT, ASK_TIMES, NULL);
-    g_socket_set_keepalive(socket, TRUE);
-}
-
-IoChannel *io_socket_channel(const char *name, GSocketConnection *connection)
-{
-    GSocket *socket = g_socket_connection_get_socket(connection);
-
-    if (g_socket_get_family(socket) != G_SOCKET_FAMILY_UNIX) {
-        set_tcp_options(socket);
-    }
-    return io_connection_channel(name, connection);
-}
-
-IoChannel *io_socket_take(const char *name, int fd, GError **errp)
-{
-    g_autoptr(GSocketConnection) connection = NULL;
-    g_autoptr(GSocket) socket = NULL;
-    int listening = 0;
-    socklen_t length = sizeof(listening);
-
-    /* It would only fail at the first read, and with a riddle. */
-    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length);
-    if (listening) {
-        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_NOT_CONNECTED,
-                    "descriptor %d is a listening socket", fd);
-        return NULL;
-    }
-    socket = g_socket_new_from_fd(fd, errp);
-    if (!socket) {
-        return NULL;
-    }
-    connection = g_socket_connection_factory_create_connection(socket);
-    return io_socket_channel(name, connection);
 }
 
 static GSocketConnectable *connect_target(const IoUri *uri, GError **errp)
@@ -291,18 +235,4 @@ GSocketAddress *io_socket_listen(GPtrArray *sockets, const IoUri *uri,
         return listen_on_any(sockets, uri->port, errp);
     }
     return listen_on_host(sockets, uri, errp);
-}
-
-bool io_channel_pair(IoChannel *ends[2], GError **errp)
-{
-    int fds[2];
-
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0) {
-        return fail_errno(errp, "cannot make a socket pair");
-    }
-    for (int i = 0; i < 2; i++) {
-        ends[i] = io_socket_take(i ? "pair:1" : "pair:0", fds[i], NULL);
-        g_assert(ends[i]);
-    }
-    return true;
 }

@@ -3,9 +3,9 @@
  * TLS over a socket that is connected: GIO's, which loads its back end
  * (glib-networking) when it is first asked.  The handshake is done here and
  * at once, with the channel's cancellable, so that it ends when the channel is
- * aborted; then the channel reads from and writes to the TLS connection.  Who
- * has many that wait to be accepted (io/admit.c) has GIO's threads make their
- * handshakes, and is told.
+ * aborted; then the channel becomes one over TLS (tls-channel.c).  For a caller
+ * that has many channels waiting to be accepted (io/admit.c), GIO's threads make
+ * the handshakes, and the caller is told.
  *
  * Both ends show a certificate, and each takes the other's only if a CA of
  * ca-cert.pem has signed it.  The client checks besides that it is for the
@@ -22,6 +22,7 @@
  * Whoever accepts is the last to look at a certificate, and in TLS 1.3 the
  * other end is ready by then.  It learns that it was refused when it reads.
  */
+#include "io/channel-kind.h"
 #include "io/io-internal.h"
 
 typedef struct Handshake {
@@ -236,7 +237,7 @@ static bool shake_hands(Handshake *h, GError **errp)
 {
     GError *err = NULL;
 
-    g_tls_connection_handshake(h->tls, io_abort_of(h->channel), &err);
+    g_tls_connection_handshake(h->tls, h->channel->aborted, &err);
     return handshake_judge(h, err, errp);
 }
 
@@ -298,7 +299,7 @@ void tls_accept_begin(IoChannel *channel, const char *creds, TlsDone *done,
         return;
     }
     g_tls_connection_handshake_async(a->h.tls, G_PRIORITY_DEFAULT,
-                                     io_abort_of(channel), on_handshake, a);
+                                     channel->aborted, on_handshake, a);
 }
 
 bool io_channel_tls_check(const char *creds, bool accepts, GError **errp)

@@ -17,7 +17,6 @@ import sys
 # The circles that exist.  None may be added; one that is gone is taken out.  A
 # build that lacks an optional library has a part of a circle.
 KNOWN = [
-    "io/channel.c io/exec.c io/fd.c io/socket.c",
     "migration/dest.c migration/migration.c migration/source.c",
     "monitor/command.c monitor/commands-machine.c "
     "monitor/commands-migration.c monitor/commands-monitor.c "

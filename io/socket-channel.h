@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Channels over connected sockets, and what TLS over one of them uses.
+ */
+#ifndef IO_SOCKET_CHANNEL_H
+#define IO_SOCKET_CHANNEL_H
+
+#include "io/channel-kind.h"
+#include "io/tcp-queue.h"
+
+G_BEGIN_DECLS
+
+typedef struct SocketChannel {
+    IoChannel base;
+    GSocketConnection *connection;
+    TcpQueue queue; /* of its socket */
+
+    /* tls-channel.c's; base.in and base.out are tls's then */
+    GTlsConnection *tls; /* over connection, or NULL */
+    gint heard;          /* atomic: the peer has sent something since */
+} SocketChannel;
+
+bool io_socket_writev(IoChannel *channel, GOutputVector *vectors, size_t count,
+                      GError **errp);
+uint64_t io_socket_queued(IoChannel *channel);
+int64_t io_socket_round_trip(IoChannel *channel);
+/* Half-close; the error does not name the channel. */
+bool io_socket_shut_down(SocketChannel *s, GError **errp);
+void io_socket_close(IoChannel *channel);
+
+G_END_DECLS
+
+#endif

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Channels over TLS over a socket.  An encrypted channel is the socket's, with
+ * TLS's streams instead of the socket's and with this table instead of the
+ * socket's.
+ */
+#include "io/io-internal.h"
+#include "io/socket-channel.h"
+
+static SocketChannel *socket_of(IoChannel *channel)
+{
+    return (SocketChannel *)channel;
+}
+
+/* In TLS 1.3 a peer that refuses our certificate does so after the handshake
+ * (tls.c), and then only hangs up.  What was unread did come. */
+static void add_hint(SocketChannel *s, GError **errp)
+{
+    if (!g_atomic_int_get(&s->heard) && s->base.head_size == 0) {
+        g_prefix_error(errp, "nothing came after the TLS handshake, so the "
+                       "peer may have refused our certificate: ");
+    }
+}
+
+static bool tls_read(IoChannel *channel, void *buf, size_t size,
+                     size_t *nread, GError **errp)
+{
+    SocketChannel *s = socket_of(channel);
+
+    if (!io_channel_read_stream(channel, buf, size, nread, errp)) {
+        add_hint(s, errp);
+        return false;
+    }
+    g_atomic_int_set(&s->heard, true);
+    return true;
+}
+
+static bool tls_writev(IoChannel *channel, GOutputVector *vectors,
+                       size_t count, GError **errp)
+{
+    if (!io_socket_writev(channel, vectors, count, errp)) {
+        add_hint(socket_of(channel), errp);
+        return false;
+    }
+    return true;
+}
+
+/* Whoever knows from the stream where it ends, as QEMU does, need not wait for
+ * the goodbye of TLS. */
+static bool shut_down(SocketChannel *s, GError **errp)
+{
+    GError *err = NULL;
+
+    if (!io_socket_shut_down(s, &err) &&
+        !g_error_matches(err, G_IO_ERROR, G_IO_ERROR_NOT_CONNECTED)) {
+        g_propagate_error(errp, err);
+        return false;
+    }
+    g_clear_error(&err);
+    return true;
+}
+
+static bool tls_finish(IoChannel *channel, GError **errp)
+{
+    bool ok = g_output_stream_close(channel->out, channel->aborted, errp) &&
+              shut_down(socket_of(channel), errp);
+
+    return io_channel_named(channel, ok, errp);
+}
+
+static void tls_close(IoChannel *channel)
+{
+    SocketChannel *s = socket_of(channel);
+
+    g_io_stream_close(G_IO_STREAM(s->tls), channel->aborted, NULL);
+    g_object_unref(s->tls);
+    io_socket_close(channel);
+}
+
+static const IoChannelOps tls_ops = {
+    .read = tls_read,
+    .writev = tls_writev,
+    .finish = tls_finish,
+    .queued = io_socket_queued,
+    .round_trip = io_socket_round_trip,
+    .close = tls_close,
+};
+
+void io_connection_set_tls(IoChannel *channel, GTlsConnection *tls)
+{
+    GIOStream *stream = G_IO_STREAM(tls);
+
+    socket_of(channel)->tls = g_object_ref(tls);
+    g_set_object(&channel->in, g_io_stream_get_input_stream(stream));
+    g_set_object(&channel->out, g_io_stream_get_output_stream(stream));
+    channel->ops = &tls_ops;
+}
+
+bool io_channel_is_encrypted(const IoChannel *channel)
+{
+    return channel->ops == &tls_ops;
+}
