@@ -13,6 +13,8 @@
  */
 #include "ferry/migration.h"
 
+#include <unistd.h>
+
 #include "migration/internal.h"
 #include "migration/pack/codec.h"
 #include "migration/state.h"
@@ -299,34 +301,48 @@ static bool encrypt(Migration *m, IoChannel *channel, GError **errp)
                                         destination_name(m), errp);
 }
 
-IoChannel *migration_open_channel(Migration *m, GError **errp)
+static IoChannel *reach_peer(Migration *m, GError **errp)
 {
-    IoChannel *channel = m->peer.channel;
-    GError *err = NULL;
-    bool cancelled;
+    Peer *peer = &m->peer;
+    IoChannel *channel = peer->channel;
 
-    if (!can_encrypt(m, &err)) {
-        g_propagate_error(errp, own_error(err));
+    if (!can_encrypt(m, errp)) {
         return NULL;
     }
-    if (m->peer.listener) {
-        channel = mig_accept(m->peer.listener, copy_tls_creds, m,
-                             m->connecting, &err);
+    if (peer->listener) {
+        channel = mig_accept(peer->listener, copy_tls_creds, m, m->connecting,
+                             errp);
         /* The next one must not be left waiting for us. */
-        io_listener_free(g_steal_pointer(&m->peer.listener));
-    } else if (m->peer.uri) {
-        channel = io_channel_connect(m->peer.uri, m->connecting, &err);
+        io_listener_free(g_steal_pointer(&peer->listener));
+    } else if (peer->uri) {
+        channel = io_channel_connect(peer->uri, m->connecting, errp);
+        if (channel) {
+            peer->uri->fd = -1; /* an fd: URI's is the channel's */
+        }
+    }
+    return channel;
+}
+
+IoChannel *migration_open_channel(Migration *m, GError **errp)
+{
+    GError *err = NULL;
+    IoChannel *channel = reach_peer(m, &err);
+    bool cancelled;
+
+    if (!channel) {
+        g_propagate_error(errp, own_error(err));
+        return NULL;
     }
     pthread_mutex_lock(&m->lock);
     m->peer.channel = channel;
     cancelled = m->cancelled;
     pthread_mutex_unlock(&m->lock);
 
-    if (channel && cancelled) {
+    if (cancelled) {
         cancelled_error(errp);
         return NULL;
     }
-    if (!channel || !encrypt(m, channel, &err)) {
+    if (!encrypt(m, channel, &err)) {
         g_propagate_error(errp, own_error(err));
         return NULL;
     }
@@ -505,6 +521,16 @@ void migration_conclude(Migration *m, GError *err)
     pthread_mutex_unlock(&m->event_lock);
 }
 
+/* The descriptor of an fd: URI that no channel was made of.  Whoever has the
+ * other end may be waiting for us. */
+static void close_unused_fd(IoUri *uri)
+{
+    if (uri && uri->kind == IO_URI_FD && uri->fd > STDERR_FILENO) {
+        close(uri->fd);
+        uri->fd = -1;
+    }
+}
+
 void migration_finish(Migration *m)
 {
     IoChannel *channel;
@@ -513,6 +539,7 @@ void migration_finish(Migration *m)
     channel = g_steal_pointer(&m->peer.channel);
     pthread_mutex_unlock(&m->lock);
     io_channel_free(channel);
+    close_unused_fd(m->peer.uri);
 
     pthread_mutex_lock(&m->lock);
     m->ended = true;

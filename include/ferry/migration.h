@@ -44,6 +44,9 @@ Migration *mig_new(const MigHost *host, void *opaque,
  * may be called on a handle, once.  The handle takes over the channel or the
  * listener (not the URI, which is copied), also on failure.  False only when
  * nothing could be started (no memory for a thread, a handle already used).
+ * Once a migration has been started, the descriptor of an fd: URI belongs to it.
+ * It is closed when the migration ends, even if it could not be used; then only
+ * the standard ones, 0 to 2, stay open.
  *
  * With mig_send_to() the connection is made by the migration's thread, so
  * that a host that does not answer can be cancelled; a failure to connect is
