@@ -4,6 +4,13 @@
 
 #include "tools/relay/relay-convert.h"
 
+static bool reverse(Session *s, GError **errp)
+{
+    const ReverseWatch watch = { &s->stats, &s->watch };
+
+    return reverse_copy(s->far, s->near, &watch, errp);
+}
+
 static bool convert_stream(Session *s, bool *write_failed, GError **errp)
 {
     const uint64_t *value = s->args->options.value;
@@ -36,7 +43,7 @@ static bool convert_stream(Session *s, bool *write_failed, GError **errp)
     return ok;
 }
 
-void session_run_convert(Session *s)
+static void run(Session *s)
 {
     bool write_failed = false;
     GError *err = NULL;
@@ -62,3 +69,8 @@ void session_run_convert(Session *s)
     }
     session_join_reverse(s);
 }
+
+const SessionRole session_role_convert = {
+    .run = run,
+    .reverse = reverse,
+};

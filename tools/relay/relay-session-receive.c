@@ -4,6 +4,13 @@
 
 #include "tools/relay/relay-receive.h"
 
+static bool reverse(Session *s, GError **errp)
+{
+    const ReverseWatch watch = { &s->stats, &s->watch };
+
+    return reverse_to_link(s->far, &s->back, &watch, errp);
+}
+
 static bool check_hello(const Hello *hello, GError **errp)
 {
     if (hello->reason[0]) {
@@ -113,7 +120,7 @@ static void receive_failed(Session *s, bool qemu_failed, GError *err)
     }
 }
 
-void session_run_receive(Session *s)
+static void run(Session *s)
 {
     bool qemu_failed = false;
     GError *err = NULL;
@@ -133,3 +140,8 @@ void session_run_receive(Session *s)
         receive_failed(s, qemu_failed, err);
     }
 }
+
+const SessionRole session_role_receive = {
+    .run = run,
+    .reverse = reverse,
+};

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the files of a session offer each other: relay-session.c has what every
- * role needs, and there is a file for each role.
+ * What the files of a session offer each other.  relay-session-common.c has what
+ * every role needs, relay-session-peer.c finds the role, and there is a file for
+ * each role: relay-session.c, above them, calls what its table says.
  */
 #ifndef RELAY_SESSION_ROLE_H
 #define RELAY_SESSION_ROLE_H
@@ -12,10 +13,19 @@
 #include "tools/relay/relay-reverse.h"
 #include "tools/relay/relay-session.h"
 
+/* What a session does in its role. */
+typedef struct SessionRole {
+    /* The forward thread: from when the role is known to the end. */
+    void (*run)(Session *s);
+    /* The reverse thread, which session_start_reverse() starts. */
+    bool (*reverse)(Session *s, GError **errp);
+} SessionRole;
+
 struct Session {
     const RelayArgs *args;
     Turns *turns;
-    RelayRole role;      /* settled before the reverse thread starts */
+    RelayRole role;      /* settled before the reverse thread starts, with */
+    const SessionRole *does;
     RelayFindings findings;
     RelayStats stats;
     ReturnWatch watch;   /* the reverse thread's, until that has ended */
@@ -23,7 +33,8 @@ struct Session {
     Stream *near_in;
     IoChannel *far;      /* the same */
     Stream *far_in;      /* send: the link, read by the reverse thread */
-    LinkWriter back;     /* receive: the reverse thread's, then ours */
+    LinkWriter back;     /* receive: the reverse thread's, then ours; in other
+                          * roles it has no channel */
     pthread_t reverse;
     bool reverse_started;
     bool silent;         /* the peer has said nothing, and need not */
@@ -75,13 +86,11 @@ bool session_connect_far(Session *s, GError **errp);
 /* That has worked, and the source may now connect once more. */
 void session_went_on(Session *s);
 
-/* What the forward thread does, from when the role is known to the end. */
-void session_run_send(Session *s);
-void session_run_receive(Session *s);
-void session_run_convert(Session *s);
+/* Settle s->role by what the peer says, or that it says nothing. */
+bool session_choose_role(Session *s, GError **errp);
 
-/* What the reverse thread does at the sender.  Shakes hands as well, so that
- * the forward thread can lose patience. */
-bool session_reverse_send(Session *s, GError **errp);
+extern const SessionRole session_role_send;
+extern const SessionRole session_role_receive;
+extern const SessionRole session_role_convert;
 
 #endif

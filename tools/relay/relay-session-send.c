@@ -67,7 +67,8 @@ static bool encrypt_sending(Session *s, GError **errp)
                                   s->args->tls_peer, errp);
 }
 
-bool session_reverse_send(Session *s, GError **errp)
+/* Shakes hands as well, so that the forward thread can lose patience. */
+static bool reverse(Session *s, GError **errp)
 {
     const ReverseWatch watch = { &s->stats, &s->watch };
     LinkReader link = { .stream = s->far_in };
@@ -187,7 +188,7 @@ static void send_stream(Session *s, RelaySend *send)
     }
 }
 
-void session_run_send(Session *s)
+static void run(Session *s)
 {
     RelaySend *send = NULL;
     GError *err = NULL;
@@ -205,3 +206,8 @@ void session_run_send(Session *s)
         session_join_reverse(s);
     }
 }
+
+const SessionRole session_role_send = {
+    .run = run,
+    .reverse = reverse,
+};

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What every role needs of a session: the error that counts, the thread that
+ * moves bytes back, and the way to whom the migration goes.
+ */
+#include "tools/relay/relay-session-role.h"
+
+#include "tools/relay/relay-stdio.h"
+#include "util/clock.h"
+#include "util/thread.h"
+
+/* Errors */
+
+bool session_fail(Session *s, GError *err)
+{
+    bool first;
+
+    pthread_mutex_lock(&s->lock);
+    first = !s->error && !s->settled;
+    if (first) {
+        s->error = err;
+    } else {
+        g_error_free(err);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return first;
+}
+
+bool session_failed(Session *s)
+{
+    bool failed;
+
+    pthread_mutex_lock(&s->lock);
+    failed = s->error != NULL;
+    pthread_mutex_unlock(&s->lock);
+    return failed;
+}
+
+void session_abort_both(Session *s)
+{
+    pthread_mutex_lock(&s->lock);
+    if (s->near) {
+        io_channel_abort(s->near);
+    }
+    if (s->far) {
+        io_channel_abort(s->far);
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+void session_abort(Session *s, const char *reason)
+{
+    session_fail(s, g_error_new_literal(G_IO_ERROR, G_IO_ERROR_CANCELLED,
+                                        reason));
+    g_cancellable_cancel(s->stopped);
+    session_abort_both(s);
+}
+
+bool session_has_begun(Session *s)
+{
+    bool began;
+
+    pthread_mutex_lock(&s->lock);
+    began = s->began;
+    pthread_mutex_unlock(&s->lock);
+    return began;
+}
+
+/* The reverse thread */
+
+void session_set_flag(Session *s, bool *flag)
+{
+    pthread_mutex_lock(&s->lock);
+    if (!*flag) {
+        *flag = true;
+        pthread_cond_broadcast(&s->changed);
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+bool session_wait_flag(Session *s, const bool *flag, bool forever, int64_t time)
+{
+    int64_t deadline = clock_now(&clock_monotonic) + time;
+    bool set;
+
+    pthread_mutex_lock(&s->lock);
+    while (!*flag && (forever || clock_now(&clock_monotonic) < deadline)) {
+        if (forever) {
+            pthread_cond_wait(&s->changed, &s->lock);
+        } else {
+            clock_monotonic.wait(&clock_monotonic, &s->changed, &s->lock,
+                                 deadline);
+        }
+    }
+    set = *flag;
+    pthread_mutex_unlock(&s->lock);
+    return set;
+}
+
+static void *reverse_main(void *opaque)
+{
+    Session *s = opaque;
+    GError *err = NULL;
+
+    if (!s->does->reverse(s, &err)) {
+        g_autofree char *text = g_strdup(err->message);
+
+        /* If it was not first, it is an echo of what the forward thread does
+         * about an error of its own. */
+        if (session_fail(s, err)) {
+            if (s->back.channel) {
+                link_write_abort(&s->back, text);
+            }
+            session_abort_both(s);
+        }
+    }
+    session_set_flag(s, &s->answered);
+    session_set_flag(s, &s->reverse_ended);
+    return NULL;
+}
+
+bool session_start_reverse(Session *s, GError **errp)
+{
+    s->reverse_started = thread_start(&s->reverse, "relay/reverse",
+                                      reverse_main, s, errp);
+    return s->reverse_started;
+}
+
+bool session_wait_reverse(Session *s, bool forever)
+{
+    return !s->reverse_started ||
+           session_wait_flag(s, &s->reverse_ended, forever, RELAY_LINGER_NS);
+}
+
+void session_join_reverse(Session *s)
+{
+    if (s->reverse_started) {
+        thread_join(s->reverse);
+        s->reverse_started = false;
+    }
+}
+
+bool session_wait_destination(Session *s)
+{
+    GError *err = NULL;
+
+    if (!io_channel_wait_command(s->far, RELAY_DESTINATION_MS, s->stopped,
+                                 &err)) {
+        session_fail(s, err);
+        return false;
+    }
+    return true;
+}
+
+/* Connecting */
+
+/* From here on it is a migration, and not just somebody who has connected. */
+static bool begin(Session *s, GError **errp)
+{
+    session_set_flag(s, &s->began);
+    s->claimed = turns_claim(s->turns);
+    s->refused = !s->claimed;
+    if (s->refused && s->args->one_place) {
+        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_BUSY,
+                    "there is another migration, and this relay serves one "
+                    "only");
+    } else if (s->refused) {
+        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_BUSY,
+                    "this relay serves %u migrations already, and no more at "
+                    "once: migrate again when one of them has ended",
+                    RELAY_MIGRATIONS_MAX);
+    }
+    return s->claimed;
+}
+
+bool session_connect_far(Session *s, GError **errp)
+{
+    IoChannel *far;
+
+    if (!begin(s, errp)) {
+        return false;
+    }
+    turns_wait(s->turns, s->findings.number);
+    if (s->args->connect) {
+        far = io_channel_connect_two_way(s->args->connect, s->stopped, errp);
+    } else {
+        far = relay_stdio_channel(errp);
+    }
+    if (!far) {
+        return false;
+    }
+    pthread_mutex_lock(&s->lock);
+    s->far = far;
+    pthread_mutex_unlock(&s->lock);
+    if (session_failed(s)) {
+        session_abort_both(s); /* session_abort() has come too early for it */
+    }
+    return true;
+}
+
+void session_went_on(Session *s)
+{
+    turns_leave(s->turns, s->findings.number);
+    s->led_on = true;
+    s->live = !s->silent;
+    if (s->live) {
+        turns_begin_live(s->turns);
+    }
+}
