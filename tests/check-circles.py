@@ -21,9 +21,6 @@ KNOWN = [
     "monitor/command.c monitor/commands-machine.c "
     "monitor/commands-migration.c monitor/commands-monitor.c "
     "monitor/events.c monitor/hmp.c monitor/schema.c monitor/shape.c",
-    "vmm/accel.c vmm/cpu-state.c vmm/kvm/kvm-probe.c "
-    "vmm/soft/accel-soft.c vmm/soft/soft-state.c",
-    "vmm/machine.c vmm/machine-host.c vmm/machine-incoming.c",
 ]
 
 

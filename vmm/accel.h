@@ -79,11 +79,12 @@ extern const AccelOps accel_soft_ops;
 #endif
 
 /*
- * Choose and make the accelerator, see docs/machine.md, "Accelerators".
- * The board's RAM is not touched.
+ * accel-choice.c: choose and make the accelerator, see docs/machine.md,
+ * "Accelerators".  The board's RAM is not touched.
  */
 Accel *accel_new(const AccelOptions *options, const AccelBoard *board,
                  GError **errp);
+
 void accel_free(Accel *accel); /* stops; NULL is fine */
 void accel_start(Accel *accel);
 void accel_stop(Accel *accel);

@@ -3,9 +3,10 @@
  * The machine: it owns RAM, CPUs and devices, its run state, and what
  * migrates it.
  *
- * machine.c is the machine itself, machine-host.c what the migration library
- * calls, machine-incoming.c waits for a migration, machine-monitor.c is what
- * the monitors call, machine-post.c how other threads reach the main thread.
+ * machine.c makes the machine, machine-state.c is its run state, machine-host.c
+ * what the migration library calls, machine-incoming.c waits for a migration,
+ * machine-monitor.c is what the monitors call, machine-post.c how other threads
+ * reach the main thread.
  *
  * The lock makes changes of the run state, and with them all uses of the
  * accelerator, one at a time.  Lock order: the machine, then the port bus or
@@ -102,7 +103,7 @@ void machine_free(Machine *machine); /* NULL is fine */
 /* Start the guest, or wait for it, as the arguments say. */
 bool machine_launch(Machine *machine, GError **errp);
 
-/* Leave machine_run() with this status. */
+/* machine-state.c: leave machine_run() with this status. */
 void machine_run(Machine *machine);
 void machine_quit(Machine *machine, int status);
 
