@@ -6,6 +6,11 @@
  * (decompress-threads) until the source connects.  So it is not a Migration
  * that waits but a thread here, and the Migration is made when the source's
  * channel is there.
+ *
+ * The thread is started before there is a listener, and held up until there is
+ * one.  A listener owns the descriptor of an fd: URI, and closes it; a caller
+ * that is told of a failure still has that descriptor.  So nothing may fail any
+ * more once there is a listener.
  */
 #include "vmm/machine.h"
 
@@ -19,13 +24,24 @@
 
 struct Incoming {
     Machine *machine;
-    IoListener *listener;
     GCancellable *cancel;
     pthread_t thread;
+    pthread_mutex_t start; /* held by whoever starts the thread, until */
+    IoListener *listener;  /* this is set; NULL: there is none */
     /* Set by the thread, then read by who joins it; one of the two. */
     IoChannel *channel;
     GError *error;
 };
+
+static Incoming *incoming_new(Machine *machine)
+{
+    Incoming *incoming = g_new0(Incoming, 1);
+
+    incoming->machine = machine;
+    incoming->cancel = g_cancellable_new();
+    pthread_mutex_init(&incoming->start, NULL);
+    return incoming;
+}
 
 static void incoming_free(Incoming *incoming)
 {
@@ -33,6 +49,7 @@ static void incoming_free(Incoming *incoming)
     io_listener_free(incoming->listener);
     g_clear_error(&incoming->error);
     g_object_unref(incoming->cancel);
+    pthread_mutex_destroy(&incoming->start);
     g_free(incoming);
 }
 
@@ -80,6 +97,11 @@ static void *accept_thread(void *opaque)
 {
     Incoming *incoming = opaque;
 
+    pthread_mutex_lock(&incoming->start);
+    pthread_mutex_unlock(&incoming->start);
+    if (!incoming->listener) {
+        return NULL;
+    }
     incoming->channel = mig_accept(incoming->listener, copy_tls_creds,
                                    incoming->machine, incoming->cancel,
                                    &incoming->error);
@@ -87,36 +109,51 @@ static void *accept_thread(void *opaque)
     return NULL;
 }
 
+static bool start_thread(Incoming *incoming, GError **errp)
+{
+    int err = pthread_create(&incoming->thread, NULL, accept_thread, incoming);
+
+    if (err) {
+        errno = err;
+        return fail_errno(errp, "cannot start a thread");
+    }
+    pthread_setname_np(incoming->thread, "incoming");
+    return true;
+}
+
+static bool start_waiting(Incoming *incoming, const IoUri *uri, GError **errp)
+{
+    bool ok;
+
+    pthread_mutex_lock(&incoming->start);
+    ok = start_thread(incoming, errp);
+    if (ok) {
+        incoming->listener = io_listener_new(uri, errp);
+    }
+    pthread_mutex_unlock(&incoming->start);
+    if (ok && !incoming->listener) {
+        pthread_join(incoming->thread, NULL);
+    }
+    return incoming->listener;
+}
+
 bool machine_incoming_start(Machine *machine, const char *uri, GError **errp)
 {
     g_autoptr(IoUri) parsed = io_uri_parse(uri, errp);
     const char *creds = mig_options_string(&machine->options,
                                            MIG_OPT_TLS_CREDS);
-    IoListener *listener;
     Incoming *incoming;
-    int err;
 
     /* Otherwise every source would be turned away. */
     if (!parsed ||
         (creds[0] && !io_channel_tls_check(creds, true, errp))) {
         return false;
     }
-    listener = io_listener_new(parsed, errp);
-    if (!listener) {
-        return false;
-    }
-    incoming = g_new0(Incoming, 1);
-    incoming->machine = machine;
-    incoming->listener = listener;
-    incoming->cancel = g_cancellable_new();
-    err = pthread_create(&incoming->thread, NULL, accept_thread, incoming);
-    if (err) {
-        errno = err;
-        fail_errno(errp, "cannot start a thread");
+    incoming = incoming_new(machine);
+    if (!start_waiting(incoming, parsed, errp)) {
         incoming_free(incoming);
         return false;
     }
-    pthread_setname_np(incoming->thread, "incoming");
     machine->incoming = incoming;
     machine->incoming_used = true;
     return true;

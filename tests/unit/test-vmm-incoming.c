@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What is left of an incoming migration that cannot be waited for.  This
+ * program is linked with a pthread_create() that fails when it is told to.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <glib.h>
+#include <unistd.h>
+
+#include "vmm/machine.h"
+
+typedef struct Vm {
+    VmArgs args;
+    Machine *machine;
+    MonHost host;
+} Vm;
+
+static bool no_threads;
+
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr,
+                          void *(*run)(void *), void *arg);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr,
+                          void *(*run)(void *), void *arg);
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr,
+                          void *(*run)(void *), void *arg)
+{
+    return no_threads ? EAGAIN
+                      : __real_pthread_create(thread, attr, run, arg);
+}
+
+static bool vm_open(Vm *vm)
+{
+    g_auto(GStrv) argv = g_strsplit(
+        "ferry-vm -accel soft -m 16 -incoming defer", " ", -1);
+    g_autoptr(GError) err = NULL;
+
+    g_assert_true(vm_args_parse(&vm->args, g_strv_length(argv), argv, NULL));
+    vm->machine = machine_new(&vm->args, &err);
+    if (!vm->machine) {
+        g_test_skip(err->message);
+        vm_args_clear(&vm->args);
+        return false;
+    }
+    machine_init_mon_host(&vm->host, vm->machine);
+    return true;
+}
+
+static void vm_close(Vm *vm)
+{
+    machine_free(vm->machine);
+    vm_args_clear(&vm->args);
+}
+
+static bool wait_at(Vm *vm, const char *uri, GError **errp)
+{
+    return vm->host.migrate_incoming(vm->machine, uri, errp);
+}
+
+/* The monitor has the descriptor still, and may try again with it. */
+static void test_no_thread(void)
+{
+    g_autofree char *uri = NULL;
+    g_autoptr(GError) err = NULL;
+    int fds[2];
+    Vm vm;
+
+    if (!vm_open(&vm)) {
+        return;
+    }
+    g_assert_cmpint(pipe(fds), ==, 0);
+    uri = g_strdup_printf("fd:%d", fds[0]);
+    no_threads = true;
+    g_assert_false(wait_at(&vm, uri, &err));
+    no_threads = false;
+    g_assert_true(g_str_has_prefix(err->message, "cannot start a thread"));
+    g_assert_cmpint(fcntl(fds[0], F_GETFD), >=, 0);
+    g_assert_null(machine_incoming_address(vm.machine));
+
+    g_assert_true(wait_at(&vm, uri, NULL));
+    vm_close(&vm);
+    g_assert_cmpint(fcntl(fds[0], F_GETFD), <, 0);
+    close(fds[1]);
+}
+
+/* The other way round: there is a thread, and nothing to wait for. */
+static void test_no_listener(void)
+{
+    g_autoptr(GError) err = NULL;
+    Vm vm;
+
+    if (vm_open(&vm)) {
+        g_assert_false(wait_at(&vm, "unix:/nonexistent/socket", &err));
+        g_assert_null(machine_incoming_address(vm.machine));
+        g_assert_true(wait_at(&vm, "tcp:127.0.0.1:0", NULL));
+        vm_close(&vm);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/vmm-incoming/no-thread", test_no_thread);
+    g_test_add_func("/vmm-incoming/no-listener", test_no_listener);
+    return g_test_run();
+}
