@@ -15,11 +15,15 @@
 #include <stddef.h>
 
 #include "ferry/monitor.h"
+#include "monitor/command-error.h"
 #include "monitor/passed-fds.h"
 #include "monitor/shape.h"
 
+typedef struct CommandTable CommandTable;
+
 /* What commands act upon. */
 typedef struct MonMachine {
+    const CommandTable *commands; /* what there are */
     const MonHost *host;
     void *opaque;
     bool *over; /* it was told to quit: nothing more is done to it */
@@ -45,6 +49,7 @@ typedef struct Command {
     bool takes_parameters;             /* instead of args: run checks them */
     const Member *result;              /* QMP: what it returns; NULL: {} */
     bool negotiates; /* QMP: ends the capabilities negotiation */
+    bool has_items;  /* HMP: a word after it makes it another one, "info NAME" */
     HmpNext next;
     const char *help; /* HMP only */
 
@@ -61,9 +66,15 @@ typedef struct Command {
     void (*help_more)(GString *out);
 } Command;
 
-const Command *command_table(size_t *count);
+struct CommandTable {
+    const Command *rows; /* in the order in which help lists them */
+    size_t count;
+};
 
-const Command *command_find_qmp(const char *name); /* NULL: none such */
+extern const CommandTable command_table; /* command-table.c: the one there is */
+
+/* NULL: none such */
+const Command *command_find_qmp(const CommandTable *table, const char *name);
 
 /*
  * Find an HMP command by its name, its alias, or the beginning of its name
@@ -71,17 +82,16 @@ const Command *command_find_qmp(const char *name); /* NULL: none such */
  * Otherwise NULL, and the names that begin like that are appended to
  * candidates.
  */
-const Command *command_find_hmp(const char *name, GPtrArray *candidates);
+const Command *command_find_hmp(const CommandTable *table, const char *name,
+                                GPtrArray *candidates);
 
 /* Append the names that begin like that (constants). */
-void command_list_hmp(const char *start, GPtrArray *names);
+void command_list_hmp(const CommandTable *table, const char *start,
+                      GPtrArray *names);
 
 /* Check the arguments and run.  NULL on failure. */
 JsonNode *command_run(const Command *command, const MonMachine *machine,
                       JsonObject *args, GError **errp);
-
-/* Report a bad argument. */
-void command_error(GError **errp, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
 /* The result of a command that has nothing to say: {}. */
 JsonNode *command_no_result(void);

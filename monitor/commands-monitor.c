@@ -63,12 +63,11 @@ JsonNode *cmd_query_commands(const MonMachine *machine, JsonObject *args,
                              GError **errp)
 {
     JsonArray *list = json_array_new();
-    size_t count;
-    const Command *table = command_table(&count);
+    const CommandTable *table = machine->commands;
 
-    for (size_t i = 0; i < count; i++) {
-        if (table[i].qmp) {
-            add_name(list, table[i].qmp);
+    for (size_t i = 0; i < table->count; i++) {
+        if (table->rows[i].qmp) {
+            add_name(list, table->rows[i].qmp);
         }
     }
     return command_array_result(list);
@@ -176,14 +175,14 @@ static void help_line(GString *out, const Command *command)
 }
 
 /* Of all commands, or of all items of info. */
-static void help_list(GString *out, bool items)
+static void help_list(GString *out, const CommandTable *table, bool items)
 {
-    size_t count;
-    const Command *table = command_table(&count);
+    for (size_t i = 0; i < table->count; i++) {
+        const Command *command = &table->rows[i];
 
-    for (size_t i = 0; i < count; i++) {
-        if (table[i].hmp && g_str_has_prefix(table[i].hmp, "info ") == items) {
-            help_line(out, &table[i]);
+        if (command->hmp &&
+            g_str_has_prefix(command->hmp, "info ") == items) {
+            help_line(out, command);
         }
     }
 }
@@ -193,16 +192,17 @@ JsonNode *cmd_help(const MonMachine *machine, JsonObject *args, GError **errp)
     const char *name =
         json_object_get_string_member_with_default(args, "cmd", "");
     g_autoptr(GString) out = g_string_new(NULL);
-    const Command *command = *name ? hmp_find(&name, out) : NULL;
+    const Command *command =
+        *name ? hmp_find(machine->commands, &name, out) : NULL;
 
     /* What stands behind it is ignored, as in QEMU. */
-    if (command && command->run != cmd_info) {
+    if (command && !command->has_items) {
         help_line(out, command);
         if (command->help_more) {
             command->help_more(out);
         }
     } else if (out->len == 0) {
-        help_list(out, command != NULL);
+        help_list(out, machine->commands, command != NULL);
     }
     return text_result(out);
 }
@@ -211,7 +211,7 @@ JsonNode *cmd_info(const MonMachine *machine, JsonObject *args, GError **errp)
 {
     g_autoptr(GString) out = g_string_new(NULL);
 
-    help_list(out, true);
+    help_list(out, machine->commands, true);
     return text_result(out);
 }
 

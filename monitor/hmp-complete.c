@@ -27,7 +27,7 @@ static void offer_commands(Completion *c)
 {
     g_autoptr(GPtrArray) names = g_ptr_array_new();
 
-    command_list_hmp("", names);
+    command_list_hmp(&command_table, "", names);
     for (unsigned i = 0; i < names->len; i++) {
         offer(c, g_ptr_array_index(names, i));
     }
@@ -37,7 +37,7 @@ static void offer_items(Completion *c)
 {
     g_autoptr(GPtrArray) names = g_ptr_array_new();
 
-    command_list_hmp("info ", names);
+    command_list_hmp(&command_table, "info ", names);
     for (unsigned i = 0; i < names->len; i++) {
         offer(c, (const char *)g_ptr_array_index(names, i) + strlen("info "));
     }
@@ -114,7 +114,9 @@ static const Command *first_command(const Completion *c)
 {
     g_autoptr(GPtrArray) ignored = g_ptr_array_new();
 
-    return c->count ? command_find_hmp(c->words[0], ignored) : NULL;
+    return c->count
+               ? command_find_hmp(&command_table, c->words[0], ignored)
+               : NULL;
 }
 
 /* Of help, which is the first word. */
@@ -127,7 +129,7 @@ static void offer_topics(Completion *c)
     command = first_command(c);
     if (c->count == 0) {
         offer_commands(c);
-    } else if (c->count == 1 && command && command->run == cmd_info) {
+    } else if (c->count == 1 && command && command->has_items) {
         offer_items(c);
     }
 }
@@ -142,7 +144,7 @@ static void offer_all(Completion *c)
         return;
     } else if (command->run == cmd_help) {
         offer_topics(c);
-    } else if (command->run != cmd_info) {
+    } else if (!command->has_items) {
         offer_arg(c, command);
     } else if (c->count == 1) {
         offer_items(c);

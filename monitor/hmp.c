@@ -13,8 +13,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "monitor/commands.h"
-
 static void skip_blanks(const char **cursor)
 {
     while (g_ascii_isspace(**cursor)) {
@@ -247,10 +245,11 @@ static bool parse_args(const Command *command, const char *cursor,
     return true;
 }
 
-static const Command *find_command(const char *name, GString *out)
+static const Command *find_command(const CommandTable *table,
+                                   const char *name, GString *out)
 {
     g_autoptr(GPtrArray) candidates = g_ptr_array_new();
-    const Command *command = command_find_hmp(name, candidates);
+    const Command *command = command_find_hmp(table, name, candidates);
     g_autofree char *list = NULL;
 
     if (command) {
@@ -267,18 +266,19 @@ static const Command *find_command(const char *name, GString *out)
     return NULL;
 }
 
-const Command *hmp_find(const char **cursor, GString *out)
+const Command *hmp_find(const CommandTable *table, const char **cursor,
+                        GString *out)
 {
     g_autofree char *name = next_word(cursor);
-    const Command *command = find_command(name, out);
+    const Command *command = find_command(table, name, out);
     g_autofree char *item = NULL;
 
     skip_blanks(cursor);
-    if (command && command->run == cmd_info && **cursor) {
+    if (command && command->has_items && **cursor) {
         g_autofree char *word = next_word(cursor);
 
         item = g_strdup_printf("%s %s", command->hmp, word);
-        command = find_command(item, out);
+        command = find_command(table, item, out);
         skip_blanks(cursor);
     }
     return command;
@@ -311,7 +311,7 @@ static HmpNext run_line(const MonMachine *machine, const char *line,
                         GString *out)
 {
     const char *cursor = line;
-    const Command *command = hmp_find(&cursor, out);
+    const Command *command = hmp_find(machine->commands, &cursor, out);
     g_autofree char *name = g_strndup(line, (size_t)(cursor - line));
     g_autoptr(JsonObject) args = json_object_new();
     g_autoptr(JsonNode) result = NULL;

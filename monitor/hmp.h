@@ -17,7 +17,8 @@ HmpNext hmp_run(const MonMachine *machine, const char *line, GString *out);
  * to what stands behind it.  NULL, and a message in out, when there is none or
  * more than one.
  */
-const Command *hmp_find(const char **cursor, GString *out);
+const Command *hmp_find(const CommandTable *table, const char **cursor,
+                        GString *out);
 
 /*
  * What the last word of text, the part of a line before the cursor, could

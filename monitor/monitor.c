@@ -6,7 +6,7 @@
  * session.c     a client's stream, buffered both ways
  * hmp*.c        a front end: lines of text
  * qmp.c         a front end: JSON, with json-*.c to find and check the objects
- * command.c     the command table of both
+ * command.c     a command of both; command-table.c has all of them
  * commands-*.c  what the commands do, by way of the MonHost interface
  * events.c      the table of events
  * passed-fds.c  descriptors that clients pass, and getfd names
@@ -35,6 +35,7 @@ Monitor *mon_new(const MonHost *host, void *opaque)
     Monitor *mon = g_new0(Monitor, 1);
 
     mon->machine = (MonMachine){
+        .commands = &command_table,
         .host = host,
         .opaque = opaque,
         .over = &mon->over,

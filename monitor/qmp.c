@@ -110,7 +110,7 @@ static bool check_request(JsonObject *request, GError **errp)
 static const Command *find_command(const QmpSession *qmp, const char *name,
                                    char **why)
 {
-    const Command *command = command_find_qmp(name);
+    const Command *command = command_find_qmp(qmp->machine->commands, name);
 
     if (!qmp->negotiated && !(command && command->negotiates)) {
         *why = g_strdup("Expecting capabilities negotiation with "

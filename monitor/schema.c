@@ -260,14 +260,11 @@ static void add_command(Schema *schema, const Command *command)
                                       : members_type(schema, NULL));
 }
 
-static void add_commands(Schema *schema)
+static void add_commands(Schema *schema, const CommandTable *table)
 {
-    size_t count;
-    const Command *table = command_table(&count);
-
-    for (size_t i = 0; i < count; i++) {
-        if (table[i].qmp) {
-            add_command(schema, &table[i]);
+    for (size_t i = 0; i < table->count; i++) {
+        if (table->rows[i].qmp) {
+            add_command(schema, &table->rows[i]);
         }
     }
 }
@@ -294,7 +291,7 @@ JsonNode *cmd_query_qmp_schema(const MonMachine *machine, JsonObject *args,
     };
 
     members_type(&schema, NULL);
-    add_commands(&schema);
+    add_commands(&schema, machine->commands);
     add_events(&schema);
     g_hash_table_unref(schema.named);
     g_ptr_array_unref(schema.numbered);

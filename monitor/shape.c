@@ -7,7 +7,7 @@
  */
 #include "monitor/shape.h"
 
-#include "monitor/command.h"
+#include "monitor/command-error.h"
 
 static char plain(char c)
 {

@@ -18,9 +18,6 @@ import sys
 # build that lacks an optional library has a part of a circle.
 KNOWN = [
     "migration/dest.c migration/migration.c migration/source.c",
-    "monitor/command.c monitor/commands-machine.c "
-    "monitor/commands-migration.c monitor/commands-monitor.c "
-    "monitor/events.c monitor/hmp.c monitor/schema.c monitor/shape.c",
 ]
 
 

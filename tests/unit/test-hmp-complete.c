@@ -77,7 +77,7 @@ static void test_offers_are_commands(void)
     for (unsigned i = 0; i < names->len; i++) {
         const char *cursor = g_ptr_array_index(names, i);
         g_autoptr(GString) out = g_string_new(NULL);
-        const Command *command = hmp_find(&cursor, out);
+        const Command *command = hmp_find(&command_table, &cursor, out);
 
         g_assert_nonnull(command);
         g_assert_nonnull(command->help);
