@@ -1393,6 +1393,15 @@ class Alone(RelayTest):
         self.assertEqual(relay.wait(), 0)
         self.assertFalse(os.path.exists(self.path("relay")))
 
+    def test_signals_while_it_ends(self):
+        """They do not change what it exits with."""
+        relay = self.start("--listen", "unix:" + self.path("relay"),
+                           "--connect", "unix:" + self.path("far"))
+        relay.wait_listening()
+        while relay.process.poll() is None:
+            relay.process.terminate()
+        self.assertEqual(relay.wait(), 0, relay.stderr())
+
     def test_many_at_once(self):
         """Each migration has its own state."""
         listener = self.listen("qemu")

@@ -480,15 +480,17 @@ static int exit_status(RelayOutcome outcome)
     g_assert_not_reached();
 }
 
+/* The signals stay ours until the process has ended: one that comes while it
+ * ends does not change what it exits with. */
 static int run(const RelayArgs *args, GError **errp)
 {
-    unsigned interrupted, terminated, second = 0;
+    unsigned second = 0;
     Relay relay;
     bool ok;
 
     init(&relay, args);
-    interrupted = g_unix_signal_add(SIGINT, on_signal, &relay);
-    terminated = g_unix_signal_add(SIGTERM, on_signal, &relay);
+    g_unix_signal_add(SIGINT, on_signal, &relay);
+    g_unix_signal_add(SIGTERM, on_signal, &relay);
     if (args->stats) {
         second = g_timeout_add_seconds(1, on_second, &relay);
     }
@@ -500,14 +502,13 @@ static int run(const RelayArgs *args, GError **errp)
     if (second) {
         g_source_remove(second);
     }
-    g_source_remove(interrupted);
-    g_source_remove(terminated);
     destroy(&relay);
     return ok ? exit_status(relay.outcome) : -1;
 }
 
-/* It is one wall among several: who cannot have it goes on without.  What a
- * command may do is its own affair. */
+/* The sandbox is one wall among several, so a relay that cannot have one goes on
+ * without.  A relay that starts a command has none: it would be the command's,
+ * too. */
 static void give_up_rights(const RelayArgs *args)
 {
     g_autoptr(GError) err = NULL;
