@@ -180,7 +180,7 @@ static void show_in(Visitor *v)
         return;
     }
     a->channel = g_steal_pointer(&v->channel);
-    io_channel_unread(a->channel, v->head, v->size);
+    io_kind_unread(a->channel, v->head, v->size);
     visitor_free(v);
 }
 

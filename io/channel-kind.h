@@ -60,20 +60,20 @@ struct IoChannel {
 
 /* The structure comes zeroed from g_new0(), and io_channel_free() frees it.
  * Takes a reference to each stream, which may be NULL. */
-void io_channel_init(IoChannel *channel, const IoChannelOps *ops,
-                     const char *name, GInputStream *in, GOutputStream *out);
+void io_kind_init(IoChannel *channel, const IoChannelOps *ops,
+                  const char *name, GInputStream *in, GOutputStream *out);
 
 /* Put the name before the error, unless ok, which is returned. */
-bool io_channel_named(const IoChannel *channel, bool ok, GError **errp);
+bool io_kind_named(const IoChannel *channel, bool ok, GError **errp);
 
 /* What most kinds do: read from in, and close what there is of in and out. */
-bool io_channel_read_stream(IoChannel *channel, void *buf, size_t size,
-                            size_t *nread, GError **errp);
-void io_channel_close_streams(IoChannel *channel);
+bool io_kind_read(IoChannel *channel, void *buf, size_t size,
+                  size_t *nread, GError **errp);
+void io_kind_close(IoChannel *channel);
 
 /* What was read from in directly, by a caller that cannot block, goes back
  * once, and is what is read from the channel first. */
-void io_channel_unread(IoChannel *channel, const uint8_t *bytes, size_t count);
+void io_kind_unread(IoChannel *channel, const uint8_t *bytes, size_t count);
 
 G_END_DECLS
 

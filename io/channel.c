@@ -11,8 +11,8 @@
 
 #include <string.h>
 
-void io_channel_init(IoChannel *channel, const IoChannelOps *ops,
-                     const char *name, GInputStream *in, GOutputStream *out)
+void io_kind_init(IoChannel *channel, const IoChannelOps *ops,
+                  const char *name, GInputStream *in, GOutputStream *out)
 {
     channel->ops = ops;
     channel->name = g_strdup(name);
@@ -58,7 +58,7 @@ bool io_channel_is_two_way(const IoChannel *channel)
     return channel->in && channel->out;
 }
 
-bool io_channel_named(const IoChannel *channel, bool ok, GError **errp)
+bool io_kind_named(const IoChannel *channel, bool ok, GError **errp)
 {
     if (!ok) {
         g_prefix_error(errp, "%s: ", channel->name);
@@ -75,7 +75,7 @@ static bool may_go_on(IoChannel *channel, GError **errp)
 
 /* Reading */
 
-void io_channel_unread(IoChannel *channel, const uint8_t *bytes, size_t count)
+void io_kind_unread(IoChannel *channel, const uint8_t *bytes, size_t count)
 {
     g_assert(count <= IO_HEAD_MAX && channel->head_size == 0);
     memcpy(channel->head, bytes, count);
@@ -111,12 +111,12 @@ bool io_channel_read(IoChannel *channel, void *buf, size_t size,
                     "%s: can only be written to", channel->name);
         return false;
     }
-    return io_channel_named(channel,
-                            read_some(channel, buf, size, nread, errp), errp);
+    return io_kind_named(channel,
+                         read_some(channel, buf, size, nread, errp), errp);
 }
 
-bool io_channel_read_stream(IoChannel *channel, void *buf, size_t size,
-                            size_t *nread, GError **errp)
+bool io_kind_read(IoChannel *channel, void *buf, size_t size,
+                  size_t *nread, GError **errp)
 {
     gssize got = g_input_stream_read(channel->in, buf, MIN(size, G_MAXSSIZE),
                                      channel->aborted, errp);
@@ -142,7 +142,7 @@ bool io_channel_writev(IoChannel *channel, GOutputVector *vectors,
     }
     ok = may_go_on(channel, errp) &&
          channel->ops->writev(channel, vectors, count, errp);
-    return io_channel_named(channel, ok, errp);
+    return io_kind_named(channel, ok, errp);
 }
 
 uint64_t io_channel_queued(IoChannel *channel)
@@ -161,7 +161,7 @@ bool io_channel_sync(IoChannel *channel, GError **errp)
 {
     bool ok = !channel->ops->sync || channel->ops->sync(channel, errp);
 
-    return io_channel_named(channel, ok, errp);
+    return io_kind_named(channel, ok, errp);
 }
 
 bool io_channel_finish(IoChannel *channel, GError **errp)
@@ -170,7 +170,7 @@ bool io_channel_finish(IoChannel *channel, GError **errp)
         return true;
     }
     if (!may_go_on(channel, errp)) {
-        return io_channel_named(channel, false, errp);
+        return io_kind_named(channel, false, errp);
     }
     return channel->ops->finish(channel, errp);
 }
@@ -182,7 +182,7 @@ bool io_channel_wait_command(IoChannel *channel, unsigned ms,
            channel->ops->wait_command(channel, ms, cancel, errp);
 }
 
-void io_channel_close_streams(IoChannel *channel)
+void io_kind_close(IoChannel *channel)
 {
     if (channel->out) {
         g_output_stream_close(channel->out, channel->aborted, NULL);

@@ -152,9 +152,9 @@ static bool wait_for_end(const ExecChannel *exec, GCancellable *cancel,
 {
     const IoChannel *channel = &exec->pipes.base;
 
-    return io_channel_named(channel,
-                            g_subprocess_wait(exec->command, cancel, errp),
-                            errp) &&
+    return io_kind_named(channel,
+                         g_subprocess_wait(exec->command, cancel, errp),
+                         errp) &&
            check_outcome(exec->command, channel->name, errp);
 }
 
@@ -182,7 +182,7 @@ static bool exec_wait_command(IoChannel *channel, unsigned ms,
         return wait_for_end(exec, NULL, errp);
     }
     if (g_cancellable_set_error_if_cancelled(cancel, errp)) {
-        return io_channel_named(channel, false, errp);
+        return io_kind_named(channel, false, errp);
     }
     g_set_error(errp, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
                 "%s has closed its output and goes on running", channel->name);
@@ -205,13 +205,13 @@ static void exec_close(IoChannel *channel)
 {
     ExecChannel *exec = exec_of(channel);
 
-    io_channel_close_streams(channel);
+    io_kind_close(channel);
     kill_command(exec->command);
     g_object_unref(exec->command);
 }
 
 static const IoChannelOps exec_ops = {
-    .read = io_channel_read_stream,
+    .read = io_kind_read,
     .writev = io_fd_writev,
     .finish = exec_finish,
     .wait_command = exec_wait_command,

@@ -140,21 +140,21 @@ bool io_fd_finish(IoChannel *channel, GError **errp)
         fd_of(channel)->out_fd = -1;
         ok = g_output_stream_close(channel->out, channel->aborted, errp);
     }
-    return io_channel_named(channel, ok, errp);
+    return io_kind_named(channel, ok, errp);
 }
 
 static const IoChannelOps fd_ops = {
-    .read = io_channel_read_stream,
+    .read = io_kind_read,
     .writev = io_fd_writev,
     .finish = io_fd_finish,
     .sync = fd_sync,
-    .close = io_channel_close_streams,
+    .close = io_kind_close,
 };
 
 void io_fd_channel_init(FdChannel *fd, const IoChannelOps *ops,
                         const char *name, GInputStream *in, GOutputStream *out)
 {
-    io_channel_init(&fd->base, ops, name, in, out);
+    io_kind_init(&fd->base, ops, name, in, out);
     fd->out_fd = -1;
     if (out) {
         fd->out_fd = g_unix_output_stream_get_fd(G_UNIX_OUTPUT_STREAM(out));

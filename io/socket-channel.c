@@ -72,7 +72,7 @@ bool io_socket_shut_down(SocketChannel *s, GError **errp)
 
 static bool socket_finish(IoChannel *channel, GError **errp)
 {
-    return io_channel_named(
+    return io_kind_named(
         channel, io_socket_shut_down(socket_of(channel), errp), errp);
 }
 
@@ -85,7 +85,7 @@ void io_socket_close(IoChannel *channel)
 }
 
 static const IoChannelOps socket_ops = {
-    .read = io_channel_read_stream,
+    .read = io_kind_read,
     .writev = io_socket_writev,
     .finish = socket_finish,
     .queued = io_socket_queued,
@@ -114,9 +114,9 @@ IoChannel *io_socket_channel(const char *name, GSocketConnection *connection)
     bool is_tcp = g_socket_get_family(socket) != G_SOCKET_FAMILY_UNIX;
     GIOStream *stream = G_IO_STREAM(connection);
 
-    io_channel_init(&s->base, &socket_ops, name,
-                    g_io_stream_get_input_stream(stream),
-                    g_io_stream_get_output_stream(stream));
+    io_kind_init(&s->base, &socket_ops, name,
+                 g_io_stream_get_input_stream(stream),
+                 g_io_stream_get_output_stream(stream));
     s->connection = g_object_ref(connection);
     if (is_tcp) {
         set_tcp_options(socket);

@@ -30,14 +30,14 @@ static bool streams_finish(IoChannel *channel, GError **errp)
     sigpipe_hold(&hold);
     ok = g_output_stream_close(channel->out, channel->aborted, errp);
     sigpipe_release(&hold);
-    return io_channel_named(channel, ok, errp);
+    return io_kind_named(channel, ok, errp);
 }
 
 static const IoChannelOps streams_ops = {
-    .read = io_channel_read_stream,
+    .read = io_kind_read,
     .writev = streams_writev,
     .finish = streams_finish,
-    .close = io_channel_close_streams,
+    .close = io_kind_close,
 };
 
 IoChannel *io_channel_new(const char *name, GInputStream *in,
@@ -49,6 +49,6 @@ IoChannel *io_channel_new(const char *name, GInputStream *in,
         return io_fd_channel(name, in, out);
     }
     channel = g_new0(IoChannel, 1);
-    io_channel_init(channel, &streams_ops, name, in, out);
+    io_kind_init(channel, &streams_ops, name, in, out);
     return channel;
 }

@@ -27,7 +27,7 @@ static bool tls_read(IoChannel *channel, void *buf, size_t size,
 {
     SocketChannel *s = socket_of(channel);
 
-    if (!io_channel_read_stream(channel, buf, size, nread, errp)) {
+    if (!io_kind_read(channel, buf, size, nread, errp)) {
         add_hint(s, errp);
         return false;
     }
@@ -65,7 +65,7 @@ static bool tls_finish(IoChannel *channel, GError **errp)
     bool ok = g_output_stream_close(channel->out, channel->aborted, errp) &&
               shut_down(socket_of(channel), errp);
 
-    return io_channel_named(channel, ok, errp);
+    return io_kind_named(channel, ok, errp);
 }
 
 static void tls_close(IoChannel *channel)
