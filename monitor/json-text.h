@@ -12,14 +12,16 @@ typedef struct JsonText {
 } JsonText;
 
 /*
- * A copy of text in which every word outside of strings is one of JSON's,
- * every integer fits into 64 bits and every other number into a double (a
- * larger integer becomes one, as in QEMU), and every string is in double
- * quotes and has nothing in it that C or JSON would not keep.  False when that
- * cannot be had.  Whether the words are in a sensible order is not looked at.
+ * Make a copy of text that json-glib can be given.  In the copy every word
+ * outside of strings is one of JSON's.  Every integer fits into 64 bits; a larger
+ * one becomes a double, as in QEMU.  Every other number fits into a double.  Every
+ * string is in double quotes, and neither C nor JSON would change it.
  *
- * In id numbers are as they were written: it can be sent back as it is, on one
- * line, once the plain text was found to be JSON.
+ * Returns false when the text has something that cannot be copied so.  Whether
+ * its words are in a sensible order is not looked at.
+ *
+ * In id, numbers are as they were written.  Once the copy was found to be JSON,
+ * id can be sent back as it is, on one line.
  */
 bool json_text_init(JsonText *json, const GString *text, GError **errp);
 void json_text_clear(JsonText *json);

@@ -52,10 +52,10 @@ Migration *mig_new(const MigHost *host, void *opaque,
  * that a host that does not answer can be cancelled; a failure to connect is
  * a failure of the migration.  mig_receive_from() waits as mig_accept() does,
  * and closes the listener when a source has come.
- * With tls-creds set, whichever channel it is is encrypted first, unless it
- * is already; with mig_send() tls-hostname must be set then.  A folder that
- * cannot be used fails the migration before a connection is made, or waited
- * for.
+ * With tls-creds set, the channel is encrypted before anything is sent, unless
+ * it is encrypted already; with mig_send() tls-hostname must be set then.  If
+ * the folder of certificates cannot be used, the migration fails before a
+ * connection is made or waited for.
  * RAM at the destination must read as zero.
  */
 bool mig_send(Migration *m, IoChannel *channel, GError **errp);

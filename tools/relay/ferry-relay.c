@@ -454,7 +454,7 @@ static void destroy(Relay *relay)
     if (relay->accepting) {
         thread_join(relay->acceptor);
     }
-    /* Who has arrived in the meantime is turned away. */
+    /* A peer that has arrived in the meantime is turned away. */
     while (g_main_context_iteration(NULL, FALSE)) {
     }
     relay_wipe_live_line();

@@ -312,7 +312,8 @@ static gpointer page_key(const ScanPage *page)
     return (gpointer)(uintptr_t)(page->record->offset | page->block->index);
 }
 
-/* A page is about to come: may it still in this section? */
+/* A page is about to come.  False when this section already has that page, or
+ * too many: then the section has to end first. */
 static bool add_seen(RelayConvert *convert, const ScanPage *page)
 {
     return g_hash_table_size(convert->seen) < SEEN_MAX &&

@@ -56,13 +56,13 @@ bool pump_submit(Pump *pump, GError **errp);
 /* Wait for all that were submitted, and write them. */
 bool pump_flush(Pump *pump, GError **errp);
 
-/* The same for as long as there is nothing to be read: what is left over then
- * is written when that has been read and a job is submitted or from is idle
- * again. */
+/* Write jobs as pump_flush() does, but stop as soon as from has something to be
+ * read.  The jobs that are left are written later: by pump_submit(), or by the
+ * next call of this function. */
 bool pump_flush_idle(Pump *pump, const Stream *from, GError **errp);
 
-/* How long it has lately taken to write a job (ns): next to nothing while the
- * channel is faster than what is written to it. */
+/* How long it has lately taken to write a job, in ns.  It is next to nothing as
+ * long as the channel is faster than the jobs come. */
 int64_t pump_write_time(const Pump *pump);
 
 /* Did the channel fail? */
