@@ -13,9 +13,10 @@ typedef struct JsonText {
 
 /*
  * Make a copy of text that json-glib can be given.  In the copy every word
- * outside of strings is one of JSON's.  Every integer fits into 64 bits; a larger
- * one becomes a double, as in QEMU.  Every other number fits into a double.  Every
- * string is in double quotes, and neither C nor JSON would change it.
+ * outside of strings is one of JSON's.  Every integer fits into 64 bits; a
+ * larger one becomes a double, as in QEMU.  Every other number fits into a
+ * double.  Every string is in double quotes, and neither C nor JSON would
+ * change it.
  *
  * Returns false when the text has something that cannot be copied so.  Whether
  * its words are in a sensible order is not looked at.

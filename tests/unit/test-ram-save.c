@@ -133,7 +133,8 @@ static void load_all(TestRam *ram, GBytes *bytes, size_t chunk,
     g_assert_true(load_blocks(load, r->stream, &err) &&
                   load_section(load, r->stream, &err) &&
                   load_section(load, r->stream, &err) &&
-                  load_section(load, r->stream, &err) && ram_load_drain(load, &err));
+                  load_section(load, r->stream, &err) &&
+                  ram_load_drain(load, &err));
     g_assert_cmpuint(stream_position(r->stream), ==, g_bytes_get_size(bytes));
     stats_read(stats, &data);
     g_assert_cmpuint(data.transferred, ==, g_bytes_get_size(bytes));
