@@ -26,11 +26,6 @@
 #define ASK_EVERY  10 /* seconds */
 #define ASK_TIMES  3
 
-static SocketChannel *socket_of(IoChannel *channel)
-{
-    return (SocketChannel *)channel;
-}
-
 /* On a thin link: until what was written before has mostly been sent. */
 static bool wait_for_queue(SocketChannel *s, GError **errp)
 {
@@ -43,7 +38,7 @@ static bool wait_for_queue(SocketChannel *s, GError **errp)
 bool io_socket_writev(IoChannel *channel, GOutputVector *vectors, size_t count,
                       GError **errp)
 {
-    SocketChannel *s = socket_of(channel);
+    SocketChannel *s = io_socket_of(channel);
 
     if (!wait_for_queue(s, errp) ||
         !g_output_stream_writev_all(channel->out, vectors, count, NULL,
@@ -56,12 +51,12 @@ bool io_socket_writev(IoChannel *channel, GOutputVector *vectors, size_t count,
 
 uint64_t io_socket_queued(IoChannel *channel)
 {
-    return tcp_queue_bytes(&socket_of(channel)->queue);
+    return tcp_queue_bytes(&io_socket_of(channel)->queue);
 }
 
 int64_t io_socket_round_trip(IoChannel *channel)
 {
-    return tcp_queue_round_trip(&socket_of(channel)->queue);
+    return tcp_queue_round_trip(&io_socket_of(channel)->queue);
 }
 
 bool io_socket_shut_down(SocketChannel *s, GError **errp)
@@ -73,12 +68,12 @@ bool io_socket_shut_down(SocketChannel *s, GError **errp)
 static bool socket_finish(IoChannel *channel, GError **errp)
 {
     return io_kind_named(
-        channel, io_socket_shut_down(socket_of(channel), errp), errp);
+        channel, io_socket_shut_down(io_socket_of(channel), errp), errp);
 }
 
 void io_socket_close(IoChannel *channel)
 {
-    SocketChannel *s = socket_of(channel);
+    SocketChannel *s = io_socket_of(channel);
 
     g_io_stream_close(G_IO_STREAM(s->connection), channel->aborted, NULL);
     g_object_unref(s->connection);
@@ -95,7 +90,8 @@ static const IoChannelOps socket_ops = {
 
 GSocketConnection *io_connection_of(IoChannel *channel)
 {
-    return channel->ops == &socket_ops ? socket_of(channel)->connection : NULL;
+    return channel->ops == &socket_ops ? io_socket_of(channel)->connection
+                                       : NULL;
 }
 
 static void set_tcp_options(GSocket *socket)

@@ -20,6 +20,11 @@ typedef struct SocketChannel {
     gint heard;          /* atomic: the peer has sent something since */
 } SocketChannel;
 
+static inline SocketChannel *io_socket_of(IoChannel *channel)
+{
+    return (SocketChannel *)channel;
+}
+
 bool io_socket_writev(IoChannel *channel, GOutputVector *vectors, size_t count,
                       GError **errp);
 uint64_t io_socket_queued(IoChannel *channel);

@@ -7,11 +7,6 @@
 #include "io/io-internal.h"
 #include "io/socket-channel.h"
 
-static SocketChannel *socket_of(IoChannel *channel)
-{
-    return (SocketChannel *)channel;
-}
-
 /* In TLS 1.3 a peer that refuses our certificate does so after the handshake
  * (tls.c), and then only hangs up.  What was unread did come. */
 static void add_hint(SocketChannel *s, GError **errp)
@@ -25,7 +20,7 @@ static void add_hint(SocketChannel *s, GError **errp)
 static bool tls_read(IoChannel *channel, void *buf, size_t size,
                      size_t *nread, GError **errp)
 {
-    SocketChannel *s = socket_of(channel);
+    SocketChannel *s = io_socket_of(channel);
 
     if (!io_kind_read(channel, buf, size, nread, errp)) {
         add_hint(s, errp);
@@ -39,7 +34,7 @@ static bool tls_writev(IoChannel *channel, GOutputVector *vectors,
                        size_t count, GError **errp)
 {
     if (!io_socket_writev(channel, vectors, count, errp)) {
-        add_hint(socket_of(channel), errp);
+        add_hint(io_socket_of(channel), errp);
         return false;
     }
     return true;
@@ -63,14 +58,14 @@ static bool shut_down(SocketChannel *s, GError **errp)
 static bool tls_finish(IoChannel *channel, GError **errp)
 {
     bool ok = g_output_stream_close(channel->out, channel->aborted, errp) &&
-              shut_down(socket_of(channel), errp);
+              shut_down(io_socket_of(channel), errp);
 
     return io_kind_named(channel, ok, errp);
 }
 
 static void tls_close(IoChannel *channel)
 {
-    SocketChannel *s = socket_of(channel);
+    SocketChannel *s = io_socket_of(channel);
 
     g_io_stream_close(G_IO_STREAM(s->tls), channel->aborted, NULL);
     g_object_unref(s->tls);
@@ -90,7 +85,7 @@ void io_connection_set_tls(IoChannel *channel, GTlsConnection *tls)
 {
     GIOStream *stream = G_IO_STREAM(tls);
 
-    socket_of(channel)->tls = g_object_ref(tls);
+    io_socket_of(channel)->tls = g_object_ref(tls);
     g_set_object(&channel->in, g_io_stream_get_input_stream(stream));
     g_set_object(&channel->out, g_io_stream_get_output_stream(stream));
     channel->ops = &tls_ops;
