@@ -20,8 +20,6 @@
  */
 #include "migration/internal.h"
 
-#include <string.h>
-
 #include "migration/ram/digest.h"
 #include "migration/ram/load.h"
 #include "migration/wire/device.h"
@@ -54,7 +52,6 @@ typedef struct Dest {
     Devices *devices;
     uint64_t *digest;   /* of each block; NULL: nobody has asked */
     RamPhase phase;
-    uint32_t ram_id;    /* RAM_BEGUN on: the ram section's */
     const char *method; /* of the batches; NULL: there are none */
 } Dest;
 
@@ -234,10 +231,11 @@ static bool choose_codec(Dest *d, GError **errp)
     return codec != NULL;
 }
 
-static bool begin_ram(Dest *d, const SectionHeader *section, GError **errp)
+static bool begin_ram(Dest *d, const Item *item, GError **errp)
 {
-    if (strcmp(section->name, WIRE_RAM_NAME) ||
-        section->instance != WIRE_RAM_INSTANCE) {
+    const SectionHeader *section = &item->section;
+
+    if (!item->is_ram || section->instance != WIRE_RAM_INSTANCE) {
         g_autofree char *shown = g_strescape(section->name, NULL);
 
         g_set_error(errp, MIG_ERROR, MIG_ERROR_UNSUPPORTED,
@@ -258,36 +256,35 @@ static bool begin_ram(Dest *d, const SectionHeader *section, GError **errp)
         return false;
     }
     d->phase = RAM_BEGUN;
-    d->ram_id = section->id;
     return true;
 }
 
-static bool check_ram_pages(Dest *d, const SectionHeader *section,
-                            GError **errp)
+static bool check_ram_pages(Dest *d, const Item *item, GError **errp)
 {
     if (d->phase != RAM_BEGUN) {
         return wrong_order(d, "pages", errp);
     }
-    if (section->id != d->ram_id) {
+    if (!item->is_ram) {
         stream_bad(d->stream, errp, "section %u, which has not begun",
-                   section->id);
+                   item->section.id);
         return false;
     }
     return true;
 }
 
-static bool begin_section(Dest *d, const SectionHeader *section,
-                          GError **errp)
+static bool begin_section(Dest *d, const Item *item, GError **errp)
 {
+    const SectionHeader *section = &item->section;
+
     switch (section->type) {
     case WIRE_START:
-        return begin_ram(d, section, errp);
+        return begin_ram(d, item, errp);
     case WIRE_FULL:
         return d->phase == RAM_ENDED
                    ? devices_load(d->devices, d->stream, section, errp)
                    : wrong_order(d, "a device", errp);
     default:
-        return check_ram_pages(d, section, errp);
+        return check_ram_pages(d, item, errp);
     }
 }
 
@@ -327,7 +324,7 @@ static bool load_item(Dest *d, Item *item, GError **errp)
     case ITEM_COMMAND:
         return load_command(d, &item->command, errp);
     case ITEM_SECTION:
-        return begin_section(d, &item->section, errp);
+        return begin_section(d, item, errp);
     case ITEM_BLOCKS:
         return load_blocks(d, item, errp);
     case ITEM_RECORD:

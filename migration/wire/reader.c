@@ -77,17 +77,6 @@ static bool get_command(Reader *r, GError **errp)
     return true;
 }
 
-/* Of a section whose head that is. */
-static Place place_of_content(const Reader *r, const SectionHeader *section)
-{
-    bool is_ram = r->has_ram && section->id == r->ram_id;
-
-    if (!is_ram || section->type == WIRE_FULL) {
-        return AT_FOOTER;
-    }
-    return section->type == WIRE_START ? AT_BLOCKS : AT_RECORD;
-}
-
 /* A START gives its id to what it names, whoever had it before. */
 static void note_start(Reader *r, const SectionHeader *section)
 {
@@ -111,7 +100,13 @@ static bool get_section(Reader *r, uint8_t type, GError **errp)
     if (type == WIRE_START) {
         note_start(r, section);
     }
-    r->place = place_of_content(r, section);
+    r->item.is_ram = type != WIRE_FULL && r->has_ram &&
+                     section->id == r->ram_id;
+    if (r->item.is_ram) {
+        r->place = type == WIRE_START ? AT_BLOCKS : AT_RECORD;
+    } else {
+        r->place = AT_FOOTER;
+    }
     return true;
 }
 

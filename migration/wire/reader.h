@@ -49,6 +49,7 @@ typedef struct Item {
     Preamble preamble;
     Command command;       /* number and length */
     SectionHeader section; /* up to its FOOTER: what the items belong to */
+    bool is_ram;           /* section is a START, PART or END of ram */
     RamList *blocks;       /* whoever takes it sets it to NULL */
     RamRecord record;
     uint32_t description;

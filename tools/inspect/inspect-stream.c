@@ -33,7 +33,6 @@ typedef struct Walk {
     Stream *rp;      /* NULL: nobody listens to answers */
     Reader *reader;
     InspectRam *ram; /* NULL: not begun */
-    uint32_t ram_id; /* of the last START of ram */
 } Walk;
 
 static bool unsupported(GError **errp, const char *format, ...)
@@ -155,11 +154,11 @@ static bool refuse_section(const SectionHeader *section, const char *what,
                        section->instance, section->version);
 }
 
-static bool walk_ram_start(Walk *w, const SectionHeader *section,
-                           GError **errp)
+static bool walk_ram_start(Walk *w, const Item *item, GError **errp)
 {
-    if (strcmp(section->name, WIRE_RAM_NAME) ||
-        section->instance != WIRE_RAM_INSTANCE) {
+    const SectionHeader *section = &item->section;
+
+    if (!item->is_ram || section->instance != WIRE_RAM_INSTANCE) {
         return refuse_section(section, "iterable section", errp);
     }
     if (section->version != WIRE_RAM_VERSION) {
@@ -170,7 +169,6 @@ static bool walk_ram_start(Walk *w, const SectionHeader *section,
         stream_bad(w->stream, errp, "a second START of the ram section");
         return false;
     }
-    w->ram_id = section->id;
     return true;
 }
 
@@ -187,13 +185,13 @@ static bool begin_section(Walk *w, const Item *item, GError **errp)
 
     switch (section->type) {
     case WIRE_START:
-        return walk_ram_start(w, section, errp);
+        return walk_ram_start(w, item, errp);
     case WIRE_FULL:
         return refuse_section(section, "before RAM has ended, device", errp);
     default:
         break;
     }
-    if (!w->ram || section->id != w->ram_id) {
+    if (!item->is_ram) {
         stream_bad(w->stream, errp, "section %u, which has not begun",
                    section->id);
         return false;

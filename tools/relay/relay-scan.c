@@ -32,7 +32,6 @@ typedef struct Scan {
     uint64_t page_at;  /* where the page's data begins, if in_page */
     bool return_path;  /* there is one */
     bool has_ram;
-    uint32_t ram_id;
     Reader *reader;
     RamList *list;         /* NULL: not seen yet */
     RamBlocks *blocks;     /* the list's */
@@ -246,10 +245,12 @@ static bool scan_record(Scan *scan, const RamRecord *r, GError **errp)
 
 /* Sections */
 
-static bool begin_ram(Scan *scan, const SectionHeader *section, GError **errp)
+static bool begin_ram(Scan *scan, const Item *item, GError **errp)
 {
-    if (section->type != WIRE_START || strcmp(section->name, WIRE_RAM_NAME) ||
-        section->version != WIRE_RAM_VERSION || scan->has_ram) {
+    const SectionHeader *section = &item->section;
+
+    if (!item->is_ram || section->version != WIRE_RAM_VERSION ||
+        scan->has_ram) {
         g_autofree char *shown = g_strescape(section->name, NULL);
 
         stream_bad(scan->stream, errp, "section '%s' before the end of RAM",
@@ -257,7 +258,6 @@ static bool begin_ram(Scan *scan, const SectionHeader *section, GError **errp)
         return false;
     }
     scan->has_ram = true;
-    scan->ram_id = section->id;
     if (scan->sink->ram_begins) {
         scan->sink->ram_begins(scan->opaque, scan->return_path);
     }
@@ -274,13 +274,14 @@ static bool tell_part(Scan *scan, const SectionHeader *section,
     return !tell || tell(scan->opaque, &part, errp);
 }
 
-static bool begin_section(Scan *scan, const SectionHeader *section,
-                          GError **errp)
+static bool begin_section(Scan *scan, const Item *item, GError **errp)
 {
+    const SectionHeader *section = &item->section;
+
     if (section->type == WIRE_START || section->type == WIRE_FULL) {
-        return begin_ram(scan, section, errp);
+        return begin_ram(scan, item, errp);
     }
-    if (!scan->has_ram || section->id != scan->ram_id) {
+    if (!item->is_ram) {
         stream_bad(scan->stream, errp, "section %u before the end of RAM",
                    section->id);
         return false;
@@ -304,7 +305,7 @@ static bool scan_item(Scan *scan, Item *item, GError **errp)
     case ITEM_COMMAND:
         return scan_command(scan, &item->command, errp);
     case ITEM_SECTION:
-        return begin_section(scan, &item->section, errp);
+        return begin_section(scan, item, errp);
     case ITEM_BLOCKS:
         keep_blocks(scan, item);
         return true;
