@@ -14,15 +14,10 @@ const uint8_t peer_shut_1[8] = { 0, 1, 0, 4, 0, 0, 0, 1 };
 
 int peer_start(Pair *pair)
 {
-    g_autofree char *text = NULL;
-    g_autoptr(IoUri) uri = NULL;
     int fd[2];
 
     g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), ==, 0);
-    text = g_strdup_printf("fd:%d", fd[0]);
-    uri = io_uri_parse(text, NULL);
-    pair->src = mig_new(&fake_mig_host, pair->src_host, &pair->options);
-    g_assert_true(mig_send_to(pair->src, uri, NULL));
+    pair->src = pair_send_to_fd(pair->src_host, &pair->options, fd[0]);
     return fd[1];
 }
 

@@ -51,6 +51,16 @@ void pair_start(Pair *pair)
     g_assert_no_error(err);
 }
 
+Migration *pair_send_to_fd(FakeHost *host, const MigOptions *options, int fd)
+{
+    g_autofree char *text = g_strdup_printf("fd:%d", fd);
+    g_autoptr(IoUri) uri = io_uri_parse(text, NULL);
+    Migration *m = mig_new(&fake_mig_host, host, options);
+
+    g_assert_true(mig_send_to(m, uri, NULL));
+    return m;
+}
+
 static MigState state_of(Migration *m)
 {
     MigInfo info;

@@ -26,6 +26,9 @@ Pair *pair_new_sized(const uint64_t pages[2]); /* of the two blocks */
 void pair_set(Pair *pair, MigOptionId id, uint64_t value);
 void pair_start(Pair *pair);
 
+/* A source that sends to the URI of that descriptor: its handle. */
+Migration *pair_send_to_fd(FakeHost *host, const MigOptions *options, int fd);
+
 /* Wait for both and check that the guest has moved, whole. */
 void pair_assert_moved(Pair *pair);
 

@@ -60,8 +60,6 @@ static bool note_stop(FakeHost *host, FakePoint point, unsigned nth,
 static void world_init(World *world, uint64_t limit_ms, FakeHook *hook)
 {
     g_autoptr(GBytes) stream = NULL;
-    g_autofree char *text = NULL;
-    g_autoptr(IoUri) uri = NULL;
     Pair *pair = pair_new_sized(pages);
     int end[2];
 
@@ -77,11 +75,8 @@ static void world_init(World *world, uint64_t limit_ms, FakeHook *hook)
     pair_set(world->pair, MIG_OPT_DOWNTIME_LIMIT, limit_ms);
     world->pair->src_host->hook = hook;
     world->pair->src_host->hook_data = world;
-    text = g_strdup_printf("fd:%d", end[0]);
-    uri = io_uri_parse(text, NULL);
-    world->pair->src = mig_new(&fake_mig_host, world->pair->src_host,
-                               &world->pair->options);
-    g_assert_true(mig_send_to(world->pair->src, uri, NULL));
+    world->pair->src = pair_send_to_fd(world->pair->src_host,
+                                       &world->pair->options, end[0]);
 }
 
 static void world_destroy(World *world)

@@ -10,16 +10,6 @@
 
 #include "tests/lib/pair.h"
 
-static Migration *send_to_fd(FakeHost *host, const MigOptions *options, int fd)
-{
-    g_autofree char *text = g_strdup_printf("fd:%d", fd);
-    g_autoptr(IoUri) uri = io_uri_parse(text, NULL);
-    Migration *m = mig_new(&fake_mig_host, host, options);
-
-    g_assert_true(mig_send_to(m, uri, NULL));
-    return m;
-}
-
 /* The migration fails, and the descriptor is not open any more even while the
  * handle still is. */
 static void check_closes(const MigOptions *options, int fd, const char *says)
@@ -30,7 +20,7 @@ static void check_closes(const MigOptions *options, int fd, const char *says)
     Migration *m;
 
     host->running = true;
-    m = send_to_fd(host, options, fd);
+    m = pair_send_to_fd(host, options, fd);
     g_assert_false(mig_wait(m, &err));
     g_assert_nonnull(strstr(err->message, says));
     g_assert_cmpint(fcntl(fd, F_GETFD), <, 0);

@@ -8,13 +8,7 @@
 #include <glib.h>
 #include <unistd.h>
 
-#include "vmm/machine.h"
-
-typedef struct Vm {
-    VmArgs args;
-    Machine *machine;
-    MonHost host;
-} Vm;
+#include "tests/unit/vmm-kit.h"
 
 static bool no_threads;
 
@@ -30,30 +24,7 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr,
                       : __real_pthread_create(thread, attr, run, arg);
 }
 
-static bool vm_open(Vm *vm)
-{
-    g_auto(GStrv) argv = g_strsplit(
-        "ferry-vm -accel soft -m 16 -incoming defer", " ", -1);
-    g_autoptr(GError) err = NULL;
-
-    g_assert_true(vm_args_parse(&vm->args, g_strv_length(argv), argv, NULL));
-    vm->machine = machine_new(&vm->args, &err);
-    if (!vm->machine) {
-        g_test_skip(err->message);
-        vm_args_clear(&vm->args);
-        return false;
-    }
-    machine_init_mon_host(&vm->host, vm->machine);
-    return true;
-}
-
-static void vm_close(Vm *vm)
-{
-    machine_free(vm->machine);
-    vm_args_clear(&vm->args);
-}
-
-static bool wait_at(Vm *vm, const char *uri, GError **errp)
+static bool wait_at(VmmKit *vm, const char *uri, GError **errp)
 {
     return vm->host.migrate_incoming(vm->machine, uri, errp);
 }
@@ -64,9 +35,9 @@ static void test_no_thread(void)
     g_autofree char *uri = NULL;
     g_autoptr(GError) err = NULL;
     int fds[2];
-    Vm vm;
+    VmmKit vm;
 
-    if (!vm_open(&vm)) {
+    if (!vmm_kit_open(&vm, "-incoming defer")) {
         return;
     }
     g_assert_cmpint(pipe(fds), ==, 0);
@@ -79,7 +50,7 @@ static void test_no_thread(void)
     g_assert_null(machine_incoming_address(vm.machine));
 
     g_assert_true(wait_at(&vm, uri, NULL));
-    vm_close(&vm);
+    vmm_kit_close(&vm);
     g_assert_cmpint(fcntl(fds[0], F_GETFD), <, 0);
     close(fds[1]);
 }
@@ -88,13 +59,13 @@ static void test_no_thread(void)
 static void test_no_listener(void)
 {
     g_autoptr(GError) err = NULL;
-    Vm vm;
+    VmmKit vm;
 
-    if (vm_open(&vm)) {
+    if (vmm_kit_open(&vm, "-incoming defer")) {
         g_assert_false(wait_at(&vm, "unix:/nonexistent/socket", &err));
         g_assert_null(machine_incoming_address(vm.machine));
         g_assert_true(wait_at(&vm, "tcp:127.0.0.1:0", NULL));
-        vm_close(&vm);
+        vmm_kit_close(&vm);
     }
 }
 

@@ -14,15 +14,13 @@
 #include <unistd.h>
 
 #include "io/io-internal.h"
-#include "vmm/machine.h"
+#include "tests/unit/vmm-kit.h"
 
 #define UUID_A "00112233-4455-6677-8899-aabbccddeeff"
 #define UUID_B "00112233-4455-6677-8899-aabbccddee00"
 
 typedef struct Vm {
-    VmArgs args;
-    Machine *machine;
-    MonHost host;
+    VmmKit kit;
     Monitor *monitor;
     int client;
     GString *unread; /* of what the client got */
@@ -144,26 +142,16 @@ static void set_capability(Vm *vm, const char *name)
 
 static bool vm_open(Vm *vm, const char *line)
 {
-    g_autofree char *all = g_strconcat("ferry-vm -accel soft -m 16 ", line,
-                                       NULL);
-    g_auto(GStrv) argv = g_strsplit(all, " ", -1);
-    g_autoptr(GError) err = NULL;
-
     memset(vm, 0, sizeof(*vm));
-    g_assert_true(vm_args_parse(&vm->args, g_strv_length(argv), argv, NULL));
-    vm->machine = machine_new(&vm->args, &err);
-    if (!vm->machine) {
-        g_test_skip(err->message);
-        vm_args_clear(&vm->args);
+    if (!vmm_kit_open(&vm->kit, line)) {
         return false;
     }
-    machine_init_mon_host(&vm->host, vm->machine);
-    vm->monitor = mon_new(&vm->host, vm->machine);
-    vm->machine->monitor = vm->monitor;
+    vm->monitor = mon_new(&vm->kit.host, vm->kit.machine);
+    vm->kit.machine->monitor = vm->monitor;
     vm->unread = g_string_new(NULL);
     vm->story = g_string_new(NULL);
     add_session(vm);
-    g_assert_true(machine_launch(vm->machine, NULL));
+    g_assert_true(machine_launch(vm->kit.machine, NULL));
     ask(vm, "qmp_capabilities", "");
     expect(vm, "return");
     set_capability(vm, "events");
@@ -173,8 +161,7 @@ static bool vm_open(Vm *vm, const char *line)
 static void vm_close(Vm *vm)
 {
     mon_free(vm->monitor);
-    machine_free(vm->machine);
-    vm_args_clear(&vm->args);
+    vmm_kit_close(&vm->kit);
     g_string_free(vm->unread, TRUE);
     g_string_free(vm->story, TRUE);
     close(vm->client);
@@ -200,7 +187,7 @@ static bool two_open(Two *two, const char *options_a, const char *options_b)
 
 static void two_close(Two *two)
 {
-    if (two->a.machine) {
+    if (two->a.kit.machine) {
         vm_close(&two->a);
         vm_close(&two->b);
     }
@@ -219,7 +206,7 @@ static void test_event_time(void)
     if (vm_open(&vm, "-S -kernel " GUEST)) {
         int64_t now;
 
-        machine_tell(vm.machine, "STOP");
+        machine_tell(vm.kit.machine, "STOP");
         now = g_get_real_time();
         while (g_get_real_time() == now) {
         }
@@ -235,7 +222,7 @@ static void test_address(void)
     Vm vm;
 
     if (vm_open(&vm, "-incoming tcp:127.0.0.1:0")) {
-        const IoUri *uri = vm.host.migrate_address(vm.machine);
+        const IoUri *uri = vm.kit.host.migrate_address(vm.kit.machine);
 
         g_assert_cmpint(uri->kind, ==, IO_URI_TCP);
         g_assert_cmpstr(uri->host, ==, "127.0.0.1");
@@ -267,7 +254,7 @@ static const char *status(const Vm *vm)
 {
     bool running;
 
-    return vm->host.status(vm->machine, &running);
+    return vm->kit.host.status(vm->kit.machine, &running);
 }
 
 /* Its answer comes after the first event, anywhere between the others. */
@@ -292,7 +279,7 @@ static void test_completed(void)
         expect(&two.a, "RESUME return");
         start_migration(&two);
         wait_for(&two.a, "completed");
-        g_assert_null(two.b.host.migrate_address(two.b.machine));
+        g_assert_null(two.b.kit.host.migrate_address(two.b.kit.machine));
         expect(&two.a, "MIGRATION:active STOP MIGRATION:device "
                        "MIGRATION:completed");
         g_assert_cmpstr(status(&two.a), ==, "postmigrate");
@@ -471,7 +458,7 @@ static void test_throttle(void)
     Two two = { 0 };
 
     if (two_open(&two, "", "")) {
-        Machine *a = two.a.machine;
+        Machine *a = two.a.kit.machine;
         const MigHost *host = &a->source_host;
 
         host->throttle(a, 50);
