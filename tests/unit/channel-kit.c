@@ -20,13 +20,14 @@ typedef struct BulkWriter {
     const uint8_t *bulk;
 } BulkWriter;
 
-static bool is_pidfd(const char *fd)
+/* Not one that was closed since it was listed, and no command's pidfd:
+ * "anon_inode:[pidfd]", and in newer kernels "pidfd:[12]". */
+static bool is_settled(const char *fd)
 {
     g_autofree char *path = g_build_filename("/proc/self/fd", fd, NULL);
     g_autofree char *target = g_file_read_link(path, NULL);
 
-    /* "anon_inode:[pidfd]", and newer kernels "pidfd:[12]" */
-    return target && strstr(target, "pidfd");
+    return target && !strstr(target, "pidfd");
 }
 
 static bool count_fds(unsigned *count)
@@ -37,7 +38,7 @@ static bool count_fds(unsigned *count)
     g_assert_nonnull(dir);
     *count = 0;
     while ((name = g_dir_read_name(dir))) {
-        if (is_pidfd(name)) {
+        if (!is_settled(name)) {
             return false;
         }
         ++*count;
