@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the files of a session offer each other.  relay-session-common.c has what
- * every role needs, relay-session-peer.c finds the role, and there is a file for
- * each role: relay-session.c, above them, calls what its table says.
+ * What the files of a session offer each other.  relay-session-common.c has
+ * what every role needs, relay-session-peer.c finds the role, and each role has
+ * a file of its own.  relay-session.c, above them, has the table of roles.
  */
 #ifndef RELAY_SESSION_ROLE_H
 #define RELAY_SESSION_ROLE_H
@@ -15,78 +15,87 @@
 
 /* What a session does in its role. */
 typedef struct SessionRole {
-    /* The forward thread: from when the role is known to the end. */
+    /* In the forward thread, from when the role is known to the end. */
     void (*run)(Session *s);
-    /* The reverse thread, which session_start_reverse() starts. */
+    /* In the reverse thread, which session_start_reverse() starts. */
     bool (*reverse)(Session *s, GError **errp);
 } SessionRole;
 
+/*
+ * The forward thread calls session_run(), and starts and joins the reverse
+ * thread.  Fields without a note are the forward thread's, and the main
+ * thread's once it has joined that one.
+ */
 struct Session {
-    const RelayArgs *args;
-    Turns *turns;
-    RelayRole role;      /* settled before the reverse thread starts, with */
-    const SessionRole *does;
+    const RelayArgs *args; /* constant */
+    Turns *turns;          /* has its own lock */
+    RelayRole role;        /* this and does: set before the reverse thread */
+    const SessionRole *does; /* starts, then constant */
     RelayFindings findings;
-    RelayStats stats;
-    ReturnWatch watch;   /* the reverse thread's, until that has ended */
-    IoChannel *near;     /* set and cleared under lock, by the forward thread */
+    RelayStats stats;    /* atomic; any thread reads */
+    ReturnWatch watch;   /* the reverse thread's until that has ended */
+    IoChannel *near;     /* set and cleared by the forward thread under lock, */
+    IoChannel *far;      /* while no reverse thread runs; others take lock */
     Stream *near_in;
-    IoChannel *far;      /* the same */
-    Stream *far_in;      /* send: the link, read by the reverse thread */
-    LinkWriter back;     /* receive: the reverse thread's, then ours; in other
-                          * roles it has no channel */
+    Stream *far_in;      /* send: the link; the reverse thread's once started */
+    LinkWriter back;     /* receive: the reverse thread's until that has ended;
+                          * in other roles it has no channel */
     pthread_t reverse;
     bool reverse_started;
     bool silent;         /* the peer has said nothing, and need not */
-    bool claimed;        /* it has one of the places */
-    bool led_on;         /* the other end has taken it */
-    bool live;           /* it has been told to turns */
+    bool claimed;        /* has one of turns' places */
+    bool led_on;         /* the far end has taken the migration */
+    bool live;           /* turns counts it as live */
     bool second;         /* receive: the stream was not a first connection's */
-    bool refused;        /* no place for it, or its peer is a stranger */
-    RelayOutcome outcome; /* set at the end, with */
-    char *why;            /* unless it has completed */
-    char *command;        /* how the one that is far failed, or NULL */
+    bool refused;        /* there is no place, or the peer is a stranger */
+    RelayOutcome outcome; /* this and why: set at the end */
+    char *why;            /* NULL if RELAY_COMPLETED */
+    char *command;        /* how the command at the far end failed, or NULL */
     int64_t started, ended;
     uint64_t total;      /* bytes of QEMU's stream */
 
-    GCancellable *stopped; /* session_abort() ends what waits for no bytes */
+    GCancellable *stopped; /* session_abort() cancels, from any thread; ends
+                            * waits that are not for bytes */
     pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool settled;        /* lock; error will not change any more */
-    GError *error;       /* lock, until settled; the first one */
-    bool began;          /* lock; the peer has said what it wants */
-    bool answered;       /* lock; send: then answer may be read */
-    Hello answer;        /* set before answered */
-    bool reverse_ended;  /* lock */
-    uint64_t delivered;  /* set before reverse_ended */
+    pthread_cond_t changed; /* session_set_flag() has set one */
+    bool settled;        /* lock; the forward thread sets; error is final */
+    GError *error;       /* lock; any thread sets, only the first one counts */
+    bool began;          /* lock; the forward thread sets, any reads: the peer
+                          * has said what it wants */
+    bool answered;       /* lock; the reverse thread sets */
+    Hello answer;        /* send: the reverse thread sets, before answered;
+                          * the forward thread reads after it */
+    bool reverse_ended;  /* lock; the reverse thread sets */
+    uint64_t delivered;  /* send: set before and read after reverse_ended */
 };
 
-/* Takes err.  False when there was one before, or when it is too late. */
+/* Takes err.  False when another error came first, or after settle(). */
 bool session_fail(Session *s, GError *err);
 bool session_failed(Session *s);
 void session_abort_both(Session *s);
 
-/* A bool of the session's that is under its lock. */
+/* Set a bool of the session's under its lock, and wake those that wait. */
 void session_set_flag(Session *s, bool *flag);
-/* With forever, or until the time (ns) is over; was it set? */
+/* Wait for a flag, forever or for time ns.  Was it set? */
 bool session_wait_flag(Session *s, const bool *flag, bool forever,
                        int64_t time);
 
-/* The thread that moves bytes back.  Without forever it is waited for
- * RELAY_LINGER_NS; has it ended? */
+/* The reverse thread.  Without forever the wait is RELAY_LINGER_NS long; it
+ * returns whether the thread has ended. */
 bool session_start_reverse(Session *s, GError **errp);
 bool session_wait_reverse(Session *s, bool forever);
 void session_join_reverse(Session *s);
 
-/* A destination that is a command must end, and well.  False when not. */
+/* A destination that is a command must end without an error.  False otherwise.
+ * */
 bool session_wait_destination(Session *s);
 
-/* To whom the migration goes: s->far. */
+/* Claim a place, wait for this session's turn, and connect s->far. */
 bool session_connect_far(Session *s, GError **errp);
-/* That has worked, and the source may now connect once more. */
+/* The far end has taken the migration: the source may connect once more. */
 void session_went_on(Session *s);
 
-/* Settle s->role by what the peer says, or that it says nothing. */
+/* Set s->role by what the peer says, or because it says nothing. */
 bool session_choose_role(Session *s, GError **errp);
 
 extern const SessionRole session_role_send;

@@ -2,7 +2,8 @@
 /*
  * What one migration has moved, and what its relay has waited for.
  *
- * Each counter is written by one thread and read by any.
+ * Each counter is written by one thread and read by any.  Counters order
+ * nothing else, so all accesses are relaxed.
  */
 #ifndef RELAY_STATS_H
 #define RELAY_STATS_H
@@ -11,18 +12,20 @@
 #include <stdint.h>
 
 typedef enum {
-    RELAY_WAIT_QEMU, /* to read from it, or to write to it */
+    RELAY_WAIT_QEMU, /* to read from QEMU, or to write to it */
     RELAY_WAIT_LINK,
     RELAY_WAIT_CPU,  /* the oldest batch is not done yet */
     RELAY_WAIT__COUNT
 } RelayWait;
 
 typedef struct RelayStats {
-    _Atomic uint64_t bytes_in;  /* forward */
-    _Atomic uint64_t bytes_out; /* forward */
-    _Atomic uint64_t pages;      /* that were packed or unpacked */
+    /* The forward thread's. */
+    _Atomic uint64_t bytes_in;
+    _Atomic uint64_t bytes_out;
+    _Atomic uint64_t pages; /* packed or unpacked */
+    _Atomic int64_t waited[RELAY_WAIT__COUNT]; /* ns */
+    /* The reverse thread's. */
     _Atomic uint64_t reverse_bytes; /* QEMU's */
-    _Atomic int64_t waited[RELAY_WAIT__COUNT]; /* ns, of the forward thread */
 } RelayStats;
 
 static inline void relay_stats_add(_Atomic uint64_t *counter, uint64_t n)
@@ -35,7 +38,7 @@ static inline uint64_t relay_stats_get(_Atomic uint64_t *counter)
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-/* From then, by clock_monotonic, until now. */
+/* Count the time from `since`, by clock_monotonic, until now. */
 void relay_stats_waited(RelayStats *stats, RelayWait what, int64_t since);
 
 #endif

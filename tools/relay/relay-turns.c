@@ -7,11 +7,11 @@
 
 struct Turns {
     pthread_mutex_t lock;
-    pthread_cond_t changed;
-    GArray *inside; /* lock; of unsigned, ascending */
-    unsigned places;
-    unsigned taken; /* lock; of places */
-    unsigned live;  /* lock; how many there are */
+    pthread_cond_t changed; /* inside has lost a number */
+    GArray *inside; /* lock; of unsigned, ascending: sessions not yet onward */
+    unsigned places; /* constant */
+    unsigned taken;  /* lock; of places */
+    unsigned live;   /* lock; how many sessions are live */
     GCancellable *is_live; /* lock; cancelled while live > 0 */
 };
 
