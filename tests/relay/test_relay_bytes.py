@@ -626,7 +626,7 @@ class Touched(RelayTest):
 
     def test_auto(self):
         relay, listener = self.check([], "no QEMU and no ferry-relay")
-        self.assertIn('it begins with "GET / HT"', relay.stderr())
+        self.assertIn('the peer begins with "GET / HT"', relay.stderr())
         self.check_leads_on(relay, listener)
 
     def test_receive(self):

@@ -2,17 +2,18 @@
 /*
  * ferry-relay: arguments, signals, and a thread for each migration.
  *
- * The main thread runs a main loop for signals and statistics.  A second one
- * accepts connections; it hands each to the main thread, which starts a thread
- * for it and joins that when it says that it is done.  So the list of sessions
- * is the main thread's alone.
+ * The main thread runs a main loop for signals and statistics.  A second
+ * thread, the acceptor, hands each connection that it accepts to the main
+ * thread.  The main thread starts a thread for each session, and joins it when
+ * it reports that it is done.  So only the main thread touches the list of
+ * sessions.
  *
- * Anybody can connect to an open port.  So there is a limit to how many
- * migrations are served, and the next one is told so; another one to how many
- * connections there are, and the others wait in the system's queue, but not for
- * long: a peer that does not say soon what it wants is turned away.  The
- * listener is the acceptor's, and is closed as soon as nobody is accepted any
- * more: a peer that comes then is told at once.
+ * Anybody can connect to an open port, so two limits hold.  The number of
+ * migrations is limited: a source beyond the limit is told why it is refused.
+ * The number of connections is limited, too: further peers wait in the system's
+ * queue, but not for long, because a peer that does not soon say what it wants
+ * is turned away.  The acceptor closes the listener as soon as it accepts no
+ * more, so that a late peer's connection is refused at once.
  */
 #include <glib-unix.h>
 #include <signal.h>
@@ -31,25 +32,26 @@
 #define EXIT_UNKNOWN 2 /* docs/relay.md */
 
 typedef struct Relay {
-    const RelayArgs *args;
-    GMainLoop *loop;
-    IoListener *listener; /* the acceptor's, once that runs */
-    GCancellable *stop_accepting;
-    pthread_t acceptor;
-    bool accepting;      /* there is an acceptor to be joined */
+    const RelayArgs *args; /* constant */
+    GMainLoop *loop;       /* main thread */
+    IoListener *listener;  /* main thread until the acceptor runs, then its */
+    GCancellable *stop_accepting; /* main thread cancels, acceptor waits */
+    pthread_t acceptor;    /* main thread */
+    bool accepting;        /* main thread; acceptor is to be joined */
 
     pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool stopping;       /* lock; accept no more */
-    unsigned sessions;   /* lock; accepted and not ended */
-    GQueue arrived;      /* lock; of IoChannel, accepted */
-    GQueue done;         /* lock; of Run, whose threads are at their end */
-    bool accept_failed;  /* lock */
+    pthread_cond_t changed; /* stopping was set, or sessions went down */
+    bool stopping;       /* lock; main thread sets, acceptor reads */
+    unsigned sessions;   /* lock; acceptor counts up, main thread down */
+    GQueue arrived;      /* lock; of IoChannel, acceptor to main thread */
+    GQueue done;         /* lock; of Run, from its thread to main thread */
+    bool accept_failed;  /* lock; acceptor sets, main thread reads */
 
+    /* The main thread's alone. */
     GPtrArray *runs;     /* of Run */
-    Turns *turns;
-    unsigned count;      /* migrations so far */
-    bool draining;
+    Turns *turns;        /* lent to the sessions; has its own lock */
+    unsigned count;      /* connections so far */
+    bool draining;       /* no new session; the loop ends with the last one */
     bool judged;         /* there was an outcome */
     RelayOutcome outcome; /* the exit status; RELAY_COMPLETED where none ran */
     uint64_t last_in, last_out; /* at the last line of statistics */
@@ -61,8 +63,8 @@ typedef struct Run {
     Relay *relay;
     Session *session;
     pthread_t thread;
-    guint greeting;      /* the source that waits for it, or 0 */
-    RelayOutcome outcome; /* set by the thread */
+    guint greeting;      /* main thread; the timeout's source, or 0 */
+    RelayOutcome outcome; /* its thread sets; main thread reads once joined */
 } Run;
 
 static gboolean on_wake(void *opaque);
@@ -98,7 +100,7 @@ static void quit_if_done(Relay *relay)
     }
 }
 
-/* Who has not said yet what it wants is not waited for. */
+/* A peer that has not yet said what it wants is not waited for. */
 static void stop_accepting(Relay *relay)
 {
     relay->draining = true;
@@ -139,7 +141,7 @@ static gboolean on_second(void *opaque)
         out += relay_stats_get(&stats->bytes_out);
     }
     if (relay->runs->len) {
-        /* What has ended is missing from the sums. */
+        /* Sessions that have ended are missing from the sums. */
         double rate_in = in > relay->last_in ? in - relay->last_in : 0;
         double rate_out = out > relay->last_out ? out - relay->last_out : 0;
 
@@ -174,9 +176,9 @@ static void free_run(Relay *relay, Run *run)
     pthread_mutex_unlock(&relay->lock);
 }
 
-/* The last one that is known counts: of multifd's connections, for one, or of
- * postcopy-preempt's, only the first shows how it ended.  With --once all are of
- * one migration. */
+/* The last outcome that is known counts.  Of a migration with several
+ * connections (multifd, postcopy-preempt) only the first one shows how it
+ * ended.  With --once all connections belong to one migration. */
 static void note_outcome(Relay *relay, RelayOutcome outcome)
 {
     bool stays = relay->judged &&
@@ -214,7 +216,7 @@ static gboolean on_greeting_late(void *opaque)
     Run *run = opaque;
 
     run->greeting = 0;
-    abort_if_silent(run, "it does not say what it wants");
+    abort_if_silent(run, "the peer does not say what it wants");
     return G_SOURCE_REMOVE;
 }
 
@@ -355,7 +357,7 @@ static bool start(Relay *relay, GError **errp)
     return near && start_run(relay, near, errp);
 }
 
-/* What the other threads have to say */
+/* News from the other threads */
 
 static void *pop(Relay *relay, GQueue *queue)
 {
@@ -411,7 +413,7 @@ static gboolean on_wake(void *opaque)
     return G_SOURCE_REMOVE;
 }
 
-/* Signals: the first one lets migrations end, the second ends them. */
+/* The first signal lets migrations end; the second one ends them. */
 static gboolean on_signal(void *opaque)
 {
     Relay *relay = opaque;
@@ -424,8 +426,8 @@ static gboolean on_signal(void *opaque)
             session_abort(run->session, "terminated by a signal");
         }
     } else if (migrations) {
-        relay_say("migrations that are still running: %u; waiting for them, "
-                  "another signal ends them", migrations);
+        relay_say("migrations still running: %u; waiting for them to end, "
+                  "another signal aborts them", migrations);
     }
     stop_accepting(relay);
     quit_if_done(relay);
@@ -454,7 +456,7 @@ static void destroy(Relay *relay)
     if (relay->accepting) {
         thread_join(relay->acceptor);
     }
-    /* A peer that has arrived in the meantime is turned away. */
+    /* Turn away peers that have arrived in the meantime. */
     while (g_main_context_iteration(NULL, FALSE)) {
     }
     relay_wipe_live_line();
@@ -480,8 +482,8 @@ static int exit_status(RelayOutcome outcome)
     g_assert_not_reached();
 }
 
-/* The signals stay ours until the process has ended: one that comes while it
- * ends does not change what it exits with. */
+/* The signal handlers stay until the process has ended, so that a signal that
+ * comes meanwhile does not change the exit status. */
 static int run(const RelayArgs *args, GError **errp)
 {
     unsigned second = 0;
@@ -506,16 +508,16 @@ static int run(const RelayArgs *args, GError **errp)
     return ok ? exit_status(relay.outcome) : -1;
 }
 
-/* The sandbox is one wall among several, so a relay that cannot have one goes on
- * without.  A relay that starts a command has none: it would be the command's,
- * too. */
+/* The sandbox is one wall among several, so a relay goes on where the system
+ * cannot provide one.  A relay that starts a command has no sandbox, because
+ * the command would inherit it. */
 static void give_up_rights(const RelayArgs *args)
 {
     g_autoptr(GError) err = NULL;
 
     if (!is_command(args->listen) && !is_command(args->connect) &&
         !relay_sandbox(&err)) {
-        relay_say("%s; going on without", err->message);
+        relay_say("%s; going on without a sandbox", err->message);
     }
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The table in the middle has every option.  The values of those of the pools
- * and the codec are checked by Ferry's own option table.
+ * The table in the middle has every option.  Ferry's own option table checks
+ * the values of the pools' and the codec's options.
  */
 #include "tools/relay/relay-args.h"
 
@@ -71,12 +71,12 @@ static bool set_parameter(void *target, const char *name, char *const *values,
 static const ArgsOption options[] = {
     { "listen", "URI", "where to wait for connections", set_uri,
       TARGET(listen) },
-    { "connect", "URI", "where to connect to, once for each", set_uri,
+    { "connect", "URI", "where to connect to, for each of them", set_uri,
       TARGET(connect) },
-    { "stdio", NULL, "standard input and output instead of one of them",
+    { "stdio", NULL, "standard input and output in place of one of the two",
       args_flag, TARGET(stdio) },
-    { "role", "auto|send|receive", "send: who connects is a QEMU; receive: "
-      "who connects is a relay (auto: by the first bytes)", set_role },
+    { "role", "auto|send|receive", "which peers connect: send, QEMUs; receive, "
+      "relays (auto: the first bytes tell)", set_role },
     { "to-qemu", NULL, "no second relay: make pages QEMU's compressed ones",
       set_to_qemu },
     { "from-qemu", NULL, "no second relay: make QEMU's compressed pages plain "
@@ -91,11 +91,11 @@ static const ArgsOption options[] = {
       set_parameter },
     { "tls-creds", "DIR", "encrypt the link, with the certificates in this "
       "folder; needs --role", set_parameter },
-    { "tls-hostname", "NAME", "whom the receiver's certificate must be for "
+    { "tls-hostname", "NAME", "name that the receiver's certificate must have "
       "(the host of --connect)", set_parameter },
     { "once", NULL, "end after one migration; the exit status is its outcome",
       args_flag, TARGET(once) },
-    { "stats", NULL, "show every second on standard error what moves",
+    { "stats", NULL, "show on standard error every second how much moves",
       args_flag, TARGET(stats) },
     { "json", NULL, "print a line of JSON at the end of each migration",
       args_flag, TARGET(json) },
@@ -142,7 +142,7 @@ static bool is_loopback(const char *host)
            g_str_has_prefix(host, "127.") || !strcmp(host, "::1");
 }
 
-/* As far as the names tell; what they hide, HELLO's nonce shows. */
+/* As far as the names tell.  HELLO's nonce shows the loops that names hide. */
 static bool leads_to_itself(const IoUri *listen, const IoUri *connect)
 {
     g_autofree char *here = NULL;
@@ -173,14 +173,14 @@ static bool is_descriptor_a_socket(int fd)
     return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
 }
 
-/* A peer at this URI could not be answered. */
+/* Would a peer at this URI get no answer? */
 static bool is_one_way(const IoUri *uri)
 {
     return uri->kind == IO_URI_FILE ||
            (uri->kind == IO_URI_FD && !is_descriptor_a_socket(uri->fd));
 }
 
-/* What would fail at each migration is refused when the program starts. */
+/* Refuse at the start what would make every migration fail. */
 static bool check_uris(const RelayArgs *args, GError **errp)
 {
     const IoUri *listen = args->listen, *connect = args->connect;
@@ -189,7 +189,7 @@ static bool check_uris(const RelayArgs *args, GError **errp)
     if (connect && connect->kind == IO_URI_FILE) {
         text = "--connect file: cannot answer, and the next migration would "
                "overwrite it (with --role receive exec:'exec cat > FILE' "
-               "writes one, where the source has return-path off)";
+               "writes a file, where the source has return-path off)";
     } else if (connect && connect->kind == IO_URI_FD) {
         text = "--connect fd: can be used once only (--stdio is for that)";
     } else if (listen && args->role == RELAY_ROLE_RECEIVE &&
@@ -203,7 +203,7 @@ static bool check_uris(const RelayArgs *args, GError **errp)
     return !text || args_fail(errp, "%s", text);
 }
 
-/* What no single option can see. */
+/* Which options exclude or need each other. */
 static bool check_together(const RelayArgs *args, GError **errp)
 {
     bool packs = args->role != RELAY_ROLE_RECEIVE &&
@@ -241,7 +241,7 @@ static const char *host_of(const IoUri *uri)
     return uri->host[0] ? uri->host : "localhost";
 }
 
-/* Where the link is a command's input and output. */
+/* Is the link a command's input and output? */
 static bool is_link_a_command(const RelayArgs *args)
 {
     const IoUri *link = args->role == RELAY_ROLE_SEND ? args->connect
@@ -250,7 +250,8 @@ static bool is_link_a_command(const RelayArgs *args)
     return link && link->kind == IO_URI_EXEC;
 }
 
-/* With --role auto a peer that does not encrypt would be taken for a QEMU. */
+/* TLS needs a role: with auto, a peer that does not encrypt would be taken for
+ * a QEMU. */
 static bool settle_tls(RelayArgs *args, GError **errp)
 {
     const char *text = NULL;
@@ -268,8 +269,8 @@ static bool settle_tls(RelayArgs *args, GError **errp)
     } else if (args->stdio &&
                !args->connect == (args->role == RELAY_ROLE_SEND) &&
                !is_descriptor_a_socket(STDIN_FILENO)) {
-        text = "--tls-creds encrypts sockets, and the standard input, which "
-               "is the link here, is none";
+        text = "--tls-creds encrypts sockets, and the link is standard input, "
+               "which is none";
     } else if (is_link_a_command(args)) {
         text = "--tls-creds encrypts sockets, and a command is none: have the "
                "command encrypt, as ssh does";

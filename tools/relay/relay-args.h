@@ -20,19 +20,19 @@ typedef enum {
 } RelayRole;
 
 typedef struct RelayArgs {
-    IoUri *listen;  /* NULL: standard input and output stand for it */
+    IoUri *listen;  /* NULL: standard input and output take its place */
     IoUri *connect; /* the same; never both */
     RelayRole role;
     bool stdio, once, stats, json;
-    bool one_peer;  /* who connects is given to us: nobody else can */
-    bool one_place; /* there is only one to be led to */
-    bool help, version; /* asked for: nothing else is checked */
-    bool packs, unpacks; /* an option for it was given */
+    bool one_peer;  /* listen cannot bring a second peer */
+    bool one_place; /* the far end can be connected to only once */
+    bool help, version; /* was given: nothing else is checked */
+    bool packs, unpacks; /* an option for packing, unpacking was given */
     MigOptions options;
     const Codec *codec; /* of compress-method */
     uint64_t nonce; /* what this relay calls itself in HELLO; never 0 */
     const char *tls_creds; /* "": the link is not encrypted */
-    const char *tls_peer;  /* send: whom the receiver's certificate is for */
+    const char *tls_peer;  /* send: the name in the receiver's certificate */
 } RelayArgs;
 
 /* Fails with one line that names the option. */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The decoded body of a frame begins with the pages, so that they lie where
- * they were collected and only have to close ranks where a zero page is left
- * out; literals and table are short and are copied behind them.
+ * The decoded body of a frame begins with the pages.  So they stay where they
+ * were collected, and move only to close the gap that a zero page leaves.
+ * Literals and table are short, and are copied behind them.
  *
- * The checksum is taken of the bytes in the order of the stream, by both ends
- * from what they have taken apart or put together: it covers the work of the
- * codec and that of this file.
+ * The checksum is over the bytes in the order of the stream.  The sender takes
+ * it from the parts, the receiver from what it has put together, so that it
+ * covers the codec's work and this file's.
  */
 #include "tools/relay/relay-batch.h"
 
@@ -15,7 +15,7 @@
 #include "util/endian.h"
 #include "util/zero.h"
 
-/* Less than that is a command or a few records: not worth encoding. */
+/* A smaller body is a command or a few records, and not worth encoding. */
 #define ENCODE_MIN 128
 
 void batch_init(Batch *batch)
@@ -78,7 +78,8 @@ static uint32_t checksum(const Batch *batch)
     return frame_checksum_add(sum, literal, batch->tail);
 }
 
-/* Mark the zero pages in `before` and close ranks; bytes of pages left. */
+/* Mark the zero pages in `before` and close the gaps that they leave.  Returns
+ * the bytes of the other pages. */
 static size_t drop_zero_pages(Batch *batch)
 {
     uint8_t *to = batch->body;
@@ -99,7 +100,7 @@ static size_t drop_zero_pages(Batch *batch)
     return (size_t)(to - batch->body);
 }
 
-/* The decoded body's size. */
+/* Returns the decoded body's size. */
 static size_t make_body(Batch *batch)
 {
     size_t size = drop_zero_pages(batch);
@@ -215,7 +216,7 @@ const char *batch_unpack(const Unpack *u, const Codec *codec, void *decoder)
     }
     join(head, &parts, u->out);
     if (frame_checksum_add(sum, u->out, head->bytes) != head->checksum) {
-        return "its checksum is wrong";
+        return "a frame's checksum is wrong";
     }
     return NULL;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A stretch of QEMU's stream, taken apart into pages and literals; and what
- * becomes of it on the link: a DATA frame.
+ * A stretch of QEMU's stream, taken apart into pages and literals, and the DATA
+ * frame that carries it over the link.
  */
 #ifndef RELAY_BATCH_H
 #define RELAY_BATCH_H
@@ -14,14 +14,16 @@
 #include "migration/pack/codec.h"
 #include "tools/relay/relay-frame.h"
 
+/* The scanning thread fills it, then a worker packs it; the pool hands it
+ * over. */
 typedef struct Batch {
     uint64_t position; /* bytes of the stream before it */
-    bool encode;       /* it is worth it, if it is not too small */
+    bool encode;       /* false: send it as it is */
     unsigned pages;
     unsigned zero_pages;          /* set by batch_pack() */
     uint16_t before[RELAY_PAGES]; /* literal bytes before each page */
     uint32_t literals;            /* bytes of literals */
-    uint32_t tail;                /* of them, those after the last page */
+    uint32_t tail;                /* those of them after the last page */
     uint8_t *literal;             /* [RELAY_LITERAL_MAX] */
     uint8_t *body;                /* the pages; [RELAY_BODY_MAX(RELAY_PAGES)] */
 } Batch;
@@ -29,19 +31,19 @@ typedef struct Batch {
 void batch_init(Batch *batch);
 void batch_destroy(Batch *batch);
 
-/* Begin an empty one. */
+/* Make the batch empty. */
 void batch_reset(Batch *batch, uint64_t position, bool encode);
 
-/* How many bytes of the stream it holds. */
+/* How many bytes of the stream the batch holds. */
 static inline size_t batch_bytes(const Batch *batch)
 {
     return (size_t)batch->pages * MIG_PAGE_SIZE + batch->literals;
 }
 
-/* Returns how many of the bytes were taken: all, unless it is full. */
+/* Returns how many of the bytes were taken: all, unless the batch is full. */
 size_t batch_add_literal(Batch *batch, const void *buf, size_t size);
 
-/* False when it is full. */
+/* False when the batch is full. */
 bool batch_add_page(Batch *batch, const uint8_t *page);
 
 /*
@@ -52,7 +54,7 @@ bool batch_add_page(Batch *batch, const uint8_t *page);
 size_t batch_pack(Batch *batch, const Codec *codec, void *encoder,
                   uint8_t *to);
 
-/* What a DATA frame is unpacked with. */
+/* How to unpack a DATA frame. */
 typedef struct Unpack {
     const FrameHead *head; /* checked */
     uint64_t position;     /* bytes of the stream before it */
@@ -61,7 +63,8 @@ typedef struct Unpack {
     uint8_t *out;          /* [head->bytes] */
 } Unpack;
 
-/* NULL when out has the bytes that the frame stands for; else what is wrong. */
+/* NULL: out has the bytes that the frame stands for.  Otherwise what is
+ * wrong. */
 const char *batch_unpack(const Unpack *u, const Codec *codec, void *decoder);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Nothing of a head is looked at before its own checksum was, and nothing of
- * it leaves here that docs/relay.md forbids: who reads on trusts the lengths.
+ * A head's own checksum is looked at before anything else in the head.  A head
+ * that breaks a rule of docs/relay.md does not leave this file, so that callers
+ * can trust its lengths.
  */
 #include "tools/relay/relay-frame.h"
 

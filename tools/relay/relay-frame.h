@@ -17,34 +17,34 @@ typedef struct Hello {
     uint16_t pages; /* most in a batch, 1..RELAY_PAGES_MAX */
     char method[RELAY_METHOD_SIZE + 1];
     char reason[RELAY_REASON_MAX + 1]; /* of a refusal; otherwise "" */
-    uint64_t nonce; /* the sender's; 0: it has none, as in an ANSWER */
+    uint64_t nonce; /* the sender's; 0: none, as in an ANSWER */
 } Hello;
 
 bool hello_write(IoChannel *channel, const Hello *hello, GError **errp);
-/* False and G_IO_ERROR_INVALID_DATA when it is none. */
+/* False and G_IO_ERROR_INVALID_DATA when the bytes are no HELLO. */
 bool hello_read(Stream *s, Hello *hello, GError **errp);
 
-/* The nonce in the first RELAY_HELLO_SIZE bytes of one. */
+/* The nonce in the first RELAY_HELLO_SIZE bytes of a HELLO. */
 uint64_t hello_nonce(const uint8_t *bytes);
 
 typedef struct FrameHead {
     uint8_t type;   /* RELAY_DATA, ... */
     uint16_t pages;
-    uint32_t bytes;  /* of the stream, that it stands for */
-    uint32_t body;   /* bytes of body, decoded */
-    uint32_t packed; /* bytes of body that follow: all of body, or less */
+    uint32_t bytes;  /* of the stream that the frame stands for */
+    uint32_t body;   /* the body's size when decoded */
+    uint32_t packed; /* its size on the link: body, or less */
     uint32_t checksum;
 } FrameHead;
 
 void frame_put_head(uint8_t to[RELAY_HEAD_SIZE], const FrameHead *head);
 
-/* NULL, or what is wrong with it.  What comes out keeps every limit. */
+/* NULL, or what is wrong with the head.  *head then keeps every limit. */
 const char *frame_get_head(const uint8_t from[RELAY_HEAD_SIZE],
                            unsigned max_pages, FrameHead *head);
 
 /* A frame's checksum begins with its place in the stream... */
 uint32_t frame_checksum_begin(uint64_t position);
-/* ... and goes on with what it stands for. */
+/* ... and goes on with the bytes that it stands for. */
 uint32_t frame_checksum_add(uint32_t checksum, const void *buf, size_t size);
 
 /* A frame without pages whose body is sent as it is. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A port is touched by many: scanners, browsers, health checks.  A destination
- * waits for one source only, so nobody is led to it who cannot be one.
+ * Many programs touch an open port: scanners, browsers, health checks.  A
+ * destination waits for one source only, so a peer that cannot be one is not
+ * connected to it.
  */
 #include "tools/relay/relay-greeting.h"
 

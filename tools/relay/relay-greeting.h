@@ -13,7 +13,7 @@ typedef enum {
     GREETING_STRANGER,   /* neither */
 } Greeting;
 
-/* As many bytes as are needed at most to tell. */
+/* The most bytes that it takes to tell. */
 #define GREETING_MAX 8
 
 /* size is 1..GREETING_MAX. */

@@ -64,7 +64,7 @@ void link_blame(GError **errp, const char *who)
     if (g_error_matches(*errp, MIG_ERROR, MIG_ERROR_EOF)) {
         g_clear_error(errp);
         g_set_error(errp, MIG_ERROR, MIG_ERROR_EOF,
-                    "%s" WENT_AWAY "the connection ended without a word why",
+                    "%s" WENT_AWAY "the connection ended without a reason",
                     who);
     } else {
         g_prefix_error(errp, "%s" WENT_AWAY, who);
@@ -141,8 +141,7 @@ bool link_read_verdict(LinkReader *link, const FrameHead *head,
     }
     if (body[0] < END_WHOLE || body[0] > END_ASKED) {
         g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                    "the other relay says of the stream what has no meaning "
-                    "(%d)", body[0]);
+                    "the other relay's verdict has no meaning (%d)", body[0]);
         return false;
     }
     reason = text_printable(body + 1);

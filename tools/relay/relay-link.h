@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Frames one by one: what one direction of the link is read and written by
- * where no pool does it. */
+/* Frames one by one, for the direction of the link that has no pool. */
 #ifndef RELAY_LINK_H
 #define RELAY_LINK_H
 
@@ -27,7 +26,7 @@ bool link_write_total(LinkWriter *link, unsigned type, uint64_t total,
 /* reason may be NULL. */
 bool link_write_verdict(LinkWriter *link, StreamEnd end, const char *reason,
                         GError **errp);
-/* Whether that succeeds is nobody's concern any more. */
+/* A failure is ignored: the migration has failed already. */
 void link_write_abort(LinkWriter *link, const char *reason);
 
 typedef struct LinkReader {
@@ -36,12 +35,12 @@ typedef struct LinkReader {
     uint64_t position;
 } LinkReader;
 
-/* Say who is gone, where a connection has ended or broken: who is "the other
- * relay" or the like.  What was aborted, is damaged, or already says who, is
- * left as it is. */
+/* Where *errp says that a connection has ended or broken, let it say whose: who
+ * is "the other relay" or the like.  An error that says who already, or that
+ * tells of an abort or of damage, is left as it is. */
 void link_blame(GError **errp, const char *who);
 
-/* Read from the link; an error says that the other relay went away. */
+/* Read from the link.  An error says that the other relay went away. */
 bool link_get_bytes(LinkReader *link, void *buf, size_t size, GError **errp);
 
 /* Read a frame's head.  G_IO_ERROR_INVALID_DATA when it is damaged. */

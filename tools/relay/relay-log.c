@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * On a terminal the live line has the cursor at its start, and whatever is
- * printed begins by wiping it out.  So no thread has to know whether there is
- * one.
+ * On a terminal the cursor stands at the start of the live line, and every
+ * message begins by wiping that line out.  So no thread has to know whether
+ * there is a live line.
  */
 #include "tools/relay/relay-log.h"
 
@@ -12,8 +12,8 @@
 
 #define WIPE "\033[K"
 
-/* Characters that the live line may have; the last column is left free, as
- * some terminals go on to the next line there. */
+/* Characters that the live line may have.  The last column is left free,
+ * because some terminals go on to the next line there. */
 static int line_width(void)
 {
     struct winsize size;
@@ -70,7 +70,7 @@ void relay_found_ram(RelayFindings *findings, bool has_return_path)
         relay_log(findings,
                   "WARNING: the source has no return path: it will say "
                   "'completed', and give up the guest, before the destination "
-                  "has got everything; turn on the capability return-path");
+                  "has everything; turn on the capability return-path");
     }
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What is said on standard error. */
+/* Messages on standard error. */
 #ifndef RELAY_LOG_H
 #define RELAY_LOG_H
 
@@ -9,14 +9,14 @@
 #include "tools/relay/relay-outcome.h"
 #include "tools/relay/relay-scan.h"
 
-/* What the stream turned out to be.  Written by the forward thread, read when
- * it has ended. */
+/* What the stream turned out to be.  The forward thread sets the fields; the
+ * main thread reads them once it has joined it. */
 typedef struct RelayFindings {
     unsigned number;   /* of the migration, in front of every message */
     bool has_ram;
     bool return_path;  /* if has_ram */
-    Ending ending;     /* receive: as the other relay has told */
-    char *passed_on;   /* why not all was packed; NULL when it was */
+    Ending ending;     /* receive: what the other relay said */
+    char *passed_on;   /* why not all was packed; NULL when all was */
 } RelayFindings;
 
 /* "ferry-relay: ...\n", in one write. */
@@ -26,8 +26,9 @@ void relay_say(const char *format, ...) G_GNUC_PRINTF(1, 2);
 void relay_log(const RelayFindings *findings, const char *format, ...)
     G_GNUC_PRINTF(2, 3);
 
-/* A line that the next one takes the place of; where standard error is no
- * terminal it is one like others.  Wipe it before printing something else. */
+/* Show a line that the next call replaces.  Where standard error is no
+ * terminal, it is a line like others.  Wipe it before printing something else.
+ * */
 void relay_show_live_line(const char *text);
 void relay_wipe_live_line(void);
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The destination's own word counts most: SHUT on the return path says whether
- * it could load the guest.  Where there is no return path the stream itself must
- * show that it came to its end.  Where there is one, a stream that is whole
- * proves nothing without SHUT: the source waits for it as well, and keeps the
- * guest when it does not come.
+ * it could load the guest.  Without a return path the stream itself must show
+ * that it came to its end.  With one, a stream that is whole proves nothing
+ * without SHUT: the source waits for SHUT as well, and keeps the guest when
+ * none comes.
  *
  * Between two Ferry ends SHUT 0 only says "I have everything", and the guest
- * stays at the source unless that one says GO.
+ * stays at the source until the source says GO.
  */
 #include "tools/relay/relay-outcome.h"
 
@@ -45,7 +45,7 @@ static RelayOutcome shut_outcome(const ReturnWatch *back, char **why)
     *why = g_strdup_printf("the destination says that it could not load the "
                            "guest: %s", back->reason
                                ? back->reason
-                               : "it does not say why, its own log may");
+                               : "it does not say why, but its log may");
     return RELAY_FAILED;
 }
 
@@ -63,16 +63,17 @@ RelayOutcome relay_judge(const Ending *ending, const ReturnWatch *back,
         *why = g_strdup(ending->reason);
         return RELAY_FAILED;
     case END_OPAQUE:
-        *why = g_strdup_printf("it was passed on to its end without being "
-                               "understood: %s", ending->reason);
+        *why = g_strdup_printf("the stream was passed on to its end without "
+                               "being understood: %s", ending->reason);
         return RELAY_UNKNOWN;
     case END_UNTOLD:
         *why = g_strdup("the other relay is an older one, which does not say "
                         "whether the stream was whole");
         return RELAY_UNKNOWN;
     case END_ASKED:
-        *why = g_strdup("the destination was given all of it, and has closed "
-                        "without saying whether it has loaded the guest");
+        *why = g_strdup("the destination was given the whole stream, and has "
+                        "closed without saying whether it has loaded the "
+                        "guest");
         return RELAY_UNKNOWN;
     case END_WHOLE:
         return RELAY_COMPLETED;

@@ -12,14 +12,14 @@
 typedef enum {
     RELAY_COMPLETED,
     RELAY_FAILED,
-    RELAY_UNKNOWN, /* it has ended, and nothing shows how */
+    RELAY_UNKNOWN, /* the migration has ended, and nothing shows how */
 } RelayOutcome;
 
 /* What the relay at the source makes of the stream. */
 typedef struct Ending {
     StreamEnd end;
     char *reason; /* END_CUT, END_OPAQUE: why; owned */
-    bool has_go;  /* of a whole one: GO came behind the vmdescription */
+    bool has_go;  /* if whole: GO came behind the vmdescription */
 } Ending;
 
 void ending_set(Ending *ending, StreamEnd end, const char *reason);
@@ -29,8 +29,8 @@ bool ending_is_whole(const Ending *ending);
 /* Where the destination waits for GO, a stream without it is not whole. */
 void ending_expect_go(Ending *ending, const ReturnWatch *back);
 
-/* When both directions have ended without an error.  why is set, to be freed
- * by g_free(), unless it has completed. */
+/* Call it when both directions have ended without an error.  Unless the result
+ * is RELAY_COMPLETED, *why is set, to be freed by g_free(). */
 RelayOutcome relay_judge(const Ending *ending, const ReturnWatch *back,
                          char **why);
 

@@ -13,7 +13,7 @@
 typedef struct RelayReport {
     RelayRole role;
     RelayOutcome outcome;
-    const char *why; /* unless it has completed */
+    const char *why; /* unless RELAY_COMPLETED */
     int64_t time;      /* ns */
     RelayStats *stats;
     const RelayFindings *findings;

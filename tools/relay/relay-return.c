@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A return path is a row of messages that say how long they are.  Whatever
- * else it might be, TLS for one, shows by a type that no message has; from
- * there on nothing is believed.
+ * A return path is a row of messages that say how long they are.  Anything
+ * else, such as TLS, shows by a type that no message has.  From there on
+ * nothing is believed.
  */
 #include "tools/relay/relay-return.h"
 
@@ -11,8 +11,8 @@
 #include "util/endian.h"
 #include "util/text.h"
 
-/* QEMU's RECV_BITMAP, of a postcopy that goes on, has a bitmap behind it that
- * its length does not count. */
+/* RECV_BITMAP, which a QEMU sends when postcopy goes on, is not known here: its
+ * length does not count the bitmap behind it. */
 static bool is_known(unsigned type, size_t length)
 {
     switch (type) {
@@ -67,7 +67,7 @@ static void take_message(ReturnWatch *watch, unsigned type, size_t length)
     watch->size = 0;
 }
 
-/* How many bytes the message that is coming has, as far as that is known. */
+/* The size of the message that is coming, as far as it is known. */
 static size_t wanted_size(const ReturnWatch *watch)
 {
     return watch->size < RETURN_HEAD_SIZE

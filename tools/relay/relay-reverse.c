@@ -39,9 +39,9 @@ bool reverse_to_link(IoChannel *qemu, LinkWriter *link,
     }
 }
 
-/* Where bytes go that nobody may want any more. */
+/* A peer that may stop listening, which is no error. */
 typedef struct Sink {
-    IoChannel *channel; /* NULL: nobody */
+    IoChannel *channel; /* NULL: nobody listens */
 } Sink;
 
 static void sink_write(Sink *sink, const void *buf, size_t size)
@@ -77,7 +77,7 @@ static bool take_end(LinkReader *link, const FrameHead *head, Sink *sink,
     if (total != link->position) {
         g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
                     "the other relay sent back %" G_GUINT64_FORMAT
-                    " bytes and %" G_GUINT64_FORMAT " have come", total,
+                    " bytes and %" G_GUINT64_FORMAT " arrived", total,
                     link->position);
         return false;
     }

@@ -14,20 +14,20 @@
 #include "tools/relay/relay-return.h"
 #include "tools/relay/relay-stats.h"
 
-/* The observers: each is told of QEMU's bytes before they are passed on. */
+/* The observers.  Each sees QEMU's bytes before they are passed on. */
 typedef struct ReverseWatch {
     RelayStats *stats;
     ReturnWatch *back;
 } ReverseWatch;
 
-/* QEMU's bytes become frames, its end END. */
+/* QEMU's bytes become frames, and its half-close becomes END. */
 bool reverse_to_link(IoChannel *qemu, LinkWriter *link,
                      const ReverseWatch *watch, GError **errp);
 
 /*
- * Frames become bytes again, END a half-close; until DELIVERED, and what it
- * says.  A QEMU that does not want to be told any more is no failure: what
- * becomes of the migration, the other direction shows.
+ * Frames become bytes again, and END becomes a half-close.  Returns at
+ * DELIVERED, with its number of bytes in *delivered.  A QEMU that reads no more
+ * is no failure: the other direction shows how the migration ends.
  */
 bool reverse_from_link(LinkReader *link, IoChannel *qemu,
                        const ReverseWatch *watch, uint64_t *delivered,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A list of what is refused, not of what is allowed: libraries call what they
- * like, and another version of them must not end a migration.  The systemd
- * units, which are for one purpose, have a list of what is allowed besides.
+ * The filter lists what is refused, not what is allowed: libraries call what
+ * they like, and a new version of one must not end a migration.  The systemd
+ * units, which serve one purpose, have a list of what is allowed as well.
  */
 #include "tools/relay/relay-sandbox.h"
 
@@ -72,8 +72,8 @@ static bool is_allowed_domain(int domain)
            domain == AF_NETLINK;
 }
 
-/* What domains a socket may have.  Netlink's routes (protocol 0) tell resolvers
- * which addresses this machine has. */
+/* Allow sockets of a few domains only.  Resolvers ask netlink's routes
+ * (protocol 0) which addresses this machine has. */
 static bool refuse_sockets(scmp_filter_ctx filter)
 {
     bool ok = seccomp_rule_add(filter, REFUSED, SCMP_SYS(socket), 2,
@@ -90,8 +90,8 @@ static bool refuse_sockets(scmp_filter_ctx filter)
     return ok;
 }
 
-/* The flags of clone3 are in memory, where a filter cannot see them: the C
- * library makes do with clone. */
+/* clone3 has its flags in memory, where a filter cannot see them.  Without
+ * clone3 the C library falls back to clone. */
 static bool refuse_namespaces(scmp_filter_ctx filter)
 {
     bool ok = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS),

@@ -2,11 +2,11 @@
 /*
  * Theory of operation
  *
- * The stream is read by the reader that a destination reads it with.  A
- * tap on the Stream sees each byte that they take, and hands it to the sink
- * as a literal at once; only a page's data is kept from it until the page is
- * whole.  So nothing is lost where the bytes end, or turn out to make no sense,
- * in the middle of something: all that was read has been handed on, and copying
+ * The stream is read by the same reader that a destination uses.  A tap on the
+ * Stream sees each byte that the reader takes, and hands it to the sink at
+ * once, as a literal.  Only a page's data is held back until the page is whole.
+ * So nothing is lost where the stream ends, or stops making sense, in the
+ * middle of something: all that was read has been handed on, and plain copying
  * goes on from there.
  *
  * The same tap tells when QEMU has nothing more to say for now.
@@ -27,10 +27,10 @@ typedef struct Scan {
     Stream *stream;
     const ScanSink *sink;
     void *opaque;
-    bool in_page;      /* what is read is a page's data */
-    uint64_t mark;     /* where what is being read began */
+    bool in_page;      /* a page's data is being read */
+    uint64_t mark;     /* where the item that is being read begins */
     uint64_t page_at;  /* where the page's data begins, if in_page */
-    bool return_path;  /* there is one */
+    bool return_path;  /* the source has opened a return path */
     bool has_ram;
     Reader *reader;
     RamList *list;         /* NULL: not seen yet */
@@ -65,7 +65,7 @@ static const StreamTap scan_tap = {
     .idle = on_idle,
 };
 
-/* Something was read to its end. */
+/* An item was read to its end. */
 static void set_mark(Scan *scan)
 {
     scan->mark = stream_position(scan->stream);
@@ -73,7 +73,7 @@ static void set_mark(Scan *scan)
 
 /* The preamble */
 
-/* What a destination would say of it is no help here. */
+/* Streams that begin otherwise.  The reader's error would be no help here. */
 static bool refuse_foreign(Scan *scan, GError **errp)
 {
     uint8_t first;
@@ -125,8 +125,8 @@ static bool scan_command(Scan *scan, const Command *command, GError **errp)
     case WIRE_CMD_SWITCHOVER_START:
         break;
     default:
-        /* Postcopy begins, or it is one that nobody knew: some carry more
-         * than they say. */
+        /* Postcopy begins, or the command is unknown: some commands carry
+         * more than their length says. */
         text = wire_command_text(command->number);
         stream_bad(scan->stream, errp, "%s", text);
         return false;
@@ -190,7 +190,7 @@ static bool scan_page(Scan *scan, const RamRecord *r, size_t size,
     return false;
 }
 
-/* A record that a destination of ours would refuse: what follows its u64. */
+/* Skip what follows the u64 of a record that Ferry's destination refuses. */
 static bool skip_foreign(Scan *scan, const RamRecord *r, GError **errp)
 {
     char name[256];
@@ -330,8 +330,7 @@ static bool is_foreign(const Scan *scan, const Item *item, const GError *err)
             item->record.type == WIRE_RAM_MULTIFD);
 }
 
-/* Read one item and what belongs to it.  *last is the Item, once there is
- * one. */
+/* Read one item and what belongs to it.  *last is set to it. */
 static bool scan_next(Scan *scan, const Item **last, GError **errp)
 {
     GError *err = NULL;
@@ -349,7 +348,7 @@ static bool scan_next(Scan *scan, const Item **last, GError **errp)
     return false;
 }
 
-/* The head of START and what follows it are one. */
+/* START's head and the list that follows it count as one. */
 static bool is_whole(const Item *item)
 {
     return item->type != ITEM_SECTION || item->section.type != WIRE_START;
@@ -404,7 +403,7 @@ static void tell_end(Scan *scan, StreamEnd end, const char *reason,
     }
 }
 
-/* Behind RAM: to the end of the stream, and what that was. */
+/* Copy what is behind RAM, and tell how the stream ended. */
 static bool copy_devices(Scan *scan, GError **errp)
 {
     static const uint8_t footer[] = { WIRE_FOOTER, 0, 0, 0, 0 };
@@ -475,7 +474,7 @@ static bool scan_all(Scan *scan, GError **errp)
             tell_end(scan, END_CUT, "the source has closed before the end of "
                      "RAM", false);
         } else {
-            /* QEMU's connection for postcopy-preempt, which was not needed. */
+            /* QEMU's connection for postcopy-preempt, which it did not need. */
             tell_end(scan, END_OPAQUE, "nothing was sent", false);
         }
         return true;

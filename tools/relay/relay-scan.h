@@ -3,8 +3,8 @@
  * Just enough of QEMU's stream to find the pages in it.
  *
  * scan_run() reads the stream to its end and hands every byte of it to a sink,
- * in order: pages of RAM as such, all else as literals.  What it does not
- * understand, and whatever follows that, are literals.
+ * in order: pages of RAM as such, all else as literals.  From the first byte
+ * that it does not understand, everything is a literal.
  */
 #ifndef RELAY_SCAN_H
 #define RELAY_SCAN_H
@@ -21,8 +21,8 @@
 
 typedef struct ScanPage {
     const RamRecord *record; /* WIRE_RAM_PLAIN, _COMPRESSED or _ZERO */
-    const RamBlock *block;   /* of the list, wherever it was named */
-    size_t head_size;        /* the record's bytes so far: the last literals */
+    const RamBlock *block;   /* also where the record does not name it */
+    size_t head_size;        /* bytes of the record's head, the last literals */
     const uint8_t *data;     /* not among the literals */
     size_t size;
 } ScanPage;
@@ -37,7 +37,7 @@ typedef struct ScanPart {
 typedef struct ScanEnd {
     StreamEnd end;      /* never END_UNTOLD */
     const char *reason; /* unless END_WHOLE */
-    bool has_go;        /* END_WHOLE: GO came behind it */
+    bool has_go;        /* END_WHOLE: GO came behind the devices */
 } ScanEnd;
 
 typedef struct ScanSink {
@@ -46,27 +46,27 @@ typedef struct ScanSink {
     bool (*page)(void *opaque, const ScanPage *page, GError **errp);
 
     /*
-     * Optional.  waits: nothing can be read now, so let go of what there is,
-     * except that the last held bytes of literals begin something that is not
-     * complete and that the sink may want to change.  Not waits: that is over.
+     * Optional.  waits: nothing can be read now, so write what was collected.
+     * The last `held` bytes of literals begin something that is not complete;
+     * a sink that wants to change it keeps them.  Not waits: bytes come again.
      */
     bool (*idle)(void *opaque, bool waits, size_t held, GError **errp);
 
-    /* Optional; said once each, or never: RAM begins, and whether there is a
-     * return path by then; the rest are literals, because RAM has ended (NULL)
-     * or something is not understood. */
+    /* Optional; each is called once or never.  ram_begins: RAM begins.  rest:
+     * only literals follow, because RAM has ended (reason is NULL) or because
+     * of the reason. */
     void (*ram_begins)(void *opaque, bool has_return_path);
     void (*rest)(void *opaque, const char *reason);
 
-    /* Optional; said once, at the end of the stream. */
+    /* Optional; called once, at the end of the stream. */
     void (*ended)(void *opaque, const ScanEnd *end);
 
-    /* Then page() gets zero pages (size 0) and compressed ones too; otherwise
-     * they are literals. */
+    /* True: page() gets zero pages (size 0) and compressed pages as well.
+     * False: those are literals. */
     bool wants_all_pages;
 
-    /* Optional: the head of a PART or END of the ram section with that id has
-     * been the last literals; its EOS and footer have been. */
+    /* Optional.  part: the last literals were the head of a PART or END of the
+     * ram section.  part_end: they were its EOS and footer. */
     bool (*part)(void *opaque, const ScanPart *part, GError **errp);
     bool (*part_end)(void *opaque, const ScanPart *part, GError **errp);
 } ScanSink;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What every role needs of a session: the error that counts, the thread that
- * moves bytes back, and the way to whom the migration goes.
+ * moves bytes back, and the connection to the far end.
  */
 #include "tools/relay/relay-session-role.h"
 
@@ -105,8 +105,8 @@ static void *reverse_main(void *opaque)
     if (!s->does->reverse(s, &err)) {
         g_autofree char *text = g_strdup(err->message);
 
-        /* If it was not first, it is an echo of what the forward thread does
-         * about an error of its own. */
+        /* An error that is not the first one comes from what the forward
+         * thread does about its own. */
         if (session_fail(s, err)) {
             if (s->back.channel) {
                 link_write_abort(&s->back, text);
@@ -154,7 +154,7 @@ bool session_wait_destination(Session *s)
 
 /* Connecting */
 
-/* From here on it is a migration, and not just somebody who has connected. */
+/* From here on this is a migration, and not just a peer that has connected. */
 static bool begin(Session *s, GError **errp)
 {
     session_set_flag(s, &s->began);
@@ -193,7 +193,7 @@ bool session_connect_far(Session *s, GError **errp)
     s->far = far;
     pthread_mutex_unlock(&s->lock);
     if (session_failed(s)) {
-        session_abort_both(s); /* session_abort() has come too early for it */
+        session_abort_both(s); /* session_abort() came before far was set */
     }
     return true;
 }

@@ -13,11 +13,12 @@ static bool encrypt_receiving(Session *s, GError **errp)
 }
 
 /*
- * A source with postcopy-preempt has a second connection, on which it says
- * nothing before the switch to postcopy, but which its destination waits for.
- * With --role send whoever connects is a QEMU, so this may be that; systemd
- * starts a relay for each connection, which knows of no other.  Otherwise it
- * must be one that is next to a live migration.
+ * A source with postcopy-preempt has a second connection.  It says nothing
+ * there before the switch to postcopy, but its destination waits for the
+ * connection.  With --role send every peer is a QEMU, so a silent one may be
+ * this connection.  (Under systemd there is a relay for each connection, which
+ * knows of no other migration.)  In other roles a silent peer may be this
+ * connection only while a migration is live.
  */
 static bool stays_silent(Session *s)
 {
@@ -46,7 +47,7 @@ static bool read_greeting(Session *s, Greeting *greeting, GError **errp)
     return true;
 }
 
-/* Its text is from a stranger. */
+/* Its bytes are a stranger's, so they are escaped. */
 static void refuse_stranger(Session *s, const char *wanted, GError **errp)
 {
     char begins[GREETING_MAX + 1] = "";
@@ -56,7 +57,7 @@ static void refuse_stranger(Session *s, const char *wanted, GError **errp)
     stream_get_some(s->near_in, begins, GREETING_MAX, &got, NULL);
     text = g_strescape(begins, NULL);
     g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                "it begins with \"%s\" and is no %s; it is not led on%s", text,
+                "the peer begins with \"%s\" and is no %s%s", text,
                 wanted, s->role == RELAY_ROLE_RECEIVE &&
                                 begins[0] == RELAY_TLS_FIRST_BYTE
                             ? " (it speaks TLS: does this relay lack "
@@ -64,7 +65,7 @@ static void refuse_stranger(Session *s, const char *wanted, GError **errp)
                             : "");
 }
 
-/* Takes every peer but ourselves, which is told why it is refused. */
+/* Take every peer but this relay itself, which is told why it is refused. */
 static bool take_anybody(Session *s, GError **errp)
 {
     const uint8_t *bytes = stream_peek(s->near_in, 1, errp);
@@ -94,8 +95,8 @@ static bool take_greeting(Session *s, GError **errp)
     }
     if (s->role == RELAY_ROLE_AUTO) {
         if (greeting == GREETING_STRANGER) {
-            refuse_stranger(s, "QEMU and no ferry-relay (--role send leads "
-                            "on whoever connects)", errp);
+            refuse_stranger(s, "QEMU and no ferry-relay (--role send takes "
+                            "every peer)", errp);
             return false;
         }
         s->role = greeting == GREETING_RELAY ? RELAY_ROLE_RECEIVE
@@ -126,7 +127,7 @@ bool session_choose_role(Session *s, GError **errp)
     if (s->role == RELAY_ROLE_AUTO) {
         s->role = RELAY_ROLE_SEND;
     }
-    relay_log(&s->findings, "it says nothing, as QEMU's second connection for "
-              "postcopy-preempt does; leading it on");
+    relay_log(&s->findings, "the peer says nothing, as QEMU's second "
+              "connection for postcopy-preempt does; connecting it onward");
     return true;
 }

@@ -15,21 +15,21 @@ static bool check_hello(const Hello *hello, GError **errp)
 {
     if (hello->reason[0]) {
         g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                    "a greeting with a refusal in it");
+                    "the other relay's HELLO has a refusal in it");
         return false;
     }
     return true;
 }
 
-/* A relay that was led back to itself would do the same again, until it could
- * serve no more. */
+/* A relay that has connected to itself would do so again and again, until it
+ * could serve no more. */
 static bool check_who(Session *s, const Hello *hello, GError **errp)
 {
     s->refused = hello->nonce == s->args->nonce;
     if (s->refused) {
         g_set_error(errp, G_IO_ERROR, G_IO_ERROR_FAILED,
-                    "this relay has connected to itself: where its --connect "
-                    "leads, it listens");
+                    "this relay has connected to itself: its --connect leads "
+                    "to its --listen");
     }
     return !s->refused;
 }

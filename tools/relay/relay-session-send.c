@@ -8,8 +8,8 @@
 
 /* The reverse thread */
 
-/* Whatever is there has not shown yet that it is a relay.  One that closes with
- * something unread, as a QEMU may, resets the connection. */
+/* The far end has not yet shown that it is a relay.  A peer that closes with
+ * bytes unread, as a QEMU may, resets the connection. */
 static void blame_who_is_there(Session *s, GError **errp)
 {
     bool is_end = g_error_matches(*errp, MIG_ERROR, MIG_ERROR_EOF);
@@ -30,7 +30,7 @@ static void blame_who_is_there(Session *s, GError **errp)
     }
 }
 
-/* HELLO, and what the other relay says to it. */
+/* Send HELLO, and read ANSWER. */
 static bool exchange_hello(Session *s, GError **errp)
 {
     Hello hello = {
@@ -54,7 +54,7 @@ static bool exchange_hello(Session *s, GError **errp)
     }
     if (s->answer.version > RELAY_VERSION || s->answer.pages != RELAY_PAGES) {
         g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                    "the other relay wants what it was not offered");
+                    "the other relay's answer asks for what was not offered");
         return false;
     }
     return true;
@@ -67,7 +67,8 @@ static bool encrypt_sending(Session *s, GError **errp)
                                   s->args->tls_peer, errp);
 }
 
-/* Shakes hands as well, so that the forward thread can lose patience. */
+/* This thread shakes hands as well, so that the forward thread can give up
+ * waiting. */
 static bool reverse(Session *s, GError **errp)
 {
     const ReverseWatch watch = { &s->stats, &s->watch };
@@ -97,7 +98,7 @@ static bool get_answer(Session *s, GError **errp)
     return true;
 }
 
-/* What is to pack the pages: what the answer says, or NULL. */
+/* The codec that the answer names, or NULL. */
 static const Codec *agreed_codec(Session *s, GError **errp)
 {
     const Codec *codec = codec_find(s->answer.method);
@@ -130,8 +131,8 @@ static void link_failed(Session *s, GError *err)
     session_join_reverse(s);
 }
 
-/* Takes err, and notes it before the other relay is told: that one repeats
- * what it hears. */
+/* Takes err.  Notes it before telling the other relay, because that one repeats
+ * what it is told. */
 static void source_failed(Session *s, RelaySend *send, GError *err)
 {
     g_autofree char *text = g_strdup(err->message);

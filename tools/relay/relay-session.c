@@ -2,23 +2,25 @@
 /*
  * Theory of operation
  *
- * Two threads: the one that calls session_run() moves bytes forward, from
- * `near`, who connected to us, to `far`, whom we connect to; another moves them
- * back.  Each direction ends by itself.  At a clean end the forward thread
- * waits for the other one as long as that takes: the connection of a QEMU
- * stays open until its peer is done, as it would without us.
+ * Two threads: the forward thread, which calls session_run(), moves bytes from
+ * `near`, the peer that connected to us, to `far`, the one that we connect to.
+ * The reverse thread moves bytes back.  Each direction ends by itself.  At a
+ * clean end the forward thread waits for the reverse thread as long as it
+ * takes: a QEMU's connection stays open until its peer is done, as it would
+ * without a relay.
  *
  * When something fails, what can still arrive should: the last words of a
  * destination say why it gave up.  So
  *
- *   - where a read fails there is nothing more to come: everything that would
- *     wait for that peer is aborted at once;
- *   - where a write fails the peer is gone, but what it wrote before it went
- *     may still be on its way: the reverse direction is given RELAY_LINGER_NS
- *     to end by itself, and only then aborted.
+ *   - where a read fails nothing more will come: everything that would wait for
+ *     that peer is aborted at once;
+ *   - where a write fails the peer is gone, but what it wrote before may still
+ *     be on its way: the reverse direction is given RELAY_LINGER_NS to end by
+ *     itself, and is aborted only then.
  *
- * The first error is the one that is reported, except that a broken pipe at the
- * sender waits for what the other relay has to say.
+ * The first error is the one that is reported, with one exception: where
+ * writing to the link fails, the sender first waits for what the other relay
+ * says.
  */
 #include "tools/relay/relay-session-role.h"
 
@@ -77,8 +79,8 @@ static void close_channel(Session *s, IoChannel **channel)
     pthread_mutex_unlock(&s->lock);
 }
 
-/* QEMU is to see the end now, not when somebody comes to free us.  A command
- * that still runs then is killed. */
+/* QEMU is to see the end now, not when the session is freed.  A command that
+ * does not end in time is killed. */
 static void end_channels(Session *s)
 {
     GError *err = NULL;
@@ -96,7 +98,7 @@ static void end_channels(Session *s)
     close_channel(s, &s->far);
 }
 
-/* It came, said nothing, and went. */
+/* The peer came, said nothing, and went. */
 static bool has_just_left(const Session *s)
 {
     return !s->began && stream_position(s->near_in) == 0 &&
@@ -115,7 +117,8 @@ static bool settle(Session *s)
     return succeeded;
 }
 
-/* Not a source that was only slow to begin, or that nobody was there for. */
+/* Was it a source's second connection?  A source that was slow to begin, or
+ * that the far end did not take, is a first one. */
 static bool was_second(const Session *s)
 {
     return s->second ||
@@ -140,7 +143,7 @@ static void judge(Session *s)
     }
 }
 
-/* Every one is told of, also where nobody reads --json. */
+/* Every outcome is logged, also without --json. */
 static void log_outcome(Session *s)
 {
     bool told = s->outcome == RELAY_FAILED;
@@ -148,7 +151,7 @@ static void log_outcome(Session *s)
     uint64_t out = relay_stats_get(&s->stats.bytes_out);
 
     if (s->command && !told) {
-        relay_log(&s->findings, "%s, after all was done", s->command);
+        relay_log(&s->findings, "%s, after the migration", s->command);
     }
     switch (s->outcome) {
     case RELAY_COMPLETED:
@@ -178,7 +181,7 @@ RelayOutcome session_run(Session *s)
         s->does = roles[s->role];
         s->does->run(s);
     } else {
-        /* Somebody has touched the port. */
+        /* A stranger has touched the port. */
         s->refused = !s->args->one_peer;
         session_fail(s, err);
     }

@@ -14,8 +14,8 @@
 
 typedef struct Session Session;
 
-/* near is who connected to us; it is taken over.  args and turns are
- * borrowed. */
+/* near is the peer that connected to us; the session owns it from now on.  args
+ * and turns are borrowed. */
 Session *session_new(const RelayArgs *args, Turns *turns, unsigned number,
                      IoChannel *near);
 void session_free(Session *session); /* NULL is fine */
@@ -26,24 +26,24 @@ void session_free(Session *session); /* NULL is fine */
  */
 RelayOutcome session_run(Session *session);
 
-/* Make it fail soon.  From any thread. */
+/* Make the session fail soon.  From any thread. */
 void session_abort(Session *session, const char *reason);
 
 /* Has the peer said what it wants?  From any thread. */
 bool session_has_begun(Session *session);
 
-/* Was it about a migration?  Not if the peer has said nothing, or was refused.
- * After session_run(). */
+/* Was the session about a migration?  Not if the peer has said nothing, or was
+ * refused.  After session_run(). */
 bool session_was_migration(const Session *session);
 
-/* Was it a source's second connection, on which nothing was ever said?  The
- * migration that it belongs to need not have begun.  After session_run(). */
+/* Was it a source's second connection, on which nothing was ever said?  Its
+ * migration need not have begun.  After session_run(). */
 bool session_was_unused(const Session *session);
 
 /* At any time, from any thread. */
 RelayStats *session_stats(Session *session);
 
-/* After session_run(): what is to be known about it, on one line. */
+/* After session_run(): one line of JSON about it. */
 char *session_report(Session *session);
 
 #endif

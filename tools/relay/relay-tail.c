@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * EOF, the description's type, a length that is allowed and '{' are seven
- * bytes, of which a device's state has hardly ever three in that order.  If it
- * does, the bytes that follow are more than were announced, and the search
- * goes on.
+ * A description begins with seven bytes: EOF, its type, a length that is
+ * allowed and '{'.  A device's state hardly ever looks like that.  If it does,
+ * more bytes follow than that length announces, and the search goes on.
  */
 #include "tools/relay/relay-tail.h"
 
@@ -75,7 +74,7 @@ void tail_feed(StreamTail *tail, const uint8_t *buf, size_t size)
     }
 }
 
-/* Without a description: a footer, u8 and u32, and EOF. */
+/* The end of a stream without a description: a footer (u8, u32) and EOF. */
 static bool ends_with_eof(const StreamTail *tail)
 {
     return (tail->last >> 40 & 0xff) == WIRE_FOOTER &&

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Did the stream come to its end?  What stands behind RAM, the devices, says
- * nowhere how long it is; but behind the devices there is EOF, and nearly
- * always a description that has to end where the stream does.
+ * Did the stream come to its end?  The devices, which stand behind RAM, say
+ * nowhere how long they are.  But behind them there is EOF, and nearly always a
+ * description, which has to end where the stream does.
  */
 #ifndef RELAY_TAIL_H
 #define RELAY_TAIL_H
@@ -15,11 +15,11 @@
 
 typedef enum {
     TAIL_DEVICES,     /* no description yet */
-    TAIL_DESCRIPTION, /* in it */
-    TAIL_BEHIND,      /* it has ended; GO may follow, and nothing else */
+    TAIL_DESCRIPTION, /* inside the description */
+    TAIL_BEHIND,      /* behind it; GO may follow, and nothing else */
 } TailPlace;
 
-/* Zeros at first. */
+/* All zero at first. */
 typedef struct StreamTail {
     TailPlace place;
     uint64_t last;   /* TAIL_DEVICES: the last eight bytes */
@@ -27,10 +27,10 @@ typedef struct StreamTail {
     unsigned behind; /* TAIL_BEHIND: bytes of GO that have come */
 } StreamTail;
 
-/* The next bytes behind RAM. */
+/* Take the next bytes behind RAM. */
 void tail_feed(StreamTail *tail, const uint8_t *buf, size_t size);
 
-/* At the end.  has_footer: sections of this stream have one. */
+/* At the end of the stream.  has_footer: its sections have footers. */
 bool tail_is_whole(const StreamTail *tail, bool has_footer);
 bool tail_has_go(const StreamTail *tail);
 

@@ -2,16 +2,17 @@
 /*
  * Connections that came one after the other go on in that order.
  *
- * QEMU before 8.0 takes whoever connects first for the main channel of a
- * multifd migration.  So a session connects onward only when those before it
- * have, though it does not wait for ever: somebody may connect and say nothing.
+ * QEMU before 8.0 takes the first connection for the main channel of a multifd
+ * migration.  So a session connects onward only when those before it have.  It
+ * does not wait forever, because a peer may connect and say nothing.
  *
- * There are so many places, and who has something to say gets one; the only
- * one there is is taken for good.
+ * A session whose peer has something to say takes a place, of which there are
+ * only so many.  Where there is only one place, it is taken for good.
  *
- * And a connection that says nothing may be QEMU's second one for
- * postcopy-preempt, if there is a first: whether there is a source whose
- * migration is on its way, a live one, is known here as well.
+ * A connection that says nothing may be QEMU's second one for postcopy-preempt,
+ * but only while a migration is live.  So live sessions are counted here, too.
+ *
+ * All functions may be called from any thread.
  */
 #ifndef RELAY_TURNS_H
 #define RELAY_TURNS_H
@@ -25,22 +26,22 @@ typedef struct Turns Turns;
 Turns *turns_new(unsigned places);
 void turns_free(Turns *turns); /* NULL is fine */
 
-/* A session begins; its number is higher than that of any before. */
+/* A session begins.  Its number is higher than any before. */
 void turns_enter(Turns *turns, unsigned number);
-/* Wait until none with a lower number is left, or RELAY_TURN_NS: nobody waits
- * for those any more then. */
+/* Wait until no session with a lower number is left.  After RELAY_TURN_NS this
+ * session and all later ones stop waiting for those. */
 void turns_wait(Turns *turns, unsigned number);
-/* May a session go on?  False when all places are taken. */
+/* Take a place.  False when all are taken. */
 bool turns_claim(Turns *turns);
-/* Somebody who had one has ended. */
+/* A session that had a place has ended. */
 void turns_give_back(Turns *turns);
-/* It has been connected onward, or never will be.  May be repeated. */
+/* The session is connected onward, or never will be.  May be repeated. */
 void turns_leave(Turns *turns, unsigned number);
 
-/* A source's session has been connected onward; and has ended. */
+/* A source's session is connected onward; it has ended. */
 void turns_begin_live(Turns *turns);
 void turns_end_live(Turns *turns);
-/* It is cancelled as soon as there is a live one; a reference. */
+/* Cancelled as soon as there is a live session.  Returns a reference. */
 GCancellable *turns_live(Turns *turns);
 
 #endif

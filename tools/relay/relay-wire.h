@@ -30,10 +30,10 @@
 /* VERDICT's first byte. */
 typedef enum {
     END_UNTOLD = 0, /* never sent */
-    END_WHOLE = 1,  /* understood, up to its last byte; nobody answers */
-    END_CUT = 2,    /* understood, and it ended before that */
+    END_WHOLE = 1,  /* understood up to its last byte; no return path */
+    END_CUT = 2,    /* understood, but it ended too early */
     END_OPAQUE = 3, /* not understood, at least not from RAM's end on */
-    END_ASKED = 4,  /* whole, and it has a return path for the answer */
+    END_ASKED = 4,  /* whole, and a return path brings the answer */
 } StreamEnd;
 
 #define RELAY_HEAD_SIZE  24
@@ -44,21 +44,21 @@ typedef enum {
 #define RELAY_LINGER_NS (INT64_C(2) * 1000 * 1000 * 1000)
 #define RELAY_ANSWER_NS (INT64_C(30) * 1000 * 1000 * 1000)
 
-/* How long a command that is connected to may go on when it has closed its
- * output: one that leads to another relay, and one that is a destination. */
+/* How long a command at the far end may run on once its input is closed: one
+ * that leads to another relay, and one that is a destination. */
 #define RELAY_COMMAND_MS     2000u
 #define RELAY_DESTINATION_MS 30000u
 
-/* How long a peer may take for HELLO, or for QEMU's first byte; and how soon a
- * connection that may be silent is taken for one that is.  A peer that has only
- * touched the port is gone by then. */
+/* How long a peer may take for HELLO, or for QEMU's first byte; and after what
+ * time a connection that may be silent is taken for a silent one.  A peer that
+ * only touches the port is gone by then. */
 #define RELAY_GREETING_S 10
 #define RELAY_SILENCE_MS 100
 
-/* How many migrations are served at once; how many connections, with those that
- * have not said yet what they want, or are told that there is no room; and how
- * long none is accepted when that has failed: where descriptors run out, they
- * come back. */
+/* How many migrations are served at once.  How many connections there are: with
+ * those whose peers have not said what they want, or are being refused.  How
+ * long the acceptor pauses when accepting has failed: if descriptors have run
+ * out, some come back. */
 #define RELAY_MIGRATIONS_MAX  64u
 #define RELAY_CONNECTIONS_MAX (2 * RELAY_MIGRATIONS_MAX)
 #define RELAY_RETRY_NS (INT64_C(1) * 1000 * 1000 * 1000)
@@ -66,12 +66,12 @@ typedef enum {
 /* How long a connection waits for those that came before it. */
 #define RELAY_TURN_NS (INT64_C(2) * 1000 * 1000 * 1000)
 
-/* DATA's table. */
+/* An entry of DATA's table. */
 #define RELAY_ZERO_PAGE   0x8000u
 #define RELAY_LITERAL_MAX 0x7fffu
 
-#define RELAY_PAGES_MAX 256u /* in a batch that a receiver takes */
-#define RELAY_PAGES     64u  /* in a batch that Ferry's sender makes */
+#define RELAY_PAGES_MAX 256u /* most in a batch that a receiver takes */
+#define RELAY_PAGES     64u  /* most in a batch that Ferry's sender makes */
 
 /* The decoded body of a DATA frame with that many pages, at most. */
 #define RELAY_BODY_MAX(pages)                                               \
