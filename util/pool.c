@@ -27,7 +27,7 @@ typedef struct PoolWorker {
 struct Pool {
     PoolConfig config;
     PoolWorker *worker; /* [config.workers] */
-    char *job;          /* [config.jobs], config.job_size bytes each */
+    void **job;         /* [config.jobs], each of config.job_size bytes */
 
     pthread_mutex_t lock;
     pthread_cond_t work;     /* submitted was raised, or stopping was set */
@@ -44,7 +44,7 @@ struct Pool {
 
 static void *job_at(const Pool *pool, uint64_t number)
 {
-    return pool->job + number % pool->config.jobs * pool->config.job_size;
+    return pool->job[number % pool->config.jobs];
 }
 
 /* Returns false when the worker is to end. */
@@ -94,7 +94,8 @@ static bool start_worker(Pool *pool, unsigned i, GError **errp)
 
     worker->pool = pool;
     if (pool->config.worker_new) {
-        worker->state = pool->config.worker_new(pool->config.opaque, errp);
+        worker->state = pool->config.worker_new(pool->config.worker_config,
+                                                errp);
         if (!worker->state) {
             return false;
         }
@@ -111,17 +112,15 @@ Pool *pool_new(const PoolConfig *config, GError **errp)
     g_assert(config->workers > 0 && config->jobs > 0 && config->run);
     pool->config = *config;
     pool->worker = g_new0(PoolWorker, config->workers);
-    pool->job = g_malloc0_n(config->jobs, config->job_size);
+    pool->job = g_new(void *, config->jobs);
+    for (unsigned i = 0; i < config->jobs; i++) {
+        pool->job[i] = g_malloc0(config->job_size);
+    }
     pool->done = g_new0(bool, config->jobs);
     pthread_mutex_init(&pool->lock, NULL);
     thread_cond_init(&pool->work);
     thread_cond_init(&pool->finished);
 
-    if (config->job_init) {
-        for (unsigned i = 0; i < config->jobs; i++) {
-            config->job_init(job_at(pool, i), config->opaque);
-        }
-    }
     for (unsigned i = 0; i < config->workers; i++) {
         if (!start_worker(pool, i, errp)) {
             pool_free(pool);
@@ -208,10 +207,8 @@ void pool_free(Pool *pool)
         return;
     }
     stop_workers(pool);
-    if (pool->config.job_destroy) {
-        for (unsigned i = 0; i < pool->config.jobs; i++) {
-            pool->config.job_destroy(job_at(pool, i));
-        }
+    for (unsigned i = 0; i < pool->config.jobs; i++) {
+        g_free(pool->job[i]);
     }
     pthread_cond_destroy(&pool->finished);
     pthread_cond_destroy(&pool->work);

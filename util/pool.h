@@ -27,16 +27,12 @@ typedef struct PoolConfig {
     const char *name; /* threads are called NAME/0, NAME/1, ... */
     unsigned workers; /* at least 1 */
     unsigned jobs;    /* at least 1 */
-    size_t job_size;  /* bytes; zeroed once, when the pool is made */
-    void *opaque;
+    size_t job_size;  /* bytes, its buffers among them; zero at first */
 
-    /* Optional: what a job owns. */
-    void (*job_init)(void *job, void *opaque);
-    void (*job_destroy)(void *job);
-
-    /* Optional: what a worker owns; made before its thread starts.  NULL and
-     * an error when it cannot be made. */
-    void *(*worker_new)(void *opaque, GError **errp);
+    /* Optional: what a worker owns; made before its thread starts, in
+     * pool_new().  NULL and an error when it cannot be made. */
+    void *(*worker_new)(const void *worker_config, GError **errp);
+    const void *worker_config;
     void (*worker_free)(void *worker);
 
     /* Run by a worker.  Errors travel in the job. */

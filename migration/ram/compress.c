@@ -22,9 +22,9 @@
 
 #include <string.h>
 
+#include "migration/ram/writer.h"
 #include "migration/wire/ram-record.h"
 #include "migration/wire/wire.h"
-#include "util/pool.h"
 #include "util/zero.h"
 
 /* No record is longer than the plain pages in its stead; only the first has a
@@ -32,237 +32,110 @@
 #define PLAIN_BYTES (8 + MIG_PAGE_SIZE)
 #define JOB_BYTES   (WIRE_RECORD_HEAD_MAX + RAM_BATCH_PAGES * PLAIN_BYTES)
 
-struct CompressPool {
-    Pool *pool;
-    const Codec *codec;
-    unsigned level;
-};
+/* What a worker does with a job. */
+typedef struct Packing {
+    const CodecWorker *worker; /* scratch: copies of the pages gathered */
+    RamPages pages;            /* gathered for the codec, perhaps none */
+    RamWriter out;
+} Packing;
 
-typedef struct CompressWorker {
-    const Codec *codec;
-    void *encoder;
-    /* of the job at work: */
-    CompressJob *job;
-    const char *name;     /* of the block; NULL: a record has it already */
-    uint64_t zero;        /* the first of a run of zero pages, */
-    uint64_t zeros;       /* how many, perhaps none */
-    RamPages pages;       /* gathered for the codec, perhaps none */
-    uint8_t *scratch;     /* [codec->batch_pages][MIG_PAGE_SIZE]: copies */
-} CompressWorker;
-
-/* A record of that many bytes is complete. */
-static void add_record(CompressWorker *w, size_t size)
+static void put_plain(Packing *p)
 {
-    w->job->size += size;
-    w->name = NULL;
-}
-
-static uint8_t *next_record(CompressWorker *w)
-{
-    return w->job->out + w->job->size;
-}
-
-static void put_zeros(CompressWorker *w)
-{
-    size_t size;
-
-    if (w->zeros) {
-        size = ram_record_put_zeros(next_record(w), w->zero, w->name,
-                                    w->zeros, w->job->zero_ranges);
-        add_record(w, size);
-        w->job->counts.zero += w->zeros;
-        w->job->counts.zero_bytes += size;
-        w->zeros = 0;
+    for (unsigned i = 0; i < p->pages.count; i++) {
+        ram_writer_put_plain_head(&p->out, p->pages.page[i]);
+        memcpy(p->out.to, p->worker->scratch + i * MIG_PAGE_SIZE,
+               MIG_PAGE_SIZE);
+        ram_writer_advance(&p->out, MIG_PAGE_SIZE);
     }
 }
 
-static void put_plain(CompressWorker *w)
+static size_t put_head(const Packing *p, uint32_t length)
 {
-    for (unsigned i = 0; i < w->pages.count; i++) {
-        uint8_t *to = next_record(w);
-        size_t head = ram_record_put_plain(
-            to, w->pages.page[i] * MIG_PAGE_SIZE, w->name);
-
-        memcpy(to + head, w->scratch + i * MIG_PAGE_SIZE, MIG_PAGE_SIZE);
-        add_record(w, head + MIG_PAGE_SIZE);
-    }
-    w->job->counts.normal += w->pages.count;
-}
-
-static size_t put_head(const CompressWorker *w, uint8_t *to, uint32_t length)
-{
-    if (w->codec->batch_pages > 1) {
-        return ram_record_put_batch(to, &w->pages, w->name, length);
+    if (p->worker->codec->batch_pages > 1) {
+        return ram_record_put_batch(p->out.to, &p->pages, p->out.name, length);
     }
     return ram_record_put_compressed(
-        to, w->pages.page[0] * MIG_PAGE_SIZE, w->name, length);
+        p->out.to, p->pages.page[0] * MIG_PAGE_SIZE, p->out.name, length);
 }
 
 /* What was gathered becomes a record, if that saves a byte. */
-static void put_pages(CompressWorker *w)
+static void put_pages(Packing *p)
 {
-    size_t raw = w->pages.count * MIG_PAGE_SIZE;
-    uint8_t *to = next_record(w);
-    size_t name = w->name ? 1 + strlen(w->name) : 0;
+    size_t raw = p->pages.count * MIG_PAGE_SIZE;
+    size_t name = p->out.name ? 1 + strlen(p->out.name) : 0;
     size_t head, data;
 
-    if (!w->pages.count) {
+    if (!p->pages.count) {
         return;
     }
     /* The data's length is in the header, the header's is known before. */
-    head = put_head(w, to, 0);
-    data = w->codec->encode(w->encoder, w->scratch, raw, to + head,
-                            MIN(raw - 1, w->pages.count * PLAIN_BYTES + name -
-                                             head - 1));
+    head = put_head(p, 0);
+    data = p->worker->codec->encode(
+        p->worker->encoder, p->worker->scratch, raw, p->out.to + head,
+        MIN(raw - 1, p->pages.count * PLAIN_BYTES + name - head - 1));
     if (data) {
-        put_head(w, to, (uint32_t)data);
-        w->job->counts.compressed += w->pages.count;
-        w->job->counts.compressed_bytes += head + data;
-        add_record(w, head + data);
+        put_head(p, (uint32_t)data);
+        p->out.counts.compressed += p->pages.count;
+        p->out.counts.compressed_bytes += head + data;
+        ram_writer_advance(&p->out, head + data);
     } else {
-        put_plain(w);
+        put_plain(p);
     }
-    w->pages.count = 0;
+    p->pages.count = 0;
 }
 
-static void gather_zero(CompressWorker *w, uint64_t page)
+static void gather_page(Packing *p, uint64_t page, const uint8_t *from)
 {
-    if (w->zeros && page != w->zero + w->zeros) {
-        put_zeros(w);
+    ram_writer_end_zeros(&p->out);
+    if (p->pages.count && !ram_record_follows(&p->pages, page)) {
+        put_pages(p);
     }
-    if (!w->zeros) {
-        w->zero = page;
-    }
-    w->zeros++;
-}
-
-static void gather_page(CompressWorker *w, uint64_t page, const uint8_t *from)
-{
-    put_zeros(w);
-    if (w->pages.count && !ram_record_follows(&w->pages, page)) {
-        put_pages(w);
-    }
-    memcpy(w->scratch + w->pages.count * MIG_PAGE_SIZE, from, MIG_PAGE_SIZE);
-    w->pages.page[w->pages.count++] = page;
-    if (w->pages.count == w->codec->batch_pages) {
-        put_pages(w);
+    memcpy(p->worker->scratch + p->pages.count * MIG_PAGE_SIZE, from,
+           MIG_PAGE_SIZE);
+    p->pages.page[p->pages.count++] = page;
+    if (p->pages.count == p->worker->codec->batch_pages) {
+        put_pages(p);
     }
 }
 
 static void compress_run(void *opaque, void *worker)
 {
     CompressJob *job = opaque;
-    CompressWorker *w = worker;
     const RamBlock *block = job->batch.block;
+    Packing p = {
+        .worker = worker,
+        .out = { .to = job->out, .name = block->name,
+                 .zero_ranges = job->zero_ranges },
+    };
 
-    job->size = 0;
-    job->counts = (PageCounts){ 0 };
-    w->job = job;
-    w->name = block->name;
     for (unsigned i = 0; i < job->batch.count; i++) {
         uint64_t page = job->batch.page[i];
         const uint8_t *from = ram_block_page(block, page);
 
         if (buffer_is_zero(from, MIG_PAGE_SIZE)) {
-            gather_zero(w, page);
+            ram_writer_add_zero(&p.out, page);
         } else {
-            gather_page(w, page, from);
+            gather_page(&p, page, from);
         }
     }
-    put_zeros(w);
-    put_pages(w);
+    ram_writer_end_zeros(&p.out);
+    put_pages(&p);
+    job->size = (size_t)(p.out.to - job->out);
+    job->counts = p.out.counts;
     g_assert(job->size <= JOB_BYTES);
 }
 
-static void compress_job_init(void *opaque, void *pool)
+PoolConfig compress_pool(CodecWorkerConfig *worker, unsigned threads)
 {
-    CompressJob *job = opaque;
-
-    job->out = g_malloc(JOB_BYTES);
-}
-
-static void compress_job_destroy(void *opaque)
-{
-    CompressJob *job = opaque;
-
-    g_free(job->out);
-}
-
-static void *compress_worker_new(void *opaque, GError **errp)
-{
-    const CompressPool *pool = opaque;
-    CompressWorker *w = g_new0(CompressWorker, 1);
-
-    w->codec = pool->codec;
-    w->encoder = w->codec->encoder_new(pool->level, errp);
-    if (!w->encoder) {
-        g_free(w);
-        return NULL;
-    }
-    w->scratch = g_malloc((gsize)w->codec->batch_pages * MIG_PAGE_SIZE);
-    return w;
-}
-
-static void compress_worker_free(void *worker)
-{
-    CompressWorker *w = worker;
-
-    w->codec->encoder_free(w->encoder);
-    g_free(w->scratch);
-    g_free(w);
-}
-
-CompressPool *compress_new(const Codec *codec, unsigned threads,
-                           unsigned level, GError **errp)
-{
-    CompressPool *pool = g_new0(CompressPool, 1);
-    PoolConfig config = {
+    worker->scratch_size = (size_t)worker->codec->batch_pages * MIG_PAGE_SIZE;
+    return (PoolConfig){
         .name = "mig/comp",
         .workers = threads,
         .jobs = 2 * threads + 2,
-        .job_size = sizeof(CompressJob),
-        .opaque = pool,
-        .job_init = compress_job_init,
-        .job_destroy = compress_job_destroy,
-        .worker_new = compress_worker_new,
-        .worker_free = compress_worker_free,
+        .job_size = sizeof(CompressJob) + JOB_BYTES,
+        .worker_new = codec_worker_new_encoder,
+        .worker_config = worker,
+        .worker_free = codec_worker_free,
         .run = compress_run,
     };
-
-    pool->codec = codec;
-    pool->level = level;
-    pool->pool = pool_new(&config, errp);
-    if (!pool->pool) {
-        g_free(pool);
-        return NULL;
-    }
-    return pool;
-}
-
-void compress_free(CompressPool *pool)
-{
-    if (pool) {
-        pool_free(pool->pool);
-        g_free(pool);
-    }
-}
-
-CompressJob *compress_next(CompressPool *pool)
-{
-    return pool_next(pool->pool);
-}
-
-void compress_submit(CompressPool *pool)
-{
-    pool_submit(pool->pool);
-}
-
-const CompressJob *compress_collect(CompressPool *pool, bool wait)
-{
-    return pool_collect(pool->pool, wait);
-}
-
-void compress_release(CompressPool *pool)
-{
-    pool_release(pool->pool);
 }

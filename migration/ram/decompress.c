@@ -17,9 +17,10 @@
 #include <string.h>
 
 #include "ferry/error.h"
+#include "migration/pack/codec-worker.h"
 #include "migration/wire/wire.h"
 #include "util/bit-tree.h"
-#include "util/pool.h"
+#include "util/pipeline.h"
 
 #define JOB_BYTES (RAM_BATCH_PAGES * WIRE_COMPRESSED_MAX)
 
@@ -39,34 +40,27 @@ typedef struct DecompressJob {
     unsigned pages; /* of all of them */
     uint64_t page[RAM_BATCH_PAGES];
     uint32_t size; /* bytes of data in use */
-    uint8_t *data; /* [JOB_BYTES] */
     /* set by the worker, when one was bad: */
     const char *fault;
     unsigned bad; /* which */
+    uint8_t data[JOB_BYTES];
 } DecompressJob;
 
 G_STATIC_ASSERT(RAM_BATCH_PAGES >= WIRE_BATCH_PAGES_MAX);
 
 struct DecompressPool {
-    Pool *pool;
-    const Codec *codec;
+    Pipeline *pipeline;
     const RamBlocks *blocks;
     BitTree **in_flight;    /* [blocks->count]; NULL: it has no memory */
-    DecompressJob *filling; /* from pool_next(), not yet submitted; or NULL */
+    DecompressJob *filling; /* not yet submitted; or NULL */
 };
-
-typedef struct DecompressWorker {
-    const Codec *codec;
-    void *decoder;
-    uint8_t *scratch; /* for pages that are apart or have no memory */
-} DecompressWorker;
 
 static bool is_in_a_row(const Packed *p)
 {
     return p->page[p->pages - 1] - p->page[0] == p->pages - 1;
 }
 
-static const char *decode(DecompressWorker *w, const DecompressJob *job,
+static const char *decode(const CodecWorker *w, const DecompressJob *job,
                           const Packed *p)
 {
     bool direct = p->block->host && is_in_a_row(p);
@@ -97,100 +91,6 @@ static void decompress_run(void *opaque, void *worker)
     }
 }
 
-static void decompress_job_init(void *opaque, void *pool)
-{
-    DecompressJob *job = opaque;
-
-    job->data = g_malloc(JOB_BYTES);
-}
-
-static void decompress_job_destroy(void *opaque)
-{
-    DecompressJob *job = opaque;
-
-    g_free(job->data);
-}
-
-static void *decompress_worker_new(void *opaque, GError **errp)
-{
-    const DecompressPool *pool = opaque;
-    DecompressWorker *w = g_new0(DecompressWorker, 1);
-
-    w->codec = pool->codec;
-    w->decoder = w->codec->decoder_new(errp);
-    if (!w->decoder) {
-        g_free(w);
-        return NULL;
-    }
-    w->scratch = g_malloc((gsize)MIG_PAGE_SIZE * (w->codec->batch_pages > 1
-                                                      ? WIRE_BATCH_PAGES_MAX
-                                                      : 1));
-    return w;
-}
-
-static void decompress_worker_free(void *worker)
-{
-    DecompressWorker *w = worker;
-
-    w->codec->decoder_free(w->decoder);
-    g_free(w->scratch);
-    g_free(w);
-}
-
-DecompressPool *decompress_new(const Codec *codec, unsigned threads,
-                               const RamBlocks *blocks, GError **errp)
-{
-    DecompressPool *pool = g_new0(DecompressPool, 1);
-    PoolConfig config = {
-        .name = "mig/dec",
-        .workers = threads,
-        .jobs = 2 * threads + 2,
-        .job_size = sizeof(DecompressJob),
-        .opaque = pool,
-        .job_init = decompress_job_init,
-        .job_destroy = decompress_job_destroy,
-        .worker_new = decompress_worker_new,
-        .worker_free = decompress_worker_free,
-        .run = decompress_run,
-    };
-
-    pool->codec = codec;
-    pool->blocks = blocks;
-    pool->pool = pool_new(&config, errp);
-    if (!pool->pool) {
-        g_free(pool);
-        return NULL;
-    }
-    pool->in_flight = g_new0(BitTree *, blocks->count);
-    for (unsigned i = 0; i < blocks->count; i++) {
-        if (blocks->block[i].host) {
-            pool->in_flight[i] = bit_tree_new(blocks->block[i].pages);
-        }
-    }
-    return pool;
-}
-
-void decompress_free(DecompressPool *pool)
-{
-    if (!pool) {
-        return;
-    }
-    pool_free(pool->pool);
-    for (unsigned i = 0; i < pool->blocks->count; i++) {
-        bit_tree_free(pool->in_flight[i]);
-    }
-    g_free(pool->in_flight);
-    g_free(pool);
-}
-
-static void submit_filling(DecompressPool *pool)
-{
-    if (pool->filling) {
-        pool->filling = NULL;
-        pool_submit(pool->pool);
-    }
-}
-
 static void report_bad(const DecompressJob *job, GError **errp)
 {
     const Packed *p = &job->packed[job->bad];
@@ -212,20 +112,77 @@ static void land(DecompressPool *pool, const Packed *p)
     }
 }
 
-/* Wait for the oldest job; false on a bad page. */
-static bool collect_oldest(DecompressPool *pool, GError **errp)
+/* Its pages are no longer in flight; false when one is bad. */
+static bool land_job(void *opaque, void *opaque_pool, GError **errp)
 {
-    DecompressJob *job = pool_collect(pool->pool, true);
-    bool ok = !job->fault;
+    const DecompressJob *job = opaque;
 
     for (unsigned i = 0; i < job->count; i++) {
-        land(pool, &job->packed[i]);
+        land(opaque_pool, &job->packed[i]);
     }
-    if (!ok) {
+    if (job->fault) {
         report_bad(job, errp);
     }
-    pool_release(pool->pool);
-    return ok;
+    return !job->fault;
+}
+
+DecompressPool *decompress_new(const Codec *codec, unsigned threads,
+                               const RamBlocks *blocks, GError **errp)
+{
+    DecompressPool *pool = g_new0(DecompressPool, 1);
+    CodecWorkerConfig worker = {
+        .codec = codec,
+        .scratch_size = (size_t)MIG_PAGE_SIZE *
+                        (codec->batch_pages > 1 ? WIRE_BATCH_PAGES_MAX : 1),
+    };
+    PipelineConfig config = {
+        .pool = {
+            .name = "mig/dec",
+            .workers = threads,
+            .job_size = sizeof(DecompressJob),
+            .worker_new = codec_worker_new_decoder,
+            .worker_config = &worker,
+            .worker_free = codec_worker_free,
+            .run = decompress_run,
+        },
+        .sink = land_job,
+        .opaque = pool,
+    };
+
+    pool->blocks = blocks;
+    pool->pipeline = pipeline_new(&config, errp);
+    if (!pool->pipeline) {
+        g_free(pool);
+        return NULL;
+    }
+    pool->in_flight = g_new0(BitTree *, blocks->count);
+    for (unsigned i = 0; i < blocks->count; i++) {
+        if (blocks->block[i].host) {
+            pool->in_flight[i] = bit_tree_new(blocks->block[i].pages);
+        }
+    }
+    return pool;
+}
+
+void decompress_free(DecompressPool *pool)
+{
+    if (!pool) {
+        return;
+    }
+    pipeline_free(pool->pipeline);
+    for (unsigned i = 0; i < pool->blocks->count; i++) {
+        bit_tree_free(pool->in_flight[i]);
+    }
+    g_free(pool->in_flight);
+    g_free(pool);
+}
+
+static void submit_filling(DecompressPool *pool)
+{
+    if (pool->filling) {
+        pool->filling = NULL;
+        pipeline_submit(pool->pipeline);
+    }
 }
 
 bool decompress_settle(DecompressPool *pool, const RamBlock *block,
@@ -233,10 +190,11 @@ bool decompress_settle(DecompressPool *pool, const RamBlock *block,
 {
     const BitTree *in_flight = pool->in_flight[block->index];
     uint64_t end = page + count;
+    bool any;
 
     while (in_flight && (page = bit_tree_next(in_flight, page, end)) < end) {
         submit_filling(pool);
-        if (!collect_oldest(pool, errp)) {
+        if (!pipeline_finish_oldest(pool->pipeline, &any, errp)) {
             return false;
         }
     }
@@ -256,13 +214,10 @@ static bool settle_all(DecompressPool *pool, const RamBlock *block,
 
 static bool start_job(DecompressPool *pool, GError **errp)
 {
-    DecompressJob *job = pool_next(pool->pool);
+    DecompressJob *job = pipeline_next(pool->pipeline, errp);
 
     if (!job) {
-        if (!collect_oldest(pool, errp)) {
-            return false;
-        }
-        job = pool_next(pool->pool);
+        return false;
     }
     job->count = 0;
     job->pages = 0;
@@ -336,10 +291,5 @@ uint8_t *decompress_add(DecompressPool *pool, const RamBlock *block,
 bool decompress_drain(DecompressPool *pool, GError **errp)
 {
     submit_filling(pool);
-    while (pool_pending(pool->pool)) {
-        if (!collect_oldest(pool, errp)) {
-            return false;
-        }
-    }
-    return true;
+    return pipeline_flush(pool->pipeline, errp);
 }

@@ -19,17 +19,18 @@
  */
 #include "migration/ram/save.h"
 
-#include "migration/pack/codec.h"
 #include "migration/ram/compress.h"
+#include "migration/ram/writer.h"
 #include "migration/wire/ram-record.h"
 #include "migration/wire/wire.h"
+#include "util/pipeline.h"
 #include "util/zero.h"
 
 struct RamSave {
     Stream *stream;
     const RamBlocks *blocks;
     Stats *stats;
-    CompressPool *pool; /* NULL: compress is off */
+    Pipeline *pipeline; /* of CompressJob; NULL: compress is off */
     bool wait_thread;
     bool zero_ranges;
     /* for batches that are sent as they are */
@@ -37,9 +38,34 @@ struct RamSave {
     GOutputVector vectors[2 * RAM_BATCH_PAGES];
 };
 
-static const Codec *codec_of(const MigOptions *options)
+static bool write_job(void *opaque, void *opaque_save, GError **errp)
 {
-    return codec_by_method(options->value[MIG_OPT_COMPRESS_METHOD]);
+    const CompressJob *job = opaque;
+    RamSave *save = opaque_save;
+    GOutputVector vector = { job->out, job->size };
+
+    if (!stream_writev(save->stream, &vector, 1, errp)) {
+        return false;
+    }
+    stats_account(save->stats, &job->counts, stream_position(save->stream));
+    return true;
+}
+
+static Pipeline *compress_pipeline(RamSave *save, const uint64_t *value,
+                                   GError **errp)
+{
+    CodecWorkerConfig worker = {
+        .codec = codec_by_method(value[MIG_OPT_COMPRESS_METHOD]),
+        .level = (unsigned)value[MIG_OPT_COMPRESS_LEVEL],
+    };
+    PipelineConfig config = {
+        .pool = compress_pool(&worker,
+                              (unsigned)value[MIG_OPT_COMPRESS_THREADS]),
+        .sink = write_job,
+        .opaque = save,
+    };
+
+    return pipeline_new(&config, errp);
 }
 
 RamSave *ram_save_new(Stream *stream, const RamBlocks *blocks,
@@ -53,11 +79,8 @@ RamSave *ram_save_new(Stream *stream, const RamBlocks *blocks,
     save->stats = stats;
     save->wait_thread = value[MIG_OPT_COMPRESS_WAIT_THREAD];
     if (value[MIG_OPT_COMPRESS]) {
-        save->pool = compress_new(codec_of(options),
-                                  (unsigned)value[MIG_OPT_COMPRESS_THREADS],
-                                  (unsigned)value[MIG_OPT_COMPRESS_LEVEL],
-                                  errp);
-        if (!save->pool) {
+        save->pipeline = compress_pipeline(save, value, errp);
+        if (!save->pipeline) {
             g_free(save);
             return NULL;
         }
@@ -68,7 +91,7 @@ RamSave *ram_save_new(Stream *stream, const RamBlocks *blocks,
 void ram_save_free(RamSave *save)
 {
     if (save) {
-        compress_free(save->pool);
+        pipeline_free(save->pipeline);
         g_free(save);
     }
 }
@@ -93,30 +116,10 @@ void ram_save_setup(RamSave *save)
 /* A batch that is on its way as it is: headers and, between them, pages. */
 typedef struct PlainBatch {
     RamSave *save;
-    const RamBlock *block;
-    const char *name;  /* NULL: a record has it already */
-    uint8_t *head;     /* where the next header goes */
-    uint8_t *begin;    /* of the headers that no vector covers yet */
+    RamWriter heads;
+    uint8_t *begin; /* of the headers that no vector covers yet */
     unsigned vectors;
-    uint64_t zero;     /* the first of a run of zero pages, */
-    uint64_t zeros;    /* how many, perhaps none */
-    PageCounts counts;
 } PlainBatch;
-
-static void put_zeros(PlainBatch *p)
-{
-    size_t size;
-
-    if (p->zeros) {
-        size = ram_record_put_zeros(p->head, p->zero, p->name, p->zeros,
-                                    p->save->zero_ranges);
-        p->head += size;
-        p->name = NULL;
-        p->counts.zero += p->zeros;
-        p->counts.zero_bytes += size;
-        p->zeros = 0;
-    }
-}
 
 static void put_vector(PlainBatch *p, uint8_t *data, size_t size)
 {
@@ -125,32 +128,22 @@ static void put_vector(PlainBatch *p, uint8_t *data, size_t size)
 
 static void put_heads(PlainBatch *p)
 {
-    if (p->head > p->begin) {
-        put_vector(p, p->begin, (size_t)(p->head - p->begin));
-        p->begin = p->head;
+    if (p->heads.to > p->begin) {
+        put_vector(p, p->begin, (size_t)(p->heads.to - p->begin));
+        p->begin = p->heads.to;
     }
 }
 
-static void put_plain(PlainBatch *p, uint64_t page)
+static void add_page(PlainBatch *p, const RamBlock *block, uint64_t page)
 {
-    p->head += ram_record_put_plain(p->head, page * MIG_PAGE_SIZE, p->name);
-    p->name = NULL;
-    put_heads(p);
-    put_vector(p, ram_block_page(p->block, page), MIG_PAGE_SIZE);
-    p->counts.normal++;
-}
+    uint8_t *data = ram_block_page(block, page);
 
-static void add_page(PlainBatch *p, uint64_t page)
-{
-    bool zero = buffer_is_zero(ram_block_page(p->block, page), MIG_PAGE_SIZE);
-
-    if (!zero || page != p->zero + p->zeros) {
-        put_zeros(p);
-    }
-    if (!zero) {
-        put_plain(p, page);
-    } else if (p->zeros++ == 0) {
-        p->zero = page;
+    if (buffer_is_zero(data, MIG_PAGE_SIZE)) {
+        ram_writer_add_zero(&p->heads, page);
+    } else {
+        ram_writer_put_plain_head(&p->heads, page);
+        put_heads(p);
+        put_vector(p, data, MIG_PAGE_SIZE);
     }
 }
 
@@ -158,71 +151,47 @@ static void add_page(PlainBatch *p, uint64_t page)
 static bool save_plain(RamSave *save, const RamBatch *batch, GError **errp)
 {
     PlainBatch p = {
-        .save = save, .block = batch->block, .name = batch->block->name,
-        .head = save->heads, .begin = save->heads,
+        .save = save,
+        .heads = { .to = save->heads, .name = batch->block->name,
+                   .zero_ranges = save->zero_ranges },
+        .begin = save->heads,
     };
 
     for (unsigned i = 0; i < batch->count; i++) {
-        add_page(&p, batch->page[i]);
+        add_page(&p, batch->block, batch->page[i]);
     }
-    put_zeros(&p);
+    ram_writer_end_zeros(&p.heads);
     put_heads(&p);
     if (!stream_writev(save->stream, save->vectors, p.vectors, errp)) {
         return false;
     }
-    stats_account(save->stats, &p.counts, stream_position(save->stream));
+    stats_account(save->stats, &p.heads.counts, stream_position(save->stream));
     return true;
-}
-
-/* Write the oldest job's bytes and free it.  *written is false when there was
- * no job, or, with wait false, when it was not done yet. */
-static bool write_oldest(RamSave *save, bool wait, bool *written,
-                         GError **errp)
-{
-    const CompressJob *job = compress_collect(save->pool, wait);
-    GOutputVector vector;
-    bool ok;
-
-    *written = job != NULL;
-    if (!job) {
-        return true;
-    }
-    vector = (GOutputVector){ job->out, job->size };
-    ok = stream_writev(save->stream, &vector, 1, errp);
-    if (ok) {
-        stats_account(save->stats, &job->counts,
-                      stream_position(save->stream));
-    }
-    compress_release(save->pool);
-    return ok;
 }
 
 static bool save_compressed(RamSave *save, const RamBatch *batch,
                             GError **errp)
 {
-    CompressJob *job = compress_next(save->pool);
-    bool busy = false;
-    bool written;
+    CompressJob *job;
+    void *next;
 
-    if (!job) {
-        if (!write_oldest(save, false, &written, errp)) {
-            return false;
-        }
-        busy = !written;
-        stats_job(save->stats, busy);
-        if (busy && !save->wait_thread) {
-            return save_plain(save, batch, errp);
-        }
-        if (busy && !write_oldest(save, true, &written, errp)) {
-            return false;
-        }
-        job = compress_next(save->pool);
-    } else {
-        stats_job(save->stats, false);
+    if (!pipeline_try_next(save->pipeline, &next, errp)) {
+        return false;
     }
+    stats_job(save->stats, !next);
+    if (!next && !save->wait_thread) {
+        return save_plain(save, batch, errp);
+    }
+    if (!next) {
+        next = pipeline_next(save->pipeline, errp);
+    }
+    if (!next) {
+        return false;
+    }
+    job = next;
     job->batch = *batch;
     job->zero_ranges = save->zero_ranges;
-    compress_submit(save->pool);
+    pipeline_submit(save->pipeline);
     return true;
 }
 
@@ -247,18 +216,6 @@ static void save_untouched(RamSave *save, RamRun run)
     }
 }
 
-static bool drain(RamSave *save, GError **errp)
-{
-    bool written;
-
-    do {
-        if (!write_oldest(save, true, &written, errp)) {
-            return false;
-        }
-    } while (written);
-    return true;
-}
-
 /* False on an error; and when there is nothing left, *found is false. */
 static bool next_batch(RamSave *save, RamDirty *dirty, RamBatch *batch,
                        bool *found, GError **errp)
@@ -278,8 +235,8 @@ static bool next_batch(RamSave *save, RamDirty *dirty, RamBatch *batch,
 
 static bool save_batch(RamSave *save, const RamBatch *batch, GError **errp)
 {
-    return save->pool ? save_compressed(save, batch, errp)
-                      : save_plain(save, batch, errp);
+    return save->pipeline ? save_compressed(save, batch, errp)
+                          : save_plain(save, batch, errp);
 }
 
 bool ram_save_pass(RamSave *save, RamDirty *dirty, GError **errp)
@@ -294,7 +251,7 @@ bool ram_save_pass(RamSave *save, RamDirty *dirty, GError **errp)
             return false;
         }
     }
-    if (save->pool && !drain(save, errp)) {
+    if (save->pipeline && !pipeline_flush(save->pipeline, errp)) {
         return false;
     }
     while (ram_dirty_take_untouched(dirty, &run)) {

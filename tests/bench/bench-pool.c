@@ -17,10 +17,10 @@
 #include "bench-pages.h"
 #include "ferry/options.h"
 #include "migration/pack/codec.h"
-#include "migration/ram/compress.h"
 #include "migration/ram/decompress.h"
 #include "migration/wire/ram-record.h"
 #include "migration/wire/wire.h"
+#include "tests/lib/compress-pool.h"
 
 #define LEVEL 1
 #define THREADS_MAX 64
@@ -31,26 +31,26 @@ typedef struct Bench {
     BenchUnits units;  /* a unit becomes a record */
 } Bench;
 
-static bool collect(CompressPool *pool)
+static bool collect(Pool *pool)
 {
-    bool any = compress_collect(pool, true) != NULL;
+    bool any = pool_collect(pool, true) != NULL;
 
     if (any) {
-        compress_release(pool);
+        pool_release(pool);
     }
     return any;
 }
 
 static BenchRate compress(Bench *b, unsigned threads)
 {
-    CompressPool *pool = compress_new(b->codec, threads, LEVEL, NULL);
+    Pool *pool = compress_new(b->codec, threads, LEVEL, NULL);
     BenchBegin begin = bench_begin();
     BenchRate rate;
 
     for (uint64_t i = 0; i < b->block.pages; i += RAM_BATCH_PAGES) {
         CompressJob *job;
 
-        while (!(job = compress_next(pool))) {
+        while (!(job = pool_next(pool))) {
             collect(pool);
         }
         job->batch.block = &b->block;
@@ -58,13 +58,13 @@ static BenchRate compress(Bench *b, unsigned threads)
         for (unsigned k = 0; k < job->batch.count; k++) {
             job->batch.page[k] = i + k;
         }
-        compress_submit(pool);
+        pool_submit(pool);
     }
     while (collect(pool)) {
         continue;
     }
     rate = bench_end(&b->block, begin);
-    compress_free(pool);
+    pool_free(pool);
     return rate;
 }
 

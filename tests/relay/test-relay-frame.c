@@ -194,7 +194,6 @@ static void sample_page(Sample *s, unsigned kind)
 
 static void sample_init(Sample *s, uint64_t position)
 {
-    batch_init(&s->batch);
     batch_reset(&s->batch, position, true);
     s->bytes = g_byte_array_new();
     s->frame = g_malloc(FRAME_MAX);
@@ -202,16 +201,16 @@ static void sample_init(Sample *s, uint64_t position)
 
 static void sample_pack(Sample *s)
 {
-    void *encoder = codec_zlib.encoder_new(1, NULL);
+    const CodecWorkerConfig config = { .codec = &codec_zlib, .level = 1 };
+    CodecWorker *worker = codec_worker_new_encoder(&config, NULL);
 
-    s->frame_size = batch_pack(&s->batch, &codec_zlib, encoder, s->frame);
+    s->frame_size = batch_pack(&s->batch, worker, s->frame);
     g_assert_cmpuint(s->frame_size, <=, FRAME_MAX);
-    codec_zlib.encoder_free(encoder);
+    codec_worker_free(worker);
 }
 
 static void sample_destroy(Sample *s)
 {
-    batch_destroy(&s->batch);
     g_byte_array_unref(s->bytes);
     g_free(s->frame);
 }
@@ -219,18 +218,20 @@ static void sample_destroy(Sample *s)
 /* Unpack a frame; what is wrong, or NULL and the bytes must be these. */
 static const char *unpack(const Sample *s, uint64_t position)
 {
-    g_autofree uint8_t *scratch = g_malloc(RELAY_BODY_MAX(RELAY_PAGES));
+    const CodecWorkerConfig config = {
+        .codec = &codec_zlib, .scratch_size = RELAY_BODY_MAX(RELAY_PAGES)
+    };
     g_autofree uint8_t *out = g_malloc(RELAY_BYTES_MAX(RELAY_PAGES));
-    void *decoder = codec_zlib.decoder_new(NULL);
+    CodecWorker *worker = codec_worker_new_decoder(&config, NULL);
     FrameHead head;
-    Unpack u = { &head, position, s->frame + RELAY_HEAD_SIZE, scratch, out };
+    Unpack u = { &head, position, s->frame + RELAY_HEAD_SIZE, out };
     const char *fault = frame_get_head(s->frame, RELAY_PAGES, &head);
 
-    fault = fault ? fault : batch_unpack(&u, &codec_zlib, decoder);
+    fault = fault ? fault : batch_unpack(&u, worker);
     if (!fault) {
         g_assert_cmpmem(out, head.bytes, s->bytes->data, s->bytes->len);
     }
-    codec_zlib.decoder_free(decoder);
+    codec_worker_free(worker);
     return fault;
 }
 
@@ -340,10 +341,11 @@ static void test_batch_table(void)
     for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
         FrameHead head = { RELAY_DATA, rows[i].pages, rows[i].bytes,
                            rows[i].body, rows[i].body, 0 };
-        uint8_t out[3 * MIG_PAGE_SIZE], scratch[8];
-        Unpack u = { &head, 0, rows[i].table, scratch, out };
+        CodecWorker none = { .codec = &codec_zlib };
+        uint8_t out[3 * MIG_PAGE_SIZE];
+        Unpack u = { &head, 0, rows[i].table, out };
 
-        g_assert_cmpstr(batch_unpack(&u, &codec_zlib, NULL), ==,
+        g_assert_cmpstr(batch_unpack(&u, &none), ==,
                         "the parts of a frame do not add up");
     }
 }

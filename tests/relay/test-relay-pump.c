@@ -13,26 +13,25 @@ typedef struct Fixture {
     Pump *pump;
 } Fixture;
 
-typedef struct Job {
-    PumpJob pump;
-    Gate *gate;
-} Job;
-
-static void job_init(void *opaque, void *opaque_fixture)
+static void put_x(PumpJob *job)
 {
-    Job *job = opaque;
-    Fixture *f = opaque_fixture;
-
-    job->gate = &f->gate;
+    job->out = (const uint8_t *)"x";
+    job->out_size = 1;
 }
 
-static void job_run(void *opaque, void *unused)
+static void *worker_new(const void *gate, GError **errp)
 {
-    Job *job = opaque;
+    return (void *)gate;
+}
 
-    gate_pass(job->gate);
-    job->pump.out = (const uint8_t *)"x";
-    job->pump.out_size = 1;
+static void worker_free(void *gate)
+{
+}
+
+static void job_run(void *job, void *gate)
+{
+    gate_pass(gate);
+    put_x(job);
 }
 
 static void set_up(Fixture *f, const void *unused)
@@ -40,9 +39,10 @@ static void set_up(Fixture *f, const void *unused)
     PoolConfig pool = {
         .name = "test",
         .workers = 1,
-        .job_size = sizeof(Job),
-        .opaque = f,
-        .job_init = job_init,
+        .job_size = sizeof(PumpJob),
+        .worker_new = worker_new,
+        .worker_config = &f->gate,
+        .worker_free = worker_free,
         .run = job_run,
     };
     PumpOutput output = { .stats = &f->stats, .wait = RELAY_WAIT_LINK };
@@ -140,13 +140,10 @@ static void slow_stream_init(SlowStream *stream)
 {
 }
 
-static void slow_run(void *opaque, void *unused)
+static void slow_run(void *job, void *unused)
 {
-    Job *job = opaque;
-
     g_usleep(2 * TOOK_MS * 1000);
-    job->pump.out = (const uint8_t *)"x";
-    job->pump.out_size = 1;
+    put_x(job);
 }
 
 /* What is queued takes PUMP_QUEUE_NS, however many jobs the ring has. */
@@ -161,7 +158,7 @@ static void test_slow_link(void)
     PoolConfig pool = {
         .name = "test",
         .workers = WORKERS,
-        .job_size = sizeof(Job),
+        .job_size = sizeof(PumpJob),
         .run = slow_run,
     };
     PumpOutput output = { channel, &stats, RELAY_WAIT_LINK };

@@ -5,8 +5,8 @@
  */
 #include <string.h>
 
-#include "migration/ram/compress.h"
 #include "migration/ram/load.h"
+#include "tests/lib/compress-pool.h"
 #include "tests/lib/expect-error.h"
 #include "tests/lib/load-section.h"
 #include "tests/lib/mem-channel.h"
@@ -111,8 +111,8 @@ static void refuse(World *w, const char *text)
 static void put_job(World *w, uint64_t first, uint64_t step, unsigned count,
                     bool ranges)
 {
-    CompressPool *pool = compress_new(w->codec, 1, 1, NULL);
-    CompressJob *job = compress_next(pool);
+    Pool *pool = compress_new(w->codec, 1, 1, NULL);
+    CompressJob *job = pool_next(pool);
     const CompressJob *done;
 
     job->batch.block = w->from->a;
@@ -121,16 +121,16 @@ static void put_job(World *w, uint64_t first, uint64_t step, unsigned count,
     for (unsigned i = 0; i < count; i++) {
         job->batch.page[i] = first + i * step;
     }
-    compress_submit(pool);
-    done = compress_collect(pool, true);
+    pool_submit(pool);
+    done = pool_collect(pool, true);
     stream_put_bytes(w->s, done->out, done->size);
     w->counts.zero += done->counts.zero;
     w->counts.zero_bytes += done->counts.zero_bytes;
     w->counts.normal += done->counts.normal;
     w->counts.compressed += done->counts.compressed;
     w->counts.compressed_bytes += done->counts.compressed_bytes;
-    compress_release(pool);
-    compress_free(pool);
+    pool_release(pool);
+    pool_free(pool);
 }
 
 static void fill(World *w, PageKind kind, uint64_t page)

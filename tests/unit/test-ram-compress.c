@@ -7,23 +7,24 @@
 #include "ferry/error.h"
 #include "migration/wire/ram-record.h"
 #include "migration/wire/wire.h"
+#include "tests/lib/compress-pool.h"
 #include "tests/lib/mem-channel.h"
 #include "tests/lib/test-ram.h"
 
-static CompressPool *new_pool(unsigned threads, unsigned level)
+static Pool *new_pool(unsigned threads, unsigned level)
 {
     g_autoptr(GError) err = NULL;
-    CompressPool *pool = compress_new(&codec_zlib, threads, level, &err);
+    Pool *pool = compress_new(&codec_zlib, threads, level, &err);
 
     g_assert_no_error(err);
     return pool;
 }
 
 /* A batch of pages that stand one after the other. */
-static void submit(CompressPool *pool, const RamBlock *block, uint64_t first,
+static void submit(Pool *pool, const RamBlock *block, uint64_t first,
                    unsigned count)
 {
-    CompressJob *job = compress_next(pool);
+    CompressJob *job = pool_next(pool);
 
     g_assert_nonnull(job);
     job->batch.block = block;
@@ -31,7 +32,7 @@ static void submit(CompressPool *pool, const RamBlock *block, uint64_t first,
     for (unsigned i = 0; i < count; i++) {
         job->batch.page[i] = first + i;
     }
-    compress_submit(pool);
+    pool_submit(pool);
 }
 
 /* Inflate, or copy, a record's data, and compare it with the page. */
@@ -95,15 +96,15 @@ static PageCounts check_job(const CompressJob *job)
     return counts;
 }
 
-static PageCounts collect(CompressPool *pool, uint64_t first)
+static PageCounts collect(Pool *pool, uint64_t first)
 {
-    const CompressJob *job = compress_collect(pool, true);
+    const CompressJob *job = pool_collect(pool, true);
     PageCounts counts;
 
     g_assert_nonnull(job);
     g_assert_cmpuint(job->batch.page[0], ==, first);
     counts = check_job(job);
-    compress_release(pool);
+    pool_release(pool);
     return counts;
 }
 
@@ -118,7 +119,7 @@ static void fill_block(const RamBlock *block, PageKind kind)
 static void test_kinds(void)
 {
     g_autoptr(TestRam) ram = test_ram_new(64, 0);
-    CompressPool *pool = new_pool(2, 1);
+    Pool *pool = new_pool(2, 1);
 
     for (unsigned kind = 0; kind < PAGE_KINDS; kind++) {
         PageCounts counts;
@@ -130,7 +131,7 @@ static void test_kinds(void)
         g_assert_cmpuint(counts.compressed, ==, kind == PAGE_TEXT ? 64 : 0);
         g_assert_cmpuint(counts.normal, ==, kind == PAGE_NOISE ? 64 : 0);
     }
-    compress_free(pool);
+    pool_free(pool);
 }
 
 static void test_mixed(void)
@@ -139,7 +140,7 @@ static void test_mixed(void)
 
     test_ram_fill(ram, 0);
     for (unsigned level = 1; level <= 9; level++) {
-        CompressPool *pool = new_pool(3, level);
+        Pool *pool = new_pool(3, level);
 
         for (unsigned count = 1; count <= 6; count++) {
             submit(pool, ram->a, count, count);
@@ -147,7 +148,7 @@ static void test_mixed(void)
         for (unsigned count = 1; count <= 6; count++) {
             collect(pool, count);
         }
-        compress_free(pool);
+        pool_free(pool);
     }
 }
 
@@ -155,7 +156,7 @@ static void test_mixed(void)
 static void test_level_0(void)
 {
     g_autoptr(TestRam) ram = test_ram_new(60, 0);
-    CompressPool *pool = new_pool(1, 0);
+    Pool *pool = new_pool(1, 0);
     PageCounts counts;
 
     test_ram_fill(ram, 0);
@@ -164,7 +165,7 @@ static void test_level_0(void)
     g_assert_cmpuint(counts.zero, ==, 20);
     g_assert_cmpuint(counts.normal, ==, 40);
     g_assert_cmpuint(counts.compressed, ==, 0);
-    compress_free(pool);
+    pool_free(pool);
 }
 
 static void test_bad_level(void)
@@ -179,7 +180,7 @@ static void test_bad_level(void)
 static void test_hardly_shrinks(void)
 {
     g_autoptr(TestRam) ram = test_ram_new(64, 0);
-    CompressPool *pool = new_pool(1, 1);
+    Pool *pool = new_pool(1, 1);
     PageCounts all = { 0 };
 
     for (unsigned from = MIG_PAGE_SIZE - 4 * 64; from < MIG_PAGE_SIZE;
@@ -199,7 +200,7 @@ static void test_hardly_shrinks(void)
     /* Both sides of the limit were seen. */
     g_assert_cmpuint(all.normal, >, 0);
     g_assert_cmpuint(all.compressed, >, 0);
-    compress_free(pool);
+    pool_free(pool);
 }
 
 /* The longest that a job can get: a long name, and nothing shrinks. */
@@ -208,18 +209,18 @@ static void test_longest_job(void)
     g_autoptr(TestRam) ram = test_ram_new(64, 0);
     g_autofree char *name = g_strnfill(WIRE_NAME_MAX, 'n');
     RamBlock block = *ram->a;
-    CompressPool *pool = new_pool(1, 1);
+    Pool *pool = new_pool(1, 1);
     const CompressJob *job;
 
     block.name = name;
     fill_block(&block, PAGE_NOISE);
     submit(pool, &block, 0, 64);
-    job = compress_collect(pool, true);
+    job = pool_collect(pool, true);
     check_job(job);
     g_assert_cmpuint(job->size, ==,
                      1 + WIRE_NAME_MAX + 64 * (8 + MIG_PAGE_SIZE));
-    compress_release(pool);
-    compress_free(pool);
+    pool_release(pool);
+    pool_free(pool);
 }
 
 /* Bounds and order, at several sizes of the pool. */
@@ -230,7 +231,7 @@ static void test_order(void)
 
     test_ram_fill(ram, 9);
     for (unsigned threads = 1; threads <= 9; threads += 4) {
-        CompressPool *pool = new_pool(threads, 1);
+        Pool *pool = new_pool(threads, 1);
         unsigned submitted = 0, collected = 0;
 
         while (collected < BATCHES) {
@@ -239,25 +240,25 @@ static void test_order(void)
             while (submitted < collected + jobs) {
                 submit(pool, ram->a, BATCH * submitted++, BATCH);
             }
-            g_assert_true(jobs < 2 * threads + 2 || !compress_next(pool));
+            g_assert_true(jobs < 2 * threads + 2 || !pool_next(pool));
             collect(pool, BATCH * collected++);
         }
-        g_assert_null(compress_collect(pool, true));
-        compress_free(pool);
+        g_assert_null(pool_collect(pool, true));
+        pool_free(pool);
     }
-    compress_free(NULL);
+    pool_free(NULL);
 }
 
 static void test_free_with_jobs(void)
 {
     g_autoptr(TestRam) ram = test_ram_new(64, 0);
-    CompressPool *pool = new_pool(2, 9);
+    Pool *pool = new_pool(2, 9);
 
     test_ram_fill(ram, 1);
     for (unsigned i = 0; i < 6; i++) {
         submit(pool, ram->a, 0, 64);
     }
-    compress_free(pool);
+    pool_free(pool);
 }
 
 /*
@@ -286,7 +287,7 @@ static void test_guest_writes(void)
     uint8_t before[MIG_PAGE_SIZE];
     const CompressJob *job;
     Codec codec = codec_zlib;
-    CompressPool *pool;
+    Pool *pool;
 
     codec.encode = meddling_encode;
     pool = compress_new(&codec, 1, 1, NULL);
@@ -294,12 +295,12 @@ static void test_guest_writes(void)
     memcpy(page, &page, sizeof(page));
     memcpy(before, page, MIG_PAGE_SIZE);
     submit(pool, ram->a, 0, 1);
-    job = compress_collect(pool, true);
+    job = pool_collect(pool, true);
     g_assert_cmpuint(page[0], ==, 0x99);
     memcpy(page, before, MIG_PAGE_SIZE);
     g_assert_cmpuint(check_job(job).compressed, ==, 1);
-    compress_release(pool);
-    compress_free(pool);
+    pool_release(pool);
+    pool_free(pool);
 }
 
 int main(int argc, char **argv)

@@ -18,20 +18,6 @@
 /* A smaller body is a command or a few records, and not worth encoding. */
 #define ENCODE_MIN 128
 
-void batch_init(Batch *batch)
-{
-    *batch = (Batch){
-        .literal = g_malloc(RELAY_LITERAL_MAX),
-        .body = g_malloc(RELAY_BODY_MAX(RELAY_PAGES)),
-    };
-}
-
-void batch_destroy(Batch *batch)
-{
-    g_free(batch->literal);
-    g_free(batch->body);
-}
-
 void batch_reset(Batch *batch, uint64_t position, bool encode)
 {
     batch->position = position;
@@ -114,8 +100,7 @@ static size_t make_body(Batch *batch)
     return size;
 }
 
-size_t batch_pack(Batch *batch, const Codec *codec, void *encoder,
-                  uint8_t *to)
+size_t batch_pack(Batch *batch, const CodecWorker *worker, uint8_t *to)
 {
     FrameHead head = {
         .type = RELAY_DATA,
@@ -127,7 +112,8 @@ size_t batch_pack(Batch *batch, const Codec *codec, void *encoder,
     size_t body = make_body(batch), size = 0;
 
     if (batch->encode && body >= ENCODE_MIN) {
-        size = codec->encode(encoder, batch->body, body, packed, body - 1);
+        size = worker->codec->encode(worker->encoder, batch->body, body,
+                                     packed, body - 1);
     }
     if (!size) {
         memcpy(packed, batch->body, body);
@@ -195,7 +181,7 @@ static void join(const FrameHead *head, Body *parts, uint8_t *out)
     memcpy(out, parts->literal, parts->literals);
 }
 
-const char *batch_unpack(const Unpack *u, const Codec *codec, void *decoder)
+const char *batch_unpack(const Unpack *u, const CodecWorker *worker)
 {
     const FrameHead *head = u->head;
     const uint8_t *body = u->packed;
@@ -204,12 +190,12 @@ const char *batch_unpack(const Unpack *u, const Codec *codec, void *decoder)
     Body parts;
 
     if (head->packed < head->body) {
-        fault = codec->decode(decoder, u->packed, head->packed, u->scratch,
-                              head->body);
+        fault = worker->codec->decode(worker->decoder, u->packed, head->packed,
+                                      worker->scratch, head->body);
         if (fault) {
             return fault;
         }
-        body = u->scratch;
+        body = worker->scratch;
     }
     if (!split(head, body, &parts)) {
         return "the parts of a frame do not add up";

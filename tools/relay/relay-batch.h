@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "migration/pack/codec.h"
+#include "migration/pack/codec-worker.h"
 #include "tools/relay/relay-frame.h"
 
 /* The scanning thread fills it, then a worker packs it; the pool hands it
@@ -24,12 +24,9 @@ typedef struct Batch {
     uint16_t before[RELAY_PAGES]; /* literal bytes before each page */
     uint32_t literals;            /* bytes of literals */
     uint32_t tail;                /* those of them after the last page */
-    uint8_t *literal;             /* [RELAY_LITERAL_MAX] */
-    uint8_t *body;                /* the pages; [RELAY_BODY_MAX(RELAY_PAGES)] */
+    uint8_t literal[RELAY_LITERAL_MAX];
+    uint8_t body[RELAY_BODY_MAX(RELAY_PAGES)]; /* the pages */
 } Batch;
-
-void batch_init(Batch *batch);
-void batch_destroy(Batch *batch);
 
 /* Make the batch empty. */
 void batch_reset(Batch *batch, uint64_t position, bool encode);
@@ -51,20 +48,18 @@ bool batch_add_page(Batch *batch, const uint8_t *page);
  * RELAY_BODY_MAX(RELAY_PAGES), and return its size.  The batch's content
  * is used up.
  */
-size_t batch_pack(Batch *batch, const Codec *codec, void *encoder,
-                  uint8_t *to);
+size_t batch_pack(Batch *batch, const CodecWorker *worker, uint8_t *to);
 
 /* How to unpack a DATA frame. */
 typedef struct Unpack {
     const FrameHead *head; /* checked */
     uint64_t position;     /* bytes of the stream before it */
     const uint8_t *packed; /* [head->packed] */
-    uint8_t *scratch;      /* [head->body] */
     uint8_t *out;          /* [head->bytes] */
 } Unpack;
 
-/* NULL: out has the bytes that the frame stands for.  Otherwise what is
- * wrong. */
-const char *batch_unpack(const Unpack *u, const Codec *codec, void *decoder);
+/* NULL when out has the bytes that the frame stands for; else what is wrong.
+ * The worker's scratch has room for head->body. */
+const char *batch_unpack(const Unpack *u, const CodecWorker *worker);
 
 #endif

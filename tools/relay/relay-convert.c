@@ -18,7 +18,7 @@
 
 #include <string.h>
 
-#include "migration/pack/codec.h"
+#include "migration/pack/codec-worker.h"
 #include "migration/wire/wire.h"
 #include "tools/relay/relay-pump.h"
 #include "tools/relay/relay-scan.h"
@@ -33,6 +33,7 @@
 #define CONVERT_LITERALS (32u << 10)
 #define BREAK_MAX        (8 + 5 + 5)
 #define LITERAL_ROOM     (CONVERT_LITERALS + CONVERT_PAGES * BREAK_MAX)
+#define DATA_ROOM        (CONVERT_PAGES * WIRE_COMPRESSED_MAX)
 
 /* Pages that a section may have: so many are remembered. */
 #define SEEN_MAX (64u << 10)
@@ -54,15 +55,10 @@ typedef struct ConvertJob {
     ConvertPage page[CONVERT_PAGES];
     uint32_t literals;
     uint32_t data_size;
-    uint8_t *literal; /* [LITERAL_ROOM] */
-    uint8_t *data;    /* [CONVERT_PAGES * WIRE_COMPRESSED_MAX] */
-    uint8_t *out;     /* the sum of both */
+    uint8_t literal[LITERAL_ROOM];
+    uint8_t data[DATA_ROOM];
+    uint8_t out[LITERAL_ROOM + DATA_ROOM];
 } ConvertJob;
-
-typedef struct ConvertWorker {
-    bool expand;
-    void *coder; /* the encoder or decoder */
-} ConvertWorker;
 
 struct RelayConvert {
     RelayConvertConfig config;
@@ -85,7 +81,7 @@ static void set_type(uint8_t *head, unsigned type)
 }
 
 /* Write the page behind its head; what comes out ends at the result. */
-static uint8_t *put_compressed(ConvertWorker *worker, const uint8_t *page,
+static uint8_t *put_compressed(const CodecWorker *worker, const uint8_t *page,
                                uint8_t *head, uint8_t *to)
 {
     size_t size;
@@ -95,7 +91,7 @@ static uint8_t *put_compressed(ConvertWorker *worker, const uint8_t *page,
         *to = 0;
         return to + 1;
     }
-    size = codec_zlib.encode(worker->coder, page, MIG_PAGE_SIZE, to + 4,
+    size = codec_zlib.encode(worker->encoder, page, MIG_PAGE_SIZE, to + 4,
                              COMPRESSED_MAX);
     if (size) {
         set_type(head, WIRE_RAM_COMPRESSED);
@@ -107,14 +103,14 @@ static uint8_t *put_compressed(ConvertWorker *worker, const uint8_t *page,
 }
 
 /* to is behind the head, of which the last four bytes are not wanted. */
-static uint8_t *put_expanded(ConvertWorker *worker, ConvertJob *job,
+static uint8_t *put_expanded(const CodecWorker *worker, ConvertJob *job,
                              const ConvertPage *page, uint8_t *head,
                              uint8_t *to)
 {
     to -= 4;
     set_type(head, WIRE_RAM_PLAIN);
     job->pump.fault_at = page->position;
-    job->pump.fault = codec_zlib.decode(worker->coder, job->data + page->start,
+    job->pump.fault = codec_zlib.decode(worker->decoder, job->data + page->start,
                                         page->size, to, MIG_PAGE_SIZE);
     return to + MIG_PAGE_SIZE;
 }
@@ -122,7 +118,7 @@ static uint8_t *put_expanded(ConvertWorker *worker, ConvertJob *job,
 static void convert_run_job(void *opaque, void *opaque_worker)
 {
     ConvertJob *job = opaque;
-    ConvertWorker *worker = opaque_worker;
+    const CodecWorker *worker = opaque_worker;
     uint8_t *to = job->out;
     uint32_t done = 0;
 
@@ -134,7 +130,7 @@ static void convert_run_job(void *opaque, void *opaque_worker)
         memcpy(to, job->literal + done, page->end - done);
         to += page->end - done;
         done = page->end;
-        to = worker->expand
+        to = worker->decoder
                  ? put_expanded(worker, job, page, head, to)
                  : put_compressed(worker, job->data + page->start, head, to);
     }
@@ -143,53 +139,6 @@ static void convert_run_job(void *opaque, void *opaque_worker)
     job->pump.out = job->out;
     job->pump.out_size = (size_t)(to - job->out);
     job->pump.pages = job->pages;
-}
-
-static void convert_job_init(void *opaque, void *unused)
-{
-    ConvertJob *job = opaque;
-
-    job->literal = g_malloc(LITERAL_ROOM);
-    job->data = g_malloc(CONVERT_PAGES * WIRE_COMPRESSED_MAX);
-    job->out = g_malloc(LITERAL_ROOM + CONVERT_PAGES * WIRE_COMPRESSED_MAX);
-}
-
-static void convert_job_destroy(void *opaque)
-{
-    ConvertJob *job = opaque;
-
-    g_free(job->literal);
-    g_free(job->data);
-    g_free(job->out);
-}
-
-static void *convert_worker_new(void *opaque, GError **errp)
-{
-    const RelayConvert *convert = opaque;
-    ConvertWorker *worker = g_new0(ConvertWorker, 1);
-
-    worker->expand = convert->config.expand;
-    worker->coder =
-        worker->expand
-            ? codec_zlib.decoder_new(errp)
-            : codec_zlib.encoder_new(convert->config.level, errp);
-    if (!worker->coder) {
-        g_free(worker);
-        return NULL;
-    }
-    return worker;
-}
-
-static void convert_worker_free(void *opaque)
-{
-    ConvertWorker *worker = opaque;
-
-    if (worker->expand) {
-        codec_zlib.decoder_free(worker->coder);
-    } else {
-        codec_zlib.encoder_free(worker->coder);
-    }
-    g_free(worker);
 }
 
 /* Jobs */
@@ -456,15 +405,17 @@ RelayConvert *relay_convert_new(const RelayConvertConfig *config,
                                 GError **errp)
 {
     RelayConvert *convert = g_new0(RelayConvert, 1);
+    CodecWorkerConfig worker = {
+        .codec = &codec_zlib, .level = config->level
+    };
     PoolConfig pool = {
         .name = "relay/conv",
         .workers = config->threads,
         .job_size = sizeof(ConvertJob),
-        .opaque = convert,
-        .job_init = convert_job_init,
-        .job_destroy = convert_job_destroy,
-        .worker_new = convert_worker_new,
-        .worker_free = convert_worker_free,
+        .worker_new = config->expand ? codec_worker_new_decoder
+                                     : codec_worker_new_encoder,
+        .worker_config = &worker,
+        .worker_free = codec_worker_free,
         .run = convert_run_job,
     };
     PumpOutput output = { config->to, config->stats, RELAY_WAIT_QEMU };

@@ -7,45 +7,25 @@
 #include "util/clock.h"
 
 struct Pump {
-    Pool *pool;
-    unsigned jobs; /* in the ring */
+    Pipeline *pipeline;
     PumpOutput output;
-    int64_t write_time; /* ns for a job, each counting half the one after */
+    int64_t counted; /* of pipeline_waited(), in the statistics */
     bool write_failed;
     uint8_t first[GREETING_MAX];
     size_t first_size;
 };
 
-Pump *pump_new(const PoolConfig *config, const PumpOutput *output,
-               GError **errp)
-{
-    PoolConfig with_jobs = *config;
-    Pump *pump;
-    Pool *pool;
-
-    with_jobs.jobs = 2 * config->workers + 2;
-    pool = pool_new(&with_jobs, errp);
-    if (!pool) {
-        return NULL;
-    }
-    pump = g_new0(Pump, 1);
-    pump->pool = pool;
-    pump->jobs = with_jobs.jobs;
-    pump->output = *output;
-    return pump;
-}
-
 void pump_free(Pump *pump)
 {
     if (pump) {
-        pool_free(pump->pool);
+        pipeline_free(pump->pipeline);
         g_free(pump);
     }
 }
 
 int64_t pump_write_time(const Pump *pump)
 {
-    return pump->write_time;
+    return pipeline_sink_time(pump->pipeline);
 }
 
 bool pump_write_failed(const Pump *pump)
@@ -67,12 +47,25 @@ static void keep_first(Pump *pump, const PumpJob *job)
     pump->first_size += part;
 }
 
-static bool write_job(Pump *pump, const PumpJob *job, GError **errp)
+static void count_waited(Pump *pump)
 {
-    GOutputVector vector = { job->out, job->out_size };
-    const PumpOutput *to = &pump->output;
-    int64_t since = clock_now(&clock_monotonic), took;
+    int64_t waited = pipeline_waited(pump->pipeline);
+    int64_t more = waited - pump->counted;
 
+    pump->counted = waited;
+    atomic_fetch_add_explicit(&pump->output.stats->waited[RELAY_WAIT_CPU],
+                              more, memory_order_relaxed);
+}
+
+static bool write_job(void *opaque, void *opaque_pump, GError **errp)
+{
+    const PumpJob *job = opaque;
+    Pump *pump = opaque_pump;
+    const PumpOutput *to = &pump->output;
+    GOutputVector vector = { job->out, job->out_size };
+    int64_t since = clock_now(&clock_monotonic);
+
+    count_waited(pump);
     if (job->fault) {
         g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
                     "%s, at byte %" G_GUINT64_FORMAT " of the stream",
@@ -81,8 +74,6 @@ static bool write_job(Pump *pump, const PumpJob *job, GError **errp)
     }
     keep_first(pump, job);
     pump->write_failed = !io_channel_writev(to->channel, &vector, 1, errp);
-    took = clock_now(&clock_monotonic) - since;
-    pump->write_time = (pump->write_time + took) / 2;
     relay_stats_waited(to->stats, to->wait, since);
     if (pump->write_failed) {
         return false;
@@ -92,68 +83,43 @@ static bool write_job(Pump *pump, const PumpJob *job, GError **errp)
     return true;
 }
 
-/* Write the oldest job; *written is false where there is none, or, with wait
- * false, where it is not done. */
-static bool write_oldest(Pump *pump, bool wait, bool *written, GError **errp)
+Pump *pump_new(const PoolConfig *pool, const PumpOutput *output,
+               GError **errp)
 {
-    int64_t since = clock_now(&clock_monotonic);
-    const PumpJob *job = pool_collect(pump->pool, wait);
-    bool ok;
+    Pump *pump = g_new0(Pump, 1);
+    PipelineConfig config = {
+        .pool = *pool,
+        .sink = write_job,
+        .opaque = pump,
+        .queue_ns = PUMP_QUEUE_NS,
+    };
 
-    *written = job != NULL;
-    if (!job) {
-        return true;
+    pump->output = *output;
+    pump->pipeline = pipeline_new(&config, errp);
+    if (!pump->pipeline) {
+        g_free(pump);
+        return NULL;
     }
-    relay_stats_waited(pump->output.stats, RELAY_WAIT_CPU, since);
-    ok = write_job(pump, job, errp);
-    pool_release(pump->pool);
-    return ok;
-}
-
-/* How many jobs may be in use before another one is. */
-static unsigned most_pending(const Pump *pump)
-{
-    int64_t jobs = PUMP_QUEUE_NS / MAX(pump->write_time, 1);
-
-    return (unsigned)CLAMP(jobs, 1, pump->jobs - 1);
+    return pump;
 }
 
 void *pump_next(Pump *pump, GError **errp)
 {
-    bool written = true;
-
-    while (written && pool_pending(pump->pool) > most_pending(pump)) {
-        if (!write_oldest(pump, true, &written, errp)) {
-            return NULL;
-        }
-    }
-    return pool_next(pump->pool);
-}
-
-static bool write_all(Pump *pump, bool wait, GError **errp)
-{
-    bool written;
-
-    do {
-        if (!write_oldest(pump, wait, &written, errp)) {
-            return false;
-        }
-    } while (written);
-    return true;
+    return pipeline_next(pump->pipeline, errp);
 }
 
 bool pump_submit(Pump *pump, GError **errp)
 {
-    pool_submit(pump->pool);
-    return write_all(pump, false, errp);
+    pipeline_submit(pump->pipeline);
+    return pipeline_finish_done(pump->pipeline, errp);
 }
 
 bool pump_flush_idle(Pump *pump, const Stream *from, GError **errp)
 {
-    bool written = true;
+    bool any = true;
 
-    while (written && !stream_has_input(from)) {
-        if (!write_oldest(pump, true, &written, errp)) {
+    while (any && !stream_has_input(from)) {
+        if (!pipeline_finish_oldest(pump->pipeline, &any, errp)) {
             return false;
         }
     }
@@ -162,5 +128,5 @@ bool pump_flush_idle(Pump *pump, const Stream *from, GError **errp)
 
 bool pump_flush(Pump *pump, GError **errp)
 {
-    return write_all(pump, true, errp);
+    return pipeline_flush(pump->pipeline, errp);
 }

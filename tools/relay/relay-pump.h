@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A pool whose results are written to a channel, in order.
+ * A pipeline that ends in a channel, and what its time goes to.
  *
- * One thread fills jobs and, whenever it gives it the chance, the pump writes
- * what is done.  That thread is the only one that touches either end of the
- * ring, so nothing is queued but what is in it.  Of the ring no more is used
- * than what takes PUMP_QUEUE_NS to write, going by how long writes have lately
- * taken, and one job: where the channel is slow, what is queued is downtime
- * for a QEMU that believes that it has arrived.
+ * What is queued is downtime for a QEMU that believes that it has arrived:
+ * where the channel is slow, it is what takes PUMP_QUEUE_NS to write.
  */
 #ifndef RELAY_PUMP_H
 #define RELAY_PUMP_H
@@ -19,7 +15,7 @@
 #include "migration/wire/stream.h"
 #include "tools/relay/relay-stats.h"
 #include "util/clock.h"
-#include "util/pool.h"
+#include "util/pipeline.h"
 
 #define PUMP_QUEUE_NS (20 * NS_PER_MS)
 
@@ -41,8 +37,8 @@ typedef struct PumpOutput {
     RelayWait wait;
 } PumpOutput;
 
-/* Jobs are structs that begin with a PumpJob; config->jobs is set here. */
-Pump *pump_new(const PoolConfig *config, const PumpOutput *output,
+/* Jobs are structs that begin with a PumpJob. */
+Pump *pump_new(const PoolConfig *pool, const PumpOutput *output,
                GError **errp);
 void pump_free(Pump *pump); /* NULL is fine */
 

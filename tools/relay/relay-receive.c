@@ -16,15 +16,9 @@ typedef struct ReceiveJob {
     PumpJob pump;
     FrameHead head;
     uint64_t position; /* bytes of the stream before it */
-    uint8_t *packed;   /* [RELAY_BODY_MAX(pages)] */
-    uint8_t *out;      /* [RELAY_BYTES_MAX(pages)] */
+    uint8_t *packed;   /* in buffer: [RELAY_BODY_MAX(pages)], behind it */
+    uint8_t buffer[];  /* what comes out: [RELAY_BYTES_MAX(pages)] */
 } ReceiveJob;
-
-typedef struct ReceiveWorker {
-    const Codec *codec;
-    void *decoder;
-    uint8_t *scratch; /* [RELAY_BODY_MAX(pages)] */
-} ReceiveWorker;
 
 struct RelayReceive {
     RelayReceiveConfig config;
@@ -34,64 +28,21 @@ struct RelayReceive {
 
 /* Workers */
 
-static void receive_run_job(void *opaque, void *opaque_worker)
+static void receive_run_job(void *opaque, void *worker)
 {
     ReceiveJob *job = opaque;
-    ReceiveWorker *worker = opaque_worker;
     Unpack unpack = {
         .head = &job->head,
         .position = job->position,
         .packed = job->packed,
-        .scratch = worker->scratch,
-        .out = job->out,
+        .out = job->buffer,
     };
 
-    job->pump.fault = batch_unpack(&unpack, worker->codec, worker->decoder);
+    job->pump.fault = batch_unpack(&unpack, worker);
     job->pump.fault_at = job->position;
-    job->pump.out = job->out;
+    job->pump.out = job->buffer;
     job->pump.out_size = job->head.bytes;
     job->pump.pages = job->head.pages;
-}
-
-static void receive_job_init(void *opaque, void *opaque_receive)
-{
-    ReceiveJob *job = opaque;
-    const RelayReceive *receive = opaque_receive;
-
-    job->packed = g_malloc(RELAY_BODY_MAX(receive->config.pages));
-    job->out = g_malloc(RELAY_BYTES_MAX(receive->config.pages));
-}
-
-static void receive_job_destroy(void *opaque)
-{
-    ReceiveJob *job = opaque;
-
-    g_free(job->packed);
-    g_free(job->out);
-}
-
-static void *receive_worker_new(void *opaque, GError **errp)
-{
-    const RelayReceive *receive = opaque;
-    ReceiveWorker *worker = g_new0(ReceiveWorker, 1);
-
-    worker->codec = receive->config.codec;
-    worker->decoder = worker->codec->decoder_new(errp);
-    if (!worker->decoder) {
-        g_free(worker);
-        return NULL;
-    }
-    worker->scratch = g_malloc(RELAY_BODY_MAX(receive->config.pages));
-    return worker;
-}
-
-static void receive_worker_free(void *opaque)
-{
-    ReceiveWorker *worker = opaque;
-
-    worker->codec->decoder_free(worker->decoder);
-    g_free(worker->scratch);
-    g_free(worker);
 }
 
 /* Frames */
@@ -120,7 +71,11 @@ static bool take_data(RelayReceive *receive, LinkReader *link,
 {
     ReceiveJob *job = pump_next(receive->pump, errp);
 
-    if (!job || !link_get_bytes(link, job->packed, head->packed, errp)) {
+    if (!job) {
+        return false;
+    }
+    job->packed = job->buffer + RELAY_BYTES_MAX(receive->config.pages);
+    if (!link_get_bytes(link, job->packed, head->packed, errp)) {
         return false;
     }
     job->head = *head;
@@ -197,15 +152,18 @@ RelayReceive *relay_receive_new(const RelayReceiveConfig *config,
                                 GError **errp)
 {
     RelayReceive *receive = g_new0(RelayReceive, 1);
+    CodecWorkerConfig worker = {
+        .codec = config->codec,
+        .scratch_size = RELAY_BODY_MAX(config->pages),
+    };
     PoolConfig pool = {
         .name = "relay/unpk",
         .workers = config->threads,
-        .job_size = sizeof(ReceiveJob),
-        .opaque = receive,
-        .job_init = receive_job_init,
-        .job_destroy = receive_job_destroy,
-        .worker_new = receive_worker_new,
-        .worker_free = receive_worker_free,
+        .job_size = sizeof(ReceiveJob) + RELAY_BYTES_MAX(config->pages) +
+                    RELAY_BODY_MAX(config->pages),
+        .worker_new = codec_worker_new_decoder,
+        .worker_config = &worker,
+        .worker_free = codec_worker_free,
         .run = receive_run_job,
     };
     PumpOutput output = { config->to, config->stats, RELAY_WAIT_QEMU };

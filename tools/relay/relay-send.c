@@ -30,13 +30,8 @@
 typedef struct SendJob {
     PumpJob pump;
     Batch batch;
-    uint8_t *frame; /* [RELAY_HEAD_SIZE + RELAY_BODY_MAX(RELAY_PAGES)] */
+    uint8_t frame[RELAY_HEAD_SIZE + RELAY_BODY_MAX(RELAY_PAGES)];
 } SendJob;
-
-typedef struct SendWorker {
-    const Codec *codec;
-    void *encoder;
-} SendWorker;
 
 struct RelaySend {
     RelaySendConfig config;
@@ -51,53 +46,13 @@ struct RelaySend {
 
 /* Workers */
 
-static void send_run_job(void *opaque, void *opaque_worker)
+static void send_run_job(void *opaque, void *worker)
 {
     SendJob *job = opaque;
-    SendWorker *worker = opaque_worker;
 
     job->pump.out = job->frame;
-    job->pump.out_size = batch_pack(&job->batch, worker->codec,
-                                    worker->encoder, job->frame);
+    job->pump.out_size = batch_pack(&job->batch, worker, job->frame);
     job->pump.pages = job->batch.pages;
-}
-
-static void send_job_init(void *opaque, void *unused)
-{
-    SendJob *job = opaque;
-
-    batch_init(&job->batch);
-    job->frame = g_malloc(RELAY_HEAD_SIZE + RELAY_BODY_MAX(RELAY_PAGES));
-}
-
-static void send_job_destroy(void *opaque)
-{
-    SendJob *job = opaque;
-
-    batch_destroy(&job->batch);
-    g_free(job->frame);
-}
-
-static void *send_worker_new(void *opaque, GError **errp)
-{
-    const RelaySend *send = opaque;
-    SendWorker *worker = g_new0(SendWorker, 1);
-
-    worker->codec = send->config.codec;
-    worker->encoder = worker->codec->encoder_new(send->config.level, errp);
-    if (!worker->encoder) {
-        g_free(worker);
-        return NULL;
-    }
-    return worker;
-}
-
-static void send_worker_free(void *opaque)
-{
-    SendWorker *worker = opaque;
-
-    worker->codec->encoder_free(worker->encoder);
-    g_free(worker);
 }
 
 /* The sink */
@@ -236,15 +191,16 @@ static const ScanSink send_sink = {
 RelaySend *relay_send_new(const RelaySendConfig *config, GError **errp)
 {
     RelaySend *send = g_new0(RelaySend, 1);
+    CodecWorkerConfig worker = {
+        .codec = config->codec, .level = config->level
+    };
     PoolConfig pool = {
         .name = "relay/pack",
         .workers = config->threads,
         .job_size = sizeof(SendJob),
-        .opaque = send,
-        .job_init = send_job_init,
-        .job_destroy = send_job_destroy,
-        .worker_new = send_worker_new,
-        .worker_free = send_worker_free,
+        .worker_new = codec_worker_new_encoder,
+        .worker_config = &worker,
+        .worker_free = codec_worker_free,
         .run = send_run_job,
     };
     PumpOutput output = { config->to, config->stats, RELAY_WAIT_LINK };
