@@ -3,8 +3,8 @@
  * Theory of operation
  *
  * Added records gather in a job; a full job goes to the pool, whose workers
- * decode each record straight into guest memory or, where its pages are not
- * all in a row, page by page from their scratch.  The in-flight bitmap belongs
+ * decode each record straight to its place or, where its pages are not all in
+ * a row, to their scratch first.  The in-flight bitmap belongs
  * to the load loop alone: it sets a page's bit when it adds the page and
  * clears it when it collects the job, so the bitmap needs no lock and the
  * workers do not know of it.
@@ -14,10 +14,9 @@
  */
 #include "migration/ram/decompress.h"
 
-#include <string.h>
-
 #include "ferry/error.h"
 #include "migration/pack/codec-worker.h"
+#include "migration/ram/place.h"
 #include "migration/wire/wire.h"
 #include "util/bit-tree.h"
 #include "util/pipeline.h"
@@ -55,25 +54,17 @@ struct DecompressPool {
     DecompressJob *filling; /* not yet submitted; or NULL */
 };
 
-static bool is_in_a_row(const Packed *p)
-{
-    return p->page[p->pages - 1] - p->page[0] == p->pages - 1;
-}
-
 static const char *decode(const CodecWorker *w, const DecompressJob *job,
                           const Packed *p)
 {
-    bool direct = p->block->host && is_in_a_row(p);
-    uint8_t *to = direct ? ram_block_page(p->block, p->page[0]) : w->scratch;
+    uint8_t *direct = ram_place_direct(p->block, p->page, p->pages);
+    uint8_t *to = direct ? direct : w->scratch;
     const char *fault =
         w->codec->decode(w->decoder, job->data + p->start, p->length, to,
                          (size_t)p->pages * MIG_PAGE_SIZE);
 
-    if (!fault && !direct && p->block->host) {
-        for (unsigned i = 0; i < p->pages; i++) {
-            memcpy(ram_block_page(p->block, p->page[i]),
-                   w->scratch + (size_t)i * MIG_PAGE_SIZE, MIG_PAGE_SIZE);
-        }
+    if (!fault && !direct) {
+        ram_place_pages(p->block, p->page, p->pages, w->scratch);
     }
     return fault;
 }

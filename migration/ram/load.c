@@ -3,23 +3,17 @@
  * Theory of operation
  *
  * Records come one by one; each becomes a block and checked pages first.
- * Compressed pages go to the decompression pool, the others are written here.
+ * Compressed pages go to the decompression pool, the others are placed here.
  * The order of records that are for the same page is kept, whatever kinds
  * they are: see decompress.h.
- *
- * Memory begins as zero.  A zero page whose memory was never written is
- * therefore done without touching it, so that RAM that the guest never used
- * takes no memory at the destination either.
  */
 #include "migration/ram/load.h"
 
-#include <string.h>
-
 #include "migration/pack/codec.h"
 #include "migration/ram/decompress.h"
+#include "migration/ram/place.h"
 #include "migration/wire/ram-record.h"
 #include "migration/wire/wire.h"
-#include "util/bit-tree.h"
 
 struct RamLoad {
     Stream *stream;
@@ -28,8 +22,7 @@ struct RamLoad {
     unsigned threads;
     const Codec *codec;
     DecompressPool *pool;  /* NULL: no compressed page yet */
-    BitTree **written;     /* [blocks->count]: memory may differ from zero;
-                            * NULL: there is none */
+    RamPlace *place;
     const RamBlock *block; /* of the record before; survives sections */
     PageCounts counts;     /* not yet in stats */
     unsigned uncounted;    /* pages in counts */
@@ -46,12 +39,7 @@ RamLoad *ram_load_new(Stream *stream, const RamBlocks *blocks,
     load->stats = stats;
     load->threads = threads;
     load->codec = &codec_zlib;
-    load->written = g_new0(BitTree *, blocks->count);
-    for (unsigned i = 0; i < blocks->count; i++) {
-        if (blocks->block[i].host) {
-            load->written[i] = bit_tree_new(blocks->block[i].pages);
-        }
-    }
+    load->place = ram_place_new(blocks);
     return load;
 }
 
@@ -68,15 +56,11 @@ void ram_load_set_codec(RamLoad *load, const Codec *codec)
 
 void ram_load_free(RamLoad *load)
 {
-    if (!load) {
-        return;
+    if (load) {
+        decompress_free(load->pool);
+        ram_place_free(load->place);
+        g_free(load);
     }
-    decompress_free(load->pool);
-    for (unsigned i = 0; i < load->blocks->count; i++) {
-        bit_tree_free(load->written[i]);
-    }
-    g_free(load->written);
-    g_free(load);
 }
 
 /* Set-up */
@@ -183,20 +167,6 @@ static bool find_pages(RamLoad *load, const RamRecord *r, GError **errp)
     return true;
 }
 
-/* Clear those of the pages that were written: nothing else is touched, or costs
- * any time. */
-static void load_zeros(RamLoad *load, uint64_t page, uint64_t count)
-{
-    BitTree *written = load->written[load->block->index];
-    uint64_t end = page + count;
-
-    while (written && (page = bit_tree_next(written, page, end)) < end) {
-        memset(ram_block_page(load->block, page), 0, MIG_PAGE_SIZE);
-        bit_tree_clear(written, page);
-    }
-    load->counts.zero += count;
-}
-
 static uint64_t bytes_since(const RamLoad *load, const RamRecord *r)
 {
     return stream_position(load->stream) - r->position;
@@ -204,13 +174,12 @@ static uint64_t bytes_since(const RamLoad *load, const RamRecord *r)
 
 static bool load_plain(RamLoad *load, uint64_t page, GError **errp)
 {
+    uint8_t *to = ram_place_direct(load->block, &page, 1);
+
     load->counts.normal++;
-    if (!load->block->host) {
-        return stream_skip(load->stream, MIG_PAGE_SIZE, errp);
-    }
-    bit_tree_set(load->written[load->block->index], page);
-    return stream_get_bytes(load->stream, ram_block_page(load->block, page),
-                            MIG_PAGE_SIZE, errp);
+    ram_place_announce(load->place, load->block, &page, 1);
+    return to ? stream_get_bytes(load->stream, to, MIG_PAGE_SIZE, errp)
+              : stream_skip(load->stream, MIG_PAGE_SIZE, errp);
 }
 
 /* Batches come from who has announced them, and then nothing else that is
@@ -239,11 +208,8 @@ static bool start_pool(RamLoad *load, GError **errp)
 
 static void note_packed(RamLoad *load, const RamRecord *r)
 {
-    if (load->block->host) {
-        for (unsigned i = 0; i < r->pages.count; i++) {
-            bit_tree_set(load->written[load->block->index], r->pages.page[i]);
-        }
-    }
+    ram_place_announce(load->place, load->block, r->pages.page,
+                       r->pages.count);
     load->counts.compressed += r->pages.count;
     load->counts.compressed_bytes += bytes_since(load, r);
 }
@@ -303,7 +269,8 @@ static bool load_pages(RamLoad *load, const RamRecord *r, GError **errp)
         return false;
     }
     if (is_zero(r)) {
-        load_zeros(load, page, r->range);
+        ram_place_zeros(load->place, load->block, page, r->range);
+        load->counts.zero += r->range;
         load->counts.zero_bytes += bytes_since(load, r);
         return true;
     }
