@@ -10,6 +10,7 @@ The guest is `ab`: a page that is lost, or an old one, puts it out of step with
 its alphabet.  RAM is compared, too: the guest stands still at both ends at
 first, and what reads its memory at the destination asks for the pages.
 """
+import contextlib
 import os
 import sys
 
@@ -27,6 +28,19 @@ AB = os.path.join(interop_kit.BUILD, "tests", "guest", "ab.multiboot")
 # docs/testing.md.
 RAM = (48 << 20) + 8192
 CAPABILITIES = "postcopy-ram", "postcopy-preempt", "return-path"
+
+
+def accepted(vm, path):
+    """How many connections to the socket at a path a QEMU holds."""
+    folder = f"/proc/{vm.process.pid}/fd"
+    held = set()
+    for fd in os.listdir(folder):
+        with contextlib.suppress(FileNotFoundError):
+            held.add(os.stat(os.path.join(folder, fd)).st_ino)
+    with open("/proc/net/unix", encoding="ascii") as f:
+        sockets = [line.split() for line in f.readlines()[1:]]
+    return sum(fields[7:] == [path] and int(fields[3], 16) == 0 and
+               int(fields[6]) in held for fields in sockets)
 
 
 class Preempt(interop_kit.InteropTest):
@@ -80,9 +94,14 @@ class Preempt(interop_kit.InteropTest):
         src.wait_migration("postcopy-active")
         dst.wait_migration("postcopy-active")
 
-    def finish(self, src, dst):
+    def finish(self, src, dst, name):
         """While most of RAM is still at the source, read all of it at the
-        destination, and then let the guest go on."""
+        destination, and then let the guest go on.  The destination's main
+        thread does not look at its sockets while it reads, so it must have
+        both connections before."""
+        wait_until(lambda: accepted(dst, self.path(name)) == 2 or
+                   dst.migration()["status"] == "completed",
+                   "the second connection")
         self.assert_same_ram(src.save_ram(RAM), dst.save_ram(RAM))
         src.set_parameters(max_postcopy_bandwidth=0)
         dst.qmp("cont")
@@ -97,7 +116,7 @@ class Preempt(interop_kit.InteropTest):
         src, dst = self.source(qemu), self.incoming(qemu)
         self.begin(src, self.uri("vm"))
         self.switch(src, dst)
-        self.finish(src, dst)
+        self.finish(src, dst, "vm")
 
     def check_relayed(self, qemu, sends=(), receives=()):
         src, dst = self.source(qemu), self.incoming(qemu)
@@ -105,7 +124,7 @@ class Preempt(interop_kit.InteropTest):
         sender = self.relay("relay", "link", *sends)
         self.begin(src, self.uri("relay"))
         self.switch(src, dst)
-        self.finish(src, dst)
+        self.finish(src, dst, "vm")
         for relay in sender, receiver:
             relay.process.terminate()
             relay.wait()
@@ -135,7 +154,7 @@ class Preempt(interop_kit.InteropTest):
         self.relay("relay-again", "link-again")
         src.qmp("migrate", uri=self.uri("relay-again"), resume=True)
         src.wait_migration("postcopy-active", "completed")
-        self.finish(src, dst)
+        self.finish(src, dst, "again")
 
     def test_recovered(self):
         self.check_recovered(interop_kit.need_qemu())
