@@ -3,17 +3,17 @@
  * Theory of operation
  *
  * The file is mapped, so that the decompression pool writes to it as it does
- * to a guest, and the kernel decides what of it is in memory.  A store to a
- * hole would be the end of the process where the disk is full (SIGBUS), so a
- * page is first made room for by a write, which can fail.
+ * to a guest, and the kernel decides how much of it is in memory.  Where the
+ * disk is full, a store to a hole would end the process (SIGBUS).  So a write,
+ * which can fail, makes room for each page first.
  *
- * A page that had content and is zero in the end becomes a hole again; where
- * the file system cannot do that it stays a page of zeros.
+ * A page that had content and is zero in the end becomes a hole again.  Where
+ * the file system cannot make holes it stays a page of zeros.
  *
- * The file gets its name when it is whole, so that nothing is left of it
- * however the process ends, and so that it replaces none that has come in the
- * meantime.  Where the file system has no files without a name (NFS has none)
- * it has one from the start, and is removed when something fails.
+ * The file gets its name when it is whole.  So nothing is left of it however
+ * the process ends, and it replaces no file that has come in the meantime.
+ * Where the file system has no files without a name (NFS has none), the file
+ * has its name from the start, and is removed when something fails.
  */
 #include "tools/inspect/extract.h"
 
@@ -30,7 +30,7 @@
 struct Extract {
     char *path;
     uint64_t pages;
-    bool named;       /* the file has its name */
+    bool named;       /* the file has its name already */
     int fd;           /* -1: none, or finished */
     uint8_t *memory;  /* NULL: not mapped */
     /* The pages that the file has room for: */
@@ -43,7 +43,7 @@ static uint64_t extract_bytes(const Extract *e)
     return e->pages * MIG_PAGE_SIZE;
 }
 
-/* -1 and EOPNOTSUPP, too, where it could not be given a name later. */
+/* -1 and EOPNOTSUPP also where the file could not be given a name later. */
 static int open_nameless(const char *folder)
 {
     if (access("/proc/self/fd", F_OK) < 0) {
@@ -57,7 +57,7 @@ static bool open_file(Extract *e, GError **errp)
 {
     g_autofree char *folder = g_path_get_dirname(e->path);
 
-    /* Told now, and not when the stream has ended. */
+    /* Fail now, and not when the stream has ended. */
     if (faccessat(AT_FDCWD, e->path, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
         errno = EEXIST;
         return fail_errno(errp, "cannot make '%s'", e->path);
@@ -174,7 +174,7 @@ bool extract_finish(Extract *e, GError **errp)
     make_holes(e);
     munmap(e->memory, extract_bytes(e));
     e->memory = NULL;
-    /* What was stored in memory has had no chance to fail yet. */
+    /* Stores to mapped memory have had no chance to fail yet. */
     if (fsync(fd) < 0) {
         return fail_errno(errp, "cannot write to '%s'", e->path);
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* ferry-inspect: arguments, the input, and what is said at the end. */
+/* ferry-inspect: arguments, the input, and the report at the end. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -34,7 +34,7 @@ static IoChannel *open_input(const IoUri *uri, GError **errp)
     return channel;
 }
 
-/* Of a regular file, from where it is read; else 0. */
+/* The bytes that a regular file has from its offset on; 0 for anything else. */
 static uint64_t input_size(const IoUri *uri)
 {
     uint64_t offset = uri->kind == IO_URI_FILE ? uri->offset : 0;
@@ -105,7 +105,7 @@ static int run(const InspectArgs *args)
     }
     inspect_report_destroy(&report);
     if (err) {
-        /* It may have names in it that stand in the stream. */
+        /* The message may have names from the stream in it. */
         g_autofree char *shown = text_printable(err->message);
 
         fprintf(stderr, "ferry-inspect: %s: %s\n", args->input, shown);

@@ -24,7 +24,8 @@ static bool set_parameter(void *target, const char *name, char *const *values,
     return option && mig_options_set_text(target, option, values[0], errp);
 }
 
-/* A file where one is meant: what exists, what is no scheme, "-". */
+/* The input is a file if it exists, if it begins with no scheme, or if it is
+ * "-". */
 static IoUri *parse_input(const char *input, GError **errp)
 {
     g_autoptr(IoUri) uri = NULL;

@@ -11,12 +11,12 @@
 #include "ferry/uri.h"
 
 typedef struct InspectArgs {
-    const char *input; /* as it was given */
-    IoUri *uri;        /* what it means */
+    const char *input; /* as given */
+    IoUri *uri;        /* what input means */
     GArray *extracts;  /* of InspectExtract */
     MigOptions options;
     bool verify, json, sections, vmdescription;
-    bool help, version; /* asked for: nothing else is checked */
+    bool help, version; /* was given: nothing else is checked */
 } InspectArgs;
 
 /* Fails with one line that names the option.  argv is borrowed. */

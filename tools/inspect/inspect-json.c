@@ -2,8 +2,8 @@
 /*
  * The report for programs; docs/inspect.md says what its members are.
  *
- * It is printed as it is made, because a stream may have a million sections:
- * as one tree they would take two gigabytes.
+ * The report is printed while it is made, because a stream may have a million
+ * sections, which as one tree would take two gigabytes.
  */
 #include <stdio.h>
 
@@ -13,10 +13,11 @@
 
 typedef struct Out {
     unsigned depth;
-    bool first; /* of an object or array: no comma is due */
+    bool first; /* the next value is its object's or array's first: no comma */
 } Out;
 
-/* A value comes; name: of a member, which needs no escapes, or NULL. */
+/* Begin a value.  name is that of a member, without need of escapes, or
+ * NULL. */
 static void begin_value(Out *o, const char *name)
 {
     if (!o->first) {
@@ -31,7 +32,7 @@ static void begin_value(Out *o, const char *name)
     o->first = false;
 }
 
-/* An object or array: '{' or '['. */
+/* Begin an object ('{') or array ('['). */
 static void begin(Out *o, const char *name, char bracket)
 {
     begin_value(o, name);
@@ -70,7 +71,7 @@ static void add_node(Out *o, const char *name, JsonNode *node)
     fputs(text, stdout);
 }
 
-/* Bytes of a stream need not be UTF-8. */
+/* A text from the stream need not be UTF-8. */
 static void add_text(Out *o, const char *name, const char *value)
 {
     g_autofree char *valid = g_utf8_make_valid(value, -1);

@@ -7,8 +7,8 @@
 
 #include "util/clock.h"
 
-#define LONG_NS   (500 * NS_PER_MS) /* shown from then on, */
-#define PERIOD_NS (100 * NS_PER_MS) /* this often */
+#define LONG_NS   (500 * NS_PER_MS) /* the bar is shown after this time, */
+#define PERIOD_NS (100 * NS_PER_MS) /* and this often */
 #define BAR_WIDTH 30
 #define WIPE      "\r\033[K"
 

@@ -10,7 +10,7 @@ typedef struct Progress {
     bool wanted;      /* standard error is a terminal */
     uint64_t size;    /* of the input; 0: not known */
     int64_t start;    /* ns */
-    int64_t next;     /* when it is shown again */
+    int64_t next;     /* when to show the bar again */
     bool shown;
 } Progress;
 

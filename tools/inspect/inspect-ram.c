@@ -2,19 +2,19 @@
 /*
  * Theory of operation
  *
- * Records are walked by the load loop of the destination, which is watched
- * from here.  Blocks have no memory, and so cost none, except those that are
- * extracted, whose memory is the file they go to.
+ * The destination's load loop walks the records, and tells this file of each
+ * page.  Blocks have no memory, and so cost none, except those that are
+ * extracted: their memory is the file that they go to.
  *
  * A stream does not say where the source looked at its dirty log, so passes
  * are told by what they do: within a pass no page comes twice.  A pass
- * therefore begins with the section in which a page comes again that has come
- * since the last pass began, and END is a pass of its own, as the guest was
- * stopped before it.  Two passes that have no page in common count as one.
+ * therefore begins with the section in which a page comes that has come before
+ * in the same pass.  END is a pass of its own, because the guest was stopped
+ * before it.  Two passes that have no page in common count as one.
  *
- * Which pages have come is kept in sets that cost by the record, not by the
- * page, because sixteen bytes of stream can name terabytes of zero pages.  In
- * the sets the blocks stand one behind the other, each from a chunk on.
+ * Sets keep which pages have come.  A set costs by the record, not by the page,
+ * because sixteen bytes of stream can name terabytes of zero pages.  In a set
+ * the blocks stand one behind the other, and each begins at a chunk.
  */
 #include "tools/inspect/inspect-ram.h"
 
@@ -32,16 +32,16 @@ struct InspectRam {
     const InspectConfig *config;
     InspectReport *report;
     RamBlocks *blocks;
-    Extract **extract;     /* [blocks->count]; NULL: not asked for */
-    uint64_t *base;        /* [blocks->count]: in the sets, of its page 0 */
-    PageSet *all;          /* what came at all, */
-    PageSet *in_pass;      /* in the pass, up to the last section, */
-    PageSet *in_section;   /* and in the one that is in progress */
+    Extract **extract;     /* [blocks->count]; NULL: block is not extracted */
+    uint64_t *base;        /* [blocks->count]: where in sets its page 0 is */
+    PageSet *all;          /* pages that came at all, */
+    PageSet *in_pass;      /* in this pass, without this section, */
+    PageSet *in_section;   /* and in this section */
     Stats *stats;
     RamLoad *load;
-    InspectSection section; /* in progress */
-    bool in_progress;       /* there is one */
-    bool begins_pass;       /* it does */
+    InspectSection section; /* the one in progress */
+    bool in_progress;       /* a section is in progress */
+    bool begins_pass;       /* that section begins a pass */
     unsigned until_progress;
 };
 
@@ -188,7 +188,7 @@ void inspect_ram_free(InspectRam *ram)
 
 /* Pages */
 
-/* Has one come since the pass began?  Then this section begins another. */
+/* If one of the pages has come in this pass, this section begins another. */
 static void note_order(InspectRam *ram, const RamBlock *block, uint64_t first,
                        uint64_t count)
 {
@@ -201,11 +201,11 @@ static void note_order(InspectRam *ram, const RamBlock *block, uint64_t first,
     ram->report->missing[block->index] -= page_set_add(ram->all, at, count);
 }
 
-/* Its head has been read, its data has not. */
+/* The record's head has been read, its data has not. */
 static PageTally tally_of(const InspectRam *ram, const RamRecord *record,
                           uint64_t page, uint64_t count)
 {
-    /* Bytes that the pages of a batch share are the first one's. */
+    /* The bytes that the pages of a batch share count for the first page. */
     bool first = page == record->offset / MIG_PAGE_SIZE;
     PageTally tally = {
         .bytes = first ? stream_position(ram->stream) - record->position : 0,
@@ -262,7 +262,7 @@ static bool note_pages(void *opaque, const RamRecord *record,
 
 /* Sections */
 
-/* What came in the section is of the pass. */
+/* Add the section's pages to the pass. */
 static void note_section(InspectRam *ram)
 {
     if (ram->begins_pass) {
@@ -335,7 +335,7 @@ void inspect_ram_end(InspectRam *ram)
     ram->report->ram_ended = ram->section.type == WIRE_END;
 }
 
-/* With x-ignore-shared and the like a block is listed, and is elsewhere. */
+/* With x-ignore-shared and the like a block is listed, but has no pages. */
 static bool check_block_came(const InspectRam *ram, const RamBlock *block,
                              GError **errp)
 {

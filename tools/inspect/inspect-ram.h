@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The ram section: blocks, passes, pages; and what becomes of the pages. */
+/* The ram section: its blocks, passes and pages, and extracting them. */
 #ifndef TOOLS_INSPECT_RAM_H
 #define TOOLS_INSPECT_RAM_H
 
@@ -9,19 +9,20 @@
 
 typedef struct InspectRam InspectRam;
 
-/* Takes the list; all else is borrowed and must outlive it. */
+/* Takes the list.  All else is borrowed, and must outlive the result. */
 InspectRam *inspect_ram_new(Stream *stream, const InspectConfig *config,
                             InspectReport *report, RamList *list,
                             GError **errp);
 
-/* A PART or END, which begins at offset; its records; and its end. */
+/* A PART or END begins at offset; one of its records; its end. */
 bool inspect_ram_begin(InspectRam *ram, uint8_t type, uint64_t offset,
                        GError **errp);
 bool inspect_ram_record(InspectRam *ram, const RamRecord *record,
                         GError **errp);
 void inspect_ram_end(InspectRam *ram);
 
-/* The stream is over.  Of a section that is in progress what came counts. */
+/* The stream is over.  A section that is in progress counts as far as it
+ * came. */
 void inspect_ram_stop(InspectRam *ram); /* NULL is fine */
 
 /* RAM has ended: complete what was extracted. */

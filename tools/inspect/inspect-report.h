@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What was found in a stream: plain values, filled on the way through it. */
+/* What was found in a stream: plain values, filled in while it is read. */
 #ifndef TOOLS_INSPECT_REPORT_H
 #define TOOLS_INSPECT_REPORT_H
 
@@ -13,7 +13,7 @@
 
 typedef struct PageTally {
     uint64_t zero, plain, compressed; /* pages */
-    uint64_t packed; /* bytes that the compressed ones were compressed to */
+    uint64_t packed; /* bytes of the compressed pages' data */
     uint64_t bytes;  /* of records, heads included */
 } PageTally;
 
@@ -46,7 +46,7 @@ typedef struct InspectDevice {
 typedef struct InspectReport {
     bool has_preamble; /* else nothing below is known */
     Preamble preamble;
-    bool ferry;        /* the source said that it is one */
+    bool ferry;        /* the source said that it is a Ferry */
     GArray *commands;  /* of InspectCommand */
     RamList *list;     /* NULL: RAM has not begun */
     PageTally *block;  /* [list->count] */
@@ -61,7 +61,7 @@ typedef struct InspectReport {
     JsonNode *vmdescription;               /* NULL: none */
     uint64_t vmdescription_offset, vmdescription_size;
     bool complete;     /* the end was reached */
-    bool handed_over;  /* GO, behind the end */
+    bool handed_over;  /* GO came behind the end */
     uint64_t trailing; /* bytes behind the end; known of files only */
     uint64_t bytes;    /* of stream read */
 } InspectReport;
@@ -71,7 +71,7 @@ void inspect_report_destroy(InspectReport *report);
 
 void page_tally_add(PageTally *to, const PageTally *more);
 
-/* How much smaller compression has made what it was given; 0: nothing. */
+/* How many times smaller compression made its pages; 0 when there are none. */
 double page_tally_ratio(const PageTally *tally);
 
 /* "1.5 MiB (1572864 bytes)" */

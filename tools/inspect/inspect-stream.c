@@ -2,12 +2,13 @@
 /*
  * Theory of operation
  *
- * Items, up to the END of ram, by the reader that the destination uses.  What
- * comes behind has no lengths and is inspect-tail.c's.
+ * Up to the END of ram the stream is read item by item, by the reader that the
+ * destination uses.  What comes behind RAM has no lengths, and is
+ * inspect-tail.c's.
  *
- * Devices, and iterable sections that are not ram, have no length either.  One
- * that comes before RAM has ended hides what is behind it, so it is named and
- * refused.
+ * Iterable sections that are not ram have no length either.  If one, or a
+ * device, comes before RAM has ended, it hides what is behind it, so it is
+ * named and refused.
  */
 #include "tools/inspect/inspect-stream.h"
 
@@ -30,7 +31,7 @@ typedef struct Walk {
     InspectReport *report;
     IoChannel *channel;
     Stream *stream;
-    Stream *rp;      /* NULL: nobody listens to answers */
+    Stream *rp;      /* answers to the source; NULL: nobody listens */
     Reader *reader;
     InspectRam *ram; /* NULL: not begun */
 } Walk;
@@ -245,7 +246,8 @@ static bool walk(Walk *w, GError **errp)
 
 /* The end */
 
-/* What a destination says that has failed: the guest stays where it is. */
+/* Answer as a destination that has failed does: the guest stays at the
+ * source. */
 static void decline_guest(Walk *w)
 {
     if (w->report->ferry) {

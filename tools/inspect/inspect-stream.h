@@ -20,18 +20,18 @@ typedef struct InspectConfig {
     unsigned extracts;
     bool verify;      /* decode every compressed page */
     unsigned threads; /* that decode */
-    bool to_the_end;  /* the input is a file: read also what is behind */
+    bool to_the_end;  /* the input is a file: read also what follows the end */
     void (*progress)(void *opaque, uint64_t position);
     void *opaque;
 } InspectConfig;
 
 /*
- * False when the stream is damaged, or has what is not supported: the error
- * says where.  The report then has what came before.  Files to extract to are
- * there when RAM was whole, whatever came behind it.
+ * False when the stream is damaged, or has something that is not supported.
+ * The error says where, and the report has what came before.  Extracted files
+ * exist when RAM was whole, whatever came behind it.
  *
- * A source that asked for answers gets them, and at the end the answer that
- * its guest was not taken: so it goes on at the source.
+ * A source that asks for answers gets them.  The last answer is that its guest
+ * was not taken, so that the guest goes on at the source.
  */
 bool inspect_stream(IoChannel *channel, const InspectConfig *config,
                     InspectReport *report, GError **errp);

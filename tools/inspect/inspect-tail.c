@@ -3,21 +3,22 @@
  * Theory of operation
  *
  * A device carries no length, so the part behind RAM is read as it comes, and
- * kept, until it has the vmdescription in it: EOF, 0x06, a length, and as many
- * bytes that are a JSON object with devices.  So the end is found where there
- * is more behind it, and on a connection that its source keeps open.  A text
- * has no byte that is 0, and what may be the next one begins with a 0: so no
- * byte is in two of them, and each is looked at once, in whatever pieces it
- * comes.
+ * kept, until it has the vmdescription in it: EOF, 0x06, a length, and that
+ * many bytes that are a JSON object with devices.  So the end is found even if
+ * more bytes follow it, or if the source keeps the connection open.  A
+ * description's text has no byte that is 0, while the bytes before the next
+ * candidate begin with a 0 (EOF).  So no byte is in two candidates, and each
+ * byte is looked at once, in whatever pieces the bytes come.
  *
- * The vmdescription names the devices in the order in which they stand.  Where
- * one ends is where a footer with its id is followed by the head of the next,
- * or by EOF: it needs no sizes, which not every description has.  Between the
- * two may be a few commands.  There is a limit to them, since each footer of a
- * long chain could otherwise be followed through all the rest of it.
+ * The vmdescription names the devices in the order in which they stand.  A
+ * device ends where a footer with its id is followed by the head of the next
+ * one, or by EOF.  That needs no sizes, which not every description has.  A few
+ * commands may stand between the two.  Their number is limited, because each
+ * footer of a long chain could otherwise be followed through all the rest of
+ * it.
  *
- * A stream may lack a vmdescription (QEMU's suppress-vmdesc).  Then it must
- * look like the end of one, a footer and EOF, and the devices stay opaque.
+ * A stream may lack a vmdescription (QEMU's suppress-vmdesc).  Then it must end
+ * with a footer and EOF, and the devices stay opaque.
  */
 #include "tools/inspect/inspect-tail.h"
 
@@ -30,7 +31,7 @@
 #define CHUNK       (64u << 10)
 #define NESTING_MAX 64u
 #define MEMBERS_MAX 256u /* of an object; QEMU's have about ten */
-#define VALUES_MAX  (1u << 20) /* of all; each takes a hundred bytes */
+#define VALUES_MAX  (1u << 20) /* in all; each takes a hundred bytes */
 #define BETWEEN_MAX 16u  /* commands between two devices; QEMU sends one */
 
 #define FOOTER_SIZE  5u /* type, id */
@@ -43,13 +44,13 @@ typedef struct Tail {
     const InspectConfig *config;
     InspectReport *report;
     GByteArray *bytes;
-    size_t looked;   /* no vmdescription begins, with its EOF, before this */
-    size_t waiting;  /* of one that was not whole: the EOF before it, and */
-    size_t clean;    /* up to where it has no byte that is 0 */
-    size_t suspect;  /* EOF of what looked like one, if fault is set */
-    char *fault;     /* what was wrong with it */
-    size_t eof;      /* where it was found: of EOF */
-    size_t end;      /* behind the vmdescription */
+    size_t looked;   /* no vmdescription's EOF is before this */
+    size_t waiting;  /* the EOF of one that is not whole yet, */
+    size_t clean;    /* which has no byte that is 0 up to here */
+    size_t suspect;  /* if fault: the EOF of one that turned out to be none */
+    char *fault;     /* why not */
+    size_t eof;      /* when found: the vmdescription's EOF */
+    size_t end;      /* and where the vmdescription ends */
 } Tail;
 
 static const uint8_t *tail_at(const Tail *t, size_t at)
@@ -57,7 +58,7 @@ static const uint8_t *tail_at(const Tail *t, size_t at)
     return t->bytes->data + at;
 }
 
-/* Where in the stream. */
+/* The offset in the stream. */
 static uint64_t position_of(const Tail *t, size_t at)
 {
     return t->report->devices_offset + at;
@@ -65,15 +66,15 @@ static uint64_t position_of(const Tail *t, size_t at)
 
 /* The vmdescription */
 
-/* Where the scan of a text is. */
+/* The state of a text's scan. */
 typedef struct Shape {
-    unsigned values; /* those that others follow */
+    unsigned values; /* that others follow */
     unsigned depth;
     unsigned members[NESTING_MAX]; /* of each object or array that is open */
     bool is_object[NESTING_MAX];
 } Shape;
 
-/* Outside of strings. */
+/* Take a byte outside of strings.  NULL, or what is wrong. */
 static const char *scan_mark(Shape *s, char mark)
 {
     switch (mark) {
@@ -106,10 +107,10 @@ static const char *scan_mark(Shape *s, char mark)
 }
 
 /*
- * What the JSON parser must not be given, or NULL.  It calls itself for what is
- * nested.  Names of members that are alike, or have the same hash, cost it the
- * square of their number.  It skips comments, in which a quote would hide the
- * rest of the text from this function.
+ * Why the JSON parser must not be given this text, or NULL.  The parser calls
+ * itself for values that are nested.  Members whose names are alike, or have
+ * the same hash, cost it the square of their number.  It skips comments, and a
+ * quote in a comment would hide the rest of the text from this function.
  */
 static const char *shape_fault(const char *text, size_t size)
 {
@@ -129,7 +130,7 @@ static const char *shape_fault(const char *text, size_t size)
     return fault;
 }
 
-/* NULL when it cannot be a section's. */
+/* The device's name; NULL when a section cannot have it. */
 static const char *name_of(JsonObject *device)
 {
     JsonNode *node = json_object_get_member(device, "name");
@@ -151,7 +152,7 @@ static bool is_device(JsonNode *node)
            json_node_get_value_type(instance) == G_TYPE_INT64;
 }
 
-/* The array, if it is a description of devices. */
+/* The array of devices, or NULL. */
 static JsonArray *devices_of(JsonNode *root)
 {
     JsonObject *object = root && JSON_NODE_HOLDS_OBJECT(root)
@@ -198,8 +199,8 @@ static void suspect(Tail *t, size_t at, char *fault)
 }
 
 /*
- * Does EOF and the vmdescription stand at this place?  Sets *wait when there
- * are not enough bytes to tell.
+ * Do EOF and the vmdescription stand at this place?  Sets *wait when there are
+ * not enough bytes to tell.
  */
 static bool try_description(Tail *t, size_t at, bool *wait)
 {
@@ -239,8 +240,8 @@ static bool try_description(Tail *t, size_t at, bool *wait)
     return true;
 }
 
-/* The next place where EOF is followed by the type of a vmdescription, or
- * may be: the number of bytes when there is none. */
+/* The next place where EOF is followed by the type of a vmdescription, or may
+ * be.  The number of bytes when there is none. */
 static size_t next_place(const Tail *t, size_t at)
 {
     size_t len = t->bytes->len;
@@ -271,7 +272,7 @@ static bool find_description(Tail *t)
         if (try_description(t, t->looked, &wait)) {
             return true;
         }
-        /* Behind a text that waits there is no other place: it has no 0. */
+        /* A text that is not whole yet has no 0, so no EOF follows here. */
         if (wait) {
             return false;
         }
@@ -281,7 +282,7 @@ static bool find_description(Tail *t)
 
 /* Devices */
 
-/* Behind the commands that stand there, as far as there are any. */
+/* Returns the place behind the commands, if any, that stand at this one. */
 static size_t skip_commands(const Tail *t, size_t at)
 {
     for (unsigned i = 0; i < BETWEEN_MAX && at + COMMAND_HEAD <= t->eof &&
@@ -291,7 +292,7 @@ static size_t skip_commands(const Tail *t, size_t at)
     return at;
 }
 
-/* Does the head of that device stand there?  content: what is behind it. */
+/* Does this device's head stand here?  *content is set to the place behind. */
 static bool is_head(const Tail *t, size_t at, JsonObject *device,
                     size_t *content)
 {
@@ -306,7 +307,8 @@ static bool is_head(const Tail *t, size_t at, JsonObject *device,
            load_be32(tail_at(t, at + 6 + length)) == (uint32_t)instance;
 }
 
-/* Is a section over before this?  next: the device that follows, or NULL. */
+/* May a section have ended before this place?  next: the device that follows,
+ * or NULL. */
 static bool is_next(const Tail *t, size_t at, JsonObject *next)
 {
     size_t content;
@@ -315,7 +317,8 @@ static bool is_next(const Tail *t, size_t at, JsonObject *next)
     return next ? is_head(t, at, next, &content) : at == t->eof;
 }
 
-/* Behind the footer of the section whose content that is; 0: there is none. */
+/* The place behind the footer of the section with this content; 0 when it has
+ * none. */
 static size_t find_end(const Tail *t, size_t content, uint32_t id,
                        JsonObject *next)
 {
@@ -412,7 +415,7 @@ static bool read_more(Tail *t, size_t *got, GError **errp)
     return true;
 }
 
-/* GO, and whatever else a file has behind the end. */
+/* Look for GO, and for whatever else a file has behind the end. */
 static bool look_behind(Tail *t, GError **errp)
 {
     size_t got = t->config->to_the_end;

@@ -104,7 +104,8 @@ static void print_pass(const InspectReport *report, unsigned i)
     print_tally(&p->pages);
 }
 
-/* Of very many the first and the last, unless all are wanted. */
+/* Where there are very many, only the first and the last, unless all are
+ * wanted. */
 static void print_passes(const InspectReport *report, bool all)
 {
     unsigned count = report->passes->len;

@@ -2,17 +2,17 @@
 /*
  * Theory of operation
  *
- * An ordered sequence of pieces.  A piece is either one chunk of which some
- * pages are there, with a bit for each, or a run of chunks that are there as a
- * whole.  Runs that touch become one, and a chunk that fills up a run: so RAM
- * that has come in order is one piece, and pages here and there take no more
- * than a bitmap with a hole for each chunk without any.
+ * A set is an ordered sequence of pieces.  A piece is either one chunk that is
+ * there in part, with a bit for each page, or a run of chunks that are there as
+ * a whole.  A chunk that fills up becomes a run, and runs that touch become
+ * one.  So RAM that has come in order is one piece, and scattered pages take no
+ * more than a bitmap that leaves out the empty chunks.
  *
- * Adding a range takes out the pieces that it covers; each of them was put in
- * by an earlier call, which has paid for it.
+ * Adding a range takes out the pieces that it covers.  An earlier call put each
+ * of them in, and has paid for that.
  *
- * Pages mostly come in order, so a search begins at the last piece that was
- * found.
+ * Pages mostly come in order, so a search begins at the piece that was found
+ * last.
  */
 #include "tools/inspect/page-set.h"
 
@@ -27,12 +27,12 @@ typedef struct Bits {
 typedef struct Piece {
     uint64_t first, end; /* chunks */
     bool whole;
-    Bits bits; /* unless it is whole; then it is one chunk */
+    Bits bits; /* unless whole: the piece is one chunk then */
 } Piece;
 
 struct PageSet {
     GSequence *pieces;
-    GSequenceIter *last; /* found last; NULL: nothing, or it is gone */
+    GSequenceIter *last; /* the piece found last; NULL: none, or gone */
 };
 
 PageSet *page_set_new(void)
@@ -119,7 +119,7 @@ static GSequenceIter *insert(PageSet *set, GSequenceIter *before, Piece piece)
     return set->last;
 }
 
-/* What is behind it. */
+/* Returns the next piece. */
 static GSequenceIter *take_out(PageSet *set, GSequenceIter *iter)
 {
     GSequenceIter *next = g_sequence_iter_next(iter);
@@ -134,7 +134,7 @@ static unsigned count_bits(const Bits *bits)
     return (unsigned)bitmap_count(bits->word, PAGE_SET_CHUNK);
 }
 
-/* How many pages of these chunks a piece has that begins or ends in them. */
+/* How many pages of these chunks the piece has, which overlaps them. */
 static uint64_t pages_within(const Piece *p, uint64_t first, uint64_t end)
 {
     return p->whole ? (MIN(p->end, end) - MAX(p->first, first)) *
@@ -142,12 +142,12 @@ static uint64_t pages_within(const Piece *p, uint64_t first, uint64_t end)
                     : count_bits(&p->bits);
 }
 
-/* Whole chunks; how many pages were not there. */
+/* Add whole chunks.  Returns how many pages were not there. */
 static uint64_t add_chunks(PageSet *set, uint64_t first, uint64_t end)
 {
     Piece run = { .first = first, .end = end, .whole = true };
     uint64_t added = (end - first) * PAGE_SET_CHUNK;
-    /* From the run that ends where this one begins, if there is one. */
+    /* Begin at the run that ends where this one begins, if there is one. */
     GSequenceIter *iter = find(set, first ? first - 1 : 0);
 
     for (Piece *p = piece_at(iter); p && p->first <= end;
@@ -194,7 +194,7 @@ static uint64_t add_bits(PageSet *set, uint64_t chunk, const Bits *bits)
     return after - before;
 }
 
-/* Those of a chunk's pages that are in a range. */
+/* The bits of the chunk's pages that are in the range. */
 static Bits bits_of(uint64_t chunk, uint64_t first, uint64_t end)
 {
     Bits bits = { { 0 } };
@@ -215,7 +215,7 @@ uint64_t page_set_add(PageSet *set, uint64_t first, uint64_t count)
 {
     uint64_t end = first + count, added = 0;
     uint64_t chunk = first / PAGE_SET_CHUNK;
-    uint64_t whole = end / PAGE_SET_CHUNK; /* up to there, if it begins so */
+    uint64_t whole = end / PAGE_SET_CHUNK; /* where the whole chunks end */
 
     if (first % PAGE_SET_CHUNK || whole == chunk) {
         Bits bits = bits_of(chunk, first, end);
@@ -253,7 +253,8 @@ bool page_set_has(PageSet *set, uint64_t first, uint64_t count)
     uint64_t end = first + count;
     GSequenceIter *iter = find(set, first / PAGE_SET_CHUNK);
 
-    /* No more than three: one that is in the midst of the range is in it. */
+    /* At most three turns: a piece in the middle of the range has a page of
+     * it. */
     for (Piece *p = piece_at(iter); p && p->first * PAGE_SET_CHUNK < end;
          p = piece_at(iter)) {
         Bits bits = bits_of(p->first, first, end);
