@@ -9,12 +9,11 @@
  *   tls-channel.c     an encrypted socket: its table takes the socket's place
  *
  * channel.c calls the table and does what all kinds have in common.  It refuses
- * what the channel is not for, and everything on an aborted channel, so that an
- * operation need not look for that at first.
+ * the direction that a channel does not have, and everything on an aborted
+ * channel, so that an operation need not check for that at its start.
  *
  * There is no operation for abort.  Every kind waits in GIO, and gives GIO the
- * channel's cancellable; that may be cancelled by any thread, while everything
- * else here belongs to the threads that read and write.
+ * channel's cancellable, which any thread may cancel.
  */
 #ifndef IO_CHANNEL_KIND_H
 #define IO_CHANNEL_KIND_H
@@ -23,39 +22,40 @@
 
 G_BEGIN_DECLS
 
-/* As the functions of the same names in ferry/channel.h. */
+/* Like the functions of the same names in ferry/channel.h. */
 typedef struct IoChannelOps {
     /* The errors of these do not name the channel. */
     bool (*read)(IoChannel *channel, void *buf, size_t size, size_t *nread,
                  GError **errp);
     bool (*writev)(IoChannel *channel, GOutputVector *vectors, size_t count,
                    GError **errp);
-    /* These do, because what has failed may be a command. */
+    /* The errors of these do, because it may be a command that has failed. */
     bool (*finish)(IoChannel *channel, GError **errp);
     bool (*wait_command)(IoChannel *channel, unsigned ms, GCancellable *cancel,
                          GError **errp); /* NULL: there is none */
 
-    bool (*sync)(IoChannel *channel, GError **errp); /* NULL: keeps nothing */
+    bool (*sync)(IoChannel *channel, GError **errp); /* NULL: nothing to do */
     uint64_t (*queued)(IoChannel *channel);          /* NULL: not known */
     int64_t (*round_trip)(IoChannel *channel);       /* NULL: not known */
 
-    /* Close everything, of an aborted channel, and let go of what the kind has
-     * besides its IoChannel.  Errors are dropped: whoever cares for them has
-     * called finish. */
+    /* Close an aborted channel, and free what the kind has besides its
+     * IoChannel.  Errors are dropped: a caller that wants them calls finish. */
     void (*close)(IoChannel *channel);
 } IoChannelOps;
 
-/* The first member of every kind's own structure. */
+/* The first member of every kind's own structure.  One thread may read while
+ * another one writes.  Fields without a note are set while the channel is made,
+ * or encrypted, by the one thread that has it then. */
 struct IoChannel {
     const IoChannelOps *ops;
     char *name;
     GInputStream *in;          /* or NULL */
     GOutputStream *out;        /* or NULL */
-    GCancellable *aborted;
+    GCancellable *aborted;     /* any thread cancels; has its own lock */
     bool is_file;              /* see io_channel_is_file() */
-    uint8_t head[IO_HEAD_MAX]; /* what was unread: head_size bytes, */
-    size_t head_from;          /* from here on still to be read */
-    size_t head_size;
+    uint8_t head[IO_HEAD_MAX]; /* reader: bytes that were unread, */
+    size_t head_from;          /* reader: from here on still to be read, */
+    size_t head_size;          /* up to here */
 };
 
 /* The structure comes zeroed from g_new0(), and io_channel_free() frees it.
@@ -71,8 +71,8 @@ bool io_kind_read(IoChannel *channel, void *buf, size_t size,
                   size_t *nread, GError **errp);
 void io_kind_close(IoChannel *channel);
 
-/* What was read from in directly, by a caller that cannot block, goes back
- * once, and is what is read from the channel first. */
+/* Put back bytes that a caller that cannot block has read from `in` itself.
+ * The channel's next read returns them.  Once for a channel. */
 void io_kind_unread(IoChannel *channel, const uint8_t *bytes, size_t count);
 
 G_END_DECLS

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Channels over connected sockets, and what TLS over one of them uses.
+ * Channels over connected sockets, and what TLS uses of them.
  */
 #ifndef IO_SOCKET_CHANNEL_H
 #define IO_SOCKET_CHANNEL_H
@@ -13,11 +13,12 @@ G_BEGIN_DECLS
 typedef struct SocketChannel {
     IoChannel base;
     GSocketConnection *connection;
-    TcpQueue queue; /* of its socket */
+    TcpQueue queue; /* the writer's */
 
-    /* tls-channel.c's; base.in and base.out are tls's then */
+    /* tls-channel.c's.  If tls is set, base.in and base.out are its. */
     GTlsConnection *tls; /* over connection, or NULL */
-    gint heard;          /* atomic: the peer has sent something since */
+    gint heard;          /* atomic: the peer has sent something since; the
+                          * reader sets it, the writer reads it, too */
 } SocketChannel;
 
 static inline SocketChannel *io_socket_of(IoChannel *channel)

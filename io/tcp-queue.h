@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What was written to a TCP socket and lies in the system's send queue.
+ * The bytes that were written to a TCP socket and lie in the system's send
+ * queue.
  *
- * A system takes megabytes that it has not begun to send.  Over a thin link
- * that is seconds, in which whoever wrote believes that they have arrived.  So
- * what is unsent is bounded, by the time that it takes at the rate that TCP has
+ * A system takes megabytes before it has begun to send them.  Over a thin link
+ * that is seconds, in which the writer believes that they have arrived.  So the
+ * unsent bytes are bounded by the time that they take at the rate that TCP has
  * measured: 5 ms, or 64 KiB where that is more, which keeps the link busy while
  * the writer wakes up.  Where 64 KiB take more than 10 ms the link is *thin*,
- * and 10 ms are enough, or 16 KiB.  What is on its way is not bounded: TCP
- * needs that for a long link.
+ * and 10 ms, or 16 KiB, are enough.  The bytes that are on their way are not
+ * bounded, because TCP needs them to fill a long link.
  */
 #ifndef IO_TCP_QUEUE_H
 #define IO_TCP_QUEUE_H
@@ -18,20 +19,20 @@
 #include <stdint.h>
 
 typedef struct TcpQueue {
-    int fd;         /* borrowed; -1: not TCP, and there is nothing to do */
-    int64_t looked; /* at the rate, when */
-    unsigned bound; /* of what may be unsent, in bytes */
+    int fd;         /* constant; borrowed; -1: not TCP, nothing to do */
+    int64_t looked; /* writer: when it last looked at the rate */
+    unsigned bound; /* writer: how many bytes may be unsent */
 } TcpQueue;
 
-/* The writing thread's: init before, and wrote after each write. */
+/* For the writing thread: init before the first write, wrote after each. */
 void tcp_queue_init(TcpQueue *queue, int fd);
 void tcp_queue_wrote(TcpQueue *queue);
 
-/* Must a writer wait until the socket is writable before it writes?  On a thin
- * link, where a single write may be above the bound. */
+/* Is the link thin?  Then a single write may be above the bound, so a writer
+ * must first wait until the socket is writable. */
 bool tcp_queue_is_thin(const TcpQueue *queue);
 
-/* How many bytes may be unsent at that rate; 0: not known yet. */
+/* How many bytes may be unsent at this rate; rate 0: not known yet. */
 unsigned tcp_queue_bound(uint64_t bytes_per_second);
 
 /* See io_channel_queued() and io_channel_round_trip().  Any thread. */
