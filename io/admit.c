@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Who of those that connect is the one that is waited for.
+ * Finds, among all peers that connect, the one that is waited for.
  *
  * Anybody can connect: a probe, a port scanner, a browser, a peer that fails
- * its TLS handshake, one that says nothing.  None of them may end the wait,
- * or hold up another.  So whoever connects is a visitor at first.  It is shown
- * in when it has said the first bytes of what it is asked for, after the TLS
- * handshake where there is one, and turned away when it says something else,
- * leaves, or takes too long.  The first that is shown in ends the wait for all
- * others.
+ * its TLS handshake, a peer that says nothing.  None of them may end the wait,
+ * or hold up another.  So every peer is a visitor at first.  A visitor is shown
+ * in when it has said the first bytes that it is asked for, after the TLS
+ * handshake if there is one.  It is turned away when it says something else,
+ * leaves, or takes too long.  The first visitor that is shown in ends the wait,
+ * and all others are turned away.
  *
  * All of this is one loop in the caller's thread, over a GMainContext of its
- * own: nothing in it blocks, so there are no other threads and no locks.  GIO
- * makes TLS handshakes in threads of its own pool.  One begins when its
- * visitor's first byte is there, so that whoever says nothing uses none.
+ * own.  Nothing in it blocks, so there are no other threads and no locks.  GIO
+ * makes TLS handshakes in threads of its own pool.  A handshake begins when the
+ * visitor's first byte is there, so that a silent visitor uses no thread.
  *
- * GIO must have called back before what it was called with may go away.  A
- * visitor is busy until then; its channel's abort makes that soon.
+ * A visitor is busy, and must not be freed, until GIO has called back.  To
+ * abort its channel makes GIO call back soon.
  *
- * There are never many visitors: where one more comes, the oldest has to
- * leave.  A peer that is in earnest has said its first bytes long before
- * that, so that strangers who only hold their connections keep nobody out.
+ * There are never many visitors: when one too many comes, the oldest has to
+ * leave.  A real peer has said its first bytes long before that, so strangers
+ * that only hold their connections keep nobody out.
  */
 #include "io/channel-kind.h"
 #include "io/io-internal.h"
@@ -33,8 +33,8 @@ typedef struct Admission {
     const IoAdmit *wanted;
     GCancellable *cancel; /* or NULL */
     GMainContext *context;
-    GPtrArray *door;   /* of GSources that accept; empty: it is closed */
-    GSource *rest;     /* until the door may be opened again, or NULL */
+    GPtrArray *door;   /* of GSources that accept; empty: the door is closed */
+    GSource *rest;     /* fires when the door may open again, or NULL */
     GQueue visitors;   /* of Visitors, the oldest first */
     /* One of these ends the loop. */
     IoChannel *channel;
@@ -45,10 +45,10 @@ typedef struct Visitor {
     Admission *admission;
     IoChannel *channel;
     char *who;
-    GSource *first_byte; /* waits for it, or NULL */
+    GSource *first_byte; /* waits for the first byte, or NULL */
     GSource *deadline;
     bool busy;           /* GIO will call back */
-    bool leaves;         /* as soon as it is not busy */
+    bool leaves;         /* is freed as soon as it is not busy */
     size_t size;         /* of head */
     uint8_t head[IO_HEAD_MAX];
 } Visitor;
@@ -86,7 +86,7 @@ static void open_door(Admission *a)
     for (unsigned i = 0; i < sockets->len; i++) {
         GSocket *socket = sockets->pdata[i];
 
-        /* Whoever knocked may be gone again. */
+        /* The peer may be gone again when it is accepted. */
         g_socket_set_blocking(socket, FALSE);
         g_ptr_array_add(a->door, start_source(
             a, g_socket_create_source(socket, G_IO_IN, NULL),
@@ -94,7 +94,7 @@ static void open_door(Admission *a)
     }
 }
 
-/* Open or closed, as things are now. */
+/* Open or close the door, as things are now. */
 static void tend_door(Admission *a)
 {
     bool open = a->visitors.length <= MOST_VISITORS && !a->rest &&
@@ -131,7 +131,7 @@ static void visitor_free(Visitor *v)
     tend_door(a);
 }
 
-/* At once, or when GIO has called back. */
+/* Free the visitor, at once or when GIO has called back. */
 static void dismiss(Visitor *v)
 {
     v->leaves = true;
@@ -160,7 +160,7 @@ static void turn_away_for(Visitor *v, GError *err)
     g_error_free(err);
 }
 
-/* GIO has called back.  False: that was all that the visitor waited for. */
+/* GIO has called back.  False: the visitor was to leave, and is freed now. */
 static bool visitor_resume(Visitor *v)
 {
     v->busy = false;
@@ -272,7 +272,7 @@ static gboolean on_deadline(gpointer opaque)
     return G_SOURCE_REMOVE;
 }
 
-/* "192.0.2.7:50210", or of a unix socket whose process it is. */
+/* "192.0.2.7:50210"; for a unix socket, the peer's process and user. */
 static char *name_of(GSocketConnection *connection)
 {
     GSocket *socket = g_socket_connection_get_socket(connection);

@@ -3,9 +3,9 @@
  * A channel is two GIO streams, a GCancellable that aborts whatever waits on
  * them, and a table of operations: channel-kind.h.
  *
- * Every operation passes the cancellable.  GIO makes an eventfd for it where
- * a thread must wait, and drops it afterwards, unless somebody holds it: the
- * channel does, from its first day to its last.
+ * Every operation passes the cancellable.  GIO makes an eventfd for a
+ * cancellable where a thread must wait, and drops it afterwards unless somebody
+ * holds it.  The channel holds it for its whole life.
  */
 #include "io/channel-kind.h"
 
@@ -27,7 +27,7 @@ void io_channel_free(IoChannel *channel)
     if (!channel) {
         return;
     }
-    /* What is cancelled is closed without waiting. */
+    /* GIO closes without waiting what is cancelled. */
     io_channel_abort(channel);
     channel->ops->close(channel);
     g_cancellable_release_fd(channel->aborted);
@@ -66,8 +66,8 @@ bool io_kind_named(const IoChannel *channel, bool ok, GError **errp)
     return ok;
 }
 
-/* Some streams, GIO's memory stream for one, do not look at it; others only
- * where there are bytes to move. */
+/* Some streams, such as GIO's memory streams, never look at the cancellable;
+ * others do so only where there are bytes to move. */
 static bool may_go_on(IoChannel *channel, GError **errp)
 {
     return !g_cancellable_set_error_if_cancelled(channel->aborted, errp);
@@ -82,7 +82,7 @@ void io_kind_unread(IoChannel *channel, const uint8_t *bytes, size_t count)
     channel->head_size = count;
 }
 
-/* Of what was unread; 0 when there is none (any more). */
+/* Read from the bytes that were unread; 0 when there are none (any more). */
 static size_t read_head(IoChannel *channel, void *buf, size_t size)
 {
     size_t count = MIN(size, channel->head_size - channel->head_from);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The sending side of a URI.  Only tcp and unix have anything to wait for.
+ * The sending side of a URI.  Only tcp and unix have to wait.
  */
 #include "io/io-internal.h"
 

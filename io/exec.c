@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Commands: /bin/sh -c, with a pipe to the standard input, one from the standard
- * output, or both.  What is left of the three is /dev/null for the input and our
- * own for the outputs.  GSubprocess watches the child with a pidfd in GLib's
- * worker thread (with a SIGCHLD handler on kernels before 5.3), and reaps it.
+ * Commands: /bin/sh -c, with a pipe to the standard input, one from the
+ * standard output, or both.  An input without a pipe is /dev/null, and outputs
+ * without one are our own.  GSubprocess watches the child with a pidfd in
+ * GLib's worker thread (with a SIGCHLD handler on kernels before 5.3), and
+ * reaps it.
  *
- * One socket for both the input and the output would not do: a command that
- * closes its output and goes on reading would not be seen to have closed it.
+ * One socket for both the input and the output would not do: nobody would see
+ * that a command has closed its output if it goes on reading.
  *
- * The command gets a session of its own.  Ctrl-C at our terminal is for us, who
- * may only want to watch a migration no longer, and killing the command kills
- * what the shell has started along with it.  The price is that it has no
- * terminal: ssh cannot ask for a password.
+ * The command gets a session of its own.  So Ctrl-C at our terminal is for our
+ * process alone, which may only want to stop watching a migration, and killing
+ * the command also kills what the shell has started.  The price is that the
+ * command has no terminal: ssh cannot ask for a password.
  *
  * Only spawn() starts anything; -Dexec=false leaves it out.
  */
@@ -29,7 +30,8 @@ typedef struct ExecChannel {
 
 #ifdef HAVE_EXEC
 
-/* Runs in the child.  Our threads block signals that a command needs. */
+/* Runs in the child.  It unblocks the signals that our threads block, because a
+ * command needs them. */
 static void set_up_child(gpointer unused)
 {
     sigset_t none;
@@ -94,7 +96,7 @@ static gboolean on_cancelled(int fd, GIOCondition condition, void *opaque)
     return on_late(opaque);
 }
 
-/* Does it end by then, and before cancel? */
+/* Does the command end within the time, and before cancel? */
 static bool ends_within(GSubprocess *command, unsigned ms,
                         GCancellable *cancel)
 {
@@ -124,7 +126,7 @@ static bool ends_within(GSubprocess *command, unsigned ms,
     return !g_cancellable_is_cancelled(late);
 }
 
-/* Of a command that has ended: was it with status 0? */
+/* The command has ended: was it with status 0? */
 static bool check_outcome(GSubprocess *command, const char *name,
                           GError **errp)
 {
@@ -189,10 +191,10 @@ static bool exec_wait_command(IoChannel *channel, unsigned ms,
     return false;
 }
 
-/* Kill the command, unless it has ended, with all that it started, and wait. */
+/* Kill the command, unless it has ended, and all that it started, and wait. */
 static void kill_command(GSubprocess *command)
 {
-    /* NULL once the shell was reaped: then its group may be gone as well. */
+    /* NULL once the shell was reaped, because its group may be gone then. */
     const char *pid = g_subprocess_get_identifier(command);
 
     if (pid) {

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Descriptors that the process already has: opened by whoever started it, or
- * handed over by a program that embeds us.  A socket is good for both
- * directions; anything else for the one it is asked for, if it was opened so.
+ * Descriptors that the process already has: its parent opened them, or the
+ * program that embeds this library hands them over.  A socket serves both
+ * directions.  Anything else serves the one that is asked for, if it was opened
+ * for that.
  *
- * What is written to is made non-blocking, or a large write to a pipe would
- * sit in the kernel where no cancellable can reach it.  That is a property of
- * the pipe's end, not of the descriptor: whoever else has inherited the same
- * end sees it too.  Reading needs no such thing, since GIO polls first.
+ * A descriptor to write to is made non-blocking, or a large write to a pipe
+ * would sit in the kernel where no cancellable can reach it.  That is a
+ * property of the pipe's end, not of the descriptor: other processes that have
+ * inherited the same end see it, too.  Reading does not need it, because GIO
+ * polls first.
  *
  * GIO tries a socket's system call first and polls only when that would block.
  * write_all() does the same here, and stands in for GUnixOutputStream's writev,
@@ -57,7 +59,7 @@ static void wait_writable(int fd, GCancellable *cancel)
     }
 }
 
-/* Leave what is still to be written after size bytes have been. */
+/* Advance the vectors past the size bytes that were written. */
 static void skip_written(GOutputVector **vectors, size_t *count, size_t size)
 {
     while (*count > 0 && size >= (*vectors)->size) {
@@ -71,11 +73,11 @@ static void skip_written(GOutputVector **vectors, size_t *count, size_t size)
     }
 }
 
-/* To a non-blocking descriptor. */
+/* Write all, to a non-blocking descriptor. */
 static bool write_all(int fd, GOutputVector *vectors, size_t count,
                       GCancellable *cancel, GError **errp)
 {
-    /* The same thing on every Unix; GIO relies on it too. */
+    /* The two are the same on every Unix; GIO relies on that, too. */
     G_STATIC_ASSERT(sizeof(GOutputVector) == sizeof(struct iovec));
 
     while (count > 0) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Channels over GIO's streams of descriptors that are no sockets, either of
- * which may be NULL.
+ * Channels over GIO's streams of descriptors that are no sockets.  Either
+ * stream may be NULL.
  */
 #ifndef IO_FD_H
 #define IO_FD_H
@@ -20,7 +20,7 @@ typedef struct FdChannel {
 IoChannel *io_fd_channel(const char *name, GInputStream *in,
                          GOutputStream *out);
 
-/* For a kind that has a table of its own and is such a channel otherwise. */
+/* For a kind that is such a channel, but has a table of its own. */
 void io_fd_channel_init(FdChannel *fd, const IoChannelOps *ops,
                         const char *name, GInputStream *in,
                         GOutputStream *out);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Files, from an offset on.  What is not a regular file (a FIFO, /dev/null, a
- * block device) works as far as it can: only regular files are cut off, and
- * the offset must be one that the thing can seek to.
+ * Files, from an offset on.  A path that is no regular file (a FIFO, /dev/null,
+ * a block device) works as far as it can: only regular files are truncated, and
+ * an offset works only where seeking does.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -33,7 +33,7 @@ static bool check_readable(int fd, uint64_t offset, GError **errp)
     return true;
 }
 
-/* Its name is synced now, while a guest that is to be saved still runs. */
+/* Sync the file's name, too, while the guest that is to be saved still runs. */
 static bool cut_off(int fd, const IoUri *uri, GError **errp)
 {
     struct stat st;
@@ -59,7 +59,7 @@ static bool set_up(int fd, const IoUri *uri, IoDirection direction,
                                 : !cut_off(fd, uri, errp)) {
         return false;
     }
-    /* Also for offset 0 this would fail on a FIFO. */
+    /* On a FIFO lseek() fails even for offset 0. */
     if (offset != 0 && lseek(fd, offset, SEEK_SET) < 0) {
         return fail_errno(errp, "cannot seek in the file");
     }
@@ -69,7 +69,8 @@ static bool set_up(int fd, const IoUri *uri, IoDirection direction,
 int io_file_open(const IoUri *uri, IoDirection direction, GError **errp)
 {
     int flags = direction == IO_TO_READ ? O_RDONLY : O_WRONLY | O_CREAT;
-    /* Non-blocking, or opening a FIFO would wait where nothing wakes it. */
+    /* Non-blocking, or opening a FIFO would wait, and no abort could wake
+     * it. */
     int fd = open(uri->path, flags | O_CLOEXEC | O_NONBLOCK, 0600);
 
     if (fd < 0) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the files of io/ offer each other: channels over particular things,
- * and one pair of functions for each kind of URI.  What a channel is stands in
- * channel-kind.h.
+ * and a pair of functions for each kind of URI.  channel-kind.h says what a
+ * channel is.
  */
 #ifndef IO_IO_INTERNAL_H
 #define IO_IO_INTERNAL_H
@@ -25,24 +25,24 @@ typedef enum {
 /* Two-way, over a connected socket; takes a reference. */
 IoChannel *io_socket_channel(const char *name, GSocketConnection *connection);
 
-/* What such a channel is over; NULL for every other, and for one that is
- * encrypted. */
+/* The connection of such a channel; NULL for other channels, and for an
+ * encrypted one. */
 GSocketConnection *io_connection_of(IoChannel *channel);
-/* From now on everything goes through tls; takes a reference. */
+/* From now on everything goes through tls.  Takes a reference. */
 void io_connection_set_tls(IoChannel *channel, GTlsConnection *tls);
 
 /*
- * io_channel_tls_accept() for whoever cannot block: done is called in this
- * thread's default context, or before begin returns, with what went wrong, or
- * NULL.  The error is done's.
+ * io_channel_tls_accept() for a caller that cannot block: done is called in
+ * this thread's default context, or before begin returns, with the error, which
+ * it owns, or with NULL.
  */
 typedef void TlsDone(void *opaque, GError *err);
 void tls_accept_begin(IoChannel *channel, const char *creds, TlsDone *done,
                       void *opaque);
 
-/* Is the peer's certificate, or one that has signed it, on the list
- * ca-crl.pem of that folder?  False then, and when the list cannot be read;
- * true without a list.  peer may be NULL: then it is the list that counts. */
+/* False when the folder's list ca-crl.pem has the peer's certificate, or one
+ * that has signed it, or when the list cannot be read.  True without a list.
+ * If peer is NULL, only the list itself is checked. */
 bool tls_crl_check(const char *creds, GTlsCertificate *peer, GError **errp);
 
 /* One-way, over a descriptor that is no socket; owns it. */
@@ -60,10 +60,10 @@ IoChannel *io_socket_connect(const IoUri *uri, const char *name,
 GSocketAddress *io_socket_listen(GPtrArray *sockets, const IoUri *uri,
                                  GError **errp);
 
-/* What listens: GSockets, or NULL for what nobody connects to. */
+/* The GSockets that listen, or NULL for a URI that nobody connects to. */
 const GPtrArray *io_sockets_of(const IoListener *listener);
 
-/* That fd is open and can be used in this direction; makes it close-on-exec. */
+/* Check that fd is open for this direction, and make it close-on-exec. */
 bool io_fd_prepare(int fd, IoDirection direction, GError **errp);
 /* Takes over the descriptor, but not when it fails. */
 IoChannel *io_fd_open(int fd, const char *name, IoDirection direction,
@@ -75,14 +75,14 @@ IoChannel *io_exec_open(const IoUri *uri, IoDirection direction,
                         GError **errp);
 /* With a pipe for its standard input and one for its output. */
 IoChannel *io_exec_open_two_way(const IoUri *uri, GError **errp);
-/* A descriptor of uri's file, at its offset, or -1.  One to write to has its
- * name on the disk. */
+/* A descriptor of uri's file, at its offset, or -1.  If it is to be written to,
+ * the file's name is on the disk. */
 int io_file_open(const IoUri *uri, IoDirection direction, GError **errp);
 
-/* What was written to a descriptor, and whether its disk has it; the thread's
- * that writes. */
+/* What was written to a descriptor, and whether the disk has it.  Only the
+ * thread that writes uses it. */
 typedef struct IoSync {
-    int fd;         /* -1: it keeps nothing; else also when it is closed */
+    int fd;         /* -1: there is no disk, or fd was closed */
     size_t waiting; /* bytes since the disk was told to begin */
     bool due;       /* something was written since the last sync */
     int error;      /* of the sync that has failed: none is tried again */
@@ -93,10 +93,11 @@ void io_sync_wrote(IoSync *sync, size_t bytes);
 /* Wait until the disk has all of it. */
 bool io_sync_data(IoSync *sync, GError **errp);
 
-/* A source that is ready when cancel, which may be NULL, is cancelled; its
- * function is a GUnixFDSourceFunc.  NULL when that cannot be.  By a descriptor,
- * because GLib's source for a GCancellable is now and then leaked when another
- * thread cancels.  g_cancellable_release_fd() must follow. */
+/* A source that is ready when cancel is cancelled; its function is a
+ * GUnixFDSourceFunc.  NULL when cancel is NULL or has no descriptor.  The
+ * source uses a descriptor because GLib's own source for a GCancellable leaks
+ * now and then when another thread cancels.  g_cancellable_release_fd() must
+ * follow. */
 GSource *io_cancel_source(GCancellable *cancel);
 
 /* A stretch of code in which SIGPIPE stays away from this thread. */

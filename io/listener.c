@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The receiving side of a URI: as much of the opening as can be done before
- * the peer comes, so that mistakes show when the program starts and not when
- * the migration does; and then the rest of it.
+ * The receiving side of a URI.  As much as possible is opened before the peer
+ * comes, so that mistakes show when the program starts and not when the
+ * migration does.
  */
 #include <gio/gunixsocketaddress.h>
 #include <sys/stat.h>
@@ -14,8 +14,8 @@ struct IoListener {
     IoUri *uri;               /* with the address that was bound */
     char *address;            /* uri as text */
     GPtrArray *sockets;       /* tcp, unix: GSockets; otherwise NULL */
-    GSocketListener *waiter;  /* the same, to wait for all of them */
-    int fd;                   /* fd: until it is handed on, or -1 */
+    GSocketListener *waiter;  /* waits for all sockets */
+    int fd;                   /* fd: until it is handed on; otherwise -1 */
     dev_t socket_dev;         /* unix: the file that bind made */
     ino_t socket_ino;
 };
@@ -191,7 +191,7 @@ const GPtrArray *io_sockets_of(const IoListener *listener)
     return listener->sockets;
 }
 
-/* Unless it has been replaced: then another listener needs it. */
+/* A file that has been replaced stays: another listener needs it. */
 static void remove_socket_file(const IoListener *listener)
 {
     struct stat st;

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A write to a pipe that nobody reads raises SIGPIPE, which ends the process.
- * Sockets have MSG_NOSIGNAL against that, pipes have nothing.  Ignoring the
- * signal would change the whole process, which is the host program's to
- * decide; sockets instead of pipes would break commands that open /dev/stdin.
- * (GIO does ignore it when the first GSocket of a process is made.  But there
- * may be none, and the host may set it to something else again.)
+ * Sockets have MSG_NOSIGNAL against that; pipes have nothing.  To ignore the
+ * signal would change the whole process, and that is the host program's
+ * decision.  Sockets instead of pipes would break commands that open
+ * /dev/stdin.  (GIO does ignore SIGPIPE when a process makes its first GSocket.
+ * But there may be none, and the host may set the signal to something else
+ * again.)
  *
- * But such a SIGPIPE is sent to the thread that wrote.  So that thread blocks
- * it around the write, and takes the one that the write left pending before
- * it unblocks it again.  One that was pending before is not ours and stays.
+ * The kernel sends such a SIGPIPE to the thread that wrote.  So that thread
+ * blocks the signal around the write, and takes the one that the write left
+ * pending before it unblocks the signal.  A SIGPIPE that was pending before is
+ * not ours, and stays.
  */
 #include <errno.h>
 #include <signal.h>

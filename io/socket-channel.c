@@ -4,14 +4,14 @@
  * only when that would block, so a write that fits is one sendmsg() of all
  * vectors (at most 1024, the kernel's limit), a read one recv().
  *
- * A migration is many large writes and a few short messages that somebody
- * waits for, so Nagle's algorithm is off.  Keep-alive is on, since a side that
- * only reads would never learn that its peer is gone: it takes a minute, where
- * the system's own default is two hours.
+ * A migration is many large writes and a few short messages that the other end
+ * waits for, so Nagle's algorithm is off.  Keep-alive is on, because a side
+ * that only reads would never learn that its peer is gone.  It finds out in a
+ * minute, where the system's own default is two hours.
  *
- * There is no limit for what was written and not acknowledged (other than the
- * system's, a quarter of an hour).  TCP_USER_TIMEOUT also counts the time of a
- * peer that is well and reads nothing, such as one that is swapping.
+ * TCP_USER_TIMEOUT is not set: it would also cut off a peer that is well but
+ * reads nothing, such as one that is swapping.  So the system's limit of a
+ * quarter of an hour holds for bytes that were written and not acknowledged.
  */
 #include "io/socket-channel.h"
 
@@ -22,11 +22,11 @@
 #include "io/io-internal.h"
 #include "util/fail.h"
 
-#define SILENT_FOR 30 /* seconds, until the peer's system is asked */
+#define SILENT_FOR 30 /* seconds of silence before the peer's system is asked */
 #define ASK_EVERY  10 /* seconds */
 #define ASK_TIMES  3
 
-/* On a thin link: until what was written before has mostly been sent. */
+/* On a thin link, wait until most of the earlier bytes have been sent. */
 static bool wait_for_queue(SocketChannel *s, GError **errp)
 {
     return !tcp_queue_is_thin(&s->queue) ||
@@ -128,7 +128,7 @@ IoChannel *io_socket_take(const char *name, int fd, GError **errp)
     int listening = 0;
     socklen_t length = sizeof(listening);
 
-    /* It would only fail at the first read, and with a riddle. */
+    /* Otherwise it would fail at the first read, with a puzzling message. */
     getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length);
     if (listening) {
         g_set_error(errp, G_IO_ERROR, G_IO_ERROR_NOT_CONNECTED,

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * tcp and unix, up to the connection: GIO's sockets, name look-ups and waiting;
- * here is what GIO leaves open.  A host name may have several addresses:
- * connecting tries one after the other, listening takes them all, so that a
- * peer reaches us whichever it tries first.  The empty host is one IPv6 socket
- * that takes IPv4 too, or an IPv4 socket where there is no IPv6.
+ * tcp and unix, up to the connection.  Sockets, name look-ups and waiting are
+ * GIO's; this file decides what GIO leaves open.  A host name may have several
+ * addresses.  Connecting tries one after the other; listening takes them all,
+ * so that a peer reaches us whichever it tries first.  The empty host is one
+ * IPv6 socket that takes IPv4 too, or an IPv4 socket where there is no IPv6.
  */
 #include <errno.h>
 #include <gio/gunixsocketaddress.h>
@@ -77,7 +77,7 @@ static GSocket *bind_and_listen(GSocketAddress *address, GError **errp)
         /* Linux gives the file this mode, less the umask, as it makes it. */
         fchmod(g_socket_get_fd(socket), 0600);
     }
-    /* Strangers that come in a crowd must not fill it: whom it has no room for
+    /* A crowd of strangers must not fill the backlog: a peer that finds it full
      * waits for a second (tcp), or is refused (unix). */
     g_socket_set_listen_backlog(socket, SOMAXCONN);
     if (!g_socket_bind(socket, address, TRUE, errp) ||
@@ -87,7 +87,7 @@ static GSocket *bind_and_listen(GSocketAddress *address, GError **errp)
     return g_steal_pointer(&socket);
 }
 
-/* Takes socket, which may be NULL.  The address with the port that was
+/* Takes socket, which may be NULL.  Returns the address with the port that was
  * chosen. */
 static GSocketAddress *add_socket(GPtrArray *sockets, GSocket *socket,
                                   GError **errp)
@@ -122,9 +122,9 @@ static GSocketAddress *listen_on_any(GPtrArray *sockets, uint16_t port,
 }
 
 /*
- * An address that this machine does not have is no error while another one
- * works.  A port of our own choice is chosen on the first address and is the
- * only one that anybody is told.
+ * An address that this machine does not have is no error as long as another one
+ * works.  Port 0 is chosen on the first address only, because only one port can
+ * be reported.
  */
 static GSocketAddress *listen_on_host(GPtrArray *sockets, const IoUri *uri,
                                       GError **errp)
@@ -158,11 +158,11 @@ static GSocketAddress *listen_on_host(GPtrArray *sockets, const IoUri *uri,
 }
 
 /*
- * Does a process have the socket with this path?  Connecting would tell, but
- * would also be heard: a QEMU that waits there for a guest would take it for
- * its source.  A socket of another type is refused by the kernel instead, and
- * with another error than where nobody is (unix(7)); but before that, where we
- * may not write to it.  Returns the error, or 0.
+ * Does a process have the socket with this path?  A connection would tell, but
+ * a QEMU that waits there for a guest would take it for its source.  So this
+ * connects with a socket of another type, which the kernel refuses.  Its error
+ * tells whether a process is there (unix(7)), unless we may not write to the
+ * socket.  Returns the error, or 0.
  */
 static int try_socket(const struct sockaddr_un *address)
 {
@@ -179,8 +179,8 @@ static int try_socket(const struct sockaddr_un *address)
     return err;
 }
 
-/* What its owner has left behind goes; a file that is not a socket is
- * somebody's data. */
+/* Remove a socket that its owner has left behind.  A file that is no socket is
+ * somebody's data, and stays. */
 static bool remove_old_socket(const char *path, GError **errp)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };

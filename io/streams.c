@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Channels over two GIO streams of any sort, such as a caller brings.
+ * Channels over two GIO streams of any sort, which the caller brings.
  */
 #include <gio/gunixoutputstream.h>
 
@@ -21,7 +21,7 @@ static bool streams_writev(IoChannel *channel, GOutputVector *vectors,
     return ok;
 }
 
-/* The stream may be one that writes something as it closes. */
+/* Some streams write something as they close. */
 static bool streams_finish(IoChannel *channel, GError **errp)
 {
     SigpipeHold hold;

@@ -2,12 +2,12 @@
 /*
  * Files that outlive a power cut.
  *
- * What is written to a file is in the system's memory first.  The system is
- * told to begin with it every few MiB, so that the disk is never idle and a
- * sync has little left to wait for.  Being told is all: only fdatasync() waits
- * and says whether it went well, and it says so once.  After a failure the
- * system may have dropped what it could not write, so that the next sync would
- * succeed without it.  So what has failed once has failed for good.
+ * Bytes that are written to a file are in the system's memory first.  Every few
+ * MiB the system is told to begin writing them to the disk, so that the disk is
+ * never idle and a sync has little left to wait for.  Only fdatasync() waits
+ * and reports an error, and it reports it once.  After a failure the system may
+ * have dropped the bytes that it could not write, so that the next sync would
+ * succeed without them.  So a failure is for good.
  *
  * A regular file and a block device keep what they are given.  Pipes, sockets,
  * terminals and /dev/null do not, and are not synced.
@@ -74,7 +74,7 @@ static bool sync_folder(const char *folder)
     return ok;
 }
 
-/* The folder's own, where path is a link to elsewhere. */
+/* Where path is a link, the folder is that of its target. */
 static bool sync_folder_of(const char *path)
 {
     char *real = realpath(path, NULL);
@@ -89,8 +89,8 @@ bool io_sync_name(int fd, const char *path, GError **errp)
     if (sync_folder_of(path)) {
         return true;
     }
-    /* Where the folder may be written to but not read, or cannot be synced by
-     * itself, everything is. */
+    /* The folder may not be readable, or not be synced by itself: then sync the
+     * whole file system. */
     if ((errno == EACCES || errno == EINVAL) && syncfs(fd) == 0) {
         return true;
     }

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * TCP_NOTSENT_LOWAT says how much may be unsent.  The system looks at it
- * before it takes the next piece (up to 64 KiB) of a write, which it may so cut
- * short, and calls the socket writable again when half of that has gone out.
- * GIO writes what was left over when the socket is writable, as it does with a
- * socket that is full.
+ * TCP_NOTSENT_LOWAT says how much may be unsent.  The system looks at it before
+ * it takes the next piece (up to 64 KiB) of a write, so it may cut a write
+ * short.  It calls the socket writable again when half of that amount has gone
+ * out.  GIO writes the rest then, as it does with a socket that is full.
  *
- * A write that begins while the system still takes something is added to by up
- * to 64 KiB, whatever the bound is.  On a thin link these would be most of what
- * is unsent: so there each write waits first.
+ * When a write begins below the bound, the system takes up to 64 KiB, whatever
+ * the bound is.  On a thin link these would be most of what is unsent, so there
+ * each write first waits until the socket is writable.
  */
 #include "io/tcp-queue.h"
 
@@ -36,7 +35,7 @@ static int64_t now_ns(void)
 static void set_bound(TcpQueue *queue, unsigned bound)
 {
     queue->bound = bound;
-    /* A system that does not know it is as good as it was. */
+    /* A system that lacks the option works as it did before. */
     setsockopt(queue->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bound,
                sizeof(bound));
 }
@@ -78,10 +77,10 @@ static bool get_info(const TcpQueue *queue, struct tcp_info *info)
 }
 
 /*
- * The rate is that at which the peer's system has acknowledged what was sent
- * while there was something to send.  That at which the socket takes bytes is
- * no measure: where the writer is slow to wake up a small bound would make it
- * smaller, and it the bound.
+ * The rate is the one at which the peer's system has acknowledged bytes while
+ * there was something to send.  The rate at which the socket takes bytes is no
+ * measure: where the writer is slow to wake up, a small bound would lower that
+ * rate, and the rate would lower the bound.
  */
 void tcp_queue_wrote(TcpQueue *queue)
 {
@@ -112,7 +111,7 @@ int64_t tcp_queue_round_trip(const TcpQueue *queue)
 {
     struct tcp_info info;
 
-    /* Before the first measurement it is ~0. */
+    /* ~0 stands for "not measured yet". */
     if (!get_info(queue, &info) || info.tcpi_min_rtt == UINT32_MAX) {
         return 0;
     }

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Channels over TLS over a socket.  An encrypted channel is the socket's, with
- * TLS's streams instead of the socket's and with this table instead of the
- * socket's.
+ * Channels over TLS over a socket.  To encrypt a socket's channel is to put
+ * TLS's streams, and this table, in the place of its own.
  */
 #include "io/io-internal.h"
 #include "io/socket-channel.h"
 
-/* In TLS 1.3 a peer that refuses our certificate does so after the handshake
- * (tls.c), and then only hangs up.  What was unread did come. */
+/* In TLS 1.3 a peer refuses our certificate after the handshake (tls.c), and
+ * then only hangs up.  A peer that has sent bytes has not refused it. */
 static void add_hint(SocketChannel *s, GError **errp)
 {
     if (!g_atomic_int_get(&s->heard) && s->base.head_size == 0) {
@@ -40,8 +39,8 @@ static bool tls_writev(IoChannel *channel, GOutputVector *vectors,
     return true;
 }
 
-/* Whoever knows from the stream where it ends, as QEMU does, need not wait for
- * the goodbye of TLS. */
+/* A peer that can tell from the stream where it ends, as QEMU can, may be gone
+ * before the goodbye of TLS. */
 static bool shut_down(SocketChannel *s, GError **errp)
 {
     GError *err = NULL;

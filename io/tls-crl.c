@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Lists of revoked certificates, which GIO does not know: GnuTLS looks them
- * up, on which GIO's TLS is built anyway.  The list is the administrator's, as
- * ca-cert.pem is, so its signature is not looked at; but one that should have
- * been replaced by now is not trusted.  A build without GnuTLS refuses to work
- * beside a list that it cannot read.
+ * Lists of revoked certificates, which GIO does not know.  GnuTLS, on which
+ * GIO's TLS is built anyway, does the looking up.  The list is the
+ * administrator's, as ca-cert.pem is, so its signature is not checked; but a
+ * list that is out of date is not trusted.  A build without GnuTLS refuses to
+ * work where there is a list, because it cannot read it.
  */
 #include <errno.h>
 #include <sys/stat.h>
@@ -67,7 +67,7 @@ static bool check_dates(const CrlList *list, GError **errp)
     return true;
 }
 
-/* 1: on the list, 0: not, or an error of GnuTLS. */
+/* 1: on the list; 0: not on it; otherwise an error of GnuTLS. */
 static int find_on_list(const CrlList *list, GTlsCertificate *certificate)
 {
     g_autoptr(GByteArray) der = NULL;
@@ -123,7 +123,7 @@ static bool check_list(const char *path, GTlsCertificate *peer, GError **errp)
 static bool check_list(const char *path, GTlsCertificate *peer, GError **errp)
 {
     g_set_error(errp, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-                "this build cannot read it, as it has no GnuTLS");
+                "this build cannot read it, because it has no GnuTLS");
     return false;
 }
 

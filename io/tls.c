@@ -1,26 +1,28 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * TLS over a socket that is connected: GIO's, which loads its back end
- * (glib-networking) when it is first asked.  The handshake is done here and
- * at once, with the channel's cancellable, so that it ends when the channel is
- * aborted; then the channel becomes one over TLS (tls-channel.c).  For a caller
- * that has many channels waiting to be accepted (io/admit.c), GIO's threads make
- * the handshakes, and the caller is told.
+ * TLS over a connected socket.  The TLS is GIO's, which loads its back end
+ * (glib-networking) when it is first used.  The handshake is done at once, with
+ * the channel's cancellable, so that it ends when the channel is aborted.  Then
+ * the channel becomes one over TLS (tls-channel.c).  For a caller that accepts
+ * many channels at a time (io/admit.c), GIO's threads make the handshakes, and
+ * the caller is told.
  *
  * Both ends show a certificate, and each takes the other's only if a CA of
- * ca-cert.pem has signed it.  The client checks besides that it is for the
- * host that it wanted.  The certificates of the system's CAs do not count.
+ * ca-cert.pem has signed it.  The client also checks that the certificate is
+ * for the host that it wanted.  The certificates of the system's CAs do not
+ * count.
  *
- * What a folder has is read for each channel: certificates are renewed while
- * programs run.
+ * A folder is read anew for each channel, because certificates are renewed
+ * while programs run.
  *
- * GIO says of a certificate only that it is unacceptable; the reasons it hands
- * to whoever listens to accept-certificate, who decides.  A server is asked of
- * good ones too, a client of bad ones.  Lists of revoked certificates GIO does
- * not know at all: io/tls-crl.c does.
+ * GIO's error only says that a certificate is unacceptable.  The reasons go to
+ * the handler of the signal accept-certificate, which decides.  On a server it
+ * is called for good certificates, too; on a client only for bad ones.  GIO
+ * does not know lists of revoked certificates: io/tls-crl.c does.
  *
- * Whoever accepts is the last to look at a certificate, and in TLS 1.3 the
- * other end is ready by then.  It learns that it was refused when it reads.
+ * The end that accepts is the last to look at a certificate, and in TLS 1.3 the
+ * other end has finished by then.  That end learns that it was refused when it
+ * reads.
  */
 #include "io/channel-kind.h"
 #include "io/io-internal.h"
@@ -33,7 +35,7 @@ typedef struct Handshake {
     const char *hostname;        /* NULL: we are the server */
 } Handshake;
 
-/* One that somebody is told of. */
+/* A handshake in GIO's threads, whose caller is told of the end. */
 typedef struct Accept {
     Handshake h;
     char *creds;
@@ -88,7 +90,7 @@ static GTlsDatabase *load_authorities(const char *creds, GError **errp)
     return found;
 }
 
-/* Called within g_tls_connection_handshake(), by its thread. */
+/* Called by the thread that runs the handshake. */
 static gboolean on_certificate(GTlsConnection *tls, GTlsCertificate *peer,
                                GTlsCertificateFlags faults, gpointer opaque)
 {
@@ -98,7 +100,7 @@ static gboolean on_certificate(GTlsConnection *tls, GTlsCertificate *peer,
     return faults == 0;
 }
 
-/* An address is not a name that could be asked for. */
+/* An address is handed on as one, because TLS asks a peer for names only. */
 static GSocketConnectable *identity_of(const char *hostname)
 {
     GSocketAddress *address = g_inet_socket_address_new_from_string(hostname,
@@ -108,8 +110,8 @@ static GSocketConnectable *identity_of(const char *hostname)
                    : g_network_address_new(hostname, 0);
 }
 
-/* All in one go: a connection that is made without a database begins by reading
- * those of the system, which takes longer than a handshake. */
+/* Sets the database at once: a connection that is made without one begins by
+ * reading the system's, which takes longer than a handshake. */
 static GTlsConnection *make_connection(const Handshake *h,
                                        GTlsCertificate *mine,
                                        GTlsDatabase *authorities,
@@ -155,7 +157,7 @@ static bool set_up(Handshake *h, GError **errp)
     return true;
 }
 
-/* What is wrong with the peer's certificate, in the order of importance. */
+/* The most important fault of the peer's certificate. */
 static const char *worst_fault(GTlsCertificateFlags faults)
 {
     static const struct {
@@ -191,14 +193,14 @@ static void refuse_certificate(const Handshake *h, GError **errp)
     }
 }
 
-/* Up to where the peer must be heard. */
+/* All that comes before the first message of the handshake. */
 static bool handshake_prepare(Handshake *h, GError **errp)
 {
     return have_backend(errp) && have_connection(h->channel, errp) &&
            set_up(h, errp);
 }
 
-/* The handshake is over: what has become of it?  Takes err. */
+/* The handshake is over: did it succeed?  Takes err. */
 static bool handshake_judge(Handshake *h, GError *err, GError **errp)
 {
     if (!err) {
@@ -218,7 +220,7 @@ static bool handshake_judge(Handshake *h, GError *err, GError **errp)
     return false;
 }
 
-/* Leave the channel encrypted, or say whose fault it is. */
+/* Leave the channel encrypted, or put its name before the error. */
 static bool handshake_end(Handshake *h, bool ok, GError **errp)
 {
     if (ok) {

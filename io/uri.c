@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The only URI parser.  A table maps each scheme to the parser of what stands
- * behind its colon; those parsers say what is wrong, io_uri_parse says where.
+ * The only URI parser.  A table maps each scheme to the parser of the text
+ * behind its colon.  Those parsers say what is wrong; io_uri_parse() says
+ * where.
  *
- * Whatever parses can be written out again and parses to the same fields.  So
- * IPv6 addresses get their brackets back, and a file's path may contain
- * ",offset=" itself: only the last one counts.
+ * A URI that was parsed can be written out again, and then parses to the same
+ * fields.  So IPv6 addresses get their brackets back, and a file's path may
+ * contain ",offset=" itself: only the last one counts.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -67,7 +68,7 @@ static bool parse_bracketed(const char *text, IoUri *uri, GError **errp)
     return parse_port(close + 2, &uri->port, errp);
 }
 
-/* "0" and "127.1", which GLib would look for among the names. */
+/* Write out "0" and "127.1", which GLib would look up as names. */
 static char *expand_ipv4(char *host)
 {
     char text[INET_ADDRSTRLEN];
@@ -157,7 +158,7 @@ static bool parse_offset(const char *text, uint64_t *offset, GError **errp)
     char *end;
     int shift;
 
-    /* strtoull would take white space, a sign, or no digit at all. */
+    /* strtoull() would take white space, a sign, or no digit at all. */
     if (!(hex ? g_ascii_isxdigit(text[2]) : g_ascii_isdigit(text[0]))) {
         return invalid(errp, "offset '%s' is not a number", text);
     }

@@ -44,7 +44,7 @@ static void watch(GMainContext *context, GSource *source, GSourceFunc func,
     }
 }
 
-/* The stream, or NULL where it cannot be asked for what it has. */
+/* The stream, or NULL where it cannot be polled. */
 static GPollableInputStream *pollable_of(IoChannel *channel)
 {
     GPollableInputStream *in;
@@ -76,7 +76,7 @@ bool io_channel_wait_input(IoChannel *channel, int ms, GCancellable *until)
     context = g_main_context_new();
     watch(context, g_pollable_input_stream_create_source(in, NULL),
           G_SOURCE_FUNC(on_input), &input);
-    /* A read fails at once then. */
+    /* On an aborted channel a read fails at once. */
     watch(context, io_cancel_source(channel->aborted),
           G_SOURCE_FUNC(on_cancelled), &input);
     watch(context, io_cancel_source(until), G_SOURCE_FUNC(on_cancelled),
