@@ -37,7 +37,7 @@ bool args_text(void *target, const char *name, char *const *values,
     return true;
 }
 
-/* NULL when there is none; *inside is what follows a '=', or NULL. */
+/* NULL when there is none.  *inside is what follows a '=', or NULL. */
 static const ArgsOption *find_option(const ArgsOption *options,
                                      const char *word, char **inside)
 {
@@ -65,7 +65,7 @@ static size_t count_values(const ArgsOption *option)
     return count;
 }
 
-/* Where the option's values are: in its own word or behind it.  NULL when they
+/* Where the option's values are: in its own word or behind it.  NULL when there
  * are too many or too few. */
 static char *const *find_values(const ArgsOption *option, const char *dash,
                                 char *const *inside, char *const *behind,
@@ -86,8 +86,8 @@ static char *const *find_values(const ArgsOption *option, const char *dash,
     return *inside ? inside : behind;
 }
 
-/* The option at **word, which is left at the option's last word; NULL when it
- * is bad. */
+/* The option at **word; *word is moved to the option's last word.  NULL when
+ * the option is bad. */
 static const ArgsOption *parse_option(const ArgsProgram *program, void *args,
                                       char *const **word, GError **errp)
 {

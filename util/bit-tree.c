@@ -7,7 +7,7 @@
 
 #include "util/bitmap.h"
 
-#define LEVELS_MAX 11 /* of 6 bits each: there is no larger tree */
+#define LEVELS_MAX 11 /* of 6 bits each: enough for 64-bit numbers */
 
 struct BitTree {
     unsigned levels;
@@ -70,7 +70,7 @@ uint64_t bit_tree_next(const BitTree *tree, uint64_t start, uint64_t end)
     uint64_t at = start, limit = end, word = 0;
     unsigned i = 0;
 
-    /* Up, until something is set behind the start; */
+    /* Go up until a bit is set at or behind the start. */
     for (; at < limit && i < tree->levels; i++) {
         word = tree->level[i][at / BITMAP_WORD_BITS] &
                UINT64_MAX << (at % BITMAP_WORD_BITS);
@@ -84,7 +84,7 @@ uint64_t bit_tree_next(const BitTree *tree, uint64_t start, uint64_t end)
     if (!word) {
         return end;
     }
-    /* and down to the first of that. */
+    /* Go down to the first bit below it. */
     at = at * BITMAP_WORD_BITS + (unsigned)__builtin_ctzll(word);
     while (i-- > 0) {
         at = at * BITMAP_WORD_BITS +

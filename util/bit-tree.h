@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A bitmap with an index, in which the next set bit is found at once however
- * far away it is.  Memory that was never set is not touched.  Bits are numbered
+ * A bitmap with an index: the next set bit is found at once, however far away
+ * it is.  Memory of bits that were never set is not touched.  Bits are numbered
  * from 0.
  */
 #ifndef UTIL_BIT_TREE_H
@@ -20,8 +20,8 @@ bool bit_tree_test(const BitTree *tree, uint64_t bit);
 void bit_tree_set(BitTree *tree, uint64_t bit);
 void bit_tree_clear(BitTree *tree, uint64_t bit);
 
-/* The first bit from start on, before end, that is set; end if there is none.
- * end is at most the number of bits. */
+/* The first set bit from start on, before end; end if there is none.  end is at
+ * most the number of bits. */
 uint64_t bit_tree_next(const BitTree *tree, uint64_t start, uint64_t end);
 
 #endif

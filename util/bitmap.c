@@ -49,7 +49,7 @@ unsigned bitmap_take(uint64_t *map, uint64_t bits, uint64_t start,
     return n;
 }
 
-/* invert: all ones to look for a clear bit. */
+/* invert: 0 to look for a set bit, all ones to look for a clear one. */
 static uint64_t next_bit(const uint64_t *map, uint64_t bits, uint64_t start,
                          uint64_t invert)
 {

@@ -17,7 +17,7 @@ static inline uint64_t bitmap_words(uint64_t bits)
     return (bits + BITMAP_WORD_BITS - 1) / BITMAP_WORD_BITS;
 }
 
-/* All clear; to be freed by g_free(). */
+/* All bits clear.  To be freed by g_free(). */
 static inline uint64_t *bitmap_new(uint64_t bits)
 {
     return g_new0(uint64_t, bitmap_words(bits));
@@ -38,7 +38,7 @@ static inline void bitmap_clear(uint64_t *map, uint64_t bit)
     map[bit / BITMAP_WORD_BITS] &= ~(UINT64_C(1) << (bit % BITMAP_WORD_BITS));
 }
 
-/* Set all bits of a map of that size. */
+/* Set all bits. */
 void bitmap_fill(uint64_t *map, uint64_t bits);
 
 /* How many bits are set. */
@@ -46,8 +46,8 @@ uint64_t bitmap_count(const uint64_t *map, uint64_t bits);
 
 /*
  * Take up to max set bits out of the map, in order, from bit start on: write
- * their numbers to taken, clear them, return how many there were.  Less than
- * max means that no set bit is left behind start.
+ * their numbers to taken, and clear them.  Returns how many were taken.  Less
+ * than max means that no bit from start on is set any more.
  */
 unsigned bitmap_take(uint64_t *map, uint64_t bits, uint64_t start,
                      uint64_t *taken, unsigned max);

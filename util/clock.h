@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Time as a value that can be replaced: what measures or waits is handed a
- * Clock, and tests hand in one that they move by hand.
+ * Time as a value that can be replaced.  Code that measures or waits is handed
+ * a Clock, and tests hand in one that they move by hand.
  */
 #ifndef UTIL_CLOCK_H
 #define UTIL_CLOCK_H

@@ -5,7 +5,8 @@
 #include <glib.h>
 #include <stdbool.h>
 
-/* Set the G_IO_ERROR of errno: "FORMAT: No such file or directory".  False. */
+/* Sets the G_IO_ERROR of errno: "FORMAT: No such file or directory".  Returns
+ * false. */
 bool fail_errno(GError **errp, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
 #endif

@@ -7,7 +7,7 @@ static bool is_shown(gunichar c)
 {
     switch (g_unichar_type(c)) {
     case G_UNICODE_CONTROL:
-    case G_UNICODE_FORMAT: /* such as what turns the direction around */
+    case G_UNICODE_FORMAT: /* some turn the direction of the text around */
     case G_UNICODE_LINE_SEPARATOR:
     case G_UNICODE_PARAGRAPH_SEPARATOR:
         return false;

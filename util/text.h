@@ -4,9 +4,9 @@
 
 #include <glib.h>
 
-/* Prose of a stranger's, such as a reason, as it can be shown on a terminal:
- * valid UTF-8, and a question mark for whatever controls how text is shown.
- * (Names are shown by g_strescape(), which loses nothing of them.) */
+/* Make a stranger's prose, such as a reason, fit to be shown on a terminal:
+ * valid UTF-8, with a question mark for each character that controls how text
+ * is shown.  (Names are shown by g_strescape(), which keeps all of them.) */
 char *text_printable(const char *text);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Library threads take no signals: what a signal means is the host's business,
- * and the host's threads are the ones to hear of it.
+ * The library's threads take no signals: what a signal means is the host's
+ * business, so the host's threads get it.
  */
 #include "util/thread.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Threads and conditions, thinly over pthreads.  pthreads rather than GLib's,
- * so that ThreadSanitizer sees every lock.
+ * Threads and conditions, thinly over pthreads.  They are not GLib's, so that
+ * ThreadSanitizer sees every lock.
  */
 #ifndef UTIL_THREAD_H
 #define UTIL_THREAD_H
@@ -12,7 +12,7 @@
 
 /*
  * Start a joinable thread with a name of at most 15 bytes and all signals
- * blocked.  False when the system has none to give.
+ * blocked.  False when the system cannot start another thread.
  */
 bool thread_start(pthread_t *thread, const char *name, void *(*run)(void *),
                   void *arg, GError **errp);

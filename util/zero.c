@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A page that is not zero mostly shows it in its first bytes: look at those
- * first, then go through the rest a cache line at a time, in a form that the
- * compiler turns into vector instructions.  Those that every x86-64 has do:
- * what they wait for is memory, and wider ones were measured to be no faster.
+ * A page that is not zero mostly shows it in its first bytes.  So look at those
+ * first, and then go through the rest a cache line at a time, in a form that
+ * the compiler turns into vector instructions.  The ones that every x86-64 has
+ * are enough: they wait for memory, and wider ones were measured to be no
+ * faster.
  */
 #include "util/zero.h"
 

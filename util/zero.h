@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Are all bytes zero?  buf is aligned to 8, size is a multiple of 64.  The
- * memory may be written by others meanwhile; then either answer is given. */
+/* Are all bytes zero?  buf is aligned to 8, size is a multiple of 64.  Another
+ * thread may write to buf meanwhile; then either answer may come. */
 bool buffer_is_zero(const void *buf, size_t size);
 
 #endif
