@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The command table.  It is handed down to whatever needs it in MonMachine,
- * since a command may be one that tells of commands.
+ * The command table.  MonMachine hands it down to the commands, because some of
+ * them tell of commands.
  */
 #include "monitor/commands.h"
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Finding commands in a table, running them, and what their results are made
- * of. */
+/* Finds commands in a table, runs them, and helps to make their results. */
 #include "monitor/command.h"
 
 #include <string.h>
@@ -16,7 +15,7 @@ const Command *command_find_qmp(const CommandTable *table,
     return NULL;
 }
 
-/* Items of info are not commands of their own. */
+/* Items of info are no commands of their own. */
 static bool may_be_meant(const Command *command, const char *name)
 {
     return command->hmp &&
@@ -67,8 +66,8 @@ void command_list_hmp(const CommandTable *table, const char *start,
     }
 }
 
-/* Does the schema tell the truth?  If not, that is our mistake or the host's,
- * but the process holds a guest: only this answer is lost. */
+/* Does the result fit the schema?  If not, the mistake is ours or the host's.
+ * But the process holds a guest, so only this answer is lost. */
 static bool check_result(const Command *command, JsonNode *result,
                          GError **errp)
 {

@@ -4,7 +4,7 @@
  *
  * A front end finds a command by its name, brings the arguments into a JSON
  * object, calls command_run(), and shows the JSON that comes back in its own
- * way.  A command that only one of the two has, has no name in the other.
+ * way.  A command that only one front end has, has no name in the other.
  */
 #ifndef FERRY_MONITOR_COMMAND_H
 #define FERRY_MONITOR_COMMAND_H
@@ -23,10 +23,10 @@ typedef struct CommandTable CommandTable;
 
 /* What commands act upon. */
 typedef struct MonMachine {
-    const CommandTable *commands; /* what there are */
+    const CommandTable *commands; /* all that there are */
     const MonHost *host;
     void *opaque;
-    bool *over; /* it was told to quit: nothing more is done to it */
+    bool *over; /* quit was called: no command runs any more */
     PassedFds *fds; /* the session's */
 } MonMachine;
 
@@ -36,8 +36,7 @@ typedef struct MonMachine {
 typedef enum {
     HMP_PROMPT,
     HMP_WAIT,   /* for the end of the migration, unless "detach" was given */
-    HMP_RESUME, /* the same, if it was waited for until it had to be continued
-                 */
+    HMP_RESUME, /* the same, if it waited before the migration was held */
     HMP_SILENT, /* no prompt: the process is about to end */
 } HmpNext;
 
@@ -47,14 +46,13 @@ typedef struct Command {
     const char *hmp_alias;
     Member args[COMMAND_MAX_ARGS + 1]; /* ends with a NULL name */
     bool takes_parameters;             /* instead of args: run checks them */
-    const Member *result;              /* QMP: what it returns; NULL: {} */
+    const Member *result;              /* QMP: its return value; NULL: {} */
     bool negotiates; /* QMP: ends the capabilities negotiation */
-    bool has_items;  /* HMP: a word after it makes it another one, "info NAME" */
+    bool has_items;  /* HMP: the next word belongs to the name: "info NAME" */
     HmpNext next;
     const char *help; /* HMP only */
 
-    /* Never returns NULL without an error.  The arguments look as args
-     * says. */
+    /* NULL only with an error.  The arguments were checked against args. */
     JsonNode *(*run)(const MonMachine *machine, JsonObject *args,
                      GError **errp);
 
@@ -71,21 +69,20 @@ struct CommandTable {
     size_t count;
 };
 
-extern const CommandTable command_table; /* command-table.c: the one there is */
+extern const CommandTable command_table; /* command-table.c: the only one */
 
-/* NULL: none such */
+/* NULL when there is no such command. */
 const Command *command_find_qmp(const CommandTable *table, const char *name);
 
 /*
- * Find an HMP command by its name, its alias, or the beginning of its name
- * where no other begins like that; for an item of info, "info NAME".
- * Otherwise NULL, and the names that begin like that are appended to
- * candidates.
+ * Find an HMP command by its name, its alias, or an unambiguous beginning of
+ * its name; an item of info by "info NAME".  NULL otherwise; then all names
+ * that begin with `name` are appended to candidates.
  */
 const Command *command_find_hmp(const CommandTable *table, const char *name,
                                 GPtrArray *candidates);
 
-/* Append the names that begin like that (constants). */
+/* Append the names (constants) that begin with `start`. */
 void command_list_hmp(const CommandTable *table, const char *start,
                       GPtrArray *names);
 
@@ -95,11 +92,11 @@ JsonNode *command_run(const Command *command, const MonMachine *machine,
 
 /* The result of a command that has nothing to say: {}. */
 JsonNode *command_no_result(void);
-JsonNode *command_object_result(JsonObject *object); /* takes it over */
+JsonNode *command_object_result(JsonObject *object); /* takes object */
 JsonNode *command_array_result(JsonArray *array);    /* the same */
 
-/* Set a string member.  Names and messages may come from file names, which
- * need not be UTF-8; JSON must be. */
+/* Set a string member.  Names and messages may come from file names, which need
+ * not be UTF-8, while JSON must be. */
 void command_set_text(JsonObject *object, const char *name, const char *text);
 
 #endif

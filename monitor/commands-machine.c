@@ -89,7 +89,7 @@ JsonNode *cmd_pmemsave(const MonMachine *machine, JsonObject *args,
                 json_object_get_string_member(args, "filename"), errp);
 }
 
-/* The same with the names that HMP has for its arguments. */
+/* The same, with HMP's names for the arguments. */
 JsonNode *cmd_pmemsave_file(const MonMachine *machine, JsonObject *args,
                             GError **errp)
 {

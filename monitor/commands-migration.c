@@ -2,11 +2,11 @@
 /*
  * Commands about migration.
  *
- * Everything that sets options first collects the changes, checking each
- * against the option table, then checks whether they fit each other and the
- * rest, and then applies them, so that a list with one bad entry changes
- * nothing.  The machine can still refuse one (a migration runs); then those
- * before it are taken back.
+ * A command that sets options first collects the changes and checks each of
+ * them against the option table.  Then it checks whether they fit each other
+ * and the other options.  Only then it applies them, so that a list with one
+ * bad entry changes nothing.  The machine may still refuse a change (a
+ * migration runs); then the changes before it are taken back.
  */
 #include "monitor/commands.h"
 
@@ -137,7 +137,7 @@ static bool change_from_text(Change *change, const char *text, GError **errp)
     return ok;
 }
 
-/* As in QEMU null stands for the empty string. */
+/* As in QEMU, null stands for the empty string. */
 static bool string_from_json(Change *change, JsonNode *node, GError **errp)
 {
     bool is_string = json_node_get_value_type(node) == G_TYPE_STRING;
@@ -152,7 +152,7 @@ static bool string_from_json(Change *change, JsonNode *node, GError **errp)
                             is_string ? json_node_get_string(node) : "", errp);
 }
 
-/* What an option's value is in JSON, or why it is not. */
+/* Get an option's value from JSON. */
 static bool change_from_json(Change *change, JsonNode *node, GError **errp)
 {
     const MigOption *option = change->option;
@@ -172,7 +172,7 @@ static bool change_from_json(Change *change, JsonNode *node, GError **errp)
         return string_from_json(change, node, errp);
     }
     if (option->kind == MIG_KIND_ENUM) {
-        /* "" is no name: let the table say which are. */
+        /* "" is no name, so that the table's error lists the names. */
         return change_from_text(change,
                                 type == G_TYPE_STRING
                                     ? json_node_get_string(node) : "", errp);
@@ -184,7 +184,7 @@ static bool change_from_json(Change *change, JsonNode *node, GError **errp)
                       option->name, option->min, option->max);
         return false;
     }
-    /* What is negative is more than any option takes. */
+    /* A negative number becomes one that no option takes. */
     change->value = (uint64_t)json_node_get_int(node);
     return mig_options_set(&scratch, option, change->value, errp);
 }
@@ -201,7 +201,7 @@ JsonNode *cmd_migrate_set_parameters(const MonMachine *machine,
     while (json_object_iter_next_ordered(&iter, &name, &node)) {
         Change change = { .option = mig_option_find(name, false, NULL) };
 
-        /* Programs have to write it as it is. */
+        /* Programs have to use the exact name. */
         if (!change.option || !g_str_equal(change.option->name, name)) {
             command_error(errp, "Parameter '%s' is unexpected", name);
             return NULL;
@@ -309,7 +309,7 @@ static bool is_given(JsonObject *args, const char *flag)
     return json_object_get_boolean_member_with_default(args, flag, false);
 }
 
-/* What QEMU has and Ferry has not. */
+/* Refuse the flags that QEMU has and Ferry lacks. */
 static bool check_flags(JsonObject *args, GError **errp)
 {
     if (is_given(args, "resume")) {
@@ -330,8 +330,8 @@ static bool check_flags(JsonObject *args, GError **errp)
 
 typedef bool UseUri(void *opaque, const char *uri, GError **errp);
 
-/* "fd:NAME" is a descriptor that the client has passed.  It is the migration's
- * from then on, unless there is none. */
+/* "fd:NAME" is a descriptor that the client has passed.  Once a migration has
+ * started, it belongs to that. */
 static JsonNode *use_passed_fd(const MonMachine *machine, UseUri *use,
                                const char *name, GError **errp)
 {
@@ -453,7 +453,7 @@ static void set_count(JsonObject *object, const char *name, uint64_t value)
                                (int64_t)MIN(value, (uint64_t)G_MAXINT64));
 }
 
-/* JSON has no word for infinity. */
+/* JSON cannot express infinity. */
 static void set_rate(JsonObject *object, const char *name, double value)
 {
     json_object_set_double_member(object, name, isfinite(value) ? value : 0);
@@ -480,7 +480,7 @@ static const Member ram_members[] = {
     { NULL },
 };
 
-/* What only a source knows: see MigRamInfo. */
+/* The members that only a source knows: see MigRamInfo. */
 static void add_source_ram(JsonObject *object, const MigRamInfo *ram)
 {
     set_count(object, "remaining", ram->remaining);
@@ -557,7 +557,7 @@ static const Member address_members[] = {
 static const Member shape_address = { "", KIND_OBJECT,
                                       .members = address_members };
 
-/* NULL for what is no socket. */
+/* NULL unless the URI is a socket's. */
 static JsonObject *address_to_json(const IoUri *uri)
 {
     g_autofree char *port = g_strdup_printf("%u", uri->port);
@@ -608,8 +608,8 @@ static const Member migrate_members[] = {
 const Member shape_migrate = { "return", KIND_OBJECT,
                                .members = migrate_members };
 
-/* What is known once pages move.  QEMU does not say it any more when the
- * migration failed or was cancelled. */
+/* The members that are known once pages move.  Like QEMU, leave them out when
+ * the migration failed or was cancelled. */
 static void add_progress(JsonObject *object, const MigInfo *info)
 {
     bool completed = info->state == MIG_STATE_COMPLETED;

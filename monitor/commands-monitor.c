@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Commands about the monitor: what it is, what it knows, how to use it. */
+/* Commands about the monitor: its version, its commands, its help. */
 #include "monitor/commands.h"
 #include "monitor/events.h"
 #include "monitor/hmp.h"
 
-/* The QEMU as which this monitor speaks.  Clients look there for what they can
- * ask for, and some (govmm) talk to no one below 5.0. */
+/* The version of QEMU whose monitor this one imitates.  Clients tell by the
+ * version what they can ask for, and some (govmm) refuse one below 5.0. */
 #define SPOKEN_MAJOR 7
 #define SPOKEN_MINOR 2
 #define SPOKEN_MICRO 0
@@ -37,7 +37,7 @@ static const Member version_members[] = {
 const Member shape_version = { "return", KIND_OBJECT,
                                .members = version_members };
 
-/* There are no capabilities to be enabled. */
+/* QMP has no capabilities here that could be enabled. */
 static const char *oob_value(unsigned index)
 {
     return NULL;
@@ -110,7 +110,7 @@ static JsonNode *text_result(GString *text)
     return result;
 }
 
-/* No command here is about one CPU, so it makes no difference. */
+/* Checks cpu-index and ignores it: no command here is about one CPU. */
 static bool check_cpu(const MonMachine *machine, JsonObject *args,
                       GError **errp)
 {
@@ -143,7 +143,7 @@ JsonNode *cmd_human_monitor_command(const MonMachine *machine, JsonObject *args,
     return text_result(out);
 }
 
-/* Flags, or the others. */
+/* Show the flags, or the other arguments. */
 static void help_args(GString *out, const Member *arg, bool flags)
 {
     for (; arg->name; arg++) {
@@ -167,14 +167,14 @@ static void help_line(GString *out, const Command *command)
         g_string_append_printf(out, "|%s", command->hmp_alias);
     }
     if (!command->args[0].name) {
-        g_string_append_c(out, ' '); /* two of them, as in QEMU */
+        g_string_append_c(out, ' '); /* two blanks, as in QEMU */
     }
     help_args(out, command->args, true);
     help_args(out, command->args, false);
     g_string_append_printf(out, " -- %s\n", command->help);
 }
 
-/* Of all commands, or of all items of info. */
+/* List all commands, or all items of info. */
 static void help_list(GString *out, const CommandTable *table, bool items)
 {
     for (size_t i = 0; i < table->count; i++) {
@@ -195,7 +195,7 @@ JsonNode *cmd_help(const MonMachine *machine, JsonObject *args, GError **errp)
     const Command *command =
         *name ? hmp_find(machine->commands, &name, out) : NULL;
 
-    /* What stands behind it is ignored, as in QEMU. */
+    /* Further words are ignored, as in QEMU. */
     if (command && !command->has_items) {
         help_line(out, command);
         if (command->help_more) {

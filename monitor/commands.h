@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the command table is made of; see struct Command for the contracts. */
+/* The parts of the command table; see struct Command for the contracts. */
 #ifndef FERRY_MONITOR_COMMANDS_H
 #define FERRY_MONITOR_COMMANDS_H
 
@@ -10,7 +10,7 @@
 #define COMMAND_PRINT(name)                                                    \
     void name(const MonMachine *machine, JsonNode *result, GString *out)
 
-/* Values of enums, as Member has them. */
+/* Names of enum values, for Member.value. */
 const char *migration_status_name(unsigned index); /* a MigState's */
 const char *capability_name(unsigned index);
 const char *parameter_name(unsigned index);

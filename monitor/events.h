@@ -15,7 +15,7 @@ typedef struct EventType {
 const EventType *event_table(size_t *count);
 const EventType *event_find(const char *name); /* NULL: none such */
 
-/* A MonShutdown's, as QMP spells it; NULL past the last. */
+/* A MonShutdown's name in QMP; NULL past the last. */
 const char *event_shutdown_reason(unsigned index);
 
 #endif

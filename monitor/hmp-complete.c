@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Completion of HMP lines: what could stand where the cursor is, from the
- * command table.  Words are divided by blanks; what is in quotes is not
- * completed.
+ * Completion of HMP lines: finds in the command table what could stand at the
+ * cursor.  Blanks divide words.  Words in quotes are not completed.
  */
 #include <string.h>
 
@@ -10,9 +9,9 @@
 #include "monitor/hmp.h"
 
 typedef struct Completion {
-    char **words;      /* those before the one to be completed */
+    char **words;      /* before the one to be completed */
     unsigned count;    /* of words */
-    const char *start; /* what there is of the word to be completed */
+    const char *start; /* the beginning of the word to be completed */
     GPtrArray *found;
 } Completion;
 
@@ -73,8 +72,7 @@ static void offer_flags(Completion *c, const Command *command)
     }
 }
 
-/* The argument that comes after the words from the second on, or the end of
- * the list. */
+/* The argument that the word to be completed is for, or the end of the list. */
 static const Member *next_arg(const Completion *c, const Command *command)
 {
     const Member *arg = command->args;
@@ -101,7 +99,7 @@ static void offer_arg(Completion *c, const Command *command)
     } else if (arg->kind == KIND_SETTING) {
         offer_setting(c, c->words[c->count - 1]);
     } else if (command->run == cmd_migrate_continue && arg->name) {
-        /* The only state in which a migration waits. */
+        /* A migration waits in this state only. */
         offer(c, mig_state_name(MIG_STATE_PRE_SWITCHOVER));
     } else if (arg->kind == KIND_ENUM) {
         for (unsigned i = 0; arg->value(i); i++) {
@@ -119,7 +117,7 @@ static const Command *first_command(const Completion *c)
                : NULL;
 }
 
-/* Of help, which is the first word. */
+/* Offer topics of help. */
 static void offer_topics(Completion *c)
 {
     const Command *command;
@@ -151,7 +149,7 @@ static void offer_all(Completion *c)
     }
 }
 
-/* The words of text, of which the last may be "". */
+/* The words of text.  The last one may be "". */
 static GPtrArray *split(const char *text)
 {
     GPtrArray *words = g_ptr_array_new_with_free_func(g_free);

@@ -2,8 +2,8 @@
 /*
  * How HMP shows the results of commands.
  *
- * Labels, units and the order of lines are QEMU's, as scripts read them.  The
- * line "capabilities:" is from its older format.
+ * Labels, units and the order of lines are QEMU's, because scripts read them.
+ * The line "capabilities:" is from QEMU's older format.
  */
 #include "monitor/commands.h"
 
@@ -36,7 +36,7 @@ void print_name(const MonMachine *machine, JsonNode *result, GString *out)
     }
 }
 
-/* People want to know Ferry's. */
+/* People want to know Ferry's version, not the QEMU's that QMP names. */
 void print_version(const MonMachine *machine, JsonNode *result, GString *out)
 {
     g_string_append_printf(out, "%s\n", mig_version());
@@ -56,7 +56,7 @@ void print_migrate_capabilities(const MonMachine *machine, JsonNode *result,
     }
 }
 
-/* As mig_options_text() has it. */
+/* The value as mig_options_text() writes it. */
 static char *parameter_text(const MigOption *option, JsonNode *value)
 {
     MigOptions options;
@@ -82,7 +82,7 @@ void print_migrate_parameters(const MonMachine *machine, JsonNode *result,
         const MigOption *option = mig_option(id);
         JsonNode *value = json_object_get_member(values, option->name);
 
-        if (value) { /* or else it is a capability */
+        if (value) { /* otherwise the option is a capability */
             g_autofree char *text = parameter_text(option, value);
 
             g_string_append_printf(out, "%s: %s\n", option->name, text);
@@ -93,10 +93,10 @@ void print_migrate_parameters(const MonMachine *machine, JsonNode *result,
 typedef enum {
     UNIT_NONE,
     UNIT_MS,
-    UNIT_FLOOR,  /* ms of downtime that are more than the limit */
+    UNIT_FLOOR,  /* ms of downtime that no pass makes shorter */
     UNIT_KBYTES, /* the member is in bytes */
     UNIT_PAGES,
-    UNIT_MBPS, /* a floating-point number, as is the next */
+    UNIT_MBPS, /* a floating-point number, like the next */
     UNIT_RATIO,
     UNIT_TEXT,
 } Unit;
@@ -195,7 +195,7 @@ static void print_value(JsonNode *value, Unit unit, GString *out)
     g_assert_not_reached();
 }
 
-/* Those lines for which object has a member. */
+/* Print the lines for which object has a member. */
 static void print_lines(const Line *lines, JsonObject *object, GString *out)
 {
     for (; lines->label; lines++) {
@@ -268,7 +268,7 @@ void print_migrate(const MonMachine *machine, JsonNode *result, GString *out)
         print_addresses(machine, out);
     }
     if (!status) {
-        return; /* there never was a migration */
+        return; /* there has been no migration */
     }
     print_migration_status(object, out);
     print_lines(time_lines, object, out);

@@ -4,17 +4,18 @@
  *
  * A session collects a line, runs it, and prints a prompt.  After "migrate"
  * without -d it watches: it reads no more input until the migration has ended,
- * and meanwhile rewrites one line of progress; the process and other sessions
+ * and meanwhile rewrites one line of progress.  The process and other sessions
  * go on.
  *
- * A migration that waits to be continued (pre-switchover) must be so by this
- * session if there is no other: then there is a prompt, and the migration is
- * held.  The session watches again when it goes on, by a command here or
- * elsewhere, but not when its user has turned to something else.
+ * A migration may wait to be continued (pre-switchover), and this session may
+ * be the only one that can continue it.  So the session shows a prompt then,
+ * and calls the migration held.  When the migration goes on, by a command here
+ * or elsewhere, the session watches again, unless its user has turned to
+ * something else.
  *
- * On a terminal lines are edited, if that was built in.  Nothing is ever shown
- * while somebody edits, and while nobody does the terminal does not echo, so
- * that neither garbles the other.  Elsewhere there is no echo and no editing.
+ * On a terminal lines are edited, if that was built in.  Nothing is shown while
+ * a user edits, and the terminal does not echo while no user does, so that
+ * neither garbles the other.  Elsewhere there is no echo and no editing.
  */
 #include <string.h>
 #include <sys/ioctl.h>
@@ -32,9 +33,9 @@ typedef struct HmpSession {
     LineEditor *editor; /* NULL where lines are not edited */
     GString *line;
     bool too_long;  /* drop the rest of this line */
-    GSource *timer; /* while it watches, or the migration is held */
+    GSource *timer; /* while watching or held */
     bool watching;  /* no input is read */
-    bool held;      /* the migration, when last looked at */
+    bool held;      /* the migration was held when last looked at */
     int shown;      /* length of the progress line on the screen */
 } HmpSession;
 
@@ -66,8 +67,8 @@ static unsigned percent_done(const MigInfo *info)
                       (double)info->ram.total);
 }
 
-/* Characters that one line can have; the last column is left free, as some
- * terminals go on to the next line there. */
+/* Characters that one line can have.  The last column is left free, because
+ * some terminals go on to the next line there. */
 static int line_width(const HmpSession *hmp)
 {
     struct winsize size;
@@ -79,13 +80,13 @@ static int line_width(const HmpSession *hmp)
     return size.ws_col - 1;
 }
 
-/* Rounded up: 0 is nothing. */
+/* Rounded up, so that 0 means none. */
 static uint64_t megabytes(uint64_t bytes)
 {
     return (bytes >> 20) + (bytes % (1 << 20) != 0);
 }
 
-/* Add what still fits whole. */
+/* Add a field, if all of it still fits. */
 G_GNUC_PRINTF(3, 4)
 static void add_field(GString *text, int limit, const char *format, ...)
 {
@@ -100,8 +101,8 @@ static void add_field(GString *text, int limit, const char *format, ...)
     }
 }
 
-/* Short enough for 80 columns, with all but the largest figures; where there
- * are fewer it has fewer fields. */
+/* Fits into 80 columns, except with the largest figures.  On narrower screens
+ * there are fewer fields. */
 static GString *progress_text(const MigInfo *info, int limit)
 {
     const MigRamInfo *ram = &info->ram;
@@ -125,7 +126,7 @@ static void show_progress(HmpSession *hmp, const MigInfo *info)
     int limit = line_width(hmp);
     g_autoptr(GString) text = progress_text(info, limit);
     int length = (int)text->len;
-    int width = MIN(MAX(length, hmp->shown), limit); /* blanks over the last */
+    int width = MIN(MAX(length, hmp->shown), limit); /* covers the last one */
     g_autofree char *line = g_strdup_printf("\r%-*s", width, text->str);
 
     write_text(hmp, line);
@@ -170,7 +171,7 @@ static Outlook look(const HmpSession *hmp)
     return outlook;
 }
 
-/* Show how the migration gets on, or that it does not. */
+/* Show the migration's progress, or its end. */
 static Outlook show(HmpSession *hmp)
 {
     const MonMachine *machine = hmp->machine;
@@ -181,8 +182,8 @@ static Outlook show(HmpSession *hmp)
         return ENDED;
     }
     outlook = outlook_of(info.state);
-    /* Not while there is nothing to tell, and not for a client that has not
-     * even taken the last one. */
+    /* Show no progress before there is any, or to a client that has not yet
+     * read the last line. */
     if (info.state == MIG_STATE_COMPLETED ||
         (outlook == MOVES && info.state != MIG_STATE_SETUP &&
          !session_is_behind(hmp->session))) {
@@ -224,7 +225,7 @@ static bool is_typing(const HmpSession *hmp)
            (hmp->editor && !line_editor_is_empty(hmp->editor));
 }
 
-/* Watch in place of the prompt, which is overwritten. */
+/* Watch again: progress overwrites the prompt. */
 static void take_prompt_back(HmpSession *hmp)
 {
     if (hmp->editor) {
@@ -234,7 +235,8 @@ static void take_prompt_back(HmpSession *hmp)
     begin_watching(hmp);
 }
 
-/* It goes on, one way or the other: watch, but interrupt nobody. */
+/* True when the migration is held no more, and its progress may be shown: not
+ * while the user types. */
 static bool leave_hold(HmpSession *hmp)
 {
     if (look(hmp) == HELD || (!hmp->watching && is_typing(hmp))) {
@@ -266,7 +268,7 @@ static gboolean on_timer(gpointer opaque)
         end_watching(hmp);
         break;
     }
-    return G_SOURCE_CONTINUE; /* whether it is still attached or not */
+    return G_SOURCE_CONTINUE; /* harmless where the source was destroyed */
 }
 
 static void wait_for_migration(HmpSession *hmp)
@@ -286,11 +288,11 @@ static void wait_for_migration(HmpSession *hmp)
     }
 }
 
-/* What comes after a line that was run. */
+/* Go on after a line that was run. */
 static void go_on(HmpSession *hmp, HmpNext next)
 {
     if (next == HMP_RESUME && hmp->held) {
-        begin_watching(hmp); /* when the timer finds that it goes on */
+        begin_watching(hmp); /* the timer sees when the migration goes on */
         return;
     }
     forget_migration(hmp);
@@ -399,7 +401,7 @@ static void *hmp_open(Session *session, const MonMachine *machine)
     return hmp;
 }
 
-/* Somebody at a terminal does not want to watch any more. */
+/* The user at a terminal does not want to watch any more. */
 static bool hmp_interrupt(void *front)
 {
     HmpSession *hmp = front;

@@ -3,10 +3,10 @@
  * HMP lines.
  *
  * A line is a command's name, or an unambiguous beginning of it, and its
- * arguments, divided by blanks.  The
- * command's argument list in the table says how to read them: flags ("-d")
- * first, then strings, which may be quoted.  What comes out is the same JSON
- * object that QMP brings, so both run the same code from there on.
+ * arguments, divided by blanks.  The command's argument list in the table says
+ * how to read them: flags ("-d") first, then strings, which may be quoted.  The
+ * result is the JSON object that a QMP client would send, so both front ends
+ * run the same code from there on.
  */
 #include "monitor/hmp.h"
 
@@ -20,7 +20,7 @@ static void skip_blanks(const char **cursor)
     }
 }
 
-/* The next word, up to a blank, as it stands; "" at the end. */
+/* The next word, up to a blank, without looking at quotes; "" at the end. */
 static char *next_word(const char **cursor)
 {
     const char *start;
@@ -146,8 +146,7 @@ static bool parse_string(const Command *command, const Member *arg,
     return true;
 }
 
-/* What is wrong with a number is said as QEMU says it, whose numbers may be
- * expressions. */
+/* Errors are worded as in QEMU, where a number may be an expression. */
 static bool parse_uint(const Member *arg, const char **cursor, JsonObject *args,
                        GString *out)
 {
@@ -284,7 +283,8 @@ const Command *hmp_find(const CommandTable *table, const char **cursor,
     return command;
 }
 
-/* Put in the values as they are spelt; JSON would be refused in other words. */
+/* Replace enum values by their exact spelling.  The errors for bad ones are
+ * HMP's, which are worded otherwise than QMP's. */
 static bool settle_enums(const Command *command, JsonObject *args, GString *out)
 {
     for (const Member *arg = command->args; arg->name; arg++) {

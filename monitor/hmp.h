@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* HMP, the monitor for people: one command line and what it answers. */
+/* HMP, the monitor for people: one command line and its answer. */
 #ifndef FERRY_MONITOR_HMP_H
 #define FERRY_MONITOR_HMP_H
 
@@ -8,22 +8,22 @@
 
 #define HMP_PROMPT_TEXT "(ferry) "
 
-/* Run a line (without its end) and append what it prints, lines ending in
- * "\r\n".  Returns how a session goes on; never waits itself. */
+/* Run a line (without its end) and append its output, in lines that end in
+ * "\r\n".  Returns how a session goes on.  Does not wait. */
 HmpNext hmp_run(const MonMachine *machine, const char *line, GString *out);
 
 /*
- * Find the command that a line begins with, "info ITEM" being one, and move on
- * to what stands behind it.  NULL, and a message in out, when there is none or
- * more than one.
+ * Find the command that a line begins with ("info ITEM" is one, too), and move
+ * the cursor behind it.  NULL, and a message in out, when there is none or more
+ * than one.
  */
 const Command *hmp_find(const CommandTable *table, const char **cursor,
                         GString *out);
 
 /*
- * What the last word of text, the part of a line before the cursor, could
- * become: strings to be freed with the array.  Sets *start to where that word
- * begins.
+ * text is the part of a line before the cursor.  Returns what its last word
+ * could become: strings to be freed with the array.  Sets *start to where that
+ * word begins.
  */
 GPtrArray *hmp_complete(const char *text, size_t *start);
 

@@ -2,15 +2,15 @@
 /*
  * Framing of JSON.
  *
- * QMP's objects come in one write or in many, on lines of their own or joined,
- * so their ends are found by counting brackets outside strings.  Only that is
- * looked at: whether the object is good JSON is the affair of json-text.c and
- * the parser.
+ * QMP's objects come in one write or in many, on lines of their own or joined.
+ * So their ends are found by counting brackets outside strings, and nothing
+ * else is looked at: json-text.c and the parser decide whether an object is
+ * good JSON.
  *
  * Where counting makes no sense any more, the object is reported as bad, once,
  * and the scanner is lost: it drops bytes until a newline, or until a bracket
- * opens when none is open.  Counting goes on meanwhile, so that the inside of
- * an object that was too large is not taken for the next one.
+ * opens when none is open.  It goes on counting meanwhile, so that the inside
+ * of an object that was too large is not taken for the next object.
  */
 #include "monitor/json-frame.h"
 
@@ -39,7 +39,7 @@ static bool is_closer(char c)
     return c == '}' || c == ']';
 }
 
-/* Both kinds are taken, as in QEMU. */
+/* Both kinds of quotes are taken, as in QEMU. */
 static char quote_of(char c)
 {
     return c == '"' || c == '\'' ? c : 0;
@@ -98,7 +98,7 @@ static JsonFrameResult push_closer(JsonFrame *frame, char c, const char **why)
     return frame->depth ? JSON_FRAME_MORE : JSON_FRAME_DONE;
 }
 
-/* Keep counting, without looking at what is counted. */
+/* Keep counting brackets, whatever their kind. */
 static void count_lost(JsonFrame *frame, char c)
 {
     if (frame->quote) {
@@ -115,7 +115,7 @@ static void count_lost(JsonFrame *frame, char c)
 static JsonFrameResult push_inside(JsonFrame *frame, char c, const char **why)
 {
     if (frame->text->len == JSON_FRAME_SIZE_MAX) {
-        count_lost(frame, c); /* it may be the last bracket */
+        count_lost(frame, c); /* c may be the last bracket */
         return bad(frame, "more than 1 MiB", why);
     }
     g_string_append_c(frame->text, c);
@@ -167,7 +167,7 @@ JsonFrameResult json_frame_push(JsonFrame *frame, char c, const char **why)
         return push_outside(frame, c, why);
     }
     if (frame->quote && c == '\n') {
-        /* Never valid, and the best place to find one's feet again. */
+        /* Never valid, and the best place to start anew. */
         bad(frame, "a string does not end on its line", why);
         restart(frame);
         return JSON_FRAME_BAD;

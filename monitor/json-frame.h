@@ -11,18 +11,18 @@
 #define JSON_FRAME_DEPTH_MAX 64
 
 typedef struct JsonFrame {
-    GString *text;    /* of the object so far */
+    GString *text;    /* the object so far */
     unsigned depth;   /* brackets that are open */
     uint64_t squares; /* bit n: the bracket at depth n + 1 is a '[' */
     char quote;       /* of the string that is open, or 0 */
     bool escaped;     /* in a string, behind a backslash */
-    bool lost;        /* what comes belongs to something bad: not kept */
+    bool lost;        /* bytes belong to something bad, and are dropped */
 } JsonFrame;
 
 typedef enum {
     JSON_FRAME_MORE,
     JSON_FRAME_DONE, /* text is complete, until the next byte comes */
-    JSON_FRAME_BAD,  /* see why; looks for the next object from here on */
+    JSON_FRAME_BAD,  /* *why says why; the next object is looked for */
 } JsonFrameResult;
 
 void json_frame_init(JsonFrame *frame);

@@ -3,16 +3,17 @@
  * The words of JSON.
  *
  * json-glib's parser takes more than JSON: comments, octal and hexadecimal
- * numbers, any escape; and it quietly changes what it cannot hold, such as an
+ * numbers, any escape.  It also quietly changes what it cannot hold, such as an
  * integer of more than 64 bits, an infinite number, or a NUL in a string.  So
- * an argument could become another one, and an "id" something that is not
- * JSON.  Here all that is refused, or made plain, before the parser sees it.
+ * an argument could become another one, and an "id" something that is not JSON.
+ * Here all of these are refused, or made plain, before the parser sees them.
  *
- * An "id" goes back to the client, so its numbers must not change, and some do
- * not fit into what the parser makes of them.  Its text is kept for that.
+ * An "id" goes back to the client, so its numbers must not change, and the
+ * parser cannot hold all numbers.  Therefore the text of the "id" is kept.
  *
- * QEMU takes strings in single quotes as well, with the same escapes as in the
- * others; they are put into double ones.  json-glib's have no escapes.
+ * QEMU takes strings in single quotes as well, with the same escapes.  They are
+ * put into double quotes here, because json-glib knows no escapes in single
+ * ones.
  */
 #include "monitor/json-text.h"
 
@@ -23,17 +24,17 @@
 #include "monitor/command.h"
 #include "monitor/json-frame.h"
 
-#define MEMBERS_MAX 256 /* of an object; no command has a tenth of that */
+#define MEMBERS_MAX 256 /* of an object; no command takes a tenth of that */
 
 typedef struct Words {
     const char *p; /* ends with a NUL, at end */
     const char *end;
     JsonText *json;
     int depth;
-    unsigned members[JSON_FRAME_DEPTH_MAX + 1]; /* of what is open; */
-    bool is_object[JSON_FRAME_DEPTH_MAX + 1];   /* is that an object */
+    unsigned members[JSON_FRAME_DEPTH_MAX + 1]; /* of what is open at a depth */
+    bool is_object[JSON_FRAME_DEPTH_MAX + 1];   /* that is an object */
     bool named_id; /* the last string was "id" */
-    bool in_id;    /* at depth 1 or deeper: what comes belongs to it */
+    bool in_id;    /* at depth 1 or deeper: words belong to the id's value */
 } Words;
 
 static void put(Words *w, const char *text, size_t length)
@@ -44,7 +45,7 @@ static void put(Words *w, const char *text, size_t length)
     }
 }
 
-/* Messages quote no more of a word than that. */
+/* How much of a word messages quote, in bytes. */
 #define SHOWN_MAX 40
 
 static bool refuse_word(const char *word, size_t length, const char *why,
@@ -79,7 +80,7 @@ static bool is_low(int unit)
     return unit >= 0xdc00 && unit < 0xe000;
 }
 
-/* The length of a \u escape, with the other half of a pair; 0: a bad one. */
+/* The length of a \u escape, with the other half of a pair; 0 if it is bad. */
 static size_t unicode_length(const char *p)
 {
     int unit = hex4(p + 2);
@@ -116,7 +117,8 @@ static bool take_escape(Words *w, GError **errp)
     return true;
 }
 
-/* So that a name is spelt in one way. */
+/* A letter as a \u escape becomes the letter, so that each name has one
+ * spelling. */
 static bool take_spelt_letter(Words *w)
 {
     int unit = w->p[1] == 'u' ? hex4(w->p + 2) : -1;
@@ -136,7 +138,7 @@ static bool take_string(Words *w, GError **errp)
     char quote = *w->p++;
 
     put(w, "\"", 1);
-    while (*w->p != quote) { /* the frame is sure that it comes */
+    while (*w->p != quote) { /* json-frame.c has seen it */
         if (*w->p == '\\') {
             if (!take_spelt_letter(w) && !take_escape(w, errp)) {
                 return false;
@@ -166,8 +168,8 @@ static const char *skip_digits(const char *p)
     return p;
 }
 
-/* Where a number in JSON's form ends, and whether it is an integer; NULL when
- * none is there. */
+/* Where a number in JSON's form ends, and whether it is an integer.  NULL when
+ * there is no number. */
 static const char *number_end(const char *p, bool *integer)
 {
     p += *p == '-';
@@ -253,8 +255,8 @@ static bool take_word(Words *w, GError **errp)
            refuse_word(word, length, "invalid keyword", errp);
 }
 
-/* json-glib takes the square of their number for members whose names have the
- * same hash: seconds for 1 MiB. */
+/* Members whose names have the same hash cost json-glib the square of their
+ * number: seconds for 1 MiB. */
 static bool count_member(Words *w, char mark)
 {
     if (mark == '{' || mark == '[') {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Says whether a text's words are those of JSON. */
+/* Checks that a text's words are those of JSON. */
 #ifndef FERRY_MONITOR_JSON_TEXT_H
 #define FERRY_MONITOR_JSON_TEXT_H
 

@@ -2,18 +2,18 @@
 /*
  * Line editing by libedit, without waiting in it.
  *
- * libedit means to read the terminal itself and returns when there is a line.
- * In its unbuffered mode it returns after each key; then what it reads comes
- * from us (EL_GETCFN), a whole key at a time, and what it shows goes to us (a
- * FILE whose write function is the owner's).  A function that would read
- * another key in the midst of one finds none, which ends it; those that make
- * no sense then (^V, and ^R as a dialogue) are bound to something else.
+ * libedit normally reads the terminal itself and returns when there is a line.
+ * In its unbuffered mode it returns after each key.  It reads keys from us
+ * (EL_GETCFN), a whole key at a time, and writes to us (a FILE whose write
+ * function is the owner's).  If one of its functions wants another key in the
+ * middle of one, it finds none and ends.  Functions that make no sense then
+ * (^V, and ^R as a dialogue) are bound to something else.
  *
- * Its native interface is used: all state hangs on a handle.  The one that
- * imitates readline has it in global variables.
+ * libedit's native interface is used, in which all state hangs on a handle.
+ * The interface that imitates readline keeps its state in global variables.
  *
  * The terminal's modes are changed when a line begins, and put back when the
- * editor is freed.  Not while another process group has the terminal: the
+ * editor is freed, but not while another process group has the terminal: the
  * attempt would stop the process.
  */
 #include "monitor/line-editor.h"
@@ -38,7 +38,7 @@ struct LineEditor {
     void *opaque;
     bool editing;
     TerminalKey key;
-    const wchar_t *next; /* what libedit has not read yet of the key */
+    const wchar_t *next; /* the part of the key that libedit has yet to read */
 };
 
 static ssize_t write_screen(void *cookie, const char *text, size_t size)
@@ -74,7 +74,7 @@ static wchar_t *prompt(EditLine *el)
     return (wchar_t *)L"" HMP_PROMPT_TEXT; /* libedit only reads it */
 }
 
-/* How much the names have in common at their beginnings. */
+/* The length of the beginning that all names share. */
 static size_t common_length(const GPtrArray *names)
 {
     const char *first = g_ptr_array_index(names, 0);
@@ -113,8 +113,8 @@ static void show_names(LineEditor *editor, const GPtrArray *names)
     el_wset(editor->el, EL_REFRESH);
 }
 
-/* Put the names' common beginning in place of the word, which has as many
- * characters; a blank behind it if it is the whole name. */
+/* Replace the last `word` characters by the beginning that all names share,
+ * with a blank behind it if it is a whole name. */
 static void replace_word(EditLine *el, size_t word, const GPtrArray *names)
 {
     g_autofree char *text =
@@ -144,7 +144,7 @@ static unsigned char complete(EditLine *el, int c)
         show_names(owner(el), names);
         return CC_NORM;
     }
-    replace_word(el, word, names); /* all are ASCII, so the word is */
+    replace_word(el, word, names); /* names are ASCII, so the word is */
     return CC_REFRESH;
 }
 
@@ -155,7 +155,7 @@ static void bind_keys(EditLine *el)
     el_wset(el, EL_BIND, L"^I", L"ferry-complete", NULL);
     el_wset(el, EL_BIND, L"^R", L"ed-search-prev-history", NULL);
     el_wset(el, EL_BIND, L"^V", L"ed-unassigned", NULL);
-    /* Not the end of the session, on an empty line. */
+    /* On an empty line it must not end the session. */
     el_wset(el, EL_BIND, L"^D", L"ed-delete-next-char", NULL);
 }
 
@@ -188,7 +188,7 @@ LineEditor *line_editor_new(int in, int out, LineEditorWrite *write,
     history_w(editor->history, &event, H_SETUNIQUE, 1);
     editor->el = el_init_fd("ferry", editor->screen, editor->screen,
                             editor->screen, in, out, out);
-    g_assert(editor->el && editor->history); /* only memory can be short */
+    g_assert(editor->el && editor->history); /* they only fail without memory */
     el_wset(editor->el, EL_CLIENTDATA, editor);
     el_wset(editor->el, EL_GETCFN, read_key);
     el_wset(editor->el, EL_PROMPT, prompt);

@@ -18,9 +18,9 @@ typedef void LineEditorWrite(void *opaque, const char *text, size_t size);
 #ifdef HAVE_LIBEDIT
 
 /*
- * The descriptors are those of a terminal, for its modes and size; what is to
- * be shown goes through write.  NULL when the terminal belongs to another
- * process group at the moment.
+ * The descriptors are a terminal's, and serve for its modes and size.  Output
+ * goes through write.  NULL while the terminal belongs to another process
+ * group.
  */
 LineEditor *line_editor_new(int in, int out, LineEditorWrite *write,
                             void *opaque);
@@ -34,8 +34,9 @@ bool line_editor_is_empty(const LineEditor *editor);
 /* Give up the line. */
 void line_editor_leave(LineEditor *editor);
 
-/* A byte from the terminal: the line, when that finishes it, to be freed, else
- * NULL.  Between lines bytes are dropped, and nothing is echoed. */
+/* Take a byte from the terminal.  Returns the line, to be freed, when the byte
+ * finishes it, and NULL otherwise.  Between lines bytes are dropped, and
+ * nothing is echoed. */
 char *line_editor_byte(LineEditor *editor, char c);
 
 /* Puts the terminal's modes back.  NULL is fine. */

@@ -6,7 +6,7 @@
  * session.c     a client's stream, buffered both ways
  * hmp*.c        a front end: lines of text
  * qmp.c         a front end: JSON, with json-*.c to find and check the objects
- * command.c     a command of both; command-table.c has all of them
+ * command.c     a command of both; command-table.c has all commands
  * commands-*.c  what the commands do, by way of the MonHost interface
  * events.c      the table of events
  * passed-fds.c  descriptors that clients pass, and getfd names
@@ -52,7 +52,7 @@ void mon_add_session(Monitor *mon, MonKind kind, GIOStream *stream)
                 stream);
 }
 
-/* Takes over data. */
+/* Takes data. */
 static void emit(Monitor *mon, const char *event, JsonObject *data,
                  int64_t time)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Descriptors that a client passes over its socket (SCM_RIGHTS): they arrive
+ * Descriptors that a client passes over its socket (SCM_RIGHTS).  They arrive
  * with a message, getfd gives one a name, and "fd:NAME" uses it up.  Each
- * session has its own, and what it has not used is closed with it.
+ * session has its own, and closes those that were not used when it ends.
  */
 #ifndef FERRY_MONITOR_PASSED_FDS_H
 #define FERRY_MONITOR_PASSED_FDS_H
@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 
-/* Of one message; the kernel closes those beyond. */
+/* At most so many in one message; the kernel closes further ones. */
 #define PASSED_FDS_MAX 16
 
 typedef struct PassedFds PassedFds;
@@ -19,16 +19,16 @@ typedef struct PassedFds PassedFds;
 PassedFds *passed_fds_new(void);
 void passed_fds_free(PassedFds *fds); /* NULL is fine */
 
-/* Take over what came with a message.  What came before and has got no name is
+/* Take the descriptors of a message.  Earlier ones without a name are
  * closed. */
 void passed_fds_arrive(PassedFds *fds, struct msghdr *message);
 
-/* The first of those that have arrived, which is the caller's from now on, or
- * -1; the others are closed. */
+/* Returns the first one that has arrived, which the caller then owns, or -1.
+ * The others are closed. */
 int passed_fds_next(PassedFds *fds);
 
-/* The descriptor of that name, which is the caller's from now on, or -1; and
- * the other way round. */
+/* take returns the descriptor with this name, which the caller then owns, or
+ * -1; put gives one a name, and takes it. */
 int passed_fds_take(PassedFds *fds, const char *name);
 void passed_fds_put(PassedFds *fds, const char *name, int fd);
 

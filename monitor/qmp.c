@@ -2,10 +2,9 @@
 /*
  * QMP sessions.
  *
- * A session greets, and then answers each object in order.  It takes no
- * command but "qmp_capabilities" until that one has succeeded, and gets no
- * events.  Whatever is wrong with an object is answered with an error, and the
- * session goes on.
+ * A session greets, and then answers each object in order.  Until the command
+ * "qmp_capabilities" has succeeded, the session takes no other command and gets
+ * no events.  A bad object is answered with an error, and the session goes on.
  */
 #include "monitor/qmp.h"
 
@@ -22,7 +21,7 @@ typedef struct QmpSession {
     bool negotiated;
 } QmpSession;
 
-/* Takes over the object. */
+/* Takes the object. */
 static char *to_line(JsonObject *object)
 {
     g_autoptr(JsonNode) node = command_object_result(object);
@@ -106,7 +105,7 @@ static bool check_request(JsonObject *request, GError **errp)
     return true;
 }
 
-/* The command of a request, if it may run now; else why not. */
+/* The command of a request; NULL, and *why, if it may not run now. */
 static const Command *find_command(const QmpSession *qmp, const char *name,
                                    char **why)
 {
@@ -177,8 +176,8 @@ static void send_parse_error(QmpSession *qmp, const char *message)
 }
 
 /*
- * json-glib keeps the last of members that have the same name.  Signals tell
- * of each member that was there, and of each object that has been read.
+ * Of members with the same name json-glib keeps the last.  To notice that, its
+ * signals count the members that were read, and those that objects have kept.
  */
 typedef struct MemberCount {
     uint64_t read, kept;

@@ -7,7 +7,7 @@
 
 extern const SessionFront qmp_front;
 
-/* The line that announces an event; takes over data. */
+/* The line that announces an event.  Takes data. */
 char *qmp_event_line(const char *event, JsonObject *data, int64_t now_us);
 
 #endif

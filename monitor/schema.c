@@ -4,9 +4,9 @@
  * from their tables.
  *
  * Types have numbers for names, as in QEMU: a client begins at a command or an
- * event and follows them.  An object type is told from another by its list of
- * members, an enum by its list of values, so what two commands share comes
- * once.  "0" is the object without members.
+ * event and follows the numbers.  Object types with the same list of members
+ * are one type, and so are enums with the same list of values, so that a type
+ * that two commands share comes once.  "0" is the object without members.
  */
 #include "monitor/commands.h"
 #include "monitor/events.h"
@@ -48,8 +48,8 @@ const Member shape_schema = { "return", KIND_ARRAY, .members = &entity };
 
 typedef struct Schema {
     JsonArray *list;     /* the result */
-    GPtrArray *numbered; /* the Member whose type has that number */
-    GHashTable *named;   /* other types that are in the list, by name */
+    GPtrArray *numbered; /* by number: the Member that has this type */
+    GHashTable *named;   /* by name: the other types in the list */
 } Schema;
 
 static const char *type_of(Schema *schema, const Member *member);
@@ -65,8 +65,8 @@ static JsonObject *add_entity(Schema *schema, const char *name,
     return object;
 }
 
-/* The one copy of a name, which lives as long as the schema is being made;
- * is_new says whether its type has to be described. */
+/* The one copy of a name, which lives as long as the schema is being made.
+ * *is_new says whether its type has yet to be described. */
 static const char *intern(Schema *schema, char *name, bool *is_new)
 {
     const char *known = g_hash_table_lookup(schema->named, name);
@@ -233,7 +233,7 @@ static const char *type_of(Schema *schema, const Member *member)
     g_assert_not_reached();
 }
 
-/* members: those of the one object that is meant; NULL or empty: type "0". */
+/* The type of an object with these members; NULL or empty: type "0". */
 static const char *members_type(Schema *schema, const Member *members)
 {
     static const Member none = { NULL };

@@ -3,18 +3,18 @@
  * Sessions.
  *
  * Input is read when the stream is readable, at most one buffer at a time, and
- * handed on byte by byte until the front end pauses; the rest waits in the
- * buffer, so that nothing more is read meanwhile.  Output is queued and sent
- * when the stream is writable.  A client that asks and does not read is cut
- * off when its queue is full.
+ * handed on byte by byte until the front end pauses.  The rest waits in the
+ * buffer, and nothing more is read meanwhile.  Output is queued and sent when
+ * the stream is writable.  A client that asks and does not read is cut off when
+ * its queue is full.
  *
- * A session is found dead (end of stream, failure, full queue) in the midst of
- * things: in its own front end, or in an event that another session caused.
- * So it is only marked, and freed by a source of its own.
+ * A session may be found dead (end of stream, failure, full queue) in the
+ * middle of a call: of its own front end, or for an event that another session
+ * caused.  So it is only marked then, and a source of its own frees it.
  *
- * Sources and non-blocking calls are used, rather than GIO's asynchronous
- * ones, so that nothing is left behind when a session is freed.  Streams that
- * cannot be polled (files, /dev/null) never block and are served when idle.
+ * Sources and non-blocking calls are used instead of GIO's asynchronous calls,
+ * so that nothing is left behind when a session is freed.  Streams that cannot
+ * be polled (files, /dev/null) never block, and are served when idle.
  */
 #include "monitor/session.h"
 
@@ -27,8 +27,8 @@
 
 #define INPUT_SIZE 4096
 
-/* A pipe that polls as writable has room for this much; more could block if
- * its descriptor is a blocking one, as standard output is. */
+/* A pipe that polls as writable has room for this much.  More could block if
+ * the descriptor is a blocking one, as standard output is. */
 #define OUTPUT_CHUNK 4096
 
 struct Session {
@@ -43,7 +43,7 @@ struct Session {
     GSource *out_source; /* while there is output */
     GSource *end_source; /* when dead */
     bool paused;
-    bool ended; /* no more input comes */
+    bool ended; /* the client sends no more */
 
     char in[INPUT_SIZE];
     size_t in_pos, in_size;
@@ -71,7 +71,7 @@ static gboolean on_end(gpointer opaque)
 {
     Session *session = opaque;
 
-    g_ptr_array_remove(session->home, session); /* frees it */
+    g_ptr_array_remove(session->home, session); /* frees the session */
     return G_SOURCE_REMOVE;
 }
 
@@ -147,7 +147,7 @@ static gboolean on_writable(gpointer opaque)
             session_end(session);
         }
     }
-    return G_SOURCE_CONTINUE; /* whether it is still attached or not */
+    return G_SOURCE_CONTINUE; /* harmless where the source was destroyed */
 }
 
 static gboolean on_pollable_writable(GObject *stream, gpointer opaque)
@@ -184,7 +184,7 @@ void session_write(Session *session, const char *text, size_t size)
     wait_for_output(session);
 }
 
-/* After "quit", from whichever session, what comes is dropped. */
+/* After "quit", in any session, input is dropped. */
 static void process_input(Session *session)
 {
     while (session->in_pos < session->in_size && !session->paused &&
@@ -194,7 +194,7 @@ static void process_input(Session *session)
     }
 }
 
-/* The descriptor of the stream if it is a socket that can pass others, or
+/* The stream's descriptor, if it is a socket that can pass descriptors, or
  * -1. */
 static int passing_socket(const Session *session)
 {
@@ -210,7 +210,7 @@ static int passing_socket(const Session *session)
                : -1;
 }
 
-/* The same as below, and descriptors that come along. */
+/* receive() from a socket that may pass descriptors. */
 static gssize receive_message(Session *session, int fd, GError **errp)
 {
     union {
@@ -236,8 +236,8 @@ static gssize receive_message(Session *session, int fd, GError **errp)
     return n;
 }
 
-/* Read into the buffer, whatever is left in it: what is in it, 0 at the end of
- * the stream. */
+/* Fill the buffer anew.  Returns the bytes in it; 0 at the end of the
+ * stream. */
 static gssize receive(Session *session, GError **errp)
 {
     int socket = passing_socket(session);
@@ -253,8 +253,8 @@ static gssize receive(Session *session, GError **errp)
                : g_input_stream_read(in, session->in, INPUT_SIZE, NULL, errp);
 }
 
-/* The client may have closed only its own direction: it still gets the answers
- * to all it has asked. */
+/* The client may have closed only its own direction, so it still gets all
+ * answers. */
 static void end_of_input(Session *session)
 {
     session->ended = true;

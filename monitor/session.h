@@ -20,7 +20,7 @@
 
 typedef struct Session Session;
 
-/* What HMP and QMP are to a session. */
+/* How a session calls its front end, HMP or QMP. */
 typedef struct SessionFront {
     /* May write a greeting.  Never fails. */
     void *(*open)(Session *session, const MonMachine *machine);
@@ -30,30 +30,29 @@ typedef struct SessionFront {
     void (*close)(void *front);
 } SessionFront;
 
-/* Adds the session to home, whose elements are freed by session_free(), and
- * which it leaves of itself when the stream ends.  Takes a reference to
- * stream. */
+/* Adds the session to home, whose elements session_free() frees.  The session
+ * removes itself when the stream ends.  Takes a reference to stream. */
 void session_new(GPtrArray *home, GMainContext *context,
                  const SessionFront *front, const MonMachine *machine,
                  GIOStream *stream);
 
-/* Queue output.  The session may be found dead later, never within. */
+/* Queue output.  Does not free the session, even if this finds it dead. */
 void session_write(Session *session, const char *text, size_t size);
 
 /* Is there output that the client has not taken yet? */
 bool session_is_behind(const Session *session);
 
-/* Between the two, front->byte() is not called. */
+/* Between pause and resume front->byte() is not called. */
 void session_pause(Session *session);
 void session_resume(Session *session);
 
 /* Pass a line to the front end if it takes events. */
 void session_event(Session *session, const char *line);
 
-/* Leave off what lets the session wait; false where nothing does. */
+/* Let the session stop waiting; false where it does not wait. */
 bool session_interrupt(Session *session);
 
-/* The descriptors of the stream, where it is a terminal both ways. */
+/* The stream's descriptors; false unless both are a terminal's. */
 bool session_get_terminal(Session *session, int *in, int *out);
 
 GMainContext *session_context(Session *session);

@@ -2,8 +2,8 @@
 /*
  * Checks of JSON values against their descriptions.
  *
- * Messages are worded as QEMU words them: management software and people
- * search for them.
+ * Messages are worded as in QEMU, because management software and people search
+ * for them.
  */
 #include "monitor/shape.h"
 
@@ -106,7 +106,7 @@ static bool check_enum(const Member *member, JsonNode *node, GError **errp)
             return true;
         }
     }
-    /* Not the path: QEMU does not have it here. */
+    /* The name without its path, as in QEMU. */
     command_error(errp, "Parameter '%s' does not accept value '%s'",
                   member->name, text);
     return false;

@@ -3,10 +3,10 @@
  * What JSON values look like: the arguments and results of commands and the
  * data of events.
  *
- * Everything that comes in is checked against its description, with an error
- * for the client, and everything that goes out is, and does not go out if it
- * does not fit.  So query-qmp-schema, which is made from the same
- * descriptions, is true.
+ * All input is checked against its description, and what does not fit is an
+ * error for the client.  All output is checked, too, and is not sent if it does
+ * not fit.  So query-qmp-schema, which is made from the same descriptions, is
+ * true.
  */
 #ifndef FERRY_MONITOR_SHAPE_H
 #define FERRY_MONITOR_SHAPE_H
@@ -23,10 +23,10 @@ typedef enum {
     KIND_SETTING, /* a string; on HMP a value of the parameter before it */
     KIND_BOOL,    /* on HMP "on" or "off" */
     KIND_FLAG,    /* a boolean; on HMP "-" and the name's first letter */
-    KIND_ENUM,    /* a string, one of those that value() has */
+    KIND_ENUM,    /* a string, one of value()'s */
     KIND_UINT,    /* 0..INT64_MAX */
     /* not on HMP */
-    KIND_INT, /* which the command checks */
+    KIND_INT, /* its range is checked by the command */
     KIND_NUMBER,
     KIND_ANY,
     KIND_OBJECT,     /* of members */
@@ -34,7 +34,7 @@ typedef enum {
     KIND_PARAMETERS, /* an object of migration parameters, each optional */
 } Kind;
 
-/* A member of an object, or with any name a value of its own. */
+/* A member of an object, or a value of its own, whose name has no meaning. */
 typedef struct Member Member;
 struct Member {
     const char *name;
@@ -44,23 +44,23 @@ struct Member {
     const char *(*value)(unsigned index); /* of an enum; NULL past the last */
 };
 
-/* Names of people's making: '-' and '_' are the same. */
+/* For names that people write: '-' and '_' are the same. */
 bool shape_same_name(const char *a, const char *b);
 bool shape_name_begins(const char *name, const char *start);
 
 /* What the value of a migration parameter looks like. */
 Member shape_parameter(const MigOption *option);
 
-/* Of an enum: the index of what people call text, or -1. */
+/* The index of the enum's value that people write as text, or -1. */
 int shape_find_value(const Member *member, const char *text);
 
-/* Check a value; path is what messages call it.  Here names are programs', and
+/* Check a value; path is its name in messages.  Programs write these names, so
  * '_' is not '-'. */
 bool shape_check(const Member *member, JsonNode *node, const char *path,
                  GError **errp);
 
-/* Check the members of an object; where stands before their names in
- * messages: "", or "capabilities[0].". */
+/* Check the members of an object.  Messages put `where` before their names: "",
+ * or "capabilities[0].". */
 bool shape_check_members(const Member *members, JsonObject *object,
                          const char *where, GError **errp);
 

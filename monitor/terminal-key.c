@@ -2,7 +2,7 @@
 /*
  * Keys.  Escape sequences are those of ECMA-48: ESC [, parameters, and a final
  * byte, or ESC O and a final byte; ESC and anything else is that key with Alt.
- * All terminals of today send the same for the few keys that matter, so
+ * All terminals of today send the same bytes for the few keys that matter, so
  * terminfo is not asked.
  */
 #include "monitor/terminal-key.h"
@@ -13,7 +13,7 @@
 
 #define ESC '\033'
 
-/* What comes after ESC, and what it means in terms of emacs. */
+/* The bytes after ESC, and the emacs key that means the same. */
 static const struct {
     const char *bytes;
     const wchar_t *keys;
@@ -88,7 +88,7 @@ static const wchar_t *push_utf8(TerminalKey *key)
 const wchar_t *terminal_key_push(TerminalKey *key, char c)
 {
     if (key->count > 0 && g_ascii_iscntrl(c) && c != '\177') {
-        key->count = 0; /* it was broken off, also by another ESC */
+        key->count = 0; /* the sequence was broken off, perhaps by an ESC */
     }
     if (key->count == sizeof(key->bytes)) {
         key->count--; /* too long to mean anything: only its end matters */

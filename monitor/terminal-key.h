@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * From the bytes that a terminal sends to keys.
+ * Puts together keys from the bytes that a terminal sends.
  *
  * A key may send several bytes: an escape sequence, or a character in UTF-8.
- * libedit would read on in the middle of one, and wait there; so it is given
+ * libedit would wait in the middle of a key for its next byte, so it is given
  * whole keys only.
  */
 #ifndef FERRY_MONITOR_TERMINAL_KEY_H
@@ -21,10 +21,10 @@ typedef struct TerminalKey {
 } TerminalKey;
 
 /*
- * The next byte.  Returns what libedit is to read for the key that it
- * completes (control characters, or escape and a letter, for keys without a
- * character of their own), "" for a key that means nothing here, or NULL when
- * more bytes belong to the key.
+ * Take the next byte.  Returns NULL when more bytes belong to the key.  When
+ * the byte completes a key, returns what libedit is to read for it: the
+ * character, or for a key without one a control character, or escape and a
+ * letter.  "" for a key that means nothing here.
  */
 const wchar_t *terminal_key_push(TerminalKey *key, char c);
 
