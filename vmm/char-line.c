@@ -5,9 +5,9 @@
  * bus, then the line.
  *
  * A source exists only while it has something to do: out_source while the
- * buffer holds something, in_source while the guest's FIFO has room.  The
- * main thread gives up in_source with the bus locked, so that the guest
- * cannot make room in between, unnoticed.
+ * buffer holds bytes, in_source while the guest's FIFO has room.  The main
+ * thread drops in_source with the bus locked, so that the guest cannot make
+ * room unnoticed at the same time.
  */
 #include "vmm/char-line.h"
 
@@ -22,19 +22,19 @@
 
 #define BUFFER_SIZE 65536
 
-/* A pipe that polls as writable takes that much without blocking, even when
- * it is in blocking mode, as standard output may be. */
+/* A pipe that polls as writable takes this much without blocking, even when it
+ * is in blocking mode, as standard output may be. */
 #define WRITE_SIZE 512
 
 struct CharLine {
-    PortBus *bus;
-    ChardevListener *listener;
+    PortBus *bus;              /* constant */
+    ChardevListener *listener; /* main thread */
     GSocketConnection *client; /* main thread */
-    int file;                  /* to be closed, or -1 */
-    bool input_wanted;         /* the guest runs; the bus's lock */
-    pthread_mutex_t lock;      /* protects all that follows */
-    int in_fd, out_fd;         /* -1: nobody there */
-    GSource *in_source, *out_source;
+    int file;                  /* main thread; to be closed, or -1 */
+    bool input_wanted;         /* the bus's lock; the guest runs */
+    pthread_mutex_t lock;      /* all that follows: the CPU's and main thread */
+    int in_fd, out_fd;         /* -1: nobody there; main thread sets */
+    GSource *in_source, *out_source; /* either sets, main thread clears */
     size_t first, count; /* the used part of the buffer, which is a ring */
     uint8_t buffer[BUFFER_SIZE];
 };
@@ -138,9 +138,9 @@ static void end_input(CharLine *line)
 }
 
 /*
- * Read as much as the guest can take and give it that, all under the bus's
- * lock: a guest that has been stopped gets nothing more, and nothing that was
- * read is lost.  False when nothing is to be read now.
+ * Read as much as the guest can take, and give it to the guest, all under the
+ * bus's lock.  So a guest that has been stopped gets nothing more, and no byte
+ * that was read is lost.  False when nothing is to be read now.
  */
 static bool read_for_guest_locked(CharLine *line, int fd, ssize_t *n)
 {
@@ -187,7 +187,7 @@ static bool can_write(int fd)
     return poll(&poll_fd, 1, 0) == 1;
 }
 
-/* Write out what can be written at once; false when nobody is there. */
+/* Write out as much as possible at once.  False when nobody is there. */
 static bool drain_locked(CharLine *line)
 {
     while (line->count > 0 && can_write(line->out_fd)) {
@@ -207,7 +207,7 @@ static bool drain_locked(CharLine *line)
 void char_line_flush(CharLine *line)
 {
     pthread_mutex_lock(&line->lock);
-    drain_locked(line); /* the main thread will see who is gone */
+    drain_locked(line); /* the main thread will see that a client is gone */
     pthread_mutex_unlock(&line->lock);
 }
 

@@ -2,15 +2,14 @@
 /*
  * Waiting for a migration.
  *
- * A Migration takes its options when it is made, and the user may set them
- * (decompress-threads) until the source connects.  So it is not a Migration
- * that waits but a thread here, and the Migration is made when the source's
- * channel is there.
+ * A Migration takes its options when it is made, but the user may set them
+ * (decompress-threads) until the source connects.  So a thread here waits for
+ * the source, and the Migration is made when the source's channel is there.
  *
- * The thread is started before there is a listener, and held up until there is
- * one.  A listener owns the descriptor of an fd: URI, and closes it; a caller
- * that is told of a failure still has that descriptor.  So nothing may fail any
- * more once there is a listener.
+ * A listener owns the descriptor of an fd: URI, and closes it, but a caller
+ * that is told of a failure still owns that descriptor.  So nothing may fail
+ * once there is a listener.  Therefore the thread is started before, and held
+ * up until the listener is there.
  */
 #include "vmm/machine.h"
 
@@ -23,12 +22,13 @@
 #include "util/fail.h"
 
 struct Incoming {
-    Machine *machine;
-    GCancellable *cancel;
-    pthread_t thread;
-    pthread_mutex_t start; /* held by whoever starts the thread, until */
-    IoListener *listener;  /* this is set; NULL: there is none */
-    /* Set by the thread, then read by who joins it; one of the two. */
+    Machine *machine;      /* constant */
+    GCancellable *cancel;  /* main thread cancels, the thread waits */
+    pthread_t thread;      /* main thread */
+    pthread_mutex_t start; /* main thread holds it until listener is set */
+    IoListener *listener;  /* main thread sets, the thread reads after start;
+                            * NULL: there is none */
+    /* The thread sets one of the two; main thread reads it once joined. */
     IoChannel *channel;
     GError *error;
 };
@@ -80,7 +80,7 @@ static void on_accepted(Machine *machine, const char *unused)
     incoming_free(incoming);
 }
 
-/* As it is set now. */
+/* The present value. */
 static char *copy_tls_creds(void *opaque)
 {
     Machine *machine = opaque;
@@ -144,7 +144,7 @@ bool machine_incoming_start(Machine *machine, const char *uri, GError **errp)
                                            MIG_OPT_TLS_CREDS);
     Incoming *incoming;
 
-    /* Otherwise every source would be turned away. */
+    /* With bad certificates every source would be turned away. */
     if (!parsed ||
         (creds[0] && !io_channel_tls_check(creds, true, errp))) {
         return false;

@@ -3,15 +3,14 @@
  * The machine: it owns RAM, CPUs and devices, its run state, and what
  * migrates it.
  *
- * machine.c makes the machine, machine-state.c is its run state, machine-host.c
- * what the migration library calls, machine-incoming.c waits for a migration,
- * machine-monitor.c is what the monitors call, machine-post.c how other threads
- * reach the main thread.
+ * machine.c makes the machine, machine-state.c has its run state,
+ * machine-host.c has what the migration library calls, machine-incoming.c waits
+ * for a migration, machine-monitor.c has what the monitors call, and
+ * machine-post.c is how other threads reach the main thread.
  *
- * The lock makes changes of the run state, and with them all uses of the
- * accelerator, one at a time.  Lock order: the machine, then the port bus or
- * a queue.
- * "Main thread" is the one that runs the default main context.
+ * Under the lock, one thread at a time changes the run state and uses the
+ * accelerator.  Lock order: the machine, then the port bus or a queue.  The
+ * "main thread" is the one that runs the default main context.
  */
 #ifndef VMM_MACHINE_H
 #define VMM_MACHINE_H
@@ -37,42 +36,43 @@ typedef enum {
     RUN_STATE_PAUSED,
     RUN_STATE_INMIGRATE,
     RUN_STATE_FINISH_MIGRATE, /* stopped for the end of a migration */
-    RUN_STATE_POSTMIGRATE,    /* somebody else has the guest now */
+    RUN_STATE_POSTMIGRATE,    /* the destination has the guest now */
     RUN_STATE_SHUTDOWN,
     RUN_STATE_INTERNAL_ERROR,
     RUN_STATE__COUNT
 } RunState;
 
-/* What travels as the device "globalstate". */
+/* Travels as the device "globalstate". */
 typedef struct GlobalState {
     uint8_t name[32]; /* a run state, NUL-terminated; "": none has come */
 } GlobalState;
 
-/* What travels as the device "machine": what must be the same. */
+/* Travels as the device "machine": both ends must have the same. */
 typedef struct MachineShape {
     unsigned cpus_here;
     uint32_t cpus;
 } MachineShape;
 
-/* What the main thread still has to do. */
+/* Work for the main thread. */
 typedef struct MachineQueue {
     pthread_mutex_t lock;
-    GQueue items; /* lock */
+    GQueue items; /* lock; any thread pushes, the main thread pops */
 } MachineQueue;
 
 typedef struct Incoming Incoming;
 
 typedef struct Machine {
-    /* Set once, by machine_new(). */
+    /* Set once, by machine_new().  What is behind it has its own lock, unless a
+     * note says otherwise. */
     const VmArgs *args;
     GuestRam ram;
     MigRamBlock block;
-    GuestClock clock; /* protected by the port bus's lock */
-    Serial serial;    /* the same */
+    GuestClock clock; /* the port bus's lock */
+    Serial serial;    /* the port bus's lock */
     PortBus ports;
     CharLine *line;
-    Accel *accel;
-    CpuState *cpus;
+    Accel *accel;     /* started and stopped under lock */
+    CpuState *cpus;   /* the migration's thread, while the guest is stopped */
     MigDevice *devices;
     size_t device_count;
     MachineShape shape;
@@ -80,35 +80,36 @@ typedef struct Machine {
     MigHost source_host, incoming_host;
     MachineQueue posts, events;
 
-    pthread_mutex_t lock; /* protects all of this block */
+    pthread_mutex_t lock; /* main and migration threads: all of this block */
     RunState state;
-    RunState before; /* in finish-migrate: what to go back to, here or there */
-    bool sealed;     /* in finish-migrate: and that was settled */
+    RunState before; /* in finish-migrate: the state to go on in, at any end */
+    bool sealed;     /* in finish-migrate: before was saved, and is final */
     bool autostart;  /* in inmigrate: run the guest when it has come */
     GlobalState global;
-    MigOptions options; /* set, and read without it, by the main thread only */
+    MigOptions options; /* main thread sets under lock, reads without it */
 
     /* Main thread only. */
     Migration *migration; /* the one that runs or ran last */
-    Incoming *incoming;   /* NULL when nobody is waiting */
-    bool incoming_used;   /* -incoming was made use of */
+    Incoming *incoming;   /* NULL when the machine does not wait for a guest */
+    bool incoming_used;   /* the wait that -incoming allows was started */
     Monitor *monitor;     /* NULL when there is none */
-    int status;           /* what the process will exit with */
+    int status;           /* the process's exit status */
 } Machine;
 
-/* args must outlive it.  The guest does not run yet. */
+/* args must outlive the machine.  The guest does not run yet. */
 Machine *machine_new(const VmArgs *args, GError **errp);
 void machine_free(Machine *machine); /* NULL is fine */
 
 /* Start the guest, or wait for it, as the arguments say. */
 bool machine_launch(Machine *machine, GError **errp);
 
-/* machine-state.c: leave machine_run() with this status. */
+/* machine-state.c: run until machine_quit() is called; status is for the
+ * exit. */
 void machine_run(Machine *machine);
 void machine_quit(Machine *machine, int status);
 
-/* The run state's name, as QMP spells it, and back (RUN_STATE__COUNT when
- * there is none such). */
+/* The run state's name in QMP, and back (RUN_STATE__COUNT when no state has
+ * that name). */
 const char *run_state_name(RunState state);
 RunState run_state_find(const char *name);
 
@@ -124,7 +125,7 @@ extern const MigVMState machine_shape_vmstate;
  * be set, and then receive.  A failure ends the process. */
 bool machine_incoming_start(Machine *machine, const char *uri, GError **errp);
 void machine_incoming_stop(Machine *machine);
-/* Where it waits, or NULL when it does not (any more). */
+/* Where the machine waits, or NULL when it does not (any more). */
 const IoUri *machine_incoming_address(const Machine *machine);
 
 /*
@@ -136,10 +137,10 @@ void machine_post(Machine *machine, MachineCall *fn, const char *arg);
 void machine_tell(Machine *machine, const char *name);
 void machine_tell_shutdown(Machine *machine, MonShutdown why);
 void machine_tell_migration(Machine *machine, const MigEvent *migration);
-/* Main thread: tell them now. */
+/* Main thread: send the events that wait now. */
 void machine_send_events(Machine *machine);
 void machine_post_init(Machine *machine);
-/* No thread posts any more; what is left is forgotten. */
+/* No thread posts any more.  What is left in the queues is forgotten. */
 void machine_post_destroy(Machine *machine);
 
 /* machine-monitor.c; opaque is the Machine */

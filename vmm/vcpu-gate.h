@@ -10,8 +10,8 @@
  *         }
  *     }
  *
- * Opened, all threads run; closing waits until all are back; quitting makes
- * wait return false, so that they can be joined.
+ * Opening the gate lets all threads run.  Closing it waits until all are back.
+ * Quitting makes vcpu_gate_wait() return false, so that they can be joined.
  */
 #ifndef VMM_VCPU_GATE_H
 #define VMM_VCPU_GATE_H
@@ -26,10 +26,10 @@
 typedef struct VcpuGate {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* any of the fields; waits use CLOCK_MONOTONIC */
-    int open;         /* written with the lock held, read atomically */
-    bool quit;        /* lock */
-    unsigned threads; /* lock: those that there are */
-    unsigned waiting; /* lock: those in vcpu_gate_wait() */
+    int open;         /* the owner sets under lock, threads read atomically */
+    bool quit;        /* lock; the owner sets, threads read */
+    unsigned threads; /* lock; how many there are; the owner counts */
+    unsigned waiting; /* lock; how many are in vcpu_gate_wait(); they count */
 } VcpuGate;
 
 void vcpu_gate_init(VcpuGate *gate);
@@ -45,8 +45,8 @@ bool vcpu_gate_wait(VcpuGate *gate);
 bool vcpu_gate_is_open(VcpuGate *gate);
 
 /*
- * The same without the lock, for where it is asked often.  Unlike
- * vcpu_gate_is_open() it may say "closed" before the kick has come.
+ * The same without the lock, for a caller that asks often.  Unlike
+ * vcpu_gate_is_open() this may say "closed" before the kick has come.
  */
 static inline bool vcpu_gate_looks_open(const VcpuGate *gate)
 {
@@ -57,10 +57,10 @@ static inline bool vcpu_gate_looks_open(const VcpuGate *gate)
  * is closed. */
 void vcpu_gate_sleep(VcpuGate *gate, uint64_t deadline);
 
-/* For the owner.  kick, which may be NULL, is to make a thread that runs its
- * CPU look at the gate; it is called once, with the lock held. */
+/* For the owner.  kick, which may be NULL, makes the threads that run their
+ * CPUs look at the gate.  It is called once, with the lock held. */
 void vcpu_gate_open(VcpuGate *gate);
 void vcpu_gate_close(VcpuGate *gate, void (*kick)(void *), void *opaque);
-void vcpu_gate_quit(VcpuGate *gate); /* closed */
+void vcpu_gate_quit(VcpuGate *gate); /* the gate is closed */
 
 #endif

@@ -2,20 +2,20 @@
 /*
  * The KVM accelerator: Linux, Documentation/virt/kvm/api.rst.
  *
- * One thread per CPU.  There is no interrupt controller in the kernel, so HLT
- * comes back to us, and ends the CPU.  A CPU's thread is brought back by
- * run->immediate_exit, for when it is about to enter the guest, and a signal,
- * for when it is inside.  Both are sent with the gate's lock held, in the
- * moment the gate closes: a thread that sees it closed has had its kick, and
- * can take immediate_exit back.
+ * There is one thread per CPU.  The kernel has no interrupt controller here, so
+ * HLT comes back to us, and ends the CPU.  To bring a CPU's thread back takes
+ * two things: run->immediate_exit, in case it is about to enter the guest, and
+ * a signal, in case it is inside.  Both are sent with the gate's lock held, in
+ * the moment the gate closes.  So a thread that sees the gate closed has had
+ * its kick, and can take immediate_exit back.
  *
- * A port access is finished by the kernel only when the CPU is entered again;
- * until then its registers are those of before.  So a thread enters once more
- * with immediate_exit before it waits at the gate.
+ * The kernel finishes a port access only when the CPU is entered again; until
+ * then its registers are those from before.  So a thread enters once more, with
+ * immediate_exit, before it waits at the gate.
  *
- * A throttled CPU must come out of the guest now and then: it has a timer that
- * sends its thread the same signal.  One that comes too early, before the
- * guest is entered, is made good by the next.
+ * A throttled CPU must come out of the guest now and then, so it has a timer
+ * that sends its thread the same signal.  If a signal comes too early, before
+ * the guest is entered, the next one makes up for it.
  *
  * CPU state is read and written by the thread that migrates, while the CPU's
  * own thread waits; the kernel allows that.
@@ -44,18 +44,20 @@
 
 typedef struct KvmAccel KvmAccel;
 
+/* Fields without a note are set while the CPU is made, then constant. */
 typedef struct KvmCpu {
     KvmAccel *accel;
     unsigned index;
     int fd;
-    struct kvm_run *run;
+    struct kvm_run *run; /* the CPU's thread; immediate_exit is atomic */
     pthread_t thread;
     bool has_thread;
-    pid_t tid; /* set by the thread before it first waits at the gate */
+    pid_t tid; /* the CPU's thread sets, before it first waits at the gate */
     timer_t alarm; /* runs while the CPU is throttled */
     bool has_alarm;
-    VcpuThrottle throttle; /* the thread's; see vcpu-throttle.h */
-    /* The CPU's thread; and who loads and saves, while that one waits. */
+    VcpuThrottle throttle; /* see vcpu-throttle.h */
+    /* The CPU's thread's; while that waits at the gate, also of the thread that
+     * loads or saves the state. */
     bool halted;
 } KvmCpu;
 
@@ -64,9 +66,10 @@ struct KvmAccel {
     int kvm, vm;
     size_t run_size;
     VcpuGate gate;
-    unsigned halted; /* atomic: threads that found their CPU halted */
-    int failed;      /* atomic: failed() was called since the last start */
-    KvmDirty dirty;  /* while logging */
+    unsigned halted; /* atomic; CPUs' threads: how many CPUs have halted */
+    int failed;      /* atomic; CPUs' threads: failed() was called; start()
+                      * resets both while the threads wait */
+    KvmDirty dirty;  /* the migration's thread, while logging */
     KvmCpu cpus[];
 };
 
@@ -301,7 +304,8 @@ static void kvm_dirty_stop(Accel *accel)
 {
     KvmAccel *kvm = kvm_of(accel);
 
-    /* Taking a flag off a slot that exists: at worst it goes on logging. */
+    /* Takes the flag off the slot.  If that fails, the slot only goes on
+     * logging. */
     set_memory(kvm, 0, NULL);
     kvm_dirty_destroy(&kvm->dirty);
 }
@@ -332,7 +336,7 @@ static bool make_cpu(KvmAccel *kvm, unsigned index, GError **errp)
     return cpu->has_thread;
 }
 
-/* Each needs its thread's id, which is there when the thread waits. */
+/* An alarm needs its thread's id, which is known once the thread waits. */
 static bool make_alarms(KvmAccel *kvm, GError **errp)
 {
     unsigned i;
@@ -394,7 +398,7 @@ static bool make_vm(KvmAccel *kvm, GError **errp)
 
 static void ignore_signal(int signal)
 {
-    /* All that is needed is that system calls are interrupted. */
+    /* The signal only has to interrupt system calls. */
 }
 
 static void kvm_free(Accel *accel)

@@ -2,10 +2,10 @@
 /*
  * Does KVM work for our kind of guest, and is it fast?
  *
- * A machine of 2 MiB and one CPU, made and entered like the real one, counts
- * down and halts: 100,000 instructions, for which it gets 5 ms.  That is 20
- * million a second, less than the software CPU does and a hundredth of what
- * hardware does.  One that has not even failed after that is slow.
+ * A machine of 2 MiB and one CPU, made and entered like a real one, counts down
+ * and halts: 100,000 instructions, for which it gets 5 ms.  That is 20 million
+ * a second, less than the software CPU does and a hundredth of what hardware
+ * does.  A machine that has neither halted nor failed by then is slow.
  */
 #include "vmm/kvm/kvm-probe.h"
 
@@ -30,8 +30,9 @@ static const uint8_t probe_code[] = {
 typedef struct Probe {
     pthread_mutex_t lock;
     pthread_cond_t ended;
+    /* The CPU's thread sets, the caller waits for either. */
     bool halted; /* lock */
-    char *why;   /* lock: it failed */
+    char *why;   /* lock; why the guest failed */
 } Probe;
 
 static void probe_halted(void *opaque)
@@ -109,7 +110,7 @@ static KvmProbe probe_ram(GuestRam *ram, GError **errp)
     pthread_mutex_destroy(&probe.lock);
     if (ok && probe.why) {
         g_set_error(errp, MIG_ERROR, MIG_ERROR_HOST,
-                    "kvm: it cannot run a guest: %s", probe.why);
+                    "kvm: KVM cannot run a guest: %s", probe.why);
         ok = false;
     }
     g_free(probe.why);

@@ -7,20 +7,20 @@
  * blocks each.
  *
  * Slices end, and stops are obeyed, in a hook that Unicorn calls at the start
- * of every basic block.  That costs less than can be measured beside
- * Unicorn's own work, and it is the one place where uc_emu_stop() leaves RIP
- * and the flags exact: called from another thread it lets the engine go on
- * from a stale RIP.  An instruction count (the last argument of
- * uc_emu_start()) would be hooked at every instruction.  As a slice ends only
- * in the hook or by HLT, one is told from the other by a flag.
+ * of every basic block.  The hook costs less than can be measured beside
+ * Unicorn's own work.  And only there does uc_emu_stop() leave RIP and the
+ * flags exact: called from another thread, it lets the engine go on from a
+ * stale RIP.  An instruction count (the last argument of uc_emu_start()) would
+ * be hooked at every instruction.  A slice ends in the hook or by HLT, and a
+ * flag tells which.
  *
  * Unicorn looks accesses up by their virtual address, so a guest must map its
- * memory where it is; and it delivers no exceptions, so a fault ends in
+ * memory one to one.  Unicorn delivers no exceptions, so a fault ends in
  * failed().
  *
- * The fall-back for the dirty log is a hook too, called before every store.
- * The store itself comes later, so the pages are collected while the thread
- * waits at the gate.
+ * The fall-back for the dirty log is a hook, too, which is called before every
+ * store.  The store itself comes later, so the pages are collected while the
+ * CPUs' thread waits at the gate.
  */
 #include "vmm/accel.h"
 
@@ -36,12 +36,13 @@
 
 #define SLICE_BLOCKS 20000
 
-/* Where no guest is executed: not a canonical address. */
+/* A guest never executes here: the address is not canonical. */
 #define NO_ADDRESS 0x8000000000000000u
 
 typedef struct SoftAccel SoftAccel;
 
-/* The CPUs' thread; and who loads and saves, while that one waits. */
+/* The CPUs' thread's.  While that waits at the gate, also of the thread that
+ * loads or saves the state. */
 typedef struct SoftCpu {
     SoftAccel *accel;
     unsigned index;
@@ -56,13 +57,13 @@ typedef struct SoftCpu {
 struct SoftAccel {
     Accel accel;
     VcpuGate gate;
-    VcpuThrottle throttle; /* of the CPUs' thread */
+    VcpuThrottle throttle; /* see vcpu-throttle.h */
     pthread_t thread;
     bool has_thread;
     bool use_hook; /* for the dirty log, else pagemap */
     DirtyPagemap pagemap;
-    /* With use_hook, while logging: the pages written.  The CPUs' thread;
-     * and who logs, while that one waits. */
+    /* With use_hook, while logging: the pages written.  The CPUs' thread's.
+     * While that waits at the gate, also the migration thread's. */
     uint64_t *written;
     SoftCpu cpus[];
 };
@@ -163,7 +164,8 @@ static void run_slice(SoftCpu *cpu)
     }
 }
 
-/* The next CPU after *last that can run now; else NULL, and when one will. */
+/* The next CPU after *last that can run now.  NULL, and *wake, when one has to
+ * be waited for. */
 static SoftCpu *next_cpu(SoftAccel *soft, unsigned *last, uint64_t now,
                          uint64_t *wake)
 {
@@ -258,7 +260,7 @@ static bool soft_save_cpu(Accel *accel, CpuState *state, GError **errp)
 
 /* The dirty log */
 
-/* Let the CPUs' thread wait at the gate; true when it has to go on. */
+/* Let the CPUs' thread wait at the gate.  True when it was running. */
 static bool pause_cpus(SoftAccel *soft)
 {
     bool open = vcpu_gate_looks_open(&soft->gate);
