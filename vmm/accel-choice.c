@@ -2,10 +2,10 @@
 /*
  * The choice of an accelerator.
  *
- * A /dev/kvm that opens says little: there are machines where it has no
- * hardware under it and runs a guest a hundred times slower than the software
- * CPU does.  So KVM is tried with a tiny guest first (kvm-probe.c), and the
- * default takes it only when it is fast.
+ * That /dev/kvm opens says little: on some machines KVM has no hardware under
+ * it and runs a guest a hundred times slower than the software CPU does.  So
+ * KVM is first tried with a tiny guest (kvm-probe.c), and the default takes it
+ * only when it is fast.
  */
 #include "ferry/error.h"
 #include "vmm/accel.h"
@@ -22,7 +22,7 @@ static const AccelOps *soft_ops(GError **errp)
 #endif
 }
 
-/* Without a software CPU a slow one is better than none. */
+/* Without a software CPU a slow KVM is better than nothing. */
 static const AccelOps *default_ops(GError **errp)
 {
     g_autoptr(GError) kvm_error = NULL;

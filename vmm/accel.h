@@ -3,9 +3,9 @@
  * Accelerators: what runs the virtual CPUs.
  *
  * An Accel is made stopped.  accel_start() lets its CPUs run, accel_stop()
- * waits until none does; both may be called in any state, by one thread at a
- * time.  CPU state is moved and the throttle set only while it is stopped; the
- * dirty log may be used at any time, by one thread.
+ * waits until none runs.  Both may be called in any state, by one thread at a
+ * time.  CPU state is moved, and the throttle set, only while the Accel is
+ * stopped.  The dirty log may be used at any time, by one thread.
  */
 #ifndef VMM_ACCEL_H
 #define VMM_ACCEL_H
@@ -37,9 +37,9 @@ typedef struct AccelOptions {
 } AccelOptions;
 
 /*
- * What the CPUs are joined to.  halted and failed are called at most once per
- * accel_start(), by a CPU's thread, which then waits to be stopped: they must
- * not call accel_stop() themselves.
+ * What the CPUs are connected to.  halted and failed are called at most once
+ * per accel_start(), by a CPU's thread, which then waits to be stopped.  So
+ * they must not call accel_stop().
  */
 typedef struct AccelBoard {
     GuestRam *ram;
@@ -93,8 +93,8 @@ void accel_throttle(Accel *accel, unsigned percent);
 bool accel_load_cpu(Accel *accel, const CpuState *state, GError **errp);
 bool accel_save_cpu(Accel *accel, CpuState *state, GError **errp);
 bool accel_dirty_start(Accel *accel, GError **errp);
-/* Of that many pages from first on, which is a multiple of 64 and bit 0; see
- * dirty_log_collect_part in ferry/host.h. */
+/* Collect for so many pages from first on, which is a multiple of 64, and bit 0
+ * of bitmap; see dirty_log_collect_part in ferry/host.h. */
 bool accel_dirty_collect(Accel *accel, uint64_t first, uint64_t pages,
                          uint64_t *bitmap, GError **errp);
 void accel_dirty_stop(Accel *accel);

@@ -18,7 +18,7 @@
  */
 void boot_setup_ram(GuestRam *ram, unsigned cpus, const char *command_line);
 
-/* Make a CPU that was just reset enter the guest at entry. */
+/* Set up a CPU that was just reset to enter the guest at entry. */
 void boot_setup_cpu(CpuState *cpu, uint64_t entry);
 
 #endif

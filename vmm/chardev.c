@@ -58,7 +58,7 @@ static bool parse_socket_options(char **options, GError **errp)
     return true;
 }
 
-/* The one parser of addresses is that of migration URIs. */
+/* Migration URIs have the only parser of addresses. */
 static bool parse_tcp(Chardev *chardev, const char *address, GError **errp)
 {
     g_autoptr(IoUri) uri = io_uri_parse(address, errp);

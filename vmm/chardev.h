@@ -47,7 +47,7 @@ typedef void ChardevConnected(void *opaque, GSocketConnection *connection);
 ChardevListener *chardev_listen(const Chardev *chardev,
                                 ChardevConnected *connected, void *opaque,
                                 GError **errp);
-/* Whether clients are let in; they wait where not.  At first they are. */
+/* Let clients in, as at first, or let them wait. */
 void chardev_listener_set_open(ChardevListener *listener, bool open);
 void chardev_listener_free(ChardevListener *listener); /* NULL is fine */
 

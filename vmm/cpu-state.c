@@ -2,11 +2,11 @@
 /*
  * How a CPU's state travels.
  *
- * What every guest uses is in the main table.  x87/SSE, the MSRs and an
- * exception under way are subsections, sent only when they differ from what
- * cpu_state_reset() sets, so a destination that lacks them ends up the same.
- * The accelerator is asked for the state just before it is saved and given it
- * just after it was loaded.
+ * The main table has what every guest uses.  x87/SSE, the MSRs and an exception
+ * under way are subsections.  They are sent only when they differ from what
+ * cpu_state_reset() sets, so a destination that gets none ends up the same.
+ * The accelerator is asked for the state just before it is saved, and given the
+ * state just after it was loaded.
  */
 #include "vmm/cpu.h"
 
@@ -198,7 +198,7 @@ void cpu_state_reset(CpuState *cpu, Accel *accel, unsigned index)
     msrs_reset(&cpu->msrs);
 }
 
-/* NULL: it is flat 64-bit mode; else what it is that is something else. */
+/* NULL if the CPU is in flat 64-bit mode; otherwise why it is not. */
 static const char *not_flat64(const CpuState *cpu)
 {
     const uint64_t cr0 = CPU_CR0_PE | CPU_CR0_PG;

@@ -2,9 +2,9 @@
 /*
  * The state of one virtual CPU, the same for every accelerator.
  *
- * Between machine_stop() and machine_start() an accelerator can be asked to
- * write a CPU's state here (accel_save_cpu) and to take it from here
- * (accel_load_cpu).  It travels as the device "cpu", one instance per CPU.
+ * While the machine is stopped, an accelerator can be asked to write a CPU's
+ * state here (accel_save_cpu) and to take it from here (accel_load_cpu).  The
+ * state travels as the device "cpu", one instance per CPU.
  */
 #ifndef VMM_CPU_H
 #define VMM_CPU_H
@@ -94,7 +94,7 @@ typedef struct CpuEvent {
 typedef struct Accel Accel;
 
 typedef struct CpuState {
-    Accel *accel; /* who runs this CPU; not part of the state */
+    Accel *accel; /* runs this CPU; not part of the state */
     unsigned index;
 
     uint64_t gpr[CPU_GPR_COUNT];
@@ -111,13 +111,13 @@ typedef struct CpuState {
 
 extern const MigVMState cpu_vmstate;
 
-/* Everything zero, but for what is not zero after a reset and has a
- * subsection of its own: x87, SSE and PAT. */
+/* All zero, except for what has a subsection and is not zero after a reset:
+ * x87, SSE and PAT. */
 void cpu_state_reset(CpuState *cpu, Accel *accel, unsigned index);
 
 /*
- * Can an accelerator that knows only flat 64-bit mode at CPL 0 run this?
- * MIG_ERROR_UNSUPPORTED, and why, when not.
+ * Can an accelerator that knows only flat 64-bit mode at CPL 0 run this CPU?
+ * If not, MIG_ERROR_UNSUPPORTED says why.
  */
 bool cpu_state_check_flat64(const CpuState *cpu, GError **errp);
 

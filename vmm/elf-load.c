@@ -147,7 +147,7 @@ bool elf_load(GuestRam *ram, const uint8_t *image, size_t size,
             uint8_t *to = ram->host + p[i].p_paddr;
 
             memcpy(to, image + p[i].p_offset, p[i].p_filesz);
-            /* After -ram-image there may be something there. */
+            /* -ram-image may have put something there. */
             memset(to + p[i].p_filesz, 0, p[i].p_memsz - p[i].p_filesz);
         }
     }

@@ -8,13 +8,13 @@
 
 #include "vmm/guest-ram.h"
 
-/* Where a guest may be loaded: what is below belongs to the boot protocol. */
+/* The lowest address of a guest: RAM below belongs to the boot protocol. */
 #define ELF_LOAD_LOWEST 0x100000u
 
 /*
- * Copy a statically linked x86-64 executable to its physical addresses and
- * say where it is entered.  image is hostile: RAM is written only when all
- * of it is in order.
+ * Copy a statically linked x86-64 executable to its physical addresses, and set
+ * *entry to where it is entered.  image is not trusted: RAM is written only
+ * when all of the image is in order.
  */
 bool elf_load(GuestRam *ram, const uint8_t *image, size_t size,
               uint64_t *entry, GError **errp);

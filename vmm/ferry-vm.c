@@ -94,7 +94,8 @@ static gboolean on_signal(void *opaque)
     return G_SOURCE_CONTINUE;
 }
 
-/* At a terminal Ctrl-C ends what somebody waits for, if anything. */
+/* At a terminal Ctrl-C ends a session's wait for a migration, if there is
+ * one. */
 static gboolean on_interrupt(void *opaque)
 {
     Machine *machine = opaque;
@@ -119,10 +120,10 @@ static bool run_machine(Machine *machine, GError **errp)
 }
 
 /*
- * What the process exits with; on -1, errp says why it could not run.
+ * Returns the exit status, or -1, and errp says why the machine could not run.
  *
- * The signals are ours until the process has ended: one that comes while it
- * ends by itself changes nothing of what it exits with.
+ * The signal handlers stay until the process has ended, so that a signal that
+ * comes meanwhile does not change the exit status.
  */
 static int run(const VmArgs *args, GError **errp)
 {
@@ -141,7 +142,7 @@ static int run(const VmArgs *args, GError **errp)
     return status;
 }
 
-/* Which encoder is at work at which compress-level. */
+/* Show which encoder works at which compress-level. */
 static void show_encoders(MigOptions *options)
 {
     const MigOption *level = mig_option(MIG_OPT_COMPRESS_LEVEL);
@@ -194,8 +195,8 @@ static int run_or_help(const VmArgs *args, GError **errp)
     return run(args, errp);
 }
 
-/* A standard descriptor that was closed would be the next one to be opened,
- * and then be read or written by who means standard input or output. */
+/* If a standard descriptor is closed, the next file that is opened gets its
+ * number, and is then used as standard input or output. */
 static void fill_standard_fds(void)
 {
     int fd;

@@ -2,10 +2,10 @@
 /*
  * Guest RAM and its files.
  *
- * Pages that nobody wrote must stay unpopulated: a machine with 64 GiB of
- * which the guest uses one should cost one, and a migration asks the kernel
- * which pages were never touched.  So an image is read only where it has
- * data, and a saved one gets data only where RAM has something.
+ * Pages that nobody wrote must stay unpopulated.  A machine with 64 GiB, of
+ * which the guest uses one, should cost one; and a migration asks the kernel
+ * which pages were never touched.  So an image is read only where it has data,
+ * and a saved image gets data only where RAM is not zero.
  */
 #include "vmm/guest-ram.h"
 
@@ -80,7 +80,7 @@ static bool read_data(int fd, uint8_t *to, off_t size, GError **errp)
     while (hole < size) {
         data = lseek(fd, hole, SEEK_DATA);
         if (data < 0 && errno == ENXIO) {
-            return true; /* a hole up to the end */
+            return true; /* there is a hole up to the end */
         }
         hole = data < 0 ? -1 : lseek(fd, data, SEEK_HOLE);
         if (hole < 0) {
@@ -149,7 +149,7 @@ static bool write_all(int fd, const uint8_t *from, uint64_t size, off_t at)
     return true;
 }
 
-/* One page at a time: this serves tests, and a hole is per page anyway. */
+/* One page at a time is enough: this serves tests, and holes are per page. */
 static bool write_pages(int fd, const uint8_t *from, uint64_t size)
 {
     uint64_t done, n;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Guest RAM: one anonymous mapping, from physical address 0, of which the
- * kernel supplies pages as they are written.
+ * Guest RAM: one anonymous mapping, from physical address 0.  The kernel
+ * supplies its pages as they are written.
  */
 #ifndef VMM_GUEST_RAM_H
 #define VMM_GUEST_RAM_H
@@ -30,7 +30,7 @@ bool guest_ram_load_image(GuestRam *ram, const char *path, GError **errp);
 bool guest_ram_save(const GuestRam *ram, uint64_t address, uint64_t size,
                     const char *path, GError **errp);
 
-/* Set the bit of every page that nobody ever wrote, as far as the kernel can
+/* Set the bits of the pages that nobody ever wrote, as far as the kernel can
  * tell.  One bit a page. */
 void guest_ram_find_untouched(const GuestRam *ram, uint64_t *bitmap);
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the migration library asks of the machine: ferry/host.h.
+ * The calls that the migration library makes to the machine: ferry/host.h.
  *
- * All of it comes from the library's threads, and takes the machine's lock.
- * A source's guest is stopped into finish-migrate and goes from there back to
- * what it was, or to postmigrate: when the destination has it, or may have it
- * and nobody knows.
+ * All of them come from the library's threads, and take the machine's lock.  A
+ * source's guest is stopped into finish-migrate.  From there it goes back to
+ * its former state, or to postmigrate when the destination has the guest, or
+ * may have it and nobody knows.
  */
 #include "vmm/machine.h"
 
@@ -32,7 +32,7 @@ static bool global_post_load(void *data, uint32_t version, GError **errp)
     if (!memchr(global->name, '\0', sizeof(global->name)) ||
         run_state_find((const char *)global->name) == RUN_STATE__COUNT) {
         g_set_error(errp, MIG_ERROR, MIG_ERROR_STREAM,
-                    "it is in an unknown run state");
+                    "the guest is in an unknown run state");
         return false;
     }
     return true;
@@ -172,7 +172,8 @@ static bool host_vm_stop(void *opaque, GError **errp)
     return true;
 }
 
-/* The devices are going to be saved: what the guest does next travels, too. */
+/* The devices are about to be saved, and the run state to go on in travels with
+ * them. */
 static void seal_locked(Machine *machine)
 {
     machine->sealed = true;
@@ -190,7 +191,7 @@ static void host_vm_resume(void *opaque)
     pthread_mutex_unlock(&machine->lock);
 }
 
-/* What a guest that has come does, with the state in which it left. */
+/* The state of a guest that has arrived, by the state in which it left. */
 static RunState arrival_state(const Machine *machine)
 {
     const char *name = (const char *)machine->global.name;
@@ -223,7 +224,7 @@ static void report_failure(Machine *machine, const char *what)
     MigInfo info;
 
     mig_query(machine->migration, &info);
-    if (info.error) { /* else the next one was quick */
+    if (info.error) { /* otherwise another migration has begun already */
         fprintf(stderr, "ferry-vm: %s: %s\n", what, info.error);
     }
     mig_info_clear(&info);
@@ -247,7 +248,7 @@ static void source_event(void *opaque, const MigEvent *event)
     } else if (event->type == MIG_EVENT_STATE &&
                mig_state_is_final(event->state) &&
                machine->state == RUN_STATE_FINISH_MIGRATE) {
-        /* The library has not let it go on. */
+        /* The library has not let the guest go on. */
         machine_enter_locked(machine, RUN_STATE_POSTMIGRATE);
     }
     pthread_mutex_unlock(&machine->lock);

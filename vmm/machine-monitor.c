@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the monitors ask of the machine: ferry/monitor.h.  All of it comes
- * from the main thread.  Where QEMU refuses something, so do we, in the same
- * words; and as there, the events that a command causes come before its
+ * The calls that the monitors make to the machine: ferry/monitor.h.  All of
+ * them come from the main thread.  What QEMU refuses is refused here in the
+ * same words.  As in QEMU, the events that a command causes come before its
  * answer.
  */
 #include "vmm/machine.h"
@@ -37,7 +37,7 @@ static const char *monitor_status(void *opaque, bool *running)
     return run_state_name(state);
 }
 
-/* What the guest does next, here or at the destination. */
+/* Change the state in which the guest goes on, here or at the destination. */
 static bool change_before_locked(Machine *machine, RunState from, RunState to,
                                  GError **errp)
 {
@@ -84,7 +84,7 @@ static bool cont_locked(Machine *machine, GError **errp)
     case RUN_STATE_SHUTDOWN:
     case RUN_STATE_INTERNAL_ERROR:
         return refuse("Resetting the Virtual Machine is required", errp);
-    case RUN_STATE_FINISH_MIGRATE: /* takes back a stop */
+    case RUN_STATE_FINISH_MIGRATE: /* undoes a "stop" */
         return change_before_locked(machine, RUN_STATE_PAUSED,
                                     RUN_STATE_RUNNING, errp);
     case RUN_STATE_INMIGRATE:
@@ -213,7 +213,7 @@ static bool monitor_migrate_incoming(void *opaque, const char *uri,
     return machine_incoming_start(machine, uri, errp);
 }
 
-/* The migration away from here that runs or ran last, or NULL. */
+/* The outgoing migration that runs or ran last, or NULL. */
 static Migration *outgoing(const Machine *machine)
 {
     MigInfo info;
@@ -256,7 +256,7 @@ static bool monitor_migrate_info(void *opaque, MigInfo *info)
         return false;
     }
     mig_query(machine->migration, info);
-    machine_send_events(machine); /* no answer is ahead of its event */
+    machine_send_events(machine); /* the answer must not precede its event */
     return true;
 }
 

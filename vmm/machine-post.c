@@ -3,9 +3,9 @@
  * How the other threads reach the main thread: calls, and events for the
  * monitors.  Both wait in a queue, in the order in which they came.
  *
- * The main thread makes the calls, and sends the events, as soon as it can.
- * It also sends events at the end of each monitor command that may have caused
- * some, so that STOP is there before the answer to "stop".
+ * The main thread makes the calls, and sends the events, as soon as it can.  It
+ * also sends events at the end of each monitor command that may have caused
+ * some, so that STOP comes before the answer to "stop".
  */
 #include "vmm/machine.h"
 
@@ -142,7 +142,7 @@ void machine_post_init(Machine *machine)
 void machine_post_destroy(Machine *machine)
 {
     while (g_idle_remove_by_data(machine)) {
-        /* Each was for one call that comes too late. */
+        /* Drop the calls, which come too late. */
     }
     queue_destroy(&machine->posts);
     queue_destroy(&machine->events);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The machine's run state, and what starts and stops with it; and its end.
+ * The machine's run state, what starts and stops with it, and the machine's
+ * end.
  */
 #include "vmm/machine.h"
 

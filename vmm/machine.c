@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Making the machine of its parts, and what it starts with. */
+/* Makes the machine from its parts, and starts it. */
 #include "vmm/machine.h"
 
 #include <stdio.h>
@@ -12,7 +12,7 @@
 /* Devices besides the CPUs. */
 #define OTHER_DEVICES 4
 
-/* The guest stopped by itself; whoever stopped it meanwhile was first. */
+/* The guest stopped by itself.  If it was stopped meanwhile, that counts. */
 static void enter_if_running(Machine *machine, const char *state)
 {
     pthread_mutex_lock(&machine->lock);
@@ -180,7 +180,7 @@ void machine_free(Machine *machine)
         return;
     }
     machine_incoming_stop(machine);
-    mig_free(machine->migration); /* it may let the guest run again */
+    mig_free(machine->migration); /* may let the guest run again */
     accel_free(machine->accel);
     char_line_free(machine->line);
     guest_ram_destroy(&machine->ram);

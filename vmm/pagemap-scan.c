@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The definitions are repeated here because the headers of the distributions
- * that the program is built on are often older than the kernels it runs on.
+ * The definitions are repeated here because the program is often built with
+ * headers that are older than the kernel that it runs on.
  */
 #include "vmm/pagemap-scan.h"
 

@@ -3,13 +3,13 @@
  * The throttle of a thread that runs CPUs: how long it has to pause after it
  * has run.
  *
- * After THROTTLE_RUN_NS in the guest the thread pauses so long that the guest
- * has run for (100 - percent) per cent of the time.  What counts is how long
- * it has really run: a slice that ends late is paid for by a longer pause, and
- * a guest that idles by itself is not slowed further.
+ * After THROTTLE_RUN_NS in the guest the thread pauses until the guest has run
+ * for (100 - percent) per cent of the time.  Only the time that the guest has
+ * really run counts: a slice that ends late makes the pause longer, and a guest
+ * that idles by itself is not slowed further.
  *
- * percent is set while the thread waits at its gate (vcpu-gate.h); all else
- * is the thread's.
+ * percent is set while the thread waits at its gate (vcpu-gate.h).  All else is
+ * the thread's.
  */
 #ifndef VMM_VCPU_THROTTLE_H
 #define VMM_VCPU_THROTTLE_H
@@ -25,7 +25,7 @@ typedef struct VcpuThrottle {
     uint64_t until;   /* host time (guest_clock_host_now()): pause until then */
 } VcpuThrottle;
 
-/* Also ends a pause. */
+/* Set percent, and end a pause. */
 void vcpu_throttle_set(VcpuThrottle *throttle, unsigned percent);
 
 /* The thread was in the guest from host time begin to end. */

@@ -14,7 +14,7 @@
 #define RAM_DEFAULT_MIB 128
 #define CPUS_MAX        64
 
-/* The shift of a size's suffix; -1 when it is none. */
+/* The shift of a size's suffix; -1 when the suffix is not known. */
 static int suffix_shift(const char *suffix)
 {
     const char *found;
@@ -153,7 +153,7 @@ static const ArgsOption options[] = {
       TARGET(kernel) },
     { "append", "STRING", "the guest's command line", set_append,
       TARGET(append) },
-    { "ram-image", "FILE", "what RAM is filled with before the guest is "
+    { "ram-image", "FILE", "fill RAM with this file before the guest is "
       "loaded", args_text, TARGET(ram_image) },
     { "S", NULL, "do not start the guest: 'cont' does", args_flag,
       TARGET(paused) },
@@ -197,7 +197,7 @@ static unsigned count_stdio(const VmArgs *args)
     return count;
 }
 
-/* What no single option can see. */
+/* Which options exclude or need each other. */
 static bool check_together(const VmArgs *args, GError **errp)
 {
     if (!args->kernel && !args->incoming) {

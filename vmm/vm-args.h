@@ -25,7 +25,7 @@ typedef struct VmArgs {
     bool has_uuid;
     uint8_t uuid[16];
     bool paused;
-    bool help, version; /* asked for: nothing else is checked */
+    bool help, version; /* was given: nothing else is checked */
     Chardev serial;
     GArray *monitors; /* of MonitorArg */
 } VmArgs;

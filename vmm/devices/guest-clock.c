@@ -44,8 +44,8 @@ uint64_t guest_clock_ns(const GuestClock *clock, uint64_t now)
     return clock->ns + (clock->running ? now - clock->started : 0);
 }
 
-/* Whole seconds apart from the rest, or the product would overflow after an
- * hour and a half. */
+/* Converts whole seconds apart from the rest, or the product would overflow
+ * after an hour and a half. */
 uint32_t guest_clock_timer(const GuestClock *clock, uint64_t now)
 {
     uint64_t ns = guest_clock_ns(clock, now);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Guest time: nanoseconds for which the guest has run, here or wherever it
- * came from, and the ACPI PM timer that shows it.
+ * Guest time: the nanoseconds for which the guest has run, here or before it
+ * came here, and the ACPI PM timer that shows them.
  */
 #ifndef VMM_DEVICES_GUEST_CLOCK_H
 #define VMM_DEVICES_GUEST_CLOCK_H
@@ -24,7 +24,7 @@ extern const MigVMState guest_clock_vmstate;
 /* Host time, monotonic, in nanoseconds: what the calls below take as now. */
 uint64_t guest_clock_host_now(void);
 
-/* Both do nothing when it is so already. */
+/* Do nothing when the clock is started, or stopped, already. */
 void guest_clock_start(GuestClock *clock, uint64_t now);
 void guest_clock_stop(GuestClock *clock, uint64_t now);
 

@@ -2,9 +2,9 @@
 /*
  * The machine's I/O ports, and the lock of the devices behind them.
  *
- * A CPU's thread reads and writes ports; the lock is taken here, so a device
- * is only ever used by one thread.  Whoever else uses a device (the serial
- * port's receiver) takes the lock himself.
+ * A CPU's thread reads and writes ports.  These functions take the lock, so
+ * that one thread at a time uses a device.  Other users of a device (the serial
+ * port's receiver) take the lock themselves.
  */
 #ifndef VMM_DEVICES_PORT_BUS_H
 #define VMM_DEVICES_PORT_BUS_H
@@ -27,8 +27,8 @@ void port_bus_destroy(PortBus *bus);
 /* size is 1, 2 or 4.  Ports without a device read as ones. */
 uint32_t port_bus_read(PortBus *bus, uint16_t port, unsigned size);
 
-/* Says for how many microseconds the CPU may sleep now: 0 but for a write to
- * the idle port. */
+/* Returns for how many microseconds the CPU may sleep now: 0, except for a
+ * write to the idle port. */
 uint32_t port_bus_write(PortBus *bus, uint16_t port, unsigned size,
                         uint32_t value);
 

@@ -2,10 +2,10 @@
 /*
  * The registers of a 16550A (National Semiconductor, PC16550D data sheet).
  *
- * The baud rate is kept but means nothing: bytes leave at once.  A line that
- * cannot take more shows as a transmitter that is busy, so a guest that polls
- * the line status waits, and the CPU's thread never does; a guest that does
- * not look loses the byte, as it would with a real UART.
+ * The baud rate is kept but means nothing: bytes leave at once.  While the line
+ * cannot take more, the transmitter is busy.  A guest that polls the line
+ * status waits then, and the CPU's thread never does.  A guest that does not
+ * look loses the byte, as it would with a real UART.
  */
 #include "vmm/devices/serial.h"
 
@@ -133,7 +133,7 @@ static uint8_t fifo_get(Serial *serial)
     return byte;
 }
 
-/* After anything that may have made room for the line. */
+/* Called after anything that may have made room in the FIFO. */
 static void tell_room(Serial *serial, unsigned room_before)
 {
     if (room_before == 0 && serial_room(serial) > 0) {
@@ -255,7 +255,7 @@ static void write_ier(Serial *serial, uint8_t value)
         serial->divisor_high = value;
         return;
     }
-    /* Enabling it while the transmitter is empty raises it. */
+    /* To enable this interrupt while the transmitter is empty raises it. */
     if (value & ~serial->ier & IER_SENT) {
         serial->sent = true;
     }
@@ -273,7 +273,7 @@ void serial_write(Serial *serial, unsigned reg, uint8_t value)
     case REG_IER:
         write_ier(serial, value);
         break;
-    case REG_IIR: /* written, it is FCR */
+    case REG_IIR: /* a write goes to FCR */
         write_fcr(serial, value);
         break;
     case REG_LCR:

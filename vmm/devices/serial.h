@@ -16,12 +16,12 @@
 #define SERIAL_REGISTERS 8
 #define SERIAL_FIFO_SIZE 16
 
-/* What the line is joined to; none of these may block. */
+/* The other end of the line.  None of these may block. */
 typedef struct SerialLine {
     void *opaque;
     bool (*can_send)(void *opaque);
     void (*send)(void *opaque, uint8_t byte);
-    void (*has_room)(void *opaque); /* there was none, and now there is */
+    void (*has_room)(void *opaque); /* the FIFO was full and has room now */
 } SerialLine;
 
 typedef struct Serial {
@@ -41,7 +41,7 @@ void serial_init(Serial *serial, const SerialLine *line);
 uint8_t serial_read(Serial *serial, unsigned reg);
 void serial_write(Serial *serial, unsigned reg, uint8_t value);
 
-/* A byte from the line; room says how many can be taken now. */
+/* How many bytes from the line can be taken now; take one. */
 unsigned serial_room(const Serial *serial);
 void serial_receive(Serial *serial, uint8_t byte);
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * KVM copies the log of a whole slot, 2 MiB for 64 GiB, but forgets of it only
- * what it is told to.  So one copy serves for all parts that are asked for
- * while it is fresh.
+ * KVM copies the log of a whole slot, 2 MiB for 64 GiB, but forgets only the
+ * pages that it is told to forget.  So one copy serves for all parts that are
+ * asked for while it is fresh.
  *
- * Nothing is lost by that.  A page of the copy is handed out once, and KVM then
+ * Nothing is lost by that.  A page of the copy is handed out once.  Then KVM is
  * told to forget exactly the pages that were handed out, which protects them
- * again before they are read.  What was written since the copy was made and is
- * not in it stays in the log, for the next copy.
+ * again before they are read.  Pages that were written after the copy was made
+ * stay in the log, for the next copy.
  */
 #include "vmm/kvm/kvm-dirty.h"
 
@@ -18,8 +18,8 @@
 
 #include "util/fail.h"
 
-/* A page that is written in that time, before its turn, may be sent twice;
- * and copying 2 MiB takes a thousandth of it. */
+/* How long a copy is fresh.  A page that is written in that time, before its
+ * turn, may be sent twice.  To copy 2 MiB takes a thousandth of that time. */
 #define FRESH_NS UINT64_C(100000000)
 
 void kvm_dirty_init(KvmDirty *dirty, int vm, uint64_t pages)
@@ -60,7 +60,7 @@ bool kvm_dirty_collect(KvmDirty *dirty, const MigRamPart *part, uint64_t now,
     uint64_t *bits = dirty->copy + part->first / 64;
     uint64_t words = (part->pages + 63) / 64;
     bool whole = part->pages == dirty->pages;
-    /* Exactly the bits that we got, or a write in between would be lost. */
+    /* Clear exactly these bits, or a write in between would be lost. */
     struct kvm_clear_dirty_log clear = {
         .first_page = part->first, .num_pages = (uint32_t)part->pages,
         .dirty_bitmap = bits,
@@ -79,7 +79,7 @@ bool kvm_dirty_collect(KvmDirty *dirty, const MigRamPart *part, uint64_t now,
     }
     memset(bits, 0, words * sizeof(*bits));
     if (whole) {
-        dirty->copied_at = 0; /* nothing is left in it */
+        dirty->copied_at = 0; /* nothing is left in the copy */
     }
     return true;
 }

@@ -11,7 +11,7 @@
 #include "ferry/host.h"
 
 typedef struct KvmDirty {
-    int vm;             /* whose slot 0 is logged; borrowed */
+    int vm;             /* its slot 0 is logged; borrowed */
     uint64_t pages;     /* of the slot */
     uint64_t *copy;     /* of the log, less what was handed out since */
     uint64_t copied_at; /* host time; 0: there is no copy */

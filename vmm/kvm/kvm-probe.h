@@ -5,7 +5,7 @@
 #include <glib.h>
 
 typedef enum {
-    KVM_PROBE_BROKEN, /* and errp says why */
+    KVM_PROBE_BROKEN, /* errp says why */
     KVM_PROBE_SLOW,
     KVM_PROBE_FAST,
 } KvmProbe;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Between CpuState and what KVM calls the same things: Linux,
+ * Converts between CpuState and KVM's structures: Linux,
  * Documentation/virt/kvm/api.rst and <asm/kvm.h>.
  */
 #include "vmm/kvm/kvm-state.h"
@@ -116,8 +116,8 @@ static void from_kvm_sregs(CpuState *s, const struct kvm_sregs *k)
 }
 
 /*
- * KVM_SET_FPU forgets MXCSR, so it is done by KVM_SET_XSAVE: an FXSAVE image
- * (Intel SDM volume 1, 10.5.1), padded, and the header of the XSAVE area.
+ * KVM_SET_FPU forgets MXCSR, so KVM_SET_XSAVE is used: an FXSAVE image (Intel
+ * SDM volume 1, 10.5.1), padded, and the header of the XSAVE area.
  */
 typedef struct KvmXsave {
     uint16_t control, status;
@@ -217,7 +217,7 @@ static bool set_msrs(int fd, const CpuState *s, GError **errp)
 
         memcpy(&msr.entry.data, (const char *)s + kvm_msrs[i].offset,
                sizeof(msr.entry.data));
-        /* Zero in an MSR that does not exist is no loss. */
+        /* If the MSR does not exist, a value of zero is no loss. */
         if (ioctl(fd, KVM_SET_MSRS, &msr) != 1 && msr.entry.data != 0) {
             g_set_error(errp, MIG_ERROR, MIG_ERROR_HOST,
                         "kvm: cannot set MSR 0x%x to 0x%llx",
@@ -268,7 +268,7 @@ bool kvm_state_load(int fd, const CpuState *s, GError **errp)
 
     to_kvm_regs(&regs, s);
     to_kvm_xsave(&xsave, &s->fpu);
-    /* What is not in our state (the APIC's base) stays as it is. */
+    /* Registers that our state lacks (the APIC's base) stay as they are. */
     if (ioctl(fd, KVM_GET_SREGS, &sregs) < 0) {
         return fail_errno(errp, "kvm: KVM_GET_SREGS");
     }
@@ -310,7 +310,7 @@ static void clear_bits(uint32_t *reg, uint32_t bits)
 }
 
 /*
- * The guest's CPU has what the state can carry: no XSAVE and nothing that
+ * Limit the guest's CPU to what the state can carry: no XSAVE and nothing that
  * lives in its area, no protection keys, no local APIC timer, no KVM clock.
  */
 static void limit_cpuid(struct kvm_cpuid2 *cpuid)

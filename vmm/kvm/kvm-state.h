@@ -7,7 +7,8 @@
 
 #include "vmm/cpu.h"
 
-/* fd is that of a virtual CPU that does not run.  halted is not KVM's. */
+/* fd is a virtual CPU's, which does not run.  The field halted is left
+ * alone. */
 bool kvm_state_load(int fd, const CpuState *state, GError **errp);
 bool kvm_state_save(int fd, CpuState *state, GError **errp);
 

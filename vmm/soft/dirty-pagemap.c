@@ -4,15 +4,14 @@
  * ioctl: Linux 6.7, Documentation/admin-guide/mm/pagemap.rst and
  * userfaultfd.rst.
  *
- * RAM is write-protected; the kernel itself resolves the fault of the first
- * write to a page, which is what marks it "written".  One ioctl finds the
- * written pages of a range and protects them again, atomically for each
- * page.
+ * RAM is write-protected.  The kernel itself resolves the fault of the first
+ * write to a page, and marks the page "written" by that.  One ioctl finds the
+ * written pages of a range and protects them again, atomically for each page.
  *
- * Only pages that exist are protected and looked at.  One that comes to exist
- * later is not protected, and so counts as written.  That costs what the guest
- * uses of its memory: to protect what does not exist would take page tables
- * for all of it, and a walk over them at each look.
+ * Only pages that exist are protected and looked at.  A page that comes to
+ * exist later is not protected, and so counts as written.  So the cost goes by
+ * the memory that the guest uses.  To protect pages that do not exist would
+ * take page tables for all of RAM, and a walk over them at each look.
  */
 #include "vmm/soft/dirty-pagemap.h"
 
@@ -71,7 +70,8 @@ static bool open_both(DirtyPagemap *log, GError **errp)
     return true;
 }
 
-/* The kernel may have the one and not the other: try it all on one page. */
+/* The kernel may have one of the two and not the other: try both on one
+ * page. */
 static bool try_out(DirtyPagemap *log, GError **errp)
 {
     GuestRam page;
@@ -149,7 +149,7 @@ void dirty_pagemap_stop(DirtyPagemap *log, const GuestRam *ram)
 {
     struct uffdio_range range = range_of(ram);
 
-    /* Cannot fail for a range that is registered; it also lifts the
+    /* Cannot fail for a range that is registered.  It also lifts the
      * protection. */
     ioctl(log->uffd, UFFDIO_UNREGISTER, &range);
 }

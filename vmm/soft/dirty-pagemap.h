@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Which pages of guest RAM did this process write?  Asked of the kernel.
+ * Asks the kernel which pages of guest RAM this process has written.
  */
 #ifndef VMM_SOFT_DIRTY_PAGEMAP_H
 #define VMM_SOFT_DIRTY_PAGEMAP_H
@@ -16,7 +16,7 @@ typedef struct DirtyPagemap {
     int pagemap;
 } DirtyPagemap;
 
-/* False when this kernel does not have it or does not let us. */
+/* False when this kernel cannot do it, or does not let us. */
 bool dirty_pagemap_init(DirtyPagemap *log, GError **errp);
 void dirty_pagemap_destroy(DirtyPagemap *log);
 

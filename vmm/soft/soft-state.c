@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Between CpuState and the registers of a Unicorn engine.
+ * Converts between CpuState and the registers of a Unicorn engine.
  *
- * Unicorn knows segments by their selectors only (and the bases of FS and
- * GS), which is all that matters in flat 64-bit mode.  The rest is taken from
- * the state that was loaded as long as the selector is still the same, and
- * made up as a flat segment when the guest has loaded another.  The TSC is
- * the host's and cannot be set; the state keeps the value that it came with.
+ * Unicorn knows segments by their selectors only (and the bases of FS and GS),
+ * which is all that matters in flat 64-bit mode.  As long as a selector is
+ * still the one that was loaded, the rest of the segment is taken from the
+ * loaded state.  When the guest has loaded another selector, a flat segment is
+ * made up.  The TSC is the host's and cannot be set; the state keeps the value
+ * that it came with.
  *
- * Unicorn has the x87 registers by number, the state has them by distance
- * from the top of the stack, as FXSAVE does.
+ * Unicorn numbers the x87 registers; the state has them by distance from the
+ * top of the stack, as FXSAVE does.
  */
 #include "vmm/soft/soft-state.h"
 
@@ -63,7 +64,7 @@ static const SoftRegister soft_msrs[] = {
     MSR(MSR_TSC_AUX, msrs.tsc_aux),
 };
 
-/* As CpuState orders them. */
+/* In the order of CpuState. */
 static const int soft_selectors[CPU_SEG_COUNT] = {
     UC_X86_REG_ES, UC_X86_REG_CS, UC_X86_REG_SS,
     UC_X86_REG_DS, UC_X86_REG_FS, UC_X86_REG_GS,
@@ -120,8 +121,8 @@ static void load_segments(uc_engine *uc, const CpuState *s)
     uc_reg_write(uc, UC_X86_REG_IDTR, &idt);
     uc_reg_write(uc, UC_X86_REG_LDTR, &ldt);
     uc_reg_write(uc, UC_X86_REG_TR, &tr);
-    /* Reads the GDT.  A selector whose descriptor is gone stays as it was;
-     * the shadow still has it. */
+    /* Reads the GDT.  If a selector's descriptor is gone, the register stays as
+     * it was; the shadow still has the selector. */
     for (i = 0; i < CPU_SEG_COUNT; i++) {
         uc_reg_write(uc, soft_selectors[i], &s->seg[i].selector);
     }
@@ -145,7 +146,6 @@ static CpuTable read_table(uc_engine *uc, int id)
     return (CpuTable) { .base = mmr.base, .limit = mmr.limit };
 }
 
-/* loaded has, as shadow, what the engine showed after it was loaded. */
 static void save_segments(uc_engine *uc, const CpuState *shadow, CpuState *s)
 {
     unsigned i;
@@ -175,7 +175,7 @@ static void load_fpu(uc_engine *uc, const CpuFpu *fpu)
     uint16_t tags = 0;
 
     for (i = 0; i < 8; i++) {
-        /* Two bits a register, 3 for empty; 0 will do for all others. */
+        /* Two bits a register: 3 for empty; 0 is enough for all others. */
         tags |= (fpu->tags >> i & 1 ? 0 : 3) << (2 * i);
         uc_reg_write(uc, UC_X86_REG_FP0 + (top + i) % 8, fpu->st[i]);
     }

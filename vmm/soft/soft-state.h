@@ -9,8 +9,8 @@
 #include "vmm/cpu.h"
 
 /*
- * A Unicorn engine does not show all that a CPU's state has: load leaves in
- * shadow what save needs besides the engine.  halted is not the engine's.
+ * A Unicorn engine does not show all of a CPU's state: load leaves in shadow
+ * what save needs in addition.  The field halted is left alone.
  */
 bool soft_state_load(uc_engine *uc, CpuState *shadow, const CpuState *state,
                      GError **errp);
