@@ -2,12 +2,13 @@
 /*
  * ISA-L's igzip: much faster than zlib, at a price in size.
  *
- * At level 0 it does not look at the data before it chooses a Huffman code.
- * The code it has by default is described in every stream, in more than a
- * hundred bytes; that is too much for a page.  The fixed code of RFC 1951
- * needs no description, gives smaller pages, and decodes faster.
+ * At level 0 igzip does not look at the data before it chooses a Huffman code.
+ * Its default code is described in every stream, in more than a hundred bytes,
+ * which is too much for a page.  The fixed code of RFC 1951 needs no
+ * description, gives smaller pages, and decodes faster.
  *
- * Its decoder is not used: it takes bytes behind the end of a stream.
+ * igzip's decoder is not used, because it accepts bytes behind the end of a
+ * stream.
  */
 #include "migration/pack/codec-deflate.h"
 
@@ -61,7 +62,7 @@ static size_t isal_encode(void *encoder, const uint8_t *in, size_t in_size,
     struct isal_zstream *z = &((IsalEncoder *)encoder)->z;
 
     isal_deflate_reset(z);
-    z->gzip_flag = IGZIP_ZLIB; /* once the header is written it is another */
+    z->gzip_flag = IGZIP_ZLIB; /* ISA-L changes it once the header is written */
     z->next_in = (uint8_t *)in;
     z->avail_in = (uint32_t)in_size;
     z->next_out = out;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * libdeflate: smaller and faster than zlib, as it has all of the data at once.
+ * libdeflate: smaller and faster than zlib, because it has all data at once.
  */
 #include "migration/pack/codec-deflate.h"
 
@@ -51,7 +51,7 @@ static const char *libdeflate_decode(void *decoder, const uint8_t *in,
                                      size_t out_size)
 {
     size_t taken;
-    /* Without a place for the length of the output it must be out_size. */
+    /* With NULL for the output's length, that must be exactly out_size. */
     bool ok = libdeflate_zlib_decompress_ex(decoder, in, size, out, out_size,
                                             &taken, NULL) ==
               LIBDEFLATE_SUCCESS;

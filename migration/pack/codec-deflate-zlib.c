@@ -80,7 +80,7 @@ static const char *zlib_decode(void *decoder, const uint8_t *in, size_t size,
                              : NULL;
     }
     if (err == Z_BUF_ERROR) {
-        /* The output may be full and only the checksum be missing. */
+        /* The output may be full while only the checksum is missing. */
         return z->avail_in ? "it inflates to too much"
                            : "the zlib stream is cut off";
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The libraries that read and write the zlib format (RFC 1950), each as a
- * codec whose levels are the library's own.  codec-zlib.c chooses among them.
+ * The libraries that read and write the zlib format (RFC 1950).  Each is a
+ * codec with the library's own levels.  codec-zlib.c chooses among them.
  */
 #ifndef MIGRATION_PACK_CODEC_DEFLATE_H
 #define MIGRATION_PACK_CODEC_DEFLATE_H

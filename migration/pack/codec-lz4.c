@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * LZ4: one raw block per batch, without a checksum, as a plain page has none.
- * compress-level 0 and 1 are its fast compressor, 0 with more haste; from 2 on
- * it is LZ4_HC, whose output decodes as fast.
+ * LZ4: one raw block per batch.  There is no checksum, because a plain page has
+ * none either.  compress-level 0 and 1 are its fast compressor, 0 with more
+ * haste.  From level 2 on it is LZ4_HC, whose output decodes as fast.
  */
 #include "migration/pack/codec.h"
 
@@ -62,7 +62,7 @@ static size_t lz4_encode(void *encoder, const uint8_t *in, size_t in_size,
                                               (int)max, hc[e->level]);
 }
 
-/* There is no state, but NULL would be a failure. */
+/* Decoding needs no state, but NULL would mean failure. */
 static void *lz4_decoder_new(GError **errp)
 {
     return g_malloc(1);

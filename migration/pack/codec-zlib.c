@@ -2,19 +2,20 @@
 /*
  * Theory of operation
  *
- * The zlib format has one specification and several libraries.  Which one
- * encodes depends on the level: the table below has them in order of
- * preference, and the first that was built in is taken.  It was made by
- * measuring pages of real memory (make bench): from each level to the next
- * the output gets smaller and the encoder slower.
+ * The zlib format has one specification and several libraries.  The level
+ * decides which library encodes: the table below lists them for each level, in
+ * order of preference, and the first one that was built in is taken.  The table
+ * comes from measuring pages of real memory (make bench): from each level to
+ * the next the output gets smaller and the encoder slower.
  *
- * Any of them decodes what any encodes.  The fastest that was built in decodes,
- * and what it refuses is given to zlib, whose word is final and whose message
- * says what is wrong.  What one of them takes has the right size, nothing
- * behind it, and the right checksum.
+ * Any of the libraries decodes what any of them encodes.  The fastest one that
+ * was built in decodes.  Data that it refuses goes to zlib, whose word is final
+ * and whose message says what is wrong.  Data that a library accepts has the
+ * right size, nothing behind it, and the right checksum.
  *
- * With FERRY_ZLIB=isal, libdeflate or zlib in the environment, only that one
- * (and zlib, where it has no such level) is used: for tests and measurements.
+ * With FERRY_ZLIB=isal, libdeflate or zlib in the environment, only that
+ * library is used (and zlib for levels that it lacks): for tests and
+ * measurements.
  */
 #include "migration/pack/codec-deflate.h"
 
@@ -26,7 +27,7 @@
 
 typedef struct Choice {
     const Codec *by;
-    unsigned level; /* its own */
+    unsigned level; /* of by's own */
 } Choice;
 
 static const Choice choices[LEVELS][3] = {
@@ -54,7 +55,7 @@ typedef struct ZlibEncoder {
 typedef struct ZlibDecoder {
     const Codec *by;
     void *decoder;
-    void *judge; /* deflate_zlib's */
+    void *judge; /* deflate_zlib's decoder */
 } ZlibDecoder;
 
 static bool is_wanted(const Codec *codec)

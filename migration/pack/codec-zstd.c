@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Zstandard (RFC 8878): one frame per batch, with its content's size and
- * checksum.  A compress-level is a level of zstd's own, but for 0, which is
- * one of the negative, faster ones, and the last two.
+ * checksum.  A compress-level is zstd's own level, except 0, which is one of
+ * the negative, faster ones, and the last two.
  */
 #include "migration/pack/codec.h"
 

@@ -32,8 +32,8 @@ void ram_blocks_free(RamBlocks *blocks);
 /* Blocks as in a stream's list, without memory.  Their names are the list's. */
 RamBlocks *ram_blocks_of_list(const RamList *list);
 
-/* NULL when there is none of that name.  A stream may have 4096 blocks, and
- * name one in every record. */
+/* NULL when no block has that name.  The search is fast, because a stream may
+ * have 4096 blocks, and name one in every record. */
 const RamBlock *ram_blocks_find(const RamBlocks *blocks, const char *name);
 
 static inline uint64_t ram_blocks_bytes(const RamBlocks *blocks)

@@ -2,9 +2,9 @@
 /*
  * Compression: batches of pages in, bytes of stream out.
  *
- * The save loop owns the pool.  Each batch becomes complete RAM records whose
- * first names the block, so that a batch's bytes mean the same wherever they
- * stand in a section.
+ * The save loop owns the pool.  Each batch becomes complete RAM records.  The
+ * first record names the block, so that a batch's bytes mean the same wherever
+ * they stand in a section.
  */
 #ifndef MIGRATION_RAM_COMPRESS_H
 #define MIGRATION_RAM_COMPRESS_H
@@ -19,10 +19,10 @@
 #include "util/pool.h"
 
 typedef struct CompressJob {
-    /* set by the save loop: */
+    /* The save loop sets these before it submits the job; a worker reads. */
     RamBatch batch;
-    bool zero_ranges; /* whether the reader takes them */
-    /* then written by the worker: */
+    bool zero_ranges; /* the reader takes ranges of zero pages */
+    /* The worker sets these; the save loop reads them once it has collected. */
     size_t size; /* bytes of records */
     PageCounts counts;
     uint8_t out[]; /* the records */

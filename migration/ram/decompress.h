@@ -2,9 +2,9 @@
 /*
  * The decompression pool: compressed pages in, guest memory written.
  *
- * The load loop owns it.  Pages are inflated in any order, but never two
- * versions of one page at a time: a page is in flight from decompress_add()
- * until its job was collected, and who wants to write it meanwhile waits.
+ * The load loop owns the pool.  Pages are decoded in any order, but never two
+ * versions of one page at a time.  A page is in flight from decompress_add()
+ * until its job was collected; to write the page, the load loop waits for that.
  */
 #ifndef MIGRATION_RAM_DECOMPRESS_H
 #define MIGRATION_RAM_DECOMPRESS_H
@@ -34,9 +34,9 @@ bool decompress_settle(DecompressPool *pool, const RamBlock *block,
                        uint64_t page, uint64_t count, GError **errp);
 
 /*
- * Add the pages of a record, WIRE_RAM_COMPRESSED or _BATCH, that are all in
- * the block.  Returns where to put its data, before the next call; NULL on an
- * error.
+ * Add the pages of a record (WIRE_RAM_COMPRESSED or _BATCH), which are all in
+ * the block.  Returns the place to which the caller writes the record's data
+ * before the next call; NULL on an error.
  */
 uint8_t *decompress_add_record(DecompressPool *pool, const RamBlock *block,
                                const RamRecord *record, GError **errp);
@@ -47,7 +47,7 @@ uint8_t *decompress_add(DecompressPool *pool, const RamBlock *block,
                         uint64_t page, uint32_t length, uint64_t position,
                         GError **errp);
 
-/* Wait for all that were added. */
+/* Wait for all pages that were added. */
 bool decompress_drain(DecompressPool *pool, GError **errp);
 
 #endif

@@ -15,15 +15,15 @@ uint16_t ram_digest_features(void);
 
 typedef struct RamDigestConfig {
     unsigned threads; /* that hash */
-    /* Called from the caller's thread for each chunk (WIRE_VERIFY_CHUNK) that
-     * has been hashed; where it fails, so does ram_digest().  Or NULL. */
+    /* Called in the caller's thread for each chunk (WIRE_VERIFY_CHUNK) that
+     * has been hashed.  If it fails, so does ram_digest().  May be NULL. */
     bool (*progress)(void *opaque, GError **errp);
     void *opaque;
 } RamDigestConfig;
 
 /*
- * The digest of each block, in the order of blocks: digest[blocks->count].
- * Nothing writes to RAM meanwhile.  MIG_ERROR_UNSUPPORTED where Ferry was
+ * Sets the digest of each block, in the order of blocks: digest[blocks->count].
+ * Nothing may write to RAM meanwhile.  MIG_ERROR_UNSUPPORTED where Ferry was
  * built without the hash.
  */
 bool ram_digest(const RamBlocks *blocks, const RamDigestConfig *config,

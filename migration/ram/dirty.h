@@ -18,42 +18,42 @@ void ram_dirty_free(RamDirty *dirty);
 /* How many pages are dirty. */
 uint64_t ram_dirty_pages(const RamDirty *dirty);
 
-/* Ask the host which pages need not be read, as long as ram_dirty_refresh()
- * does not find them written; once, before pages are taken. */
+/* Ask the host which pages need not be read unless ram_dirty_refresh() finds
+ * them written.  Called once, before pages are taken. */
 void ram_dirty_find_untouched(RamDirty *dirty, const MigHost *host,
                               void *opaque);
 
-/* Pages in a row that are zero, as the host says. */
+/* Pages in a row that the host knows to be zero. */
 typedef struct RamRun {
     const RamBlock *block;
     uint64_t page;
     uint64_t count;
 } RamRun;
 
-/* After a walk: take the next such run out, in address order; false when there
- * is none left. */
+/* After a walk: take out the next such run, in address order.  False when none
+ * is left. */
 bool ram_dirty_take_untouched(RamDirty *dirty, RamRun *run);
 
-/* Between passes: add what the host's dirty log has; tell how many pages were
- * written, also those that ram_dirty_refresh() has added. */
+/* Between passes: add the pages in the host's dirty log.  *added is how many
+ * pages were written, with those that ram_dirty_refresh() has added. */
 bool ram_dirty_collect(RamDirty *dirty, const MigHost *host, void *opaque,
                        uint64_t *added, GError **errp);
 
 /*
- * Between passes: from now on ram_dirty_refresh() looks at the dirty log, if
- * the host has it by parts; or, with NULL, no more.
+ * Between passes: let ram_dirty_refresh() look at the dirty log from now on, if
+ * the host has it by parts.  With NULL it stops looking.
  */
 void ram_dirty_follow(RamDirty *dirty, const MigHost *host, void *opaque);
 
 /*
  * Before each ram_dirty_take(): when the walk comes to another part of memory,
- * add what the dirty log has of it; tell how many pages that added.
+ * add that part's pages in the dirty log.  *added is how many that added.
  */
 bool ram_dirty_refresh(RamDirty *dirty, uint64_t *added, GError **errp);
 
 /*
- * Take the next other dirty pages out, in address order, up to a batch of one
- * block.  False, once, when there are none left; the walk then begins again.
+ * Take out the next other dirty pages, in address order, up to a batch of one
+ * block.  False, once, when none are left; the walk then begins again.
  */
 bool ram_dirty_take(RamDirty *dirty, RamBatch *batch);
 

@@ -16,22 +16,22 @@
 typedef struct RamLoad RamLoad;
 
 /*
- * The stream, blocks and stats are borrowed and must outlive it.  The blocks'
- * memory reads as zero.  threads is for the decompression pool, which is
- * started by the first compressed page.
+ * The stream, blocks and stats are borrowed and must outlive the result.  The
+ * blocks' memory reads as zero.  threads is for the decompression pool, which
+ * the first compressed page starts.
  */
 RamLoad *ram_load_new(Stream *stream, const RamBlocks *blocks,
                       unsigned threads, Stats *stats);
 void ram_load_free(RamLoad *load);
 
-/* How pages are compressed, where it is not in the zlib format.  Before the
- * first page. */
+/* How pages are compressed, if not in the zlib format.  Called before the first
+ * page. */
 void ram_load_set_codec(RamLoad *load, const Codec *codec);
 
-/* Who reads a stream without having the guest: the inspector. */
+/* An observer that reads a stream without having the guest: the inspector. */
 typedef struct RamWatcher {
-    /* Called for the pages of a record, before its data is read: once for all
-     * of a range, and for each page of a batch. */
+    /* Called for the pages of a record, before its data is read: once for a
+     * whole range, and once for each page of a batch. */
     bool (*pages)(void *opaque, const RamRecord *record,
                   const RamBlock *block, uint64_t first, uint64_t count,
                   GError **errp);
@@ -40,16 +40,17 @@ typedef struct RamWatcher {
 } RamWatcher;
 
 /*
- * To be called first.  Then blocks may have no memory: their pages are skipped
- * or, with verify, decoded and dropped.
+ * Called first, if at all.  With a watcher, blocks may have no memory: their
+ * pages are skipped or, with verify, decoded and dropped.
  */
 void ram_load_watch(RamLoad *load, const RamWatcher *watcher);
 
-/* The content of ram's START: the source has the same blocks. */
+/* Take the content of ram's START.  False unless the source has the same
+ * blocks. */
 bool ram_load_blocks(RamLoad *load, const RamList *list, GError **errp);
 
-/* A record of ram's PART or END whose data is to be read, if it has any.  EOS
- * is one, too. */
+/* Load a record of ram's PART or END, and read its data, if it has any.  EOS is
+ * a record, too. */
 bool ram_load_record(RamLoad *load, const RamRecord *record, GError **errp);
 
 /* Wait until every page is in memory. */

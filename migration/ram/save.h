@@ -14,21 +14,21 @@
 
 typedef struct RamSave RamSave;
 
-/* All of these are borrowed and must outlive it.  Starts the compression pool
- * where the option says so. */
+/* All arguments are borrowed and must outlive the result.  Starts the
+ * compression pool if compress is on. */
 RamSave *ram_save_new(Stream *stream, const RamBlocks *blocks,
                       const MigOptions *options, Stats *stats,
                       GError **errp);
 void ram_save_free(RamSave *save);
 
-/* The reader takes ranges of zero pages; before the first pass. */
+/* The reader takes ranges of zero pages.  Called before the first pass. */
 void ram_save_use_ranges(RamSave *save);
 
 /* The content of the START section. */
 void ram_save_setup(RamSave *save);
 
 /* Send every page that is dirty now: the content of one PART or END section.
- * One version of each page, as the order within a section is not defined. */
+ * Each page is sent once, because the order within a section is not defined. */
 bool ram_save_pass(RamSave *save, RamDirty *dirty, GError **errp);
 
 #endif

@@ -13,23 +13,24 @@
 
 typedef struct Devices Devices;
 
-/* MIG_ERROR_HOST when two devices have the same name and instance, or a
- * description is not one. */
+/* MIG_ERROR_HOST when two devices have the same name and instance, or when a
+ * device's name or description is not valid. */
 Devices *devices_new(const MigDevice *device, size_t count, GError **errp);
 void devices_free(Devices *devices);
 
-/* All that are needed, each a section with ids from first_id on. */
+/* Save all devices that are needed, each as a section, with ids from first_id
+ * on. */
 bool devices_save(Devices *devices, Stream *s, uint32_t first_id,
                   GError **errp);
 
-/* The vmdescription section of what devices_save() has just saved. */
+/* Write the vmdescription of what devices_save() has just saved. */
 void devices_describe(Devices *devices, Stream *s);
 
-/* The content of a FULL section whose header has been read. */
+/* Load the content of a FULL section whose header has been read. */
 bool devices_load(Devices *devices, Stream *s, const SectionHeader *section,
                   GError **errp);
 
-/* Did the stream have every device that is always there? */
+/* Did the stream have every device that is always saved? */
 bool devices_check_loaded(const Devices *devices, GError **errp);
 
 #endif

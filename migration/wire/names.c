@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A magic is looked for in its first four bytes alone: they are what a reader
- * has when it finds that the rest is not for it.  A shorter magic has a mask.
+ * Only the first four bytes of a magic are compared, because a reader has no
+ * more when it finds that the stream is not for it.  A shorter magic has a
+ * mask.
  */
 #include "migration/wire/names.h"
 
@@ -86,7 +87,7 @@ const char *wire_magic_name(uint32_t magic)
 
 typedef struct CommandName {
     const char *name;
-    bool postcopy; /* nobody sends it without postcopy */
+    bool postcopy; /* only sent with postcopy */
 } CommandName;
 
 static const CommandName commands[] = {

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Words for numbers that are met in a stream, and in place of one. */
+/* Words for numbers in a stream, and for what may come in place of a stream. */
 #ifndef MIGRATION_WIRE_NAMES_H
 #define MIGRATION_WIRE_NAMES_H
 
 #include <glib.h>
 #include <stdint.h>
 
-/* What begins with these four bytes and is no migration stream: "a qcow2 disk
- * image", perhaps with what to do about it.  NULL: nothing that is known. */
+/* What begins with these four bytes instead of a migration stream: "a qcow2
+ * disk image", perhaps with advice.  NULL: nothing that is known. */
 const char *wire_magic_name(uint32_t magic);
 
-/* "PING"; NULL: it is not known. */
+/* "PING"; NULL when the number is not known. */
 const char *wire_command_name(uint16_t number);
 
 /* "command 7 (PACKAGED, postcopy)", or "command 99".  To be freed by

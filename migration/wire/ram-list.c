@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a QEMU adds to an entry is announced by half only: once postcopy was
- * advised, a block has a page size where that is not its host's.  It can be
- * told from what would otherwise stand there, though.  The next entry begins
- * with a length of 1 to 255 and a page size, or an address, with a zero byte;
- * and behind the last entry stands EOS, which is neither a size nor an address
- * of pages.
+ * A QEMU announces only in part what it adds to an entry: once postcopy was
+ * advised, a block has a page size only where that is not its host's.  But an
+ * addition can be told from what would otherwise stand there.  The next entry
+ * begins with a length of 1 to 255, while a page size or an address begins with
+ * a zero byte.  Behind the last entry stands EOS, which is neither a page size
+ * nor a page's address.
  */
 #include "migration/wire/ram-list.h"
 
@@ -16,7 +16,7 @@
 
 #define EXTRAS_MAX 2 /* page size, address */
 
-/* A record of that type and no other; what is its value. */
+/* Read a record, which must have this type, for its value. */
 static bool get_marker(Stream *s, unsigned type, const char *place,
                        uint64_t *value, GError **errp)
 {
@@ -47,14 +47,14 @@ static bool get_end(Stream *s, GError **errp)
                       errp);
 }
 
-/* What is still to be read of a list. */
+/* A list that is being read. */
 typedef struct ListReader {
     Stream *stream;
     RamListForm form;
     uint64_t left; /* bytes of blocks not yet read */
     bool at_end;   /* EOS was read, in the search for extras */
-    GArray *entry; /* of RamListEntry: those that were read */
-    GTree *names;  /* theirs */
+    GArray *entry; /* of RamListEntry: the entries so far, */
+    GTree *names;  /* and their names */
 } ListReader;
 
 static bool check_entry(const ListReader *r, const RamListEntry *new,
@@ -82,7 +82,7 @@ static bool check_entry(const ListReader *r, const RamListEntry *new,
     return true;
 }
 
-/* Is there another extra?  It was read, then. */
+/* Read another extra, if there is one. */
 static bool next_extra(ListReader *r, uint64_t *extra, bool *found,
                        GError **errp)
 {

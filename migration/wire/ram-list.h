@@ -12,14 +12,14 @@
 typedef struct RamListEntry {
     char name[256];
     uint64_t length;    /* a multiple of MIG_PAGE_SIZE, above 0 */
-    uint64_t page_size; /* 0: not said */
-    uint64_t address;   /* of the guest; 0 where the form has none */
+    uint64_t page_size; /* 0: the stream does not say */
+    uint64_t address;   /* in the guest; 0 where the form has none */
 } RamListEntry;
 
 /* What a QEMU may add to each entry. */
 typedef struct RamListForm {
-    bool page_sizes; /* postcopy was advised: some have one, some do not */
-    bool addresses;  /* capability x-ignore-shared: each has one */
+    bool page_sizes; /* postcopy was advised: some entries have one */
+    bool addresses;  /* capability x-ignore-shared: all entries have one */
 } RamListForm;
 
 typedef struct RamList {
@@ -28,7 +28,7 @@ typedef struct RamList {
     RamListEntry *entry; /* names are unique */
 } RamList;
 
-/* NULL when it is malformed, or says more than max bytes of RAM
+/* NULL when the list is malformed, or has more than max bytes of RAM
  * (MIG_ERROR_UNSUPPORTED). */
 RamList *ram_list_get(Stream *s, RamListForm form, uint64_t max,
                       GError **errp);

@@ -95,7 +95,7 @@ void ram_record_put_eos(Stream *s)
     stream_put_be64(s, WIRE_RAM_EOS);
 }
 
-/* What QEMU may send and Ferry does not take, by name. */
+/* The name of a feature whose records Ferry does not take, or NULL. */
 static const char *unsupported_name(unsigned type)
 {
     switch (type) {

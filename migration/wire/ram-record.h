@@ -16,7 +16,7 @@
 
 /*
  * Write what stands before a record's data: the u64, the block's name unless
- * it is NULL (CONTINUE), and what belongs to its kind.  Returns the bytes
+ * that is NULL (CONTINUE), and what the record's type adds.  Returns the bytes
  * written, at most WIRE_RECORD_HEAD_MAX.
  */
 size_t ram_record_put_zero(uint8_t *to, uint64_t offset, const char *name);
@@ -24,17 +24,16 @@ size_t ram_record_put_plain(uint8_t *to, uint64_t offset, const char *name);
 size_t ram_record_put_compressed(uint8_t *to, uint64_t offset,
                                  const char *name, uint32_t length);
 
-/* Ranges and batches are read by a Ferry that has announced them, and by
- * nobody else. */
+/* Only a Ferry that has announced them reads ranges and batches. */
 size_t ram_record_put_zero_range(uint8_t *to, uint64_t offset,
                                  const char *name, uint64_t pages);
 
-/* Zero pages in a row: one range where the reader takes those, else a record
- * for each. */
+/* Zero pages in a row: one range if the reader takes ranges, otherwise a record
+ * for each page. */
 size_t ram_record_put_zeros(uint8_t *to, uint64_t page, const char *name,
                             uint64_t count, bool as_range);
 
-/* Pages of one block by number, ascending, ram_record_follows() each other. */
+/* Pages of one block by number, ascending; ram_record_follows() for each. */
 typedef struct RamPages {
     unsigned count; /* 1..WIRE_BATCH_PAGES_MAX */
     uint64_t page[WIRE_BATCH_PAGES_MAX];
@@ -59,11 +58,11 @@ typedef struct RamRecord {
     bool has_name;     /* else the block of the record before */
     char name[256];
     uint64_t offset;   /* bytes in the block; MEM_SIZE: the total */
-    uint32_t length;   /* COMPRESSED: bytes of data, 1..WIRE_COMPRESSED_MAX;
-                        * BATCH: less than those of the pages */
+    uint32_t length;   /* bytes of data.  COMPRESSED: 1..WIRE_COMPRESSED_MAX;
+                        * BATCH: less than the pages have */
     uint64_t range;    /* ZERO and ZERO_RANGE: pages, at least 1 */
-    RamPages pages;    /* COMPRESSED and BATCH: those that the data has */
-    uint64_t position; /* where in the stream it starts */
+    RamPages pages;    /* COMPRESSED and BATCH: the pages in the data */
+    uint64_t position; /* where in the stream the record starts */
 } RamRecord;
 
 /*
@@ -72,8 +71,8 @@ typedef struct RamRecord {
  * here: a known type with one flag, offset a multiple of the page size (but for
  * MEM_SIZE), lengths and counts within limits, pages ascending, fill byte 0.
  *
- * MIG_ERROR_UNSUPPORTED is for a type that QEMU has and Ferry has not.  Then
- * the u64 has been read, and type, has_name and offset are set.
+ * MIG_ERROR_UNSUPPORTED is for a type that QEMU has and Ferry lacks.  Then the
+ * u64 has been read, and type, has_name and offset are set.
  */
 bool ram_record_get(Stream *s, RamRecord *record, GError **errp);
 

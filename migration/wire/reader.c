@@ -19,7 +19,7 @@ struct Reader {
     Stream *stream;
     ReaderConfig config;
     Place place;
-    RamListForm form; /* of the list of blocks, by what came before it */
+    RamListForm form; /* of the list of blocks, as the items before it say */
     bool has_ram;     /* the ram section has begun */
     uint32_t ram_id;  /* has_ram: its id */
     bool lacks_footers;
@@ -77,7 +77,8 @@ static bool get_command(Reader *r, GError **errp)
     return true;
 }
 
-/* A START gives its id to what it names, whoever had it before. */
+/* A START gives its id to the section that it names, even if another one had
+ * that id before. */
 static void note_start(Reader *r, const SectionHeader *section)
 {
     if (!strcmp(section->name, WIRE_RAM_NAME)) {
@@ -158,7 +159,7 @@ static bool get_record(Reader *r, GError **errp)
     return true;
 }
 
-/* The first section shows whether there are any. */
+/* The end of the first section shows whether there are footers. */
 static bool look_for_footers(Reader *r, GError **errp)
 {
     uint8_t type;

@@ -2,10 +2,10 @@
 /*
  * A stream as a sequence of items: the one reader of its frame.
  *
- * It knows what comes behind what and how far that goes.  Whether an item may
- * stand where it does is for the caller to say, and so is what it means.  What
- * only the caller can read is left in the stream, to be read before the next
- * call:
+ * The reader knows in what order items follow each other, and where each ends.
+ * The caller decides whether an item may stand where it does, and what it
+ * means.  Bytes that only the caller can read are left in the stream, and the
+ * caller reads them before the next call:
  *
  *     ITEM_COMMAND       command.length bytes of payload
  *     ITEM_SECTION       the content, unless it is the ram section's
@@ -37,20 +37,20 @@ typedef enum {
     ITEM_SECTION, /* its head */
     ITEM_BLOCKS,
     ITEM_RECORD,
-    ITEM_FOOTER,  /* also where a stream has none, and a section ends */
+    ITEM_FOOTER,  /* a section's end, also in a stream without footers */
     ITEM_EOF,
     ITEM_DESCRIPTION,
 } ItemType;
 
-/* Each member is as the last item of its kind has set it. */
+/* Each member keeps the value that the last item of its kind has set. */
 typedef struct Item {
     ItemType type;
-    uint64_t position; /* where in the stream it begins */
+    uint64_t position; /* where in the stream the item begins */
     Preamble preamble;
     Command command;       /* number and length */
-    SectionHeader section; /* up to its FOOTER: what the items belong to */
+    SectionHeader section; /* the items up to its FOOTER belong to it */
     bool is_ram;           /* section is a START, PART or END of ram */
-    RamList *blocks;       /* whoever takes it sets it to NULL */
+    RamList *blocks;       /* a caller that takes it sets it to NULL */
     RamRecord record;
     uint32_t description;
 } Item;
@@ -59,8 +59,8 @@ typedef struct Reader Reader;
 
 typedef struct ReaderConfig {
     uint64_t max_ram; /* bytes; more is MIG_ERROR_UNSUPPORTED */
-    /* Machine types before 2.4 have no footers: whether there are any shows
-     * behind the first section. */
+    /* The stream may have no footers, as with machine types before 2.4.  The
+     * end of the first section shows it. */
     bool may_lack_footers;
 } ReaderConfig;
 
@@ -70,11 +70,10 @@ void reader_free(Reader *r); /* NULL is fine */
 
 /*
  * The next item.  It is always the same Item, which changes with the next call.
- * NULL on errors: those of Stream, MIG_ERROR_STREAM where something else stands
- * than an item, or one that is malformed, and MIG_ERROR_UNSUPPORTED.  After the
- * latter, if the Item is an ITEM_RECORD, its record has what was read of it; a
- * caller that knows such a record may read what follows, and ask for the next
- * item.
+ * NULL on errors: those of Stream, MIG_ERROR_STREAM where there is no item or a
+ * malformed one, and MIG_ERROR_UNSUPPORTED.  After the latter, if the Item is
+ * an ITEM_RECORD, its record has what was read so far.  A caller that knows
+ * such a record may read its rest, and ask for the next item.
  */
 Item *reader_next(Reader *r, GError **errp);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a destination says to its source, on the return path: messages, each
+ * The messages of a destination to its source, on the return path.  Each is
  * buffered in s.
  */
 #ifndef MIGRATION_WIRE_RETURN_MESSAGE_H

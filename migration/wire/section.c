@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Readers check every field here, so that nobody behind them has to. */
+/* Readers check every field here, so that their callers need not. */
 #include "migration/wire/section.h"
 
 #include <string.h>
@@ -230,7 +230,7 @@ const char *section_method(const Preamble *p)
     return NULL;
 }
 
-/* Capabilities that both sides must have: Ferry has one of that kind. */
+/* Capabilities that both sides must have.  Ferry has one of that kind. */
 static bool check_capabilities(const Preamble *p, GError **errp)
 {
     for (unsigned i = 0; i < p->capabilities; i++) {

@@ -10,7 +10,7 @@
 #include "migration/wire/stream.h"
 #include "migration/wire/wire.h"
 
-/* What starts a START, PART, END or FULL section. */
+/* The head of a START, PART, END or FULL section. */
 typedef struct SectionHeader {
     uint8_t type; /* WIRE_START, ... */
     uint32_t id;
@@ -24,8 +24,8 @@ typedef struct SectionHeader {
 typedef struct Identity {
     const char *machine;
     const uint8_t *uuid; /* 16 bytes, or NULL: not sent, not compared */
-    const char *method;  /* to be sent: the compress-method whose batches
-                          * follow; NULL: none do */
+    const char *method;  /* when sent: the compress-method whose batches
+                          * follow; NULL: none follow */
 } Identity;
 
 /* The header and the configuration section, as they were read. */
@@ -33,23 +33,23 @@ typedef struct Preamble {
     char machine[WIRE_NAME_MAX + 1];
     unsigned capabilities; /* how many; each changes the stream's layout */
     char capability[WIRE_CAPABILITIES_MAX][WIRE_NAME_MAX + 1];
-    uint32_t page_bits;    /* MIG_PAGE_BITS when nothing was said */
+    uint32_t page_bits;    /* MIG_PAGE_BITS when the source did not say */
     bool has_uuid;
     uint8_t uuid[WIRE_UUID_SIZE];
 } Preamble;
 
 void section_put_preamble(Stream *s, const Identity *id);
-/* Is this a header, as far as it goes?  WIRE_HEADER_SIZE bytes are all of it,
- * and less than a word says nothing yet. */
+/* Is this the beginning of a header?  WIRE_HEADER_SIZE bytes are all of one;
+ * less than a word passes. */
 bool section_check_header(const uint8_t *head, size_t size, GError **errp);
 
 bool section_get_preamble(Stream *s, Preamble *preamble, GError **errp);
 
-/* The compress-method of which there are batches; NULL: there are none. */
+/* The compress-method whose batches follow; NULL: none follow. */
 const char *section_method(const Preamble *preamble);
 
-/* False when machine, UUID or what the source needs are not ours.  Whether a
- * compress-method is, is not looked at. */
+/* False when the machine or the UUID is not ours, or when the source needs
+ * something that we lack.  Does not look at the compress-method. */
 bool section_check_preamble(const Preamble *preamble, const Identity *id,
                             GError **errp);
 
@@ -76,10 +76,10 @@ typedef struct Command {
     uint64_t digest; /* its RAM's */
 } Command;
 
-/* A command whose type byte has been read, up to its payload. */
+/* Read a command, whose type byte has been read, up to its payload. */
 bool section_get_command_head(Stream *s, Command *command, GError **errp);
 
-/* The payload.  Commands that a destination does not know are refused
+/* Read the payload.  Commands that a destination does not know are refused
  * (MIG_ERROR_UNSUPPORTED). */
 bool section_get_command_body(Stream *s, Command *command, GError **errp);
 

@@ -2,8 +2,7 @@
 /*
  * A stream has one buffer.  A writer collects small puts in it and sends it in
  * front of the next large write, in the same system call.  A reader fills it
- * with as much as one read gives, except that large reads go straight to
- * where they are wanted.
+ * with as much as one read gives; large reads go straight to their destination.
  */
 #include "migration/wire/stream.h"
 
@@ -23,11 +22,11 @@ struct Stream {
     void *watch_opaque;
     const StreamTap *tap; /* or NULL */
     void *tap_opaque;
-    GError *error;     /* writer: the first one, until it is reported */
-    bool failed;       /* writer: an error was met; nothing more goes out */
+    GError *error;     /* writer: the first error, until it is reported */
+    bool failed;       /* writer: after an error nothing more goes out */
     uint64_t position; /* bytes got or put */
     size_t ahead;      /* reader: most bytes to read at once */
-    size_t start;      /* reader: first byte of the buffer not given out */
+    size_t start;      /* reader: first byte of the buffer not given out yet */
     size_t end;        /* bytes in the buffer */
     uint8_t buffer[STREAM_BUFFER];
 };
@@ -109,7 +108,7 @@ static bool write_watched(Stream *s, GOutputVector *vectors, unsigned count)
     return ok;
 }
 
-/* Send vectors, in an array that may be scribbled on. */
+/* Send vectors, and use their array as scratch space. */
 static bool send_vectors(Stream *s, GOutputVector *vectors, unsigned count,
                          size_t bytes)
 {
@@ -257,7 +256,7 @@ static bool read_some(Stream *s, void *buf, size_t size, size_t *nread,
     return !waits || set_idle(s, false, errp);
 }
 
-/* Bytes have been copied to where they are wanted, or are being skipped. */
+/* Account for bytes that were copied to their destination, or are skipped. */
 static bool give(Stream *s, const void *buf, size_t size, GError **errp)
 {
     s->position += size;
@@ -274,7 +273,7 @@ static bool end_of_file(const Stream *s, GError **errp)
     return false;
 }
 
-/* One read into the buffer, which is empty; and stays so at the end. */
+/* Read once into the buffer, which is empty.  It stays empty at the end. */
 static bool refill(Stream *s, GError **errp)
 {
     s->start = s->end = 0;

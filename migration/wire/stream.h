@@ -28,19 +28,19 @@ void stream_free(Stream *s);
 uint64_t stream_position(const Stream *s);
 
 /*
- * Called before bytes go to the channel; may block to keep a rate, and may
- * fail.
+ * Called before bytes go to the channel.  May block to keep a rate.  May fail.
  */
 typedef bool StreamPacer(void *opaque, size_t bytes, GError **errp);
 void stream_set_pacer(Stream *s, StreamPacer *pacer, void *opaque);
 
-/* Called before, with true, and after each write to the channel. */
+/* Called before each write to the channel, with true, and after it, with
+ * false. */
 typedef void StreamWatch(void *opaque, bool writes);
 void stream_set_watch(Stream *s, StreamWatch *watch, void *opaque);
 
 /*
- * Writing.  Puts are buffered and do not fail; the first error of the channel
- * is kept and reported by the next stream_writev() or stream_flush().
+ * Writing.  Puts are buffered and do not fail.  The channel's first error is
+ * kept, and reported by the next stream_writev() or stream_flush().
  */
 void stream_put_u8(Stream *s, uint8_t v);
 void stream_put_be16(Stream *s, uint16_t v);
@@ -49,53 +49,53 @@ void stream_put_be64(Stream *s, uint64_t v);
 void stream_put_bytes(Stream *s, const void *buf, size_t size);
 void stream_put_name(Stream *s, const char *name); /* u8 length, bytes */
 
-/* Write what is buffered and then these vectors, without copying them. */
+/* Write the buffer and then these vectors, without copying them. */
 bool stream_writev(Stream *s, const GOutputVector *vectors, unsigned count,
                    GError **errp);
 bool stream_flush(Stream *s, GError **errp);
 
 /*
- * Who looks on while a stream is read.  Either may be NULL, and either may
- * fail: then so does what was to be read.
+ * An observer of a stream that is read.  Either function may be NULL.  Either
+ * may fail, and then the read fails.
  */
 typedef struct StreamTap {
-    /* Bytes that are given out, all of them and in order; also those that
-     * come before the end or an error and are given to nobody else. */
+    /* Gets all bytes that are given out, in order.  Gets also the bytes before
+     * the end or an error, which the reader itself does not get. */
     bool (*given)(void *opaque, const void *buf, size_t size, GError **errp);
-    /* With waits true: the channel has nothing now, and will be waited for;
-     * with false: that is over. */
+    /* waits true: the channel has nothing now, and the stream will wait for
+     * it.  False: the wait is over. */
     bool (*idle)(void *opaque, bool waits, GError **errp);
 } StreamTap;
 
-/* A reader takes no more than that many bytes, at least one, from the channel
- * before they are wanted.  At first it is as many as it has room for. */
+/* How many bytes, at least one, a reader may take from the channel before they
+ * are asked for.  At first it may take as many as it has room for. */
 void stream_set_ahead(Stream *s, size_t bytes);
 
 /* tap is borrowed. */
 void stream_set_tap(Stream *s, const StreamTap *tap, void *opaque);
 
-/* Reading.  Each is all or nothing, but for get_some. */
+/* Reading.  Each call is all or nothing, except get_some. */
 bool stream_get_u8(Stream *s, uint8_t *v, GError **errp);
 bool stream_get_be16(Stream *s, uint16_t *v, GError **errp);
 bool stream_get_be32(Stream *s, uint32_t *v, GError **errp);
 bool stream_get_be64(Stream *s, uint64_t *v, GError **errp);
 bool stream_get_bytes(Stream *s, void *buf, size_t size, GError **errp);
 bool stream_skip(Stream *s, size_t size, GError **errp);
-/* What there is, 1..size bytes; 0 when the channel has ended. */
+/* Read what is there, 1..size bytes; 0 when the channel has ended. */
 bool stream_get_some(Stream *s, void *buf, size_t size, size_t *got,
                      GError **errp);
-/* Would the next get that needs more than is buffered find some at once, or
+/* Would a get that needs more than the buffer has return at once, with bytes,
  * the end, or an error?  False also where the channel cannot tell. */
 bool stream_has_input(const Stream *s);
 bool stream_peek_u8(Stream *s, uint8_t *v, GError **errp);
-/* The next bytes, size of them at least; they are there until the next call.
- * NULL when that many do not come, and those that have can still be got. */
+/* The next bytes, at least size of them, valid until the next call.  NULL when
+ * not that many come; those that came can still be read. */
 const uint8_t *stream_peek(Stream *s, size_t size, GError **errp);
 
-/* u8 length, that many bytes, none of them NUL, at least one. */
+/* u8 length, and that many bytes: at least one, none of them NUL. */
 bool stream_get_name(Stream *s, char name[256], GError **errp);
 
-/* Read until the peer has closed, and drop it; false on more than max. */
+/* Read and drop bytes until the peer has closed.  False on more than max. */
 bool stream_drain(Stream *s, size_t max, GError **errp);
 
 /* Set MIG_ERROR_STREAM, with the stream's position appended. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Saving, loading and describing what a MigVMState describes. */
+/* Saves, loads and describes the state that a MigVMState is for. */
 #ifndef MIGRATION_WIRE_VMSTATE_IO_H
 #define MIGRATION_WIRE_VMSTATE_IO_H
 
@@ -12,14 +12,14 @@
 
 bool vmstate_needed(const MigVMState *state, const void *data);
 
-/* Fields, then the subsections that are needed. */
+/* Save the fields, then the subsections that are needed. */
 bool vmstate_save(Stream *s, const MigVMState *state, void *data,
                   GError **errp);
 bool vmstate_load(Stream *s, const MigVMState *state, void *data,
                   uint32_t version, GError **errp);
 
-/* Add the members "vmsd_name", "version", "fields" and "subsections" of what
- * vmstate_save() saves to the object that the builder has open. */
+/* To the object that the builder has open, add the members "vmsd_name",
+ * "version", "fields" and "subsections" of what vmstate_save() saves. */
 void vmstate_describe(JsonBuilder *json, const MigVMState *state,
                       const void *data);
 

@@ -3,11 +3,11 @@
  * Theory of operation
  *
  * A table of fields is walked three times in the same way: to save, to load
- * and to describe.  Fields have fixed sizes, so a section needs no lengths;
- * what is optional stands in subsections, each announced by its name.
+ * and to describe.  Fields have fixed sizes, so a section needs no lengths.
+ * Optional state stands in subsections, each announced by its name.
  *
- * A loaded subsection must be one of the description's, and comes at most
- * once and in any order.  Its absence means that it was not needed.
+ * A loaded subsection must be one of the description's.  Each comes at most
+ * once, in any order.  If one is absent, it was not needed.
  */
 #include "migration/wire/vmstate-io.h"
 
@@ -155,7 +155,7 @@ static bool load_fields(Stream *s, const MigVMState *state, void *data,
     return true;
 }
 
-/* Which of the subsections has the name; -1: none. */
+/* The index of the subsection with this name; -1 when there is none. */
 static int find_subsection(const MigVMState *state, const char *name)
 {
     for (int i = 0; state->subsections && state->subsections[i]; i++) {
@@ -193,7 +193,7 @@ static bool load_subsection(Stream *s, const MigVMState *state, void *data,
 static bool load_subsections(Stream *s, const MigVMState *state, void *data,
                              GError **errp)
 {
-    uint64_t seen = 0; /* a device has no more than a few */
+    uint64_t seen = 0; /* bits; a device has only a few subsections */
     uint8_t type;
 
     /* Something always follows a device: its footer at least. */

@@ -14,8 +14,8 @@
 #define WIRE_VERSION 3u
 #define WIRE_HEADER_SIZE 8 /* magic and version */
 
-/* What comes instead of a stream where something was set up in a wrong way. */
-#define WIRE_TLS       0x1603u     /* its first two bytes, RFC 8446, 5.1 */
+/* What may come instead of a stream when an end was set up wrongly. */
+#define WIRE_TLS       0x1603u     /* TLS's first two bytes, RFC 8446, 5.1 */
 #define WIRE_TLS_ALERT 0x1503u
 #define WIRE_MULTIFD   0x11223344u /* each of QEMU's multifd connections */
 #define WIRE_RELAY     0xfe465245u /* ferry-relay's HELLO: FE "FRE" */
@@ -44,8 +44,8 @@
 #define WIRE_CAP_IGNORE_SHARED "x-ignore-shared"
 #define WIRE_CAP_MAPPED_RAM    "mapped-ram"
 
-/* The one capability that a stream of ours may list, and behind it the name of
- * a compress-method whose batches it has. */
+/* The one capability that a stream of ours may list.  The name of the
+ * compress-method whose batches follow is appended. */
 #define WIRE_CAPABILITY_METHOD "compress-method-"
 
 /* Commands, source to destination. */
@@ -65,7 +65,7 @@
 /* Messages of the return path, destination to source. */
 #define WIRE_RP_SHUT           1
 #define WIRE_RP_PONG           2
-#define WIRE_RP_REQ_PAGES_ID   3 /* from here on QEMU's only */
+#define WIRE_RP_REQ_PAGES_ID   3 /* this and the next ones: only from QEMU */
 #define WIRE_RP_REQ_PAGES      4
 #define WIRE_RP_RECV_BITMAP    5
 #define WIRE_RP_RESUME_ACK     6
@@ -73,17 +73,16 @@
 
 /*
  * Ferry's own use of PING and PONG; see docs/stream.md, "Between two Ferry
- * ends".  A QEMU end answers HELLO with a PONG and takes no notice of it
- * otherwise.
+ * ends".  A QEMU answers HELLO with a PONG and otherwise ignores it.
  */
 #define WIRE_FERRY_HELLO    0x46525931u /* PING: the source is Ferry ("FRY1") */
-#define WIRE_FERRY_FEATURES 0x46460000u /* PONG: so is the destination, with */
-#define WIRE_FERRY_MASK     0xffff0000u /* these features in the low half */
+#define WIRE_FERRY_FEATURES 0x46460000u /* PONG: so is the destination; its */
+#define WIRE_FERRY_MASK     0xffff0000u /* features are in the low half */
 #define WIRE_FERRY_HANDOVER 0x0001u     /* feature: waits for GO, says why */
 #define WIRE_FERRY_ZSTD       0x0002u  /* feature: batches by zstd */
 #define WIRE_FERRY_LZ4        0x0004u  /* feature: batches by lz4 */
 #define WIRE_FERRY_ZERO_RANGE 0x0008u  /* feature: ranges of zero pages */
-#define WIRE_FERRY_WORKING    0x0010u  /* feature: says that it works */
+#define WIRE_FERRY_WORKING    0x0010u  /* feature: says that it is working */
 #define WIRE_FERRY_VERIFY     0x0080u  /* feature: compares digests of RAM */
 #define WIRE_FERRY_WORK     0x4652574bu /* PING: say that you work ("FRWK") */
 #define WIRE_FERRY_GO       0x4652474fu /* PING: the guest is yours ("FRGO") */
@@ -119,8 +118,8 @@
 #define WIRE_CAPABILITIES_MAX 64u
 #define WIRE_VERIFY_CHUNK    (2u << 20) /* bytes hashed at a time */
 
-/* The longest record without its data: u64, u8 and name, and at most a batch's
- * u8 count, u16 gaps, u32 length. */
+/* The longest head of a record, a batch's: u64, u8 and name, u8 count, u16
+ * gaps, u32 length. */
 #define WIRE_RECORD_HEAD_MAX                                                \
     (8 + 1 + WIRE_NAME_MAX + 1 + 2 * (WIRE_BATCH_PAGES_MAX - 1) + 4)
 
