@@ -3,9 +3,9 @@
  * The host interface: what a virtual machine monitor supplies so that its
  * guests can be migrated.  See docs/embedding.md for a walk through it.
  *
- * Unless a call says otherwise it is made from the migration's own thread
- * (source "mig/src", destination "mig/dst"), without any lock of the library
- * held, may block, and gets the opaque pointer given to mig_new().
+ * Unless a call says otherwise, the migration's own thread makes it (source
+ * "mig/src", destination "mig/dst"), without holding any lock of the library.
+ * It may block, and gets the opaque pointer that was given to mig_new().
  */
 #ifndef FERRY_HOST_H
 #define FERRY_HOST_H
@@ -64,7 +64,7 @@ typedef struct MigEvent {
 typedef struct MigRamPart {
     size_t block;
     uint64_t first; /* page, a multiple of 64 */
-    uint64_t pages; /* a multiple of 64, but at the block's end */
+    uint64_t pages; /* a multiple of 64, except at the block's end */
 } MigRamPart;
 
 typedef struct MigHost {
@@ -75,10 +75,10 @@ typedef struct MigHost {
     const uint8_t *uuid;
 
     /*
-     * RAM blocks and devices.  Called once, at the start; what is returned
-     * stays valid and unchanged until mig_free().  At least one block.  At a
-     * destination RAM reads as zero, also when it is the second attempt.
-     * Devices are saved and loaded while the guest is stopped.
+     * RAM blocks and devices.  Called once, at the start.  The arrays stay
+     * valid and unchanged until mig_free().  There is at least one block.  At a
+     * destination RAM reads as zero, also on a second attempt.  Devices are
+     * saved and loaded while the guest is stopped.
      */
     const MigRamBlock *(*ram_blocks)(void *opaque, size_t *count);
     const MigDevice *(*devices)(void *opaque, size_t *count);
@@ -86,16 +86,16 @@ typedef struct MigHost {
     /*
      * Source only.  The dirty log: which pages the guest wrote.
      *
-     * start is called once, before any page is read; on true, stop is called
-     * exactly once later, whatever happens.  The guest may be running or
-     * stopped at both.
+     * start is called once, before any page is read.  If it returns true, stop
+     * is called exactly once later, whatever happens.  The guest may be running
+     * or stopped at both.
      *
      * collect sets the bit of every page of ram_blocks()[block] that was
-     * written since start or since the previous collect, whichever is later,
-     * and forgets them.  A write that is not yet in memory when the page is
-     * read after this call must be reported by a later collect.  bitmap has
-     * one bit a page, bit n % 64 of word n / 64 for page n; bits that are
-     * already set stay set, and bits past the block's end stay clear.
+     * written since start, or since the last collect, and forgets those pages.
+     * If a write is not yet in memory when the page is read after this call, a
+     * later collect must report the page.  bitmap has one bit a page, bit n %
+     * 64 of word n / 64 for page n.  Bits that are already set stay set, and
+     * bits past the block's end stay clear.
      */
     bool (*dirty_log_start)(void *opaque, GError **errp);
     bool (*dirty_log_collect)(void *opaque, size_t block, uint64_t *bitmap,
@@ -103,29 +103,29 @@ typedef struct MigHost {
     void (*dirty_log_stop)(void *opaque);
 
     /*
-     * Source, optional: collect for a part of a block; bit 0 is the first page
-     * of the part.  Called during a pass, for what is about to be sent: what
-     * was written since the pass began is then sent only once.  Pages that
-     * were written a moment ago may be left for a later call of either, which
-     * lets one copy of a log serve for several parts.
+     * Source, optional: collect for a part of a block; bit 0 is the part's
+     * first page.  Called during a pass, for pages that are about to be sent,
+     * so that a page that was written since the pass began is sent only once.
+     * Pages that were written a moment ago may be left for a later call of this
+     * or of collect, so that one copy of a log can serve for several parts.
      */
     bool (*dirty_log_collect_part)(void *opaque, const MigRamPart *part,
                                    uint64_t *bitmap, GError **errp);
 
     /*
-     * Source, optional: of which pages of ram_blocks()[block] it is known,
-     * without reading them, that they are zero: memory that the guest never
-     * used.  Called once for each block, between start and the first collect,
-     * with a bitmap as above; sets the bits of such pages.  A page that is
-     * written after start may be among them, as the log has it.  They are not
-     * read, so that a guest costs what it uses.
+     * Source, optional: set the bits of the pages of ram_blocks()[block] that
+     * are known to be zero without being read, because the guest never used
+     * them.  Called once for each block, between start and the first collect,
+     * with a bitmap as above.  A page that is written after start may be among
+     * them, because the log has it.  These pages are not read, so that a guest
+     * costs only what it uses.
      */
     void (*ram_untouched)(void *opaque, size_t block, uint64_t *bitmap);
 
     /*
-     * Source, optional: with auto-converge, let the guest's CPUs run for
-     * (100 - percent) per cent of the time only; 0: all of it.  Called again
-     * with another value, and with 0 at the end where it was called at all.
+     * Source, optional: with auto-converge, let the guest's CPUs run only for
+     * (100 - percent) per cent of the time.  May be called again with another
+     * value.  If it was called at all, the last call is with 0.
      */
     void (*throttle)(void *opaque, unsigned percent);
 
@@ -136,26 +136,26 @@ typedef struct MigHost {
     bool (*vm_stop)(void *opaque, GError **errp);
 
     /*
-     * Source: let the guest go on as it was before vm_stop (which may be:
-     * stopped, when the user had stopped it).  Called at most once, only
-     * after a vm_stop that returned true, when the migration failed or was
-     * cancelled and the destination does not run the guest.  Not called when
-     * nobody knows that (MIG_ERROR_OUTCOME).  Cannot fail.
+     * Source: let the guest go on as before vm_stop (it stays stopped if the
+     * user had stopped it).  Called at most once, only after a vm_stop that
+     * returned true, when the migration failed or was cancelled and the
+     * destination does not run the guest.  Not called when nobody knows whether
+     * the destination does (MIG_ERROR_OUTCOME).  Cannot fail.
      */
     void (*vm_resume)(void *opaque);
 
     /*
-     * Destination: everything is loaded and the guest is now ours: run it
-     * (or leave it stopped, when the user or the loaded state says so).
-     * Called at most once.
+     * Destination: everything is loaded, and the guest is the destination's
+     * now.  Run it, or leave it stopped if the user or the loaded state says
+     * so.  Called at most once.
      */
     void (*vm_start)(void *opaque);
 
-    /* Optional.  From the library's threads and from inside mig_send*(),
-     * mig_receive*(), mig_cancel() and mig_free(), while mig_query() waits: so
-     * it must not take a lock that the host holds around any of these.  Must
-     * not block, and must not call into the same Migration except
-     * mig_query(). */
+    /* Optional.  Called by the library's threads, and from inside mig_send*(),
+     * mig_receive*(), mig_cancel() and mig_free().  mig_query() in other
+     * threads waits meanwhile.  So event must not take a lock that the host
+     * holds around any of these.  It must not block, and must not call into the
+     * same Migration except mig_query(). */
     void (*event)(void *opaque, const MigEvent *event);
 } MigHost;
 

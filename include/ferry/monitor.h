@@ -34,12 +34,12 @@ typedef struct MonHost {
     const char *(*status)(void *opaque, bool *running);
     bool (*stop)(void *opaque, GError **errp);
     bool (*cont)(void *opaque, GError **errp);
-    void (*quit)(void *opaque); /* no command is run after it */
+    void (*quit)(void *opaque); /* no command runs after it */
 
-    /* The machine's migration options.  set_option checks the value and
-     * refuses what may not change now.  Whether values fit each other is
-     * checked before, by the monitor, for all that are set together; in
-     * between they need not. */
+    /* The machine's migration options.  set_option checks the value, and
+     * refuses an option that may not change now.  When several options are set
+     * together, the monitor has checked that they fit each other in the end;
+     * after each single call they need not. */
     void (*get_options)(void *opaque, MigOptions *options);
     bool (*set_option)(void *opaque, const MigOption *option, uint64_t value,
                        GError **errp);
@@ -47,20 +47,20 @@ typedef struct MonHost {
     /* Start a migration and return at once. */
     bool (*migrate)(void *opaque, const char *uri, GError **errp);
     bool (*migrate_incoming)(void *opaque, const char *uri, GError **errp);
-    /* See mig_cancel(); true, too, when there is none. */
+    /* See mig_cancel().  True also when there is no migration. */
     bool (*migrate_cancel)(void *opaque, GError **errp);
-    /* See mig_continue(); without a migration: "Migration not in expected
+    /* See mig_continue().  Without a migration: "Migration not in expected
      * state: none". */
     bool (*migrate_continue)(void *opaque, MigState state, GError **errp);
 
-    /* The migration that runs or ran last; false when there was none. */
+    /* About the migration that runs or ran last.  False when there was none. */
     bool (*migrate_info)(void *opaque, MigInfo *info);
-    /* What a migration to here is waited for at, with the port that was
-     * chosen; NULL when none is. */
+    /* Where the machine waits for a migration, with the port that was chosen;
+     * NULL when it does not wait. */
     const IoUri *(*migrate_address)(void *opaque);
 
-    /* Write size bytes of guest-physical memory from addr on to a file, mode
-     * 0600, that is sparse where pages are zero. */
+    /* Write size bytes of guest-physical memory, from addr on, to a file of
+     * mode 0600, with holes where pages are zero. */
     bool (*pmemsave)(void *opaque, uint64_t addr, uint64_t size,
                      const char *filename, GError **errp);
 } MonHost;
@@ -80,9 +80,9 @@ Monitor *mon_new(const MonHost *host, void *opaque);
 void mon_add_session(Monitor *mon, MonKind kind, GIOStream *stream);
 
 /* Send an event without data ("STOP", "RESUME") to every QMP session that has
- * negotiated; time is when it happened, of g_get_real_time().  From within a
- * call of the MonHost interface it goes out before the answer to the command
- * that is being run. */
+ * negotiated.  time is when the event happened, by g_get_real_time().  If this
+ * is called within a call of the MonHost interface, the event goes out before
+ * the answer to the command that is being run. */
 void mon_emit(Monitor *mon, const char *event, int64_t time);
 
 /* The same for SHUTDOWN, with its reason. */
@@ -98,13 +98,13 @@ void mon_emit_shutdown(Monitor *mon, MonShutdown why, int64_t time);
  * with its number.  Nothing is sent while the capability events is off. */
 void mon_emit_migration(Monitor *mon, const MigEvent *event, int64_t time);
 
-/* Somebody pressed Ctrl-C (SIGINT): let sessions on terminals that wait for a
- * migration go on without.  False when there are none. */
+/* The user pressed Ctrl-C (SIGINT): let sessions on terminals stop waiting for
+ * a migration.  False when none was waiting. */
 bool mon_interrupt(Monitor *mon);
 
-/* End all sessions, as far as possible after what was written is out.  Not
- * from within a call of the MonHost interface, such as quit().  NULL
- * is fine. */
+/* End all sessions, and first send as much of their output as possible.  Not to
+ * be called within a call of the MonHost interface, such as quit().  NULL is
+ * fine. */
 void mon_free(Monitor *mon);
 
 G_END_DECLS

@@ -6,7 +6,7 @@
  *                           tcp:0:4444 (0.0.0.0, and so on, as inet_aton(3))
  *     unix:PATH
  *     fd:NUMBER
- *     exec:COMMAND          run by /bin/sh -c; refused in a build without it
+ *     exec:COMMAND          run by /bin/sh -c; refused in a build without exec
  *     file:PATH[,offset=N]  N in bytes; suffixes K, M, G; 0x for hexadecimal
  */
 #ifndef FERRY_URI_H
@@ -36,9 +36,9 @@ typedef struct IoUri {
 } IoUri;
 
 /*
- * NULL and G_IO_ERROR_INVALID_ARGUMENT when text is not such a URI.  A scheme
- * that is not known is reported as QEMU does: "Parameter 'uri' expects a valid
- * migration protocol".
+ * NULL and G_IO_ERROR_INVALID_ARGUMENT when text is not such a URI.  The error
+ * for an unknown scheme is QEMU's: "Parameter 'uri' expects a valid migration
+ * protocol".
  */
 IoUri *io_uri_parse(const char *text, GError **errp);
 IoUri *io_uri_copy(const IoUri *uri);

@@ -53,24 +53,24 @@ struct MigVMStateField {
 
 struct MigVMState {
     const char *name;         /* 1..255 bytes; a subsection: "parent/name" */
-    uint32_t version;         /* what is saved, and the newest loaded */
+    uint32_t version;         /* the one that is saved, and the newest loaded */
     uint32_t minimum_version; /* the oldest version that can be loaded */
     const MigVMStateField *fields; /* ends with MIG_VMSTATE_END */
 
-    /* NULL-terminated, or NULL.  Saved after the fields, in this order.  Only
-     * a device's own description has subsections: a nested structure's or a
-     * subsection's could not be told from its parent's. */
+    /* NULL-terminated, or NULL.  Saved after the fields, in this order.  Only a
+     * device's own description has subsections: those of a nested structure, or
+     * of a subsection, could not be told from its parent's. */
     const MigVMState *const *subsections;
 
     /*
      * Is there anything to save?  NULL means always.  A device or subsection
-     * that is not needed is left out of the stream, and its fields keep the
-     * values that they have at the destination.
+     * that is not needed is left out of the stream, and its fields at the
+     * destination keep their values.
      */
     bool (*needed)(const void *data);
 
-    /* Called before the fields are read, and after they were written.  A
-     * loaded value that the device cannot have is refused in post_load. */
+    /* pre_save is called before the fields are saved, post_load after they were
+     * loaded.  post_load refuses a value that the device cannot have. */
     bool (*pre_save)(void *data, GError **errp);
     bool (*post_load)(void *data, uint32_t version, GError **errp);
 };
