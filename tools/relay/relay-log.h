@@ -27,8 +27,8 @@ void relay_log(const RelayFindings *findings, const char *format, ...)
     G_GNUC_PRINTF(2, 3);
 
 /* Show a line that the next call replaces.  Where standard error is no
- * terminal, it is a line like others.  Wipe it before printing something else.
- * */
+ * terminal, it is a line like others.  Wipe it before printing something
+ * else. */
 void relay_show_live_line(const char *text);
 void relay_wipe_live_line(void);
 

@@ -86,8 +86,8 @@ bool session_start_reverse(Session *s, GError **errp);
 bool session_wait_reverse(Session *s, bool forever);
 void session_join_reverse(Session *s);
 
-/* A destination that is a command must end without an error.  False otherwise.
- * */
+/* A destination that is a command must end without an error.  False
+ * otherwise. */
 bool session_wait_destination(Session *s);
 
 /* Claim a place, wait for this session's turn, and connect s->far. */
