@@ -471,20 +471,18 @@ static void dest_clean_up(Dest *d)
     stream_free(d->stream);
 }
 
-void *dest_main(void *arg)
+void dest_run(Migration *m)
 {
-    Dest d = { .m = arg };
+    Dest d = { .m = m };
     GError *err = NULL;
 
     if (dest_accept(&d, &err) && dest_load(&d, &err) &&
         dest_take_over(&d, &err)) {
-        migration_conclude(d.m, NULL);
+        migration_conclude(m, NULL);
         drain_rest(&d);
     } else {
         tell_failure(&d, err);
-        migration_conclude(d.m, err);
+        migration_conclude(m, err);
     }
     dest_clean_up(&d);
-    migration_finish(d.m);
-    return NULL;
 }

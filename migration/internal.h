@@ -67,25 +67,31 @@ struct Migration {
     int64_t end_time;
 };
 
+/* migration.c, which stands above all others */
+
 /* For tests: mig_new() with a clock, which must outlive the handle. */
 Migration *migration_new(const MigHost *host, void *opaque,
                          const MigOptions *options, const Clock *clock);
 
-/* The threads' main functions; arg is the Migration. */
-void *source_main(void *arg);
-void *dest_main(void *arg);
+/* source.c and dest.c */
 
-/* Enter a state, unless the migration has been cancelled; tell the host. */
-void migration_set_state(Migration *m, MigState state);
+/* What the thread does, from the channel to the outcome. */
+void source_run(Migration *m);
+void dest_run(Migration *m);
 
-/* Wait until the host has been told of the state that was entered last: a
- * cancel makes the thread fail before it has. */
-void migration_await_event(Migration *m);
+/* peer.c */
 
 /* The first thing a thread does: wait for or open the channel, and encrypt
- * it where that is wanted.  The channel is the migration's until
- * migration_finish(). */
+ * it where that is wanted.  The channel is the migration's. */
 IoChannel *migration_open_channel(Migration *m, GError **errp);
+
+/* The last thing. */
+void migration_close_channel(Migration *m);
+
+/* Free what is left of it. */
+void peer_clear(Peer *peer);
+
+/* commit.c */
 
 /*
  * The commit point.  The thread passes it before it does what lets the other
@@ -96,16 +102,19 @@ IoChannel *migration_open_channel(Migration *m, GError **errp);
  */
 bool migration_commit(Migration *m, GError **errp);
 
-/*
- * The outcome: err is NULL when the migration completed, and is taken over.
- * Then the last thing that a thread does: close the channel.
- */
-void migration_conclude(Migration *m, GError *err);
-void migration_finish(Migration *m);
+/* The destination has the guest now, also when somebody has just cancelled:
+ * that came too late. */
+void migration_mark_handed_over(Migration *m);
 
 bool migration_is_cancelled(Migration *m);
-uint64_t migration_downtime_limit_ms(Migration *m);
-void migration_set_total(Migration *m, uint64_t bytes);
+
+/*
+ * A migration that cannot be cancelled any more may still wait: a source for
+ * SHUT or for a command to end, a destination for GO or for the end of the
+ * channel.  To wait no longer undoes nothing, and the source knows that: where
+ * it has no answer the guest stays stopped.
+ */
+void migration_stop_waiting(Migration *m);
 
 /* Let time pass until the handle's clock shows that; false, at once, when the
  * channel is aborted meanwhile. */
@@ -120,15 +129,41 @@ bool migration_wait_continue(Migration *m, GError **errp);
 void migration_peer_alive(void *m);
 void migration_peer_failed(void *m);
 
-/* The destination does nothing: make whatever waits for it fail.  False, and
- * nothing is done, past the commit point. */
+/* The stall's call: the destination does nothing, so make whatever waits for it
+ * fail.  False, and nothing is done, past the commit point. */
 bool migration_stalled(void *m);
 
+/* live.c */
+
+uint64_t migration_downtime_limit_ms(Migration *m);
+
+/* query.c: what the thread tells a query. */
+
+void migration_set_total(Migration *m, uint64_t bytes);
 void migration_set_throttle(Migration *m, unsigned percent);
 
-/* The guest stops now; the destination has it now, also when somebody has
- * just cancelled: that came too late. */
+/* The guest stops now. */
 void migration_mark_stopped(Migration *m);
-void migration_mark_handed_over(Migration *m);
+
+/* state.c */
+
+/* Enter a state, unless the migration has been cancelled; tell the host. */
+void migration_set_state(Migration *m, MigState state);
+
+/* The same, cancelled or not.  Both locks are held; lock is dropped. */
+void migration_change_state_locked(Migration *m, MigState state);
+
+/* Wait until the host has been told of the state that was entered last: a
+ * cancel makes the thread fail before it has. */
+void migration_await_event(Migration *m);
+
+/* The outcome: err is NULL when the migration completed, and is taken over. */
+void migration_conclude(Migration *m, GError *err);
+
+/* What GIO and the threads report, in the library's own domain; takes err,
+ * which may be NULL, over. */
+GError *migration_own_error(GError *err);
+
+void migration_cancelled_error(GError **errp);
 
 #endif

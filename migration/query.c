@@ -6,6 +6,32 @@
  * not got yet.
  */
 #include "migration/internal.h"
+#include "migration/pack/codec.h"
+
+/* Facts that only the thread knows */
+
+void migration_set_total(Migration *m, uint64_t bytes)
+{
+    pthread_mutex_lock(&m->lock);
+    m->total_bytes = bytes;
+    pthread_mutex_unlock(&m->lock);
+}
+
+void migration_set_throttle(Migration *m, unsigned percent)
+{
+    pthread_mutex_lock(&m->lock);
+    m->throttle = percent;
+    pthread_mutex_unlock(&m->lock);
+}
+
+void migration_mark_stopped(Migration *m)
+{
+    pthread_mutex_lock(&m->lock);
+    m->stop_time = clock_now(m->clock);
+    pthread_mutex_unlock(&m->lock);
+}
+
+/* The query */
 
 static int64_t ms_between(int64_t from, int64_t to)
 {
@@ -53,6 +79,17 @@ static void fill_ram_locked(Migration *m, MigInfo *info, const StatsData *d)
     if (!m->peer.incoming) {
         fill_source_ram(&info->ram, d);
     }
+}
+
+const char *mig_encoder(const MigOptions *options)
+{
+    const Codec *codec =
+        codec_by_method(options->value[MIG_OPT_COMPRESS_METHOD]);
+
+    return codec->available
+               ? codec->encoder_name(
+                     (unsigned)options->value[MIG_OPT_COMPRESS_LEVEL])
+               : NULL;
 }
 
 static void fill_compression(const Migration *m, MigInfo *info,

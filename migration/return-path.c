@@ -303,6 +303,11 @@ uint16_t return_path_features(ReturnPath *rp)
     return features;
 }
 
+bool return_path_has(ReturnPath *rp, uint16_t feature)
+{
+    return rp && (return_path_features(rp) & feature);
+}
+
 void return_path_free(ReturnPath *rp)
 {
     if (!rp) {

@@ -35,6 +35,9 @@ bool return_path_wait_answer(ReturnPath *rp, GError **errp);
  * when it is not a Ferry. */
 uint16_t return_path_features(ReturnPath *rp);
 
+/* Is this one of them?  Without a return path, NULL, nothing is. */
+bool return_path_has(ReturnPath *rp, uint16_t feature);
+
 /* The end of the stream is about to be sent: from now on, and not before, the
  * destination may say that it has loaded everything. */
 void return_path_expect_shut(ReturnPath *rp);

@@ -15,70 +15,14 @@
  * Each step fails with an error.  Then the guest, where it was stopped, runs on
  * at once, and clean-up is the same whatever was the last that succeeded.
  *
- * Hand-over.  A destination that has loaded everything says so on the return
- * path, and a Ferry then waits for GO.  Until it is sent the guest can only
- * run here; once it is sent, only there.
- *
- * Every other destination may run the guest as soon as it has read EOF: a QEMU,
- * which then says SHUT, and whatever reads a one-way channel, which says
- * nothing.  So the commit point lies before EOF: nobody can cancel from there
- * on, and what happens then decides who has the guest.
- *
- *     SHUT 0, or a one-way channel that took all    the destination has it
- *     another SHUT, or a command that says so       the guest runs on here
- *     no answer                                     unknown: it stays stopped
- *                                                   here, and a person decides
- *
- * Nobody runs what is in a file: there the commit point is behind the last
- * sync.
+ * The passes are in precopy.c, the last two steps in switchover.c.
  */
-#include "migration/internal.h"
+#include "migration/source.h"
 
-#include <math.h>
-#include <string.h>
-
-#include "migration/converge.h"
 #include "migration/pack/codec.h"
 #include "migration/ram/digest.h"
-#include "migration/ram/save.h"
-#include "migration/return-path.h"
-#include "migration/wire/device.h"
 #include "migration/wire/section.h"
 #include "migration/wire/wire.h"
-
-#define RAM_SECTION    1u
-#define FIRST_DEVICE   2u
-#define PAGE_RECORD    (MIG_PAGE_SIZE + 8) /* bytes of a plain page */
-/* A command's own word ends below this status.  From here on a shell says that
- * one of its commands was killed, and ssh that it has lost the connection. */
-#define LEAST_UNKNOWN  126
-#define SHORTEST_PASS  (10 * NS_PER_MS) /* to measure a rate by */
-#define DRAIN_LOOK     (5 * NS_PER_MS)  /* between looks at a queue */
-#define MOST_DRAIN_MS  10000            /* to wait for one */
-
-typedef struct Source {
-    Migration *m;
-    IoChannel *channel; /* the migration's */
-    Stream *stream;
-    ReturnPath *rp;     /* NULL: one-way */
-    bool met;           /* the destination has answered */
-    RamBlocks *blocks;
-    RamDirty *dirty;
-    Devices *devices;
-    RamSave *ram;
-    bool logging;       /* the dirty log is on */
-    bool stopped;       /* the guest is */
-    bool exposed;       /* the destination may run it without our leave */
-    unsigned pass;
-    int64_t collected;  /* when the dirty log was collected last */
-    ThrottleDecision throttle;
-    /* as measured by the passes so far */
-    double bytes_per_page;
-    double bytes_per_second;
-    /* of converge_decide() */
-    double least_ms;
-    unsigned drains;
-} Source;
 
 static bool source_connect(Source *s, GError **errp)
 {
@@ -133,19 +77,6 @@ static bool source_ask_host(Source *s, GError **errp)
     return s->ram != NULL;
 }
 
-static void put_ram_header(Source *s, uint8_t type)
-{
-    SectionHeader section = {
-        .type = type,
-        .id = RAM_SECTION,
-        .name = WIRE_RAM_NAME,
-        .instance = WIRE_RAM_INSTANCE,
-        .version = WIRE_RAM_VERSION,
-    };
-
-    section_put_header(s->stream, &section);
-}
-
 /* A destination that does not answer must not cost the guest a stop: the
  * channel may take everything without anybody reading it. */
 static bool get_answer(Source *s, GError **errp)
@@ -172,18 +103,6 @@ static const char *batch_method(const Source *s)
     return batches ? codec_of(s)->name : NULL;
 }
 
-/* Is the other end a Ferry that waits for GO?  Known when it has answered. */
-static bool wants_go(const Source *s)
-{
-    return s->rp && (return_path_features(s->rp) & WIRE_FERRY_HANDOVER);
-}
-
-/* Does it say when it is at work, being asked? */
-static bool says_working(const Source *s)
-{
-    return return_path_features(s->rp) & WIRE_FERRY_WORKING;
-}
-
 static bool meet_peer(Source *s, GError **errp)
 {
     uint16_t features;
@@ -205,7 +124,7 @@ static bool meet_peer(Source *s, GError **errp)
     if (features & WIRE_FERRY_ZERO_RANGE) {
         ram_save_use_ranges(s->ram);
     }
-    if (says_working(s)) {
+    if (features & WIRE_FERRY_WORKING) {
         section_put_ping(s->stream, WIRE_FERRY_WORK);
     }
     return true;
@@ -221,7 +140,7 @@ static bool check_verify(Source *s, GError **errp)
     }
     if (!s->rp) {
         lacks = "a return path";
-    } else if (!(return_path_features(s->rp) & WIRE_FERRY_VERIFY)) {
+    } else if (!return_path_has(s->rp, WIRE_FERRY_VERIFY)) {
         lacks = "a Ferry with xxhash as destination";
     } else if (!ram_digest_features()) {
         lacks = "xxhash, which this Ferry was built without";
@@ -263,370 +182,14 @@ static bool source_begin(Source *s, GError **errp)
     ram_dirty_find_untouched(s->dirty, m->host, m->opaque);
     ram_dirty_follow(s->dirty, m->host, m->opaque);
     s->collected = clock_now(m->clock);
-    put_ram_header(s, WIRE_START);
+    source_begin_ram(s, WIRE_START);
     ram_save_setup(s->ram);
-    section_put_footer(s->stream, RAM_SECTION);
+    source_end_ram(s);
     return stream_flush(s->stream, errp) && (!s->rp || meet_peer(s, errp)) &&
            check_verify(s, errp);
 }
 
-/* Precopy */
-
-/* What there is when a pass begins. */
-typedef struct PassStart {
-    int64_t time;
-    uint64_t queued;
-    StatsData stats;
-} PassStart;
-
-static void start_pass(Source *s, PassStart *start)
-{
-    start->time = clock_now(s->m->clock);
-    start->queued = io_channel_queued(s->channel);
-    stats_read(s->m->stats, &start->stats);
-}
-
-/*
- * A pass that is shorter than a round trip only shows how fast the system takes
- * what it then has to send.  In a longer one what counts is what arrived.
- */
-static void measure_rate(Source *s, const PassStart *start, uint64_t written)
-{
-    int64_t length = MAX(clock_now(s->m->clock) - start->time, 1);
-    int64_t shortest = MAX(SHORTEST_PASS, io_channel_round_trip(s->channel));
-    double bytes = (double)written;
-
-    if (length < shortest && s->bytes_per_second != 0) {
-        return;
-    }
-    if (length >= shortest) {
-        bytes += (double)start->queued;
-        bytes -= (double)io_channel_queued(s->channel);
-    }
-    s->bytes_per_second = MAX(bytes, 0) * NS_PER_S / (double)length;
-}
-
-/* Learn from a pass what the next one will cost. */
-static void measure_pass(Source *s, const PassStart *start)
-{
-    const StatsData *before = &start->stats;
-    StatsData after;
-    uint64_t bytes, zero, pages;
-
-    stats_read(s->m->stats, &after);
-    bytes = after.transferred - before->transferred;
-    zero = after.pages.zero - before->pages.zero;
-    pages = after.pages.normal - before->pages.normal +
-            after.pages.compressed - before->pages.compressed;
-    if (s->pass > 1) {
-        pages += zero;
-    } else {
-        /* Pages that were never used.  What gets dirty is like the others. */
-        bytes -= after.pages.zero_bytes - before->pages.zero_bytes;
-    }
-    s->bytes_per_page = pages ? (double)bytes / (double)pages : PAGE_RECORD;
-    measure_rate(s, start, after.transferred - before->transferred);
-}
-
-/*
- * One section with all that is dirty now.  As long as the guest runs, a file is
- * on its disk before the next one: so the rate that is measured is the disk's
- * and not the memory's, and the last sync, for which the guest stands still,
- * has no more to wait for than the last pass.
- */
-static bool send_pass(Source *s, uint8_t type, GError **errp)
-{
-    put_ram_header(s, type);
-    if (!ram_save_pass(s->ram, s->dirty, errp)) {
-        return false;
-    }
-    section_put_footer(s->stream, RAM_SECTION);
-    if (!stream_flush(s->stream, errp)) {
-        return false;
-    }
-    stats_moved(s->m->stats, stream_position(s->stream));
-    return type == WIRE_END || io_channel_sync(s->channel, errp);
-}
-
-static bool collect_dirty(Source *s, GError **errp)
-{
-    Migration *m = s->m;
-    int64_t now = clock_now(m->clock);
-    int64_t length = MAX(now - s->collected, 1);
-    uint64_t added;
-
-    if (!ram_dirty_collect(s->dirty, m->host, m->opaque, &added, errp)) {
-        g_prefix_error(errp, "cannot collect the dirty log: ");
-        return false;
-    }
-    s->collected = now;
-    stats_sync(m->stats, ram_dirty_pages(s->dirty),
-               (uint64_t)((double)added * NS_PER_S / (double)length));
-    return true;
-}
-
-/* Auto-converge: slow a guest that writes faster than we send. */
-static void adapt_throttle(Source *s, uint64_t sent_bytes)
-{
-    Migration *m = s->m;
-    const uint64_t *value = m->options.value;
-    ThrottleInput in = {
-        .dirtied_bytes = (uint64_t)((double)ram_dirty_pages(s->dirty) *
-                                    s->bytes_per_page),
-        .sent_bytes = sent_bytes,
-        .threshold = (unsigned)value[MIG_OPT_THROTTLE_TRIGGER_THRESHOLD],
-        .high_passes = s->throttle.high_passes,
-        .percent = s->throttle.percent,
-        .initial = (unsigned)value[MIG_OPT_CPU_THROTTLE_INITIAL],
-        .increment = (unsigned)value[MIG_OPT_CPU_THROTTLE_INCREMENT],
-        .max = (unsigned)value[MIG_OPT_MAX_CPU_THROTTLE],
-        .tailslow = value[MIG_OPT_CPU_THROTTLE_TAILSLOW],
-    };
-
-    if (!value[MIG_OPT_AUTO_CONVERGE] || !m->host->throttle) {
-        return;
-    }
-    s->throttle = converge_throttle(&in);
-    if (s->throttle.percent != in.percent) {
-        m->host->throttle(m->opaque, s->throttle.percent);
-        migration_set_throttle(m, s->throttle.percent);
-    }
-}
-
-static void end_throttle(Source *s)
-{
-    if (s->throttle.percent) {
-        s->throttle.percent = 0;
-        s->m->host->throttle(s->m->opaque, 0);
-        migration_set_throttle(s->m, 0);
-    }
-}
-
-static bool source_pass(Source *s, GError **errp)
-{
-    Migration *m = s->m;
-    MigEvent event = { .type = MIG_EVENT_PASS, .state = MIG_STATE_ACTIVE };
-    PassStart start;
-
-    event.pass = ++s->pass;
-    if (m->host->event) {
-        m->host->event(m->opaque, &event);
-    }
-    start_pass(s, &start);
-    if (!send_pass(s, WIRE_PART, errp)) {
-        return false;
-    }
-    measure_pass(s, &start);
-    if (!collect_dirty(s, errp)) {
-        return false;
-    }
-    adapt_throttle(s, stream_position(s->stream) -
-                          start.stats.transferred);
-    return true;
-}
-
-static ConvergeDecision decide(Source *s, bool drained)
-{
-    Migration *m = s->m;
-    ConvergeInput in = {
-        .dirty_pages = ram_dirty_pages(s->dirty),
-        .bytes_per_page = s->bytes_per_page,
-        .bytes_per_second = s->bytes_per_second,
-        .max_bandwidth = ratelimit_get(m->limit),
-        .downtime_limit_ms = migration_downtime_limit_ms(m),
-        .least_ms = s->least_ms,
-        .queued = io_channel_queued(s->channel),
-        .round_trip_ms = (double)io_channel_round_trip(s->channel) / NS_PER_MS,
-        .waits_for_go = wants_go(s),
-        .drains = s->drains,
-        .drained = drained,
-    };
-    ConvergeDecision decision = converge_decide(&in);
-
-    s->least_ms = MIN(s->least_ms, decision.rest_ms);
-    stats_expect(m->stats, decision.expected_downtime_ms, decision.floor_ms);
-    return decision;
-}
-
-/* Wait for the queue, but at most twice as long as it should take.  A link that
- * has come to a stop is not noticed here, but by the next write that has to
- * wait. */
-static bool drain_queue(Source *s, const ConvergeDecision *d, GError **errp)
-{
-    Migration *m = s->m;
-    int64_t now = clock_now(m->clock);
-    int64_t end = now + (int64_t)MIN(2 * d->drain_ms, MOST_DRAIN_MS) *
-                        NS_PER_MS;
-
-    s->drains++;
-    while (now < end && (double)io_channel_queued(s->channel) > d->drain_to) {
-        if (!migration_sleep(m, MIN(now + DRAIN_LOOK, end), errp)) {
-            return false;
-        }
-        now = clock_now(m->clock);
-    }
-    return collect_dirty(s, errp);
-}
-
-static bool source_precopy(Source *s, GError **errp)
-{
-    Migration *m = s->m;
-    ConvergeDecision decision;
-
-    migration_set_state(m, MIG_STATE_ACTIVE);
-    /* The list of blocks counts as the first look at what is dirty: all. */
-    stats_sync(m->stats, ram_dirty_pages(s->dirty), 0);
-    s->least_ms = INFINITY;
-    do {
-        if (!source_pass(s, errp)) {
-            return false;
-        }
-        decision = decide(s, false);
-        while (decision.drain_ms > 0) {
-            if (!drain_queue(s, &decision, errp)) {
-                return false;
-            }
-            decision = decide(s, true);
-        }
-    } while (!decision.switch_over);
-    return true;
-}
-
-/* Switch-over */
-
-/* With capability verify: what the destination's RAM must be now. */
-static bool send_digests(Source *s, GError **errp)
-{
-    const uint64_t *value = s->m->options.value;
-    const RamDigestConfig config = {
-        .threads = (unsigned)value[MIG_OPT_COMPRESS_THREADS],
-    };
-    g_autofree uint64_t *digest = g_new0(uint64_t, s->blocks->count);
-
-    if (!value[MIG_OPT_VERIFY]) {
-        return true;
-    }
-    if (!ram_digest(s->blocks, &config, digest, errp)) {
-        return false;
-    }
-    for (unsigned i = 0; i < s->blocks->count; i++) {
-        section_put_verify(s->stream, s->blocks->block[i].name, digest[i]);
-    }
-    return true;
-}
-
-/*
- * The commit point, unless the destination waits for GO or is a file, and the
- * end of the stream.  What comes before the end is written first: as long as
- * that can fail the destination cannot have the guest.
- */
-static bool send_end(Source *s, GError **errp)
-{
-    if (!wants_go(s) && !io_channel_is_file(s->channel)) {
-        if (!stream_flush(s->stream, errp) || !migration_commit(s->m, errp)) {
-            return false;
-        }
-        s->exposed = true;
-    }
-    if (s->rp) {
-        return_path_expect_shut(s->rp);
-    }
-    stream_put_u8(s->stream, WIRE_EOF);
-    devices_describe(s->devices, s->stream);
-    if (!stream_flush(s->stream, errp)) {
-        return false;
-    }
-    stats_moved(s->m->stats, stream_position(s->stream));
-    return true;
-}
-
-static bool source_switch_over(Source *s, GError **errp)
-{
-    Migration *m = s->m;
-
-    migration_mark_stopped(m);
-    s->stopped = m->host->vm_stop(m->opaque, errp);
-    if (!s->stopped) {
-        g_prefix_error(errp, "cannot stop the guest: ");
-        return false;
-    }
-    stats_stopped(m->stats);
-    ram_dirty_follow(s->dirty, NULL, NULL); /* nothing writes any more */
-    if (m->options.value[MIG_OPT_PAUSE_BEFORE_SWITCHOVER]) {
-        migration_set_state(m, MIG_STATE_PRE_SWITCHOVER);
-        if (!migration_wait_continue(m, errp)) {
-            return false;
-        }
-    }
-    migration_set_state(m, MIG_STATE_DEVICE);
-    return collect_dirty(s, errp) && send_pass(s, WIRE_END, errp) &&
-           send_digests(s, errp) &&
-           devices_save(s->devices, s->stream, FIRST_DEVICE, errp) &&
-           send_end(s, errp);
-}
-
-/*
- * Nobody paces these few bytes, and a cancel may still abort them: as long as
- * the system has not taken all of them, the destination cannot have GO.
- */
-static bool send_go(Source *s, GError **errp)
-{
-    stream_set_pacer(s->stream, NULL, NULL);
-    section_put_ping(s->stream, WIRE_FERRY_GO);
-    if (!stream_flush(s->stream, errp)) {
-        return false;
-    }
-    stats_moved(s->m->stats, stream_position(s->stream));
-    return true;
-}
-
-/*
- * Whatever reads a one-way channel runs the guest when it has read all.  A
- * guest in a file is safe when the disk has it, and nobody has it before.
- */
-static bool finish_one_way(Source *s, GError **errp)
-{
-    return io_channel_sync(s->channel, errp) &&
-           (s->exposed || migration_commit(s->m, errp)) &&
-           io_channel_finish(s->channel, errp);
-}
-
-static bool get_shut(Source *s, GError **errp)
-{
-    bool ok;
-
-    /* It may compute digests, and a Ferry of before 0.2 cannot say so. */
-    stall_wait(s->m->stall, !s->m->options.value[MIG_OPT_VERIFY] ||
-                                says_working(s));
-    ok = return_path_wait(s->rp, errp);
-    stall_wait(s->m->stall, false);
-    return ok;
-}
-
-static bool source_hand_over(Source *s, GError **errp)
-{
-    if (!(s->rp ? get_shut(s, errp) : finish_one_way(s, errp)) ||
-        (wants_go(s) && !send_go(s, errp))) {
-        return false;
-    }
-    migration_mark_handed_over(s->m);
-    return true;
-}
-
 /* The end */
-
-/* Is it certain that the destination does not run the guest?  err: why the
- * migration failed. */
-static bool is_still_ours(Source *s, const GError *err)
-{
-    if (!s->exposed) {
-        return true;
-    }
-    if (s->rp) {
-        return return_path_has_refused(s->rp);
-    }
-    return err->domain == G_SPAWN_EXIT_ERROR && err->code < LEAST_UNKNOWN;
-}
 
 /* The guest runs on here; nothing is asked or told before it does. */
 static void source_roll_back(Source *s)
@@ -708,7 +271,7 @@ static void explain_unknown(GError **err)
 
 static void source_fail(Source *s, GError **err)
 {
-    bool ours = is_still_ours(s, *err);
+    bool ours = source_is_still_ours(s, *err);
 
     if (ours) {
         source_roll_back(s);
@@ -726,7 +289,7 @@ static void source_clean_up(Source *s)
 
     return_path_free(s->rp);
     stall_stop(m->stall);
-    end_throttle(s);
+    source_end_throttle(s);
     if (s->logging) {
         m->host->dirty_log_stop(m->opaque);
     }
@@ -737,9 +300,9 @@ static void source_clean_up(Source *s)
     stream_free(s->stream);
 }
 
-void *source_main(void *arg)
+void source_run(Migration *m)
 {
-    Source s = { .m = arg };
+    Source s = { .m = m };
     GError *err = NULL;
     bool ok = source_connect(&s, &err) && source_begin(&s, &err) &&
               source_precopy(&s, &err) && source_switch_over(&s, &err) &&
@@ -749,7 +312,5 @@ void *source_main(void *arg)
         source_fail(&s, &err);
     }
     source_clean_up(&s);
-    migration_conclude(s.m, err);
-    migration_finish(s.m);
-    return NULL;
+    migration_conclude(m, err);
 }

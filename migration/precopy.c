@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Passes over what is dirty, with the guest running.  Each is measured, and
+ * converge.c decides from what was measured: another pass, a wait for the
+ * channel's queue, a slower guest, or the switch-over.
+ */
+#include "migration/source.h"
+
+#include <math.h>
+
+#include "migration/wire/section.h"
+#include "migration/wire/wire.h"
+
+#define RAM_SECTION    1u /* its number */
+#define PAGE_RECORD    (MIG_PAGE_SIZE + 8) /* bytes of a plain page */
+#define SHORTEST_PASS  (10 * NS_PER_MS) /* to measure a rate by */
+#define DRAIN_LOOK     (5 * NS_PER_MS)  /* between looks at a queue */
+#define MOST_DRAIN_MS  10000            /* to wait for one */
+void source_begin_ram(Source *s, uint8_t type)
+{
+    SectionHeader section = {
+        .type = type,
+        .id = RAM_SECTION,
+        .name = WIRE_RAM_NAME,
+        .instance = WIRE_RAM_INSTANCE,
+        .version = WIRE_RAM_VERSION,
+    };
+
+    section_put_header(s->stream, &section);
+}
+
+void source_end_ram(Source *s)
+{
+    section_put_footer(s->stream, RAM_SECTION);
+}
+
+/* What there is when a pass begins. */
+typedef struct PassStart {
+    int64_t time;
+    uint64_t queued;
+    StatsData stats;
+} PassStart;
+
+static void start_pass(Source *s, PassStart *start)
+{
+    start->time = clock_now(s->m->clock);
+    start->queued = io_channel_queued(s->channel);
+    stats_read(s->m->stats, &start->stats);
+}
+
+/*
+ * A pass that is shorter than a round trip only shows how fast the system takes
+ * what it then has to send.  In a longer one what counts is what arrived.
+ */
+static void measure_rate(Source *s, const PassStart *start, uint64_t written)
+{
+    int64_t length = MAX(clock_now(s->m->clock) - start->time, 1);
+    int64_t shortest = MAX(SHORTEST_PASS, io_channel_round_trip(s->channel));
+    double bytes = (double)written;
+
+    if (length < shortest && s->bytes_per_second != 0) {
+        return;
+    }
+    if (length >= shortest) {
+        bytes += (double)start->queued;
+        bytes -= (double)io_channel_queued(s->channel);
+    }
+    s->bytes_per_second = MAX(bytes, 0) * NS_PER_S / (double)length;
+}
+
+/* Learn from a pass what the next one will cost. */
+static void measure_pass(Source *s, const PassStart *start)
+{
+    const StatsData *before = &start->stats;
+    StatsData after;
+    uint64_t bytes, zero, pages;
+
+    stats_read(s->m->stats, &after);
+    bytes = after.transferred - before->transferred;
+    zero = after.pages.zero - before->pages.zero;
+    pages = after.pages.normal - before->pages.normal +
+            after.pages.compressed - before->pages.compressed;
+    if (s->pass > 1) {
+        pages += zero;
+    } else {
+        /* Pages that were never used.  What gets dirty is like the others. */
+        bytes -= after.pages.zero_bytes - before->pages.zero_bytes;
+    }
+    s->bytes_per_page = pages ? (double)bytes / (double)pages : PAGE_RECORD;
+    measure_rate(s, start, after.transferred - before->transferred);
+}
+
+/*
+ * One section with all that is dirty now.  As long as the guest runs, a file is
+ * on its disk before the next one: so the rate that is measured is the disk's
+ * and not the memory's, and the last sync, for which the guest stands still,
+ * has no more to wait for than the last pass.
+ */
+bool source_send_pass(Source *s, uint8_t type, GError **errp)
+{
+    source_begin_ram(s, type);
+    if (!ram_save_pass(s->ram, s->dirty, errp)) {
+        return false;
+    }
+    source_end_ram(s);
+    if (!stream_flush(s->stream, errp)) {
+        return false;
+    }
+    stats_moved(s->m->stats, stream_position(s->stream));
+    return type == WIRE_END || io_channel_sync(s->channel, errp);
+}
+
+bool source_collect_dirty(Source *s, GError **errp)
+{
+    Migration *m = s->m;
+    int64_t now = clock_now(m->clock);
+    int64_t length = MAX(now - s->collected, 1);
+    uint64_t added;
+
+    if (!ram_dirty_collect(s->dirty, m->host, m->opaque, &added, errp)) {
+        g_prefix_error(errp, "cannot collect the dirty log: ");
+        return false;
+    }
+    s->collected = now;
+    stats_sync(m->stats, ram_dirty_pages(s->dirty),
+               (uint64_t)((double)added * NS_PER_S / (double)length));
+    return true;
+}
+
+/* Auto-converge: slow a guest that writes faster than we send. */
+static void adapt_throttle(Source *s, uint64_t sent_bytes)
+{
+    Migration *m = s->m;
+    const uint64_t *value = m->options.value;
+    ThrottleInput in = {
+        .dirtied_bytes = (uint64_t)((double)ram_dirty_pages(s->dirty) *
+                                    s->bytes_per_page),
+        .sent_bytes = sent_bytes,
+        .threshold = (unsigned)value[MIG_OPT_THROTTLE_TRIGGER_THRESHOLD],
+        .high_passes = s->throttle.high_passes,
+        .percent = s->throttle.percent,
+        .initial = (unsigned)value[MIG_OPT_CPU_THROTTLE_INITIAL],
+        .increment = (unsigned)value[MIG_OPT_CPU_THROTTLE_INCREMENT],
+        .max = (unsigned)value[MIG_OPT_MAX_CPU_THROTTLE],
+        .tailslow = value[MIG_OPT_CPU_THROTTLE_TAILSLOW],
+    };
+
+    if (!value[MIG_OPT_AUTO_CONVERGE] || !m->host->throttle) {
+        return;
+    }
+    s->throttle = converge_throttle(&in);
+    if (s->throttle.percent != in.percent) {
+        m->host->throttle(m->opaque, s->throttle.percent);
+        migration_set_throttle(m, s->throttle.percent);
+    }
+}
+
+void source_end_throttle(Source *s)
+{
+    if (s->throttle.percent) {
+        s->throttle.percent = 0;
+        s->m->host->throttle(s->m->opaque, 0);
+        migration_set_throttle(s->m, 0);
+    }
+}
+
+static bool source_pass(Source *s, GError **errp)
+{
+    Migration *m = s->m;
+    MigEvent event = { .type = MIG_EVENT_PASS, .state = MIG_STATE_ACTIVE };
+    PassStart start;
+
+    event.pass = ++s->pass;
+    if (m->host->event) {
+        m->host->event(m->opaque, &event);
+    }
+    start_pass(s, &start);
+    if (!source_send_pass(s, WIRE_PART, errp)) {
+        return false;
+    }
+    measure_pass(s, &start);
+    if (!source_collect_dirty(s, errp)) {
+        return false;
+    }
+    adapt_throttle(s, stream_position(s->stream) -
+                          start.stats.transferred);
+    return true;
+}
+
+static ConvergeDecision decide(Source *s, bool drained)
+{
+    Migration *m = s->m;
+    ConvergeInput in = {
+        .dirty_pages = ram_dirty_pages(s->dirty),
+        .bytes_per_page = s->bytes_per_page,
+        .bytes_per_second = s->bytes_per_second,
+        .max_bandwidth = ratelimit_get(m->limit),
+        .downtime_limit_ms = migration_downtime_limit_ms(m),
+        .least_ms = s->least_ms,
+        .queued = io_channel_queued(s->channel),
+        .round_trip_ms = (double)io_channel_round_trip(s->channel) / NS_PER_MS,
+        .waits_for_go = return_path_has(s->rp, WIRE_FERRY_HANDOVER),
+        .drains = s->drains,
+        .drained = drained,
+    };
+    ConvergeDecision decision = converge_decide(&in);
+
+    s->least_ms = MIN(s->least_ms, decision.rest_ms);
+    stats_expect(m->stats, decision.expected_downtime_ms, decision.floor_ms);
+    return decision;
+}
+
+/* Wait for the queue, but at most twice as long as it should take.  A link that
+ * has come to a stop is not noticed here, but by the next write that has to
+ * wait. */
+static bool drain_queue(Source *s, const ConvergeDecision *d, GError **errp)
+{
+    Migration *m = s->m;
+    int64_t now = clock_now(m->clock);
+    int64_t end = now + (int64_t)MIN(2 * d->drain_ms, MOST_DRAIN_MS) *
+                        NS_PER_MS;
+
+    s->drains++;
+    while (now < end && (double)io_channel_queued(s->channel) > d->drain_to) {
+        if (!migration_sleep(m, MIN(now + DRAIN_LOOK, end), errp)) {
+            return false;
+        }
+        now = clock_now(m->clock);
+    }
+    return source_collect_dirty(s, errp);
+}
+
+bool source_precopy(Source *s, GError **errp)
+{
+    Migration *m = s->m;
+    ConvergeDecision decision;
+
+    migration_set_state(m, MIG_STATE_ACTIVE);
+    /* The list of blocks counts as the first look at what is dirty: all. */
+    stats_sync(m->stats, ram_dirty_pages(s->dirty), 0);
+    s->least_ms = INFINITY;
+    do {
+        if (!source_pass(s, errp)) {
+            return false;
+        }
+        decision = decide(s, false);
+        while (decision.drain_ms > 0) {
+            if (!drain_queue(s, &decision, errp)) {
+                return false;
+            }
+            decision = decide(s, true);
+        }
+    } while (!decision.switch_over);
+    return true;
+}
