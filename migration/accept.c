@@ -6,8 +6,8 @@
 #include "ferry/migration.h"
 #include "migration/wire/section.h"
 
-/* A source says its header at once.  One whose packets are lost may take some
- * seconds for it, a TLS handshake included. */
+/* A source sends its header at once.  Where packets are lost, it may take some
+ * seconds to come, with a TLS handshake before it. */
 #define PATIENCE_MS 10000u
 
 IoChannel *mig_accept(IoListener *listener, char *(*tls_creds)(void *opaque),

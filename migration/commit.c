@@ -4,17 +4,17 @@
  *
  * A cancel marks the handle and then makes everything that the thread could
  * be blocked in fail: connect and accept, the channel, the rate limit.  The
- * thread notices by an error, cleans up as after any failure, and the mark
- * says that the end is called cancelled rather than failed.
+ * thread gets an error and cleans up as after any failure.  Because of the mark
+ * the migration ends as cancelled and not as failed.
  *
- * Past the commit point that would not undo the migration, and is refused.
+ * Past the commit point a cancel would not undo the migration, and is refused.
  */
 #include "migration/internal.h"
 
 /* Aborting, and when it is too late */
 
-/* Everything that would end the migration by aborting its channel asks here.
- * False when it comes too late. */
+/* Whoever would end the migration by aborting its channel calls this.  False:
+ * too late, and nothing is done. */
 static bool abort_locked(Migration *m)
 {
     if (m->committed) {
@@ -121,8 +121,8 @@ void migration_peer_failed(void *opaque)
     pthread_mutex_lock(&m->lock);
     m->peer_failed = true;
     m->aborted = true;
-    /* Also past the commit point: no more will be heard, and what is still
-     * being written helps nobody. */
+    /* Also past the commit point: the destination will say no more, and nobody
+     * needs what is still being written. */
     io_channel_abort(m->peer.channel);
     pthread_cond_broadcast(&m->changed);
     pthread_mutex_unlock(&m->lock);

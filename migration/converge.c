@@ -8,41 +8,43 @@
  * page) / (bytes of stream per second).  Bytes are those of the stream, after
  * compression: an estimate in raw bytes against a wire rate would be too high
  * by the compression ratio, and cost passes that gain nothing.  The measured
- * rate has everything in it that slows a pass down, the compression's CPU time
- * too; where max-bandwidth has just been lowered below it, that counts.
+ * rate includes everything that slows a pass down, the compression's CPU time
+ * too.  If max-bandwidth has just been lowered below that rate, it counts
+ * instead.
  *
  * The floor is what no pass makes shorter.  What was written before the last
- * pass arrives before it: the queue is gone, and known here to be gone, after
- * its bytes' time, but not before a round trip.  When the last byte is known to
- * have arrived, so is the answer to it, and GO takes half a round trip more.
- * Without GO the guest runs as soon as the last byte has arrived, half a round
- * trip before this is known here.
+ * pass arrives before it.  The queue is gone, and known here to be gone, after
+ * the time that its bytes take, but not before a round trip.  When the source
+ * knows that the last byte has arrived, it also has the answer to it, and GO
+ * takes half a round trip more.  Without GO the guest runs as soon as the last
+ * byte has arrived, half a round trip before the source knows.
  *
- * What the floor leaves of the limit is for the rest; it always gets a little,
- * as a floor above the limit is no reason to let the guest stand still for the
- * limit besides.  Nor is it a reason never to end: a rest that is within the
- * limit by itself, as a link without a delay would have it, is good enough
- * when it is hardly smaller than the smallest so far.  The smallest, and not
- * the one before: a guest that works in turns would otherwise look, every
- * other time, as if it got better.
+ * What the floor leaves of the limit is for the rest.  The rest always gets a
+ * little: a floor above the limit is no reason to let the guest stand still
+ * for the limit besides.  Nor is it a reason never to end.  A rest that by
+ * itself is within the limit would do over a link without a delay, and is good
+ * enough when it is hardly smaller than the smallest so far.  It is compared
+ * with the smallest, not with the one before: a guest that works in turns
+ * would otherwise seem to get better every other time.
  *
- * A part of the floor can be waited for while the guest runs on: what the queue
- * takes beyond a round trip.  A TCP that has sent too fast and repeats what was
- * lost can have a second of it.  So where the guest would stop for longer than
- * the limit, the queue is waited for first: twice at most, because a link may be
- * so for ever.  Meanwhile the guest writes.  If what it has written does not fit,
- * a pass comes next: that the rest has grown does not say that passes no longer
- * help.
+ * A part of the floor can be waited for while the guest runs on: the time that
+ * the queue takes beyond a round trip.  A TCP that has sent too fast and
+ * repeats what was lost can have a second of it.  So if the guest would stop
+ * for longer than the limit, the engine waits for the queue first.  It does so
+ * twice at most, because a link may stay like that for ever.  Meanwhile the
+ * guest writes.  If what it has written does not fit, a pass comes next: a
+ * rest that has grown does not show that passes no longer help.
  *
- * A rest that fits is not yet a short one: as long as each at least halves the
- * smallest before it there is another pass, until what is left to gain is
- * hardly noticed.  All of these together take less time than twice the limit.
+ * A rest that fits is not yet a short one.  As long as each rest is at most
+ * half of the smallest before it, there is another pass, until what is left to
+ * gain is hardly noticed.  All these passes together take less time than twice
+ * the limit.
  *
  * Auto-converge.  A guest that dirties more than the threshold allows, in two
  * passes since the last step, loses CPU time: at first cpu-throttle-initial
  * per cent, then cpu-throttle-increment more each time.  With tailslow a step
- * is no larger than what would bring the guest down to the threshold, were
- * its writing proportional to its CPU time.
+ * is no larger than what would bring the guest down to the threshold if its
+ * writing were proportional to its CPU time.
  */
 #include "migration/converge.h"
 
@@ -55,7 +57,8 @@
 #define MOST_DRAINS 2
 #define BLIND_DRAIN_MS 1000
 
-/* What the queue takes beyond the round trip in which it costs nothing. */
+/* The time that the queue takes beyond a round trip: up to there it costs
+ * nothing. */
 static double excess_of(const ConvergeInput *in, double rate)
 {
     double drain = rate > 0 ? (double)in->queued / rate * 1000 : 0;
@@ -63,7 +66,7 @@ static double excess_of(const ConvergeInput *in, double rate)
     return MAX(drain - in->round_trip_ms, 0);
 }
 
-/* Nothing has arrived lately: nobody can say what anything will take. */
+/* Nothing has arrived lately, so nobody can say how long anything will take. */
 static ConvergeDecision decide_blindly(const ConvergeInput *in)
 {
     bool drain = in->drains < MOST_DRAINS;

@@ -15,20 +15,20 @@ typedef struct ConvergeInput {
     double least_ms; /* smallest rest_ms so far; INFINITY: none yet */
     uint64_t queued;       /* bytes of stream that have not arrived */
     double round_trip_ms;  /* 0: not known, or no time at all */
-    bool waits_for_go;     /* the destination, when it has everything */
-    unsigned drains;       /* times that drain_ms was waited so far, */
-    bool drained;          /* and the last of them was after the last pass */
+    bool waits_for_go;     /* the destination does, when it has everything */
+    unsigned drains;       /* waits of drain_ms so far */
+    bool drained;          /* the last of these came after the last pass */
 } ConvergeInput;
 
 typedef struct ConvergeDecision {
     bool switch_over; /* else one more pass */
-    /* Not 0: neither a pass nor the switch-over yet, but first wait until the
+    /* Not 0: neither a pass nor the switch-over yet.  First wait until the
      * queue has shrunk to drain_to bytes, which should take this long.  Then
-     * look again what is dirty, and ask again. */
+     * collect the dirty log and decide again. */
     double drain_ms;
     double drain_to;
-    double rest_ms;   /* what the dirty pages take; INFINITY: not known */
-    int64_t floor_ms; /* what no pass makes shorter; -1: not known */
+    double rest_ms;   /* time for the dirty pages; INFINITY: not known */
+    int64_t floor_ms; /* time that no pass makes shorter; -1: not known */
     int64_t expected_downtime_ms; /* both together; -1: not known */
 } ConvergeDecision;
 
@@ -37,10 +37,10 @@ ConvergeDecision converge_decide(const ConvergeInput *in);
 /* What auto-converge looks at after a pass. */
 typedef struct ThrottleInput {
     uint64_t dirtied_bytes; /* of stream, that the guest dirtied in the pass */
-    uint64_t sent_bytes;    /* in the same time */
+    uint64_t sent_bytes;    /* of stream, sent in the same time */
     unsigned threshold;     /* per cent of sent_bytes that is acceptable */
     unsigned high_passes;   /* passes before this one that were above it */
-    unsigned percent;       /* what is taken from the guest now; 0: nothing */
+    unsigned percent;       /* of CPU time, taken from the guest now */
     unsigned initial, increment, max;
     bool tailslow;
 } ThrottleInput;

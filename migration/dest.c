@@ -4,19 +4,21 @@
  *
  * The destination's thread accepts and reads item by item: the preamble,
  * commands at any time, the ram section's START, PARTs and END in that order,
- * devices after RAM has ended, EOF.  Then everything is loaded, and what remains
- * is to take the guest over:
+ * devices after RAM has ended, EOF.  Then everything is loaded, and the
+ * destination takes the guest over:
  *
- * A Ferry source (one whose PING said so) is told SHUT 0 and answers GO; the
- * guest runs only then.  Any other source with a return path is told SHUT 0,
- * and the guest runs; one without has nothing to be told.
+ * A Ferry source (its PING said so) is told SHUT 0 and answers GO; the guest
+ * runs only then.  Any other source with a return path is told SHUT 0, and the
+ * guest runs.  A source without a return path is told nothing, and the guest
+ * runs.
  *
- * Any error ends it before the guest runs; the source, where there is a
- * return path, is told so, and a Ferry source why.
+ * An error ends the migration before the guest runs.  If there is a return
+ * path, the source is told that the destination failed, and a Ferry is told
+ * why.
  *
- * A source gives up a destination that takes and says nothing for too long.
- * One that works on what it has taken (digests of RAM, devices) says so, if the
- * source has asked for that.
+ * A source gives up a destination that takes and says nothing for too long.  A
+ * destination that works on what it has taken (digests of RAM, devices) says
+ * so, if the source has asked for that.
  */
 #include "migration/internal.h"
 
@@ -37,22 +39,23 @@ typedef enum {
     RAM_ENDED,
 } RamPhase;
 
+/* The thread's own: nobody else reads or sets any of it. */
 typedef struct Dest {
     Migration *m;
     IoChannel *channel; /* the migration's */
     Stream *stream;
     Stream *rp;         /* NULL: no return path, or SHUT was its last word */
-    bool rp_asked;      /* the source would like one */
-    bool ferry;         /* so is the source */
-    bool says_working;  /* and wants to hear when this end is at work */
-    int64_t said_working; /* when it heard it last, by the clock */
+    bool rp_asked;      /* the source has asked for a return path */
+    bool ferry;         /* the source is a Ferry */
+    bool says_working;  /* and wants to be told when this end is at work */
+    int64_t said_working; /* when it was told last, by the clock */
     RamBlocks *blocks;
     RamLoad *ram;
     Reader *reader;
     Devices *devices;
     uint64_t *digest;   /* of each block; NULL: nobody has asked */
     RamPhase phase;
-    const char *method; /* of the batches; NULL: there are none */
+    const char *method; /* compress-method of the batches; NULL: none come */
 } Dest;
 
 static bool dest_accept(Dest *d, GError **errp)
@@ -88,7 +91,7 @@ static bool dest_accept(Dest *d, GError **errp)
     return true;
 }
 
-/* This end has got a bit further. */
+/* This end has got a bit further: tell a source that wants to know. */
 static bool show_progress(void *opaque, GError **errp)
 {
     Dest *d = opaque;
@@ -149,7 +152,7 @@ static bool compute_digests(Dest *d, GError **errp)
     return ram_digest(d->blocks, &config, d->digest, errp);
 }
 
-/* Before devices are loaded, which may write to RAM. */
+/* Comes before devices are loaded, because these may write to RAM. */
 static bool verify_block(Dest *d, const Command *command, GError **errp)
 {
     const RamBlock *block = ram_blocks_find(d->blocks, command->block);
@@ -216,7 +219,8 @@ static bool wrong_order(Dest *d, const char *what, GError **errp)
     return false;
 }
 
-/* Late enough for a source to be told why not. */
+/* When RAM begins, and not with the preamble: by then there can be a return
+ * path to tell the source why it is refused. */
 static bool choose_codec(Dest *d, GError **errp)
 {
     const Codec *codec;
@@ -332,7 +336,7 @@ static bool load_item(Dest *d, Item *item, GError **errp)
     case ITEM_FOOTER:
         return show_progress(d, errp);
     default:
-        g_assert_not_reached(); /* only behind EOF */
+        g_assert_not_reached(); /* these come only after EOF */
     }
 }
 
@@ -370,7 +374,7 @@ static bool skip_description(Dest *d, GError **errp)
     return stream_skip(d->stream, item->description, errp);
 }
 
-/* There is nothing else that a source may say now. */
+/* A source may say nothing else now. */
 static bool wait_for_go(Dest *d, GError **errp)
 {
     Item *item = reader_next(d->reader, errp);
@@ -394,7 +398,7 @@ static bool wait_for_go(Dest *d, GError **errp)
     return true;
 }
 
-/* SHUT is the last that is said on it. */
+/* Nothing is said on it after SHUT. */
 static bool end_return_path(Dest *d, GError **errp)
 {
     bool ok = stream_flush(d->rp, errp);
@@ -419,8 +423,8 @@ static bool dest_take_over(Dest *d, GError **errp)
     if (d->ferry && !skip_description(d, errp)) {
         return false;
     }
-    /* Who has said that it has the guest cannot be cancelled: the source may
-     * give it up at once. */
+    /* A destination that has said SHUT 0 cannot be cancelled: the source may
+     * give the guest up at once. */
     if (!migration_commit(m, errp) || !tell_loaded(d, errp)) {
         return false;
     }
@@ -436,10 +440,11 @@ static bool dest_take_over(Dest *d, GError **errp)
 /* The end */
 
 /*
- * Read what a source that is not Ferry says behind the end (a vmdescription),
- * as closing a socket with unread bytes could destroy what it was told, and
- * closing a pipe would fail its last write.  Not up to the end of the channel,
- * which may never come: others can have inherited the other end of a pipe.
+ * Read what a source that is not Ferry sends after the end (a vmdescription).
+ * To close a socket with unread bytes could destroy what the source was told,
+ * and to close a pipe would make the source's last write fail.  But do not
+ * wait for the end of the channel.  It may never come, because other processes
+ * can have inherited the other end of a pipe.
  */
 static void drain_rest(Dest *d)
 {

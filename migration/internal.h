@@ -12,54 +12,65 @@
 #include "migration/stall.h"
 #include "util/clock.h"
 
-/* Where the stream comes from or goes to: one of the three is given, and
- * belongs to the migration. */
+/* Where the stream comes from or goes to.  Of channel, uri and listener one is
+ * given when the migration starts, and belongs to it. */
 typedef struct Peer {
-    bool incoming;
-    IoChannel *channel;
-    IoUri *uri;           /* to connect to */
-    IoListener *listener; /* to accept from */
+    bool incoming;        /* constant once the migration has started */
+    IoChannel *channel;   /* lock; given, or set by the thread when connected;
+                           * cleared by the thread; read by whoever aborts */
+    IoUri *uri;           /* to connect to; the thread's */
+    IoListener *listener; /* to accept from; the thread's, until a source has
+                           * come */
 } Peer;
 
+/*
+ * "The thread" is the one that start_locked() starts.  It runs source_run() or
+ * dest_run().  Any thread may make the other calls.
+ */
 struct Migration {
-    /* Constant from mig_new() on. */
+    /* Set by migration_new() and constant from then on: any thread reads. */
     const MigHost *host;
     void *opaque;
     const Clock *clock;
-    MigOptions options; /* the snapshot; live ones are in limit and below */
+    MigOptions options;        /* as they were then; mig_set_live() does not
+                                * change them */
     RateLimit *limit;          /* has its own lock */
     Stall *stall;              /* has its own lock; a source starts it */
     Stats *stats;              /* has its own lock */
     GCancellable *connecting;  /* wakes connect and accept; any thread */
 
-    /* Set before the thread starts, then the thread's; but peer.channel is
-     * under lock, and freed last, as mig_cancel() aborts it. */
+    /* Set with lock held before the thread starts; then see Peer. */
     Peer peer;
-    pthread_t thread;
 
-    /* Held over a change of state and its event, so that events come in
-     * order, and before anybody else sees the state.  Recursive, as an event
-     * may call mig_query().  Taken before lock. */
+    /* Held over a change of state and the event that tells the host, so that
+     * events come in order and nobody else sees the state before its event.
+     * Recursive, because an event may call mig_query().  Taken before lock. */
     pthread_mutex_t event_lock;
 
     pthread_mutex_t lock;
     pthread_cond_t changed; /* ended, cancelled, continued, peer_failed or
                              * aborted was set */
-    /* all below: lock */
-    MigState state;
-    bool started;
-    bool cancelled;     /* mig_cancel() came in time */
-    bool continued;     /* mig_continue() was called in pre-switchover */
-    bool peer_failed;   /* the return path says so */
-    bool aborted;       /* the channel was aborted: no commit after that */
-    bool committed;     /* and no abort after this; see migration_commit() */
-    bool ended;         /* the thread is about to return */
-    bool joined;
-    uint64_t downtime_limit_ms;
-    uint64_t total_bytes; /* of RAM */
-    unsigned throttle;    /* per cent taken from the guest */
-    GError *error;      /* failed: why */
-    /* clock readings; 0: not yet */
+
+    /* Everything below is set and read with lock held.  The comments name the
+     * setter.  mig_query(), mig_wait() and the functions of commit.c read. */
+    MigState state;     /* whoever also holds event_lock */
+    bool started;       /* mig_send...(), mig_receive...() */
+    pthread_t thread;   /* the same; mig_wait() joins it */
+    bool cancelled;     /* mig_cancel(), in time; cleared by the thread when the
+                         * guest was handed over all the same */
+    bool continued;     /* mig_continue(), in pre-switchover */
+    bool peer_failed;   /* the return path's thread */
+    bool aborted;       /* whoever aborts the channel: no commit after that */
+    bool committed;     /* the thread: an abort is refused after that; see
+                         * migration_commit() */
+    bool ended;         /* the thread, as the last thing it does */
+    bool joined;        /* mig_wait() */
+    uint64_t downtime_limit_ms; /* mig_set_live(); the thread reads */
+    uint64_t total_bytes; /* of RAM; the thread */
+    unsigned throttle;    /* per cent taken from the guest; the thread */
+    GError *error;        /* why it failed; the thread, when it concludes */
+    /* Clock readings; 0: not yet.  The first by mig_send...() and
+     * mig_receive...(), the others by the thread. */
     int64_t start_time;
     int64_t active_time;
     int64_t stop_time;
@@ -81,56 +92,58 @@ void dest_run(Migration *m);
 
 /* peer.c */
 
-/* The first thing a thread does: wait for or open the channel, and encrypt
- * it where that is wanted.  The channel is the migration's. */
+/* The first thing the thread does: connect or accept, and encrypt the channel
+ * if tls-creds is set.  The channel is the migration's. */
 IoChannel *migration_open_channel(Migration *m, GError **errp);
 
-/* The last thing. */
+/* The last thing: close it, and an fd: URI's descriptor that no channel was
+ * made of. */
 void migration_close_channel(Migration *m);
 
-/* Free what is left of it. */
+/* Free what is left of the three. */
 void peer_clear(Peer *peer);
 
 /* commit.c */
 
 /*
  * The commit point.  The thread passes it before it does what lets the other
- * end run the guest, or give it up; from then on nobody may end the migration
- * by aborting its channel, because that would not undo it.  Everything that
- * aborts asks under the same lock, so that either the abort comes first, and
- * this returns false, or the commit does, and the abort is refused.
+ * end run the guest, or give it up.  From then on nobody may end the migration
+ * by aborting its channel, because that would not undo it.  Whoever wants to
+ * abort asks under the same lock.  If the abort comes first, this returns
+ * false; if the commit comes first, the abort is refused.
  */
 bool migration_commit(Migration *m, GError **errp);
 
-/* The destination has the guest now, also when somebody has just cancelled:
- * that came too late. */
+/* The destination has the guest now.  A cancel that has just come was too late
+ * and is forgotten. */
 void migration_mark_handed_over(Migration *m);
 
 bool migration_is_cancelled(Migration *m);
 
 /*
- * A migration that cannot be cancelled any more may still wait: a source for
- * SHUT or for a command to end, a destination for GO or for the end of the
- * channel.  To wait no longer undoes nothing, and the source knows that: where
- * it has no answer the guest stays stopped.
+ * Past the commit point a migration may still wait: a source for SHUT or for a
+ * command to end, a destination for GO or for the end of the channel.  This
+ * ends the wait, which undoes nothing: a source that has no answer leaves its
+ * guest stopped.
  */
 void migration_stop_waiting(Migration *m);
 
-/* Let time pass until the handle's clock shows that; false, at once, when the
+/* Sleep until the handle's clock shows that time.  False, at once, when the
  * channel is aborted meanwhile. */
 bool migration_sleep(Migration *m, int64_t until, GError **errp);
 
-/* In pre-switchover: wait for mig_continue(); false when cancelled or when
- * the destination has failed meanwhile. */
+/* In pre-switchover: wait for mig_continue().  False when the migration is
+ * cancelled or the destination fails meanwhile. */
 bool migration_wait_continue(Migration *m, GError **errp);
 
-/* The return path's calls: the destination has said something; it has failed
- * or is gone, so wake the thread from whatever it waits for. */
+/* The return path's calls.  The first: the destination has said something.  The
+ * second: it has failed or is gone, so the thread is woken from whatever it
+ * waits for. */
 void migration_peer_alive(void *m);
 void migration_peer_failed(void *m);
 
-/* The stall's call: the destination does nothing, so make whatever waits for it
- * fail.  False, and nothing is done, past the commit point. */
+/* The stall's call: the destination does nothing, so the thread's wait for it
+ * is made to fail.  False, and nothing is done, past the commit point. */
 bool migration_stalled(void *m);
 
 /* live.c */
@@ -150,18 +163,20 @@ void migration_mark_stopped(Migration *m);
 /* Enter a state, unless the migration has been cancelled; tell the host. */
 void migration_set_state(Migration *m, MigState state);
 
-/* The same, cancelled or not.  Both locks are held; lock is dropped. */
+/* The same, also when cancelled.  The caller holds both locks; lock is
+ * dropped. */
 void migration_change_state_locked(Migration *m, MigState state);
 
-/* Wait until the host has been told of the state that was entered last: a
- * cancel makes the thread fail before it has. */
+/* Wait until the host has been told of the state that was entered last.  A
+ * cancel makes the thread fail before the host knows of cancelling. */
 void migration_await_event(Migration *m);
 
-/* The outcome: err is NULL when the migration completed, and is taken over. */
+/* Enter the final state.  err is NULL when the migration completed, and is
+ * taken over. */
 void migration_conclude(Migration *m, GError *err);
 
-/* What GIO and the threads report, in the library's own domain; takes err,
- * which may be NULL, over. */
+/* Errors of GIO and of threads, turned into the library's own domain.  err may
+ * be NULL, and is taken over. */
 GError *migration_own_error(GError *err);
 
 void migration_cancelled_error(GError **errp);

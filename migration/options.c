@@ -282,7 +282,7 @@ static bool bad_value(const MigOption *option, GError **errp)
     return false;
 }
 
-/* What is no number, or none that HMP takes. */
+/* The error for text that is no number, or none that HMP takes. */
 static bool bad_text(const MigOption *option, GError **errp)
 {
     if (option->kind == MIG_KIND_UINT) {
@@ -302,7 +302,7 @@ static bool bad_text(const MigOption *option, GError **errp)
     return false;
 }
 
-/* What a string's value stands for, or NULL. */
+/* The text that a string option's value stands for, or NULL. */
 static const char *text_of(uint64_t value)
 {
     if (value == 0) {
@@ -372,7 +372,7 @@ static const char *skip_plus(const char *text)
     return text + (text[0] == '+');
 }
 
-/* One that is too large becomes the largest, which no option takes. */
+/* A number that is too large becomes the largest, which no option takes. */
 static bool parse_uint(const char *text, uint64_t *value)
 {
     const char *digits = skip_plus(text);
@@ -397,7 +397,7 @@ static bool parse_name(const MigOption *option, const char *text,
     return false;
 }
 
-/* The power of two that a size's suffix stands for; none: M. */
+/* The power of two that a size's suffix stands for.  No suffix means M. */
 static bool parse_suffix(const char *suffix, unsigned *shift)
 {
     static const char factors[] = "BKMGT";
@@ -426,7 +426,7 @@ static uint64_t scale(uint64_t whole, double fraction, unsigned shift)
 
 /*
  * A decimal number, which may have a fraction as in "1.5G", and a suffix; or a
- * hexadecimal number without.  Whole numbers are exact.
+ * hexadecimal number without a suffix.  Whole numbers are exact.
  */
 static bool parse_size(const char *text, uint64_t *value)
 {
@@ -455,7 +455,8 @@ static bool parse_size(const char *text, uint64_t *value)
     return true;
 }
 
-/* What is too long does not get a number, as that would last. */
+/* Text that is too long gets no number, because numbers of strings are kept for
+ * ever. */
 static bool parse_string(const MigOption *option, const char *text,
                          uint64_t *value)
 {

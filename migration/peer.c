@@ -31,7 +31,7 @@ static char *copy_tls_creds(void *opaque)
     return g_strdup(tls_creds(opaque));
 }
 
-/* Where the channel comes from is no socket. */
+/* Is the channel to come from something that is no socket? */
 static bool is_one_way(const Migration *m)
 {
     const IoUri *uri = m->peer.listener ? io_listener_uri(m->peer.listener)
@@ -40,8 +40,8 @@ static bool is_one_way(const Migration *m)
     return uri && (uri->kind == IO_URI_EXEC || uri->kind == IO_URI_FILE);
 }
 
-/* What is missing here must not cost the peer anything, who may be waiting for
- * one connection: it is found before there is one. */
+/* Looked at before there is a connection: the peer may be waiting for just one,
+ * which a fault on this side must not use up. */
 static bool can_encrypt(Migration *m, GError **errp)
 {
     if (!tls_creds(m)[0]) {
@@ -86,7 +86,7 @@ static IoChannel *reach_peer(Migration *m, GError **errp)
     if (peer->listener) {
         channel = mig_accept(peer->listener, copy_tls_creds, m, m->connecting,
                              errp);
-        /* The next one must not be left waiting for us. */
+        /* Whoever connects next must not be left waiting. */
         io_listener_free(g_steal_pointer(&peer->listener));
     } else if (peer->uri) {
         channel = io_channel_connect(peer->uri, m->connecting, errp);

@@ -34,7 +34,7 @@ void source_end_ram(Source *s)
     section_put_footer(s->stream, RAM_SECTION);
 }
 
-/* What there is when a pass begins. */
+/* What is known when a pass begins. */
 typedef struct PassStart {
     int64_t time;
     uint64_t queued;
@@ -50,7 +50,7 @@ static void start_pass(Source *s, PassStart *start)
 
 /*
  * A pass that is shorter than a round trip only shows how fast the system takes
- * what it then has to send.  In a longer one what counts is what arrived.
+ * bytes into its queue.  In a longer one those bytes count that have left it.
  */
 static void measure_rate(Source *s, const PassStart *start, uint64_t written)
 {
@@ -83,7 +83,8 @@ static void measure_pass(Source *s, const PassStart *start)
     if (s->pass > 1) {
         pages += zero;
     } else {
-        /* Pages that were never used.  What gets dirty is like the others. */
+        /* Leave the zero pages out: most were never used, and what the guest
+         * dirties from now on is like the others. */
         bytes -= after.pages.zero_bytes - before->pages.zero_bytes;
     }
     s->bytes_per_page = pages ? (double)bytes / (double)pages : PAGE_RECORD;
@@ -91,10 +92,10 @@ static void measure_pass(Source *s, const PassStart *start)
 }
 
 /*
- * One section with all that is dirty now.  As long as the guest runs, a file is
- * on its disk before the next one: so the rate that is measured is the disk's
- * and not the memory's, and the last sync, for which the guest stands still,
- * has no more to wait for than the last pass.
+ * One section with all that is dirty now.  While the guest runs, what a file
+ * got is on its disk before the next pass.  So the measured rate is the disk's
+ * and not the memory's.  And the last sync, for which the guest stands still,
+ * waits for the last pass only.
  */
 bool source_send_pass(Source *s, uint8_t type, GError **errp)
 {
@@ -210,9 +211,9 @@ static ConvergeDecision decide(Source *s, bool drained)
     return decision;
 }
 
-/* Wait for the queue, but at most twice as long as it should take.  A link that
- * has come to a stop is not noticed here, but by the next write that has to
- * wait. */
+/* Wait for the queue, but at most twice as long as it should take.  Nothing
+ * here notices a link that has come to a stop: the next write that has to wait
+ * will. */
 static bool drain_queue(Source *s, const ConvergeDecision *d, GError **errp)
 {
     Migration *m = s->m;
@@ -236,7 +237,8 @@ bool source_precopy(Source *s, GError **errp)
     ConvergeDecision decision;
 
     migration_set_state(m, MIG_STATE_ACTIVE);
-    /* The list of blocks counts as the first look at what is dirty: all. */
+    /* The list of blocks counts as a first look at the dirty log: everything is
+     * dirty. */
     stats_sync(m->stats, ram_dirty_pages(s->dirty), 0);
     s->least_ms = INFINITY;
     do {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * From counters and clock readings to what people want to know.  The locks
- * are taken together, so that state and counters belong to one moment; the
- * one over events too, so that nobody sees a state whose event the host has
- * not got yet.
+ * From counters and clock readings to what people want to know.  A query holds
+ * all the locks together, so that state and counters belong to one moment.  It
+ * holds event_lock too, so that nobody sees a state before the host has got its
+ * event.
  */
 #include "migration/internal.h"
 #include "migration/pack/codec.h"
@@ -115,7 +115,7 @@ static bool is_compressing(const Migration *m, const StatsData *d)
            (m->peer.incoming && d->pages.compressed > 0);
 }
 
-/* Before the first estimate it is what it will be held to. */
+/* Before the first estimate: the limit that the downtime will be held to. */
 static int64_t expected_downtime_locked(const Migration *m,
                                         const StatsData *d)
 {
@@ -123,7 +123,7 @@ static int64_t expected_downtime_locked(const Migration *m,
                                         : (int64_t)m->downtime_limit_ms;
 }
 
-/* Only where there is something to be said about it. */
+/* Only a floor above the limit is worth telling. */
 static int64_t downtime_floor_locked(const Migration *m, const StatsData *d)
 {
     return d->downtime_floor_ms > (int64_t)m->downtime_limit_ms

@@ -2,9 +2,10 @@
 /*
  * Theory of operation
  *
- * free_at is when the imagined link will have sent all that it was given.
- * Whoever comes earlier waits until then, and then adds its own bytes' time.
- * A link that was idle does not save up more than CREDIT.
+ * Imagine a link that has exactly the rate.  free_at is when it will have sent
+ * all that it was given.  A write that comes earlier waits until then, and adds
+ * the time that its own bytes take.  A link that was idle does not save up more
+ * than CREDIT.
  */
 #include "migration/ratelimit.h"
 
@@ -16,12 +17,13 @@
 #define CREDIT (10 * NS_PER_MS)
 
 struct RateLimit {
-    const Clock *clock;
+    const Clock *clock;     /* constant */
     pthread_mutex_t lock;
     pthread_cond_t changed; /* rate or cancelled was set */
-    uint64_t rate;          /* lock */
-    bool cancelled;         /* lock */
-    int64_t free_at;        /* lock */
+    /* All below: lock. */
+    uint64_t rate;          /* set and read by any thread */
+    bool cancelled;         /* set by any thread, read by the writer */
+    int64_t free_at;        /* the writer's; also set by whoever sets rate */
 };
 
 RateLimit *ratelimit_new(const Clock *clock, uint64_t rate)

@@ -19,11 +19,12 @@ void ratelimit_free(RateLimit *limit);
 void ratelimit_set(RateLimit *limit, uint64_t rate);
 uint64_t ratelimit_get(RateLimit *limit);
 
-/* Any thread: the wait, now and from now on, fails with
+/* Any thread.  Every wait, also one in progress, fails from now on with
  * MIG_ERROR_CANCELLED. */
 void ratelimit_cancel(RateLimit *limit);
 
-/* Wait until that many bytes may go.  A StreamPacer. */
+/* Wait until that many bytes may be sent; by the thread that writes.  A
+ * StreamPacer. */
 bool ratelimit_wait(void *limit, size_t bytes, GError **errp);
 
 #endif

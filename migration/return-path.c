@@ -3,13 +3,15 @@
  * Theory of operation
  *
  * The destination says little: PONG to each PING, and at the end SHUT with 0
- * or not 0; a Ferry also says what it can (a PONG before that of HELLO) and,
- * before a SHUT that is not 0, why.  The thread reads until SHUT, the end of
- * the channel or an error, and leaves the outcome for return_path_wait().
+ * or not 0.  A Ferry also says what it can do (a PONG before that of HELLO)
+ * and, before a SHUT that is not 0, why it failed.  The thread reads until
+ * SHUT, the end of the channel or an error, and leaves the outcome for
+ * return_path_wait().
  *
- * The source may at that time be blocked in a write, or in the wait for the
- * rate limit; it is told of an outcome that is not success so that it aborts
- * the channel, whose error is then less interesting than the one found here.
+ * The source may be blocked at that time, in a write or in the wait for the
+ * rate limit.  Therefore it is told of an outcome that is not success, and
+ * aborts the channel.  The channel's error then says less than the one found
+ * here.
  */
 #include "migration/return-path.h"
 
@@ -21,29 +23,36 @@
 #include "util/text.h"
 #include "util/thread.h"
 
-/* A destination that failed has said so before it closed the channel. */
+/* A destination that fails says so before it closes the channel.  What it has
+ * said may take this long to come. */
 #define CAUSE_WAIT NS_PER_S
 
 struct ReturnPath {
-    IoChannel *channel;
+    /* Constant while the thread runs. */
+    IoChannel *channel;  /* borrowed */
     const ReturnPathEar *ear;
     void *opaque;
-    Stream *stream;      /* the thread's */
-    char *reason;        /* the thread's: what the destination said */
-    pthread_t thread;
+    pthread_t thread;    /* the owner's */
+
+    /* The thread's; freed by the owner when it has joined the thread. */
+    Stream *stream;
+    char *reason;        /* what the destination said; NULL: nothing */
 
     pthread_mutex_t lock;
     pthread_cond_t changed; /* answered or ended was set */
-    bool ended;      /* lock: no more will come */
-    bool answered;   /* lock: the PONG of HELLO has come */
-    uint16_t features; /* lock */
-    bool all_sent;   /* lock: SHUT 0 can be true */
-    bool refused;    /* lock: SHUT has come, and was not 0 */
-    GError *error;   /* lock: NULL when it ended in success */
+    /* All below: lock.  Set by the thread and read by the owner, but for
+     * all_sent. */
+    bool ended;         /* no more will come */
+    bool answered;      /* the PONG of HELLO has come */
+    uint16_t features;  /* complete when answered is set */
+    bool all_sent;      /* SHUT 0 can be true; set by the owner, read by the
+                         * thread */
+    bool refused;       /* SHUT has come, and was not 0 */
+    GError *error;      /* set with ended; NULL: it ended in success */
 };
 
-/* A Ferry says with its features that it waits for GO, and there is none that
- * does not; a GO that it waits for in vain would lose the guest. */
+/* Every Ferry waits for GO, and says so among its features.  If that bit got
+ * lost, the destination would wait for GO in vain, and the guest be lost. */
 static bool check_pong(uint32_t value, GError **errp)
 {
     if (value != WIRE_FERRY_HELLO && value != WIRE_FERRY_WORK &&
@@ -121,7 +130,7 @@ static bool get_shut(ReturnPath *rp, GError **errp)
     return check_all_sent(rp, errp);
 }
 
-/* Whose message it is, where that is known; or "". */
+/* Who sends messages of this type, if that is known; or "". */
 static const char *foreign_message(uint16_t type)
 {
     switch (type) {
@@ -256,7 +265,7 @@ bool return_path_wait(ReturnPath *rp, GError **errp)
     return ok;
 }
 
-/* Give what may be on its way a moment to come. */
+/* Give a message that may be on its way a moment to come. */
 static void await_end_locked(ReturnPath *rp)
 {
     int64_t deadline = clock_now(&clock_monotonic) + CAUSE_WAIT;

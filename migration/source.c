@@ -9,11 +9,12 @@
  *     precopy          passes over the dirty pages, guest running, until the
  *                      rest can move within the downtime limit
  *     switch over      guest stopped, the last pass, devices
- *     hand over        the destination says that it has everything; from the
- *                      answer on the guest is its
+ *     hand over        the destination says that it has everything; with the
+ *                      answer it gets the guest
  *
- * Each step fails with an error.  Then the guest, where it was stopped, runs on
- * at once, and clean-up is the same whatever was the last that succeeded.
+ * A step that fails has an error.  Then a guest that was stopped runs on at
+ * once, unless the destination may run it.  Clean-up is the same after every
+ * step.
  *
  * The passes are in precopy.c, the last two steps in switchover.c.
  */
@@ -77,8 +78,9 @@ static bool source_ask_host(Source *s, GError **errp)
     return s->ram != NULL;
 }
 
-/* A destination that does not answer must not cost the guest a stop: the
- * channel may take everything without anybody reading it. */
+/* Without an answer the source does not go on, so that a destination that never
+ * answers does not cost the guest a stop.  A channel may take the whole stream
+ * without anybody reading it. */
 static bool get_answer(Source *s, GError **errp)
 {
     bool ok;
@@ -130,7 +132,7 @@ static bool meet_peer(Source *s, GError **errp)
     return true;
 }
 
-/* Can what was asked for be done with this destination? */
+/* With capability verify: can this destination do it? */
 static bool check_verify(Source *s, GError **errp)
 {
     const char *lacks = NULL;
@@ -164,8 +166,8 @@ static bool source_begin(Source *s, GError **errp)
         return false;
     }
     id.method = batch_method(s);
-    /* Now, because who says nothing for long is taken for a stranger, and the
-     * dirty log of a large guest may take long. */
+    /* Before the dirty log, which may take long to start for a large guest: a
+     * source that says nothing for long is taken for a stranger. */
     section_put_preamble(s->stream, &id);
     if (s->rp) {
         section_put_open_return_path(s->stream);
@@ -191,7 +193,7 @@ static bool source_begin(Source *s, GError **errp)
 
 /* The end */
 
-/* The guest runs on here; nothing is asked or told before it does. */
+/* The guest runs on here, before anybody is asked why or told so. */
 static void source_roll_back(Source *s)
 {
     Migration *m = s->m;
@@ -209,8 +211,9 @@ static bool is_channel_error(const GError *err)
            g_error_matches(err, MIG_ERROR, MIG_ERROR_EOF);
 }
 
-/* What made a step fail: where the destination did nothing, or said why it
- * failed, that; where the return path broke first, how. */
+/* Replace the error by what caused it, if that is known: the destination did
+ * nothing for too long, or said why it failed, or the return path broke
+ * first. */
 static void find_first_cause(Source *s, GError **err)
 {
     bool aborted = g_error_matches(*err, MIG_ERROR, MIG_ERROR_CANCELLED);
@@ -236,8 +239,8 @@ static void find_first_cause(Source *s, GError **err)
     }
 }
 
-/* A destination that refuses what it has read so far says why in its own log
- * only: there is no return path to say it on yet. */
+/* A destination that refuses the very beginning has no return path yet to say
+ * why on.  Only its own log tells. */
 static void explain_silence(Source *s, GError **err)
 {
     g_autofree char *method = NULL;

@@ -12,7 +12,7 @@
 #include "migration/wire/device.h"
 #include "migration/wire/stream.h"
 
-/* All of it belongs to the thread. */
+/* The thread's own: nobody else reads or sets any of it. */
 typedef struct Source {
     Migration *m;
     IoChannel *channel; /* the migration's */
@@ -24,23 +24,23 @@ typedef struct Source {
     Devices *devices;
     RamSave *ram;
     bool logging;       /* the dirty log is on */
-    bool stopped;       /* the guest is */
+    bool stopped;       /* the guest is stopped */
     bool exposed;       /* the destination may run it without our leave */
-    unsigned pass;
+    unsigned pass;      /* the number of the last; 0: none yet */
     int64_t collected;  /* when the dirty log was collected last */
     ThrottleDecision throttle;
     /* as measured by the passes so far */
     double bytes_per_page;
     double bytes_per_second;
-    /* of converge_decide() */
+    /* what converge_decide() wants to be told again */
     double least_ms;
     unsigned drains;
 } Source;
 
 /* precopy.c */
 
-/* The head of ram's section, of type WIRE_START, WIRE_PART or WIRE_END; and the
- * foot of it. */
+/* The header of ram's section, whose type is WIRE_START, WIRE_PART or WIRE_END;
+ * and its footer. */
 void source_begin_ram(Source *s, uint8_t type);
 void source_end_ram(Source *s);
 

@@ -2,14 +2,14 @@
 /*
  * Theory of operation
  *
- * A wait begins and ends with every write, so that must cost next to nothing:
- * the owner notes when, and wakes nobody.  The thread sleeps for as long as
- * no wait can possibly become too long, that is the whole time limit when it
- * finds none, and then looks again.
+ * Every write begins and ends a wait, so these must cost next to nothing: the
+ * owner notes the time, and wakes nobody.  The thread sleeps for as long as no
+ * wait can become too long: until the present one would, or, when there is
+ * none, for the whole time limit.  Then it looks again.
  *
- * The thread makes a wait fail with the lock held.  An owner whose wait ends at
- * that moment is held up in stall_wait(), and finds what it waited by aborted:
- * never the step after it.
+ * The thread makes a wait fail with the lock held.  An owner whose wait ends
+ * at that moment is held up in stall_wait().  So it is this wait's channel
+ * that gets aborted, before the owner can take its next step.
  */
 #include "migration/stall.h"
 
@@ -17,19 +17,22 @@
 #include "util/thread.h"
 
 struct Stall {
-    const Clock *clock;
+    const Clock *clock; /* constant */
+    /* Set by stall_start() before the thread starts; then constant. */
     bool (*stalled)(void *opaque);
     void *opaque;
+    /* the owner's */
     pthread_t thread;
-    bool running; /* the owner's: thread was started */
+    bool running;       /* thread was started and is to be joined */
 
     pthread_mutex_t lock;
     pthread_cond_t changed; /* seconds or stopping was set */
-    /* all below: lock */
-    uint64_t seconds;
-    int64_t since; /* the wait's beginning, or 0: there is none */
-    bool found;
-    bool stopping;
+    /* All below: lock.  The thread reads all of it. */
+    uint64_t seconds;   /* set by any thread */
+    int64_t since;      /* the wait's beginning; 0: there is none.  Set by the
+                         * owner; by any thread and by the thread moved on */
+    bool found;         /* set by the thread, read by the owner */
+    bool stopping;      /* set by the owner */
 };
 
 Stall *stall_new(const Clock *clock, uint64_t seconds)
@@ -88,7 +91,7 @@ static void *stall_main(void *arg)
     while (!stall->found && watch_locked(stall)) {
         stall->found = stall->stalled(stall->opaque);
         if (!stall->found) {
-            stall->since = clock_now(stall->clock); /* and ask again */
+            stall->since = clock_now(stall->clock); /* ask again later */
         }
     }
     pthread_mutex_unlock(&stall->lock);

@@ -8,9 +8,9 @@
 #define ENDINGS (BIT(MIG_STATE_FAILED) | BIT(MIG_STATE_CANCELLING))
 
 /*
- * A destination goes from active to completed.  A cancelled migration passes
- * through cancelling, until its threads have noticed and the guest runs on; or
- * until they find that the destination had it already.
+ * A destination goes from active to completed.  A cancelled migration stays in
+ * cancelling until its threads have noticed and the guest runs on, or until
+ * they find that the destination already has the guest.
  */
 static const unsigned followers[] = {
     [MIG_STATE_NONE] = BIT(MIG_STATE_SETUP),

@@ -7,7 +7,7 @@
 
 #include "ferry/host.h"
 
-/* Is the step one that a migration may make? */
+/* May a migration go from one of these states to the other? */
 bool state_may_follow(MigState from, MigState to);
 
 #endif

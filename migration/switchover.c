@@ -8,15 +8,15 @@
  *
  * Every other destination may run the guest as soon as it has read EOF: a QEMU,
  * which then says SHUT, and whatever reads a one-way channel, which says
- * nothing.  So the commit point lies before EOF: nobody can cancel from there
- * on, and what happens then decides who has the guest.
+ * nothing.  So the commit point lies before EOF.  From there on nobody can
+ * cancel, and what happens decides who has the guest.
  *
  *     SHUT 0, or a one-way channel that took all    the destination has it
  *     another SHUT, or a command that says so       the guest runs on here
  *     no answer                                     unknown: it stays stopped
  *                                                   here, and a person decides
  *
- * Nobody runs what is in a file: there the commit point is behind the last
+ * Nobody runs what is in a file, so there the commit point comes after the last
  * sync.
  */
 #include "migration/source.h"
@@ -58,9 +58,9 @@ static bool send_digests(Source *s, GError **errp)
 }
 
 /*
- * The commit point, unless the destination waits for GO or is a file, and the
- * end of the stream.  What comes before the end is written first: as long as
- * that can fail the destination cannot have the guest.
+ * The commit point, unless the destination waits for GO or is a file; then the
+ * end of the stream.  Everything before the end is written first: as long as
+ * that can fail, the destination cannot have the guest.
  */
 static bool send_end(Source *s, GError **errp)
 {
@@ -108,8 +108,8 @@ bool source_switch_over(Source *s, GError **errp)
 }
 
 /*
- * Nobody paces these few bytes, and a cancel may still abort them: as long as
- * the system has not taken all of them, the destination cannot have GO.
+ * The rate limit does not hold up these few bytes.  A cancel may still abort
+ * them: until the system has taken all of them, the destination cannot have GO.
  */
 static bool send_go(Source *s, GError **errp)
 {
@@ -123,8 +123,9 @@ static bool send_go(Source *s, GError **errp)
 }
 
 /*
- * Whatever reads a one-way channel runs the guest when it has read all.  A
- * guest in a file is safe when the disk has it, and nobody has it before.
+ * Whatever reads a one-way channel runs the guest when it has read everything.
+ * A guest in a file is safe when the disk has it, and nobody runs it before
+ * that.
  */
 static bool finish_one_way(Source *s, GError **errp)
 {
@@ -137,7 +138,8 @@ static bool get_shut(Source *s, GError **errp)
 {
     bool ok;
 
-    /* It may compute digests, and a Ferry of before 0.2 cannot say so. */
+    /* The destination may be computing digests.  A Ferry older than 0.2 cannot
+     * say so, and is not to be given up for that. */
     stall_wait(s->m->stall, !s->m->options.value[MIG_OPT_VERIFY] ||
                                 return_path_has(s->rp, WIRE_FERRY_WORKING));
     ok = return_path_wait(s->rp, errp);
@@ -155,8 +157,6 @@ bool source_hand_over(Source *s, GError **errp)
     return true;
 }
 
-/* Is it certain that the destination does not run the guest?  err: why the
- * migration failed. */
 bool source_is_still_ours(Source *s, const GError *err)
 {
     if (!s->exposed) {

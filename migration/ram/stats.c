@@ -2,8 +2,8 @@
 /*
  * One lock, taken once for each batch of pages.  Rates are those of the last
  * whole window, so that they neither jump with every batch nor remember the
- * beginning for ever.  The first window begins behind the first pages, which
- * the rate limit lets pass at once.
+ * beginning for ever.  The first window begins after the first pages, because
+ * the rate limit lets these pass at once.
  */
 #include "migration/ram/stats.h"
 
@@ -12,11 +12,12 @@
 #define WINDOW (100 * NS_PER_MS)
 
 struct Stats {
-    const Clock *clock;
+    const Clock *clock; /* constant */
     pthread_mutex_t lock;
-    /* all below: lock */
+    /* All below: lock.  Set by the thread that owns the stream; any thread reads
+     * data. */
     StatsData data;
-    bool stopped;
+    bool stopped;  /* the guest is stopped */
     bool windowed; /* the first window has begun */
     int64_t window_start;
     uint64_t window_bytes; /* data.transferred at window_start */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What has been done so far.  The thread that owns the stream writes, any
- * thread reads; a reader always gets the counters of one moment.
+ * What has been done so far.  The thread that owns the stream sets, any thread
+ * reads.  A reader always gets the counters of one moment.
  */
 #ifndef MIGRATION_RAM_STATS_H
 #define MIGRATION_RAM_STATS_H
@@ -16,8 +16,8 @@ typedef struct PageCounts {
     uint64_t zero;
     uint64_t normal; /* sent as they are */
     uint64_t compressed;
-    uint64_t compressed_bytes; /* of stream, headers included */
-    uint64_t zero_bytes;       /* the same of zero pages */
+    uint64_t compressed_bytes; /* bytes of stream, headers included */
+    uint64_t zero_bytes;       /* the same for zero pages */
 } PageCounts;
 
 typedef struct StatsData {
@@ -26,12 +26,12 @@ typedef struct StatsData {
     uint64_t precopy_bytes;  /* of transferred: before stats_stopped() */
     uint64_t remaining;      /* pages */
     uint64_t jobs;           /* given to the compression pool */
-    uint64_t busy;           /* times it had none free */
-    uint64_t sync_count;
-    uint64_t dirty_rate;     /* pages/s */
+    uint64_t busy;           /* of these, had to wait or found no place */
+    uint64_t sync_count;     /* times that the dirty log was collected */
+    uint64_t dirty_rate;     /* pages/s that the guest wrote before the last */
     /* -1: not known */
     int64_t expected_downtime_ms;
-    int64_t downtime_floor_ms; /* of it, what no pass makes shorter */
+    int64_t downtime_floor_ms; /* the part of it that no pass makes shorter */
     /* over the last whole window */
     double bytes_per_second;
     double pages_per_second;
@@ -52,11 +52,14 @@ void stats_moved(Stats *stats, uint64_t position);
 /* A pass has found more pages to send than there were when it began. */
 void stats_found(Stats *stats, uint64_t pages);
 
-/* A job goes to the pool; busy: it had to wait, or found no place. */
+/* A job goes to the compression pool; busy: it had to wait, or found no
+ * place. */
 void stats_job(Stats *stats, bool busy);
 
-/* The dirty log was collected. */
+/* The dirty log was collected: what is left to send, and pages/s. */
 void stats_sync(Stats *stats, uint64_t remaining, uint64_t dirty_rate);
+
+/* The downtime, if the guest stopped now; see ConvergeDecision. */
 void stats_expect(Stats *stats, int64_t downtime_ms, int64_t floor_ms);
 
 /* The guest has stopped: what is sent from now on is sent in downtime. */
