@@ -3,7 +3,7 @@
 
 #include "util/clock.h"
 
-/* All of it is the owner's. */
+/* All fields are the owner's. */
 struct Pipeline {
     PipelineConfig config;
     Pool *pool;
@@ -46,7 +46,7 @@ static bool sink(Pipeline *p, void *job, GError **errp)
     return ok;
 }
 
-/* *any is false where there is no job, or, with wait false, where the oldest is
+/* *any is false when there is no job or, with wait false, when the oldest is
  * not done. */
 static bool finish_oldest(Pipeline *p, bool wait, bool *any, GError **errp)
 {
@@ -74,7 +74,7 @@ static bool finish_all(Pipeline *p, bool wait, GError **errp)
     return true;
 }
 
-/* How many jobs may be in use, the one to be filled among them. */
+/* How many jobs may be in use, with the one to be filled. */
 static unsigned most_jobs(const Pipeline *p)
 {
     unsigned jobs = p->config.pool.jobs;

@@ -2,11 +2,11 @@
 /*
  * Theory of operation
  *
- * Jobs stand in a ring and are used in turn, so that three counters say who
- * has which: jobs below `released` are free, those from `released` to
+ * Jobs stand in a ring and are used in turn, so that three counters tell the
+ * state of each: jobs below `released` are free, those from `released` to
  * `started` are with workers or done, those from `started` to `submitted` wait
  * for a worker, and those above are free again.  A worker takes the job at
- * `started`; the owner collects the one at `released`.  As both ends go in
+ * `started`; the owner collects the one at `released`.  Because both ends go in
  * ring order, results come back in the order of submission without sorting.
  *
  * One lock guards the counters and the done flags.  It is taken once for each
@@ -32,11 +32,11 @@ struct Pool {
     pthread_mutex_t lock;
     pthread_cond_t work;     /* submitted was raised, or stopping was set */
     pthread_cond_t finished; /* the job at released is done */
-    uint64_t submitted;      /* written by the owner, under lock */
-    uint64_t started;        /* lock */
-    uint64_t released;       /* written by the owner, under lock */
-    bool *done;              /* [config.jobs], lock */
-    bool stopping;           /* lock */
+    uint64_t submitted;      /* lock; the owner sets, and reads without it */
+    uint64_t started;        /* lock; only workers use it */
+    uint64_t released;       /* lock; the owner sets, and reads without it */
+    bool *done;              /* [config.jobs]; lock; set by workers */
+    bool stopping;           /* lock; the owner sets, workers read */
 
     bool filling;    /* owner: between next and submit */
     bool collecting; /* owner: between collect and release */

@@ -10,7 +10,7 @@
  *     pool_submit(p)         hand it to the workers
  *
  *     job = pool_collect(p)  the oldest submitted job, when it is done
- *     pool_release(p)        its buffers have been used: free for pool_next
+ *     pool_release(p)        it has been used, and is free for pool_next()
  *
  * A job belongs to the owner from pool_next() to pool_submit() and from
  * pool_collect() to pool_release(), and to one worker while it runs.
@@ -39,23 +39,23 @@ typedef struct PoolConfig {
     void (*run)(void *job, void *worker);
 } PoolConfig;
 
-/* NULL when a worker could not be made or its thread not be started. */
+/* NULL when a worker could not be made, or its thread could not be started. */
 Pool *pool_new(const PoolConfig *config, GError **errp);
 
 void *pool_next(Pool *pool);
 void pool_submit(Pool *pool);
 
-/* NULL when no job is submitted; with wait false also when the oldest is not
- * done yet. */
+/* NULL when no job is submitted, and with wait false also when the oldest is
+ * not done yet. */
 void *pool_collect(Pool *pool, bool wait);
 void pool_release(Pool *pool);
 
 /* How many jobs are submitted and not yet released. */
 unsigned pool_pending(const Pool *pool);
 
-/* Jobs that no worker has begun are dropped, running ones waited for, and those
- * not collected forgotten: a migration that fails does not empty its pools
- * first.  NULL is fine. */
+/* Waits for running jobs.  Drops the jobs that no worker has begun, and those
+ * that were not collected, because a migration that fails does not empty its
+ * pools first.  NULL is fine. */
 void pool_free(Pool *pool);
 
 #endif
