@@ -24,7 +24,7 @@ static CodecWorker *worker_new(const CodecWorkerConfig *config)
     return worker;
 }
 
-/* The worker, or NULL where its coder could not be made. */
+/* The worker, or NULL when its encoder or decoder could not be made. */
 static CodecWorker *checked(CodecWorker *worker)
 {
     if (!worker->encoder && !worker->decoder) {

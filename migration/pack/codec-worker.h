@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a pool's worker owns to encode or to decode. */
+/* What a pool's worker needs to encode or to decode. */
 #ifndef MIGRATION_PACK_CODEC_WORKER_H
 #define MIGRATION_PACK_CODEC_WORKER_H
 
@@ -7,9 +7,9 @@
 
 typedef struct CodecWorker {
     const Codec *codec;
-    void *encoder; /* of these one is NULL */
-    void *decoder;
-    uint8_t *scratch; /* of the size that was asked for */
+    void *encoder; /* NULL if it decodes */
+    void *decoder; /* NULL if it encodes */
+    uint8_t *scratch; /* [config.scratch_size] */
 } CodecWorker;
 
 typedef struct CodecWorkerConfig {
@@ -18,7 +18,7 @@ typedef struct CodecWorkerConfig {
     size_t scratch_size; /* bytes, or 0 */
 } CodecWorkerConfig;
 
-/* For PoolConfig's worker_new, whose worker_config is a CodecWorkerConfig,
+/* Values for PoolConfig's worker_new, if worker_config is a CodecWorkerConfig,
  * and for its worker_free. */
 void *codec_worker_new_encoder(const void *config, GError **errp);
 void *codec_worker_new_decoder(const void *config, GError **errp);

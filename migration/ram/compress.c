@@ -10,13 +10,15 @@
  * The guest may write to a page while it is being compressed.  A deflate that
  * reads a byte twice and sees two values makes a stream whose checksum is
  * wrong, and the destination would refuse it.  So each page is copied to the
- * worker's scratch first; whatever mixture of old and new the copy holds, the
- * guest's write has set the page's dirty bit and the page will be sent again.
+ * worker's scratch first.  The copy may be a mixture of old and new, but then
+ * the guest's write has set the page's dirty bit, and the page will be sent
+ * again.
  *
  * Pages are gathered until the codec has as many as it takes at a time: one in
- * the zlib format, several otherwise.  What does not shrink, record header
- * included, goes as plain pages.  Zero pages in a row are gathered too, as a
- * Ferry takes them in one record; they may overtake a batch that is not full.
+ * the zlib format, several otherwise.  Pages that do not shrink, record header
+ * included, go as plain pages.  Zero pages in a row are gathered, too, because
+ * a Ferry takes them in one record.  They may overtake a batch that is not
+ * full.
  */
 #include "migration/ram/compress.h"
 
@@ -27,12 +29,12 @@
 #include "migration/wire/wire.h"
 #include "util/zero.h"
 
-/* No record is longer than the plain pages in its stead; only the first has a
- * name. */
+/* No record is longer than plain records of its pages.  Only the first record
+ * has a name. */
 #define PLAIN_BYTES (8 + MIG_PAGE_SIZE)
 #define JOB_BYTES   (WIRE_RECORD_HEAD_MAX + RAM_BATCH_PAGES * PLAIN_BYTES)
 
-/* What a worker does with a job. */
+/* The state of a job that a worker runs. */
 typedef struct Packing {
     const CodecWorker *worker; /* scratch: copies of the pages gathered */
     RamPages pages;            /* gathered for the codec, perhaps none */
@@ -58,7 +60,7 @@ static size_t put_head(const Packing *p, uint32_t length)
         p->out.to, p->pages.page[0] * MIG_PAGE_SIZE, p->out.name, length);
 }
 
-/* What was gathered becomes a record, if that saves a byte. */
+/* Encode the gathered pages as one record, if that saves a byte. */
 static void put_pages(Packing *p)
 {
     size_t raw = p->pages.count * MIG_PAGE_SIZE;
@@ -68,7 +70,7 @@ static void put_pages(Packing *p)
     if (!p->pages.count) {
         return;
     }
-    /* The data's length is in the header, the header's is known before. */
+    /* The head's size is known before the data's length, which stands in it. */
     head = put_head(p, 0);
     data = p->worker->codec->encode(
         p->worker->encoder, p->worker->scratch, raw, p->out.to + head,

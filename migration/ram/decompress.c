@@ -2,12 +2,12 @@
 /*
  * Theory of operation
  *
- * Added records gather in a job; a full job goes to the pool, whose workers
- * decode each record straight to its place or, where its pages are not all in
- * a row, to their scratch first.  The in-flight bitmap belongs
- * to the load loop alone: it sets a page's bit when it adds the page and
- * clears it when it collects the job, so the bitmap needs no lock and the
- * workers do not know of it.
+ * Added records gather in a job.  A full job goes to the pool, whose workers
+ * decode each record straight to its place or, if its pages are not all in a
+ * row, to their scratch first.  The in-flight bitmap belongs to the load loop
+ * alone: the loop sets a page's bit when it adds the page, and clears the bit
+ * when it collects the job.  So the bitmap needs no lock, and the workers do
+ * not know it.
  *
  * Jobs are collected in the order of submission.  Waiting for one page
  * therefore means to collect from the front until that page's bit is clear.
@@ -28,20 +28,23 @@ typedef struct Packed {
     const RamBlock *block;
     const uint64_t *page; /* [pages], in the job */
     unsigned pages;
-    uint64_t position; /* of the record in the stream */
-    uint32_t start;    /* of the data in the job's */
+    uint64_t position; /* where in the stream the record is */
+    uint32_t start;    /* where in the job's data its data begins */
     uint32_t length;
 } Packed;
 
 typedef struct DecompressJob {
+    /* The load loop sets these; a worker reads them once the job is
+     * submitted. */
     unsigned count;
     Packed packed[RAM_BATCH_PAGES];
-    unsigned pages; /* of all of them */
+    unsigned pages; /* of all records */
     uint64_t page[RAM_BATCH_PAGES];
     uint32_t size; /* bytes of data in use */
-    /* set by the worker, when one was bad: */
-    const char *fault;
-    unsigned bad; /* which */
+    /* The worker sets these; the load loop reads them once it has collected. */
+    const char *fault; /* NULL, or what is wrong with */
+    unsigned bad;      /* this record */
+    /* The load loop fills it; a worker reads it. */
     uint8_t data[JOB_BYTES];
 } DecompressJob;
 
@@ -50,7 +53,7 @@ G_STATIC_ASSERT(RAM_BATCH_PAGES >= WIRE_BATCH_PAGES_MAX);
 struct DecompressPool {
     Pipeline *pipeline;
     const RamBlocks *blocks;
-    BitTree **in_flight;    /* [blocks->count]; NULL: it has no memory */
+    BitTree **in_flight;    /* [blocks->count]; NULL: block has no memory */
     DecompressJob *filling; /* not yet submitted; or NULL */
 };
 
@@ -103,7 +106,7 @@ static void land(DecompressPool *pool, const Packed *p)
     }
 }
 
-/* Its pages are no longer in flight; false when one is bad. */
+/* The job's pages are no longer in flight.  False when one is bad. */
 static bool land_job(void *opaque, void *opaque_pool, GError **errp)
 {
     const DecompressJob *job = opaque;
@@ -224,7 +227,7 @@ static bool has_room(const DecompressJob *job, const RamRecord *record)
            job->size + record->length <= JOB_BYTES;
 }
 
-/* It becomes the job's last. */
+/* Add the record to the job.  Returns the place for its data. */
 static uint8_t *pack(DecompressPool *pool, DecompressJob *job,
                      const RamBlock *block, const RamRecord *record)
 {

@@ -2,10 +2,10 @@
 /*
  * Theory of operation
  *
- * Records come one by one; each becomes a block and checked pages first.
- * Compressed pages go to the decompression pool, the others are placed here.
- * The order of records that are for the same page is kept, whatever kinds
- * they are: see decompress.h.
+ * Records come one by one.  Each is first turned into a block and checked
+ * pages.  Compressed pages go to the decompression pool, and the others are
+ * placed here.  Records for the same page take effect in their order, whatever
+ * their kinds: see decompress.h.
  */
 #include "migration/ram/load.h"
 
@@ -23,7 +23,7 @@ struct RamLoad {
     const Codec *codec;
     DecompressPool *pool;  /* NULL: no compressed page yet */
     RamPlace *place;
-    const RamBlock *block; /* of the record before; survives sections */
+    const RamBlock *block; /* the last record's; survives sections */
     PageCounts counts;     /* not yet in stats */
     unsigned uncounted;    /* pages in counts */
     RamWatcher watcher;    /* pages is NULL when there is none */
@@ -65,7 +65,7 @@ void ram_load_free(RamLoad *load)
 
 /* Set-up */
 
-/* Is it one of ours, of the same length? */
+/* Do we have this block, with the same length? */
 static bool check_entry(const RamLoad *load, const RamListEntry *entry,
                         GError **errp)
 {
@@ -138,8 +138,8 @@ static bool is_zero(const RamRecord *r)
     return r->type == WIRE_RAM_ZERO || r->type == WIRE_RAM_ZERO_RANGE;
 }
 
-/* From the first page of a record to its last one: how many pages there are
- * from one to the other, both included. */
+/* The number of pages from a record's first page to its last one, both
+ * included. */
 static uint64_t span_of(const RamRecord *r)
 {
     if (is_packed(r)) {
@@ -148,7 +148,7 @@ static uint64_t span_of(const RamRecord *r)
     return is_zero(r) ? r->range : 1;
 }
 
-/* From a record to pages of ours. */
+/* Find the record's pages among ours. */
 static bool find_pages(RamLoad *load, const RamRecord *r, GError **errp)
 {
     uint64_t page = r->offset / MIG_PAGE_SIZE;
@@ -182,8 +182,8 @@ static bool load_plain(RamLoad *load, uint64_t page, GError **errp)
               : stream_skip(load->stream, MIG_PAGE_SIZE, errp);
 }
 
-/* Batches come from who has announced them, and then nothing else that is
- * compressed. */
+/* A source that has announced batches sends no other compressed pages, and
+ * other sources send no batches. */
 static bool check_packed(RamLoad *load, const RamRecord *r, GError **errp)
 {
     bool batches = load->codec->batch_pages > 1;

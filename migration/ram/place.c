@@ -7,8 +7,9 @@
 
 struct RamPlace {
     const RamBlocks *blocks;
-    BitTree **written; /* [blocks->count]: memory may differ from zero; NULL:
-                        * there is none.  The load loop's thread only. */
+    /* The load loop's thread only.  [blocks->count]: the pages whose memory may
+     * differ from zero; NULL: the block has no memory. */
+    BitTree **written;
 };
 
 RamPlace *ram_place_new(const RamBlocks *blocks)

@@ -5,17 +5,17 @@
  * A pass walks the dirty bitmap in batches of up to 64 pages.  With compress
  * off, a batch is turned into records here: headers in a small buffer, page
  * data straight from guest memory, one vectored write.  With compress on, the
- * batch becomes a job of the compression pool; the loop fills jobs as long as
- * one is free, and writes the oldest one's bytes when none is.  At the end of
- * the pass it collects all that are still out.
+ * batch becomes a job of the compression pool.  The loop fills jobs as long as
+ * one is free, and writes the oldest one's bytes when none is free.  At the end
+ * of the pass it collects all jobs that are still out.
  *
  * Pages that the host knows to be zero are not read.  They come last: by then
  * the walk may have found that some of them were written meanwhile.
  *
- * Without compress-wait-thread a batch that finds no free job, and the oldest
- * not done, is sent uncompressed instead of waiting.  It overtakes the jobs
- * that are out; that is allowed, as a pass sends each page once and each
- * batch names its block.
+ * Without compress-wait-thread, a batch is sent uncompressed when no job is
+ * free and the oldest is not done.  Such a batch overtakes the jobs that are
+ * out.  That is allowed, because a pass sends each page once and each batch
+ * names its block.
  */
 #include "migration/ram/save.h"
 
@@ -33,7 +33,7 @@ struct RamSave {
     Pipeline *pipeline; /* of CompressJob; NULL: compress is off */
     bool wait_thread;
     bool zero_ranges;
-    /* for batches that are sent as they are */
+    /* for batches that are sent uncompressed */
     uint8_t heads[WIRE_RECORD_HEAD_MAX + RAM_BATCH_PAGES * (8 + 1)];
     GOutputVector vectors[2 * RAM_BATCH_PAGES];
 };
@@ -113,7 +113,7 @@ void ram_save_setup(RamSave *save)
     ram_record_put_eos(save->stream);
 }
 
-/* A batch that is on its way as it is: headers and, between them, pages. */
+/* A batch that is sent uncompressed: headers and, between them, pages. */
 typedef struct PlainBatch {
     RamSave *save;
     RamWriter heads;
@@ -195,8 +195,8 @@ static bool save_compressed(RamSave *save, const RamBatch *batch,
     return true;
 }
 
-/* In pieces that fit into save->heads, unless one record does.  An error shows
- * at the next write. */
+/* Send a run in one record, or in pieces whose records fit into save->heads.
+ * An error shows at the next write. */
 static void save_untouched(RamSave *save, RamRun run)
 {
     const char *name = run.block->name;
@@ -216,7 +216,7 @@ static void save_untouched(RamSave *save, RamRun run)
     }
 }
 
-/* False on an error; and when there is nothing left, *found is false. */
+/* False on an error.  *found is false when no batch is left. */
 static bool next_batch(RamSave *save, RamDirty *dirty, RamBatch *batch,
                        bool *found, GError **errp)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The records of a batch, written to memory: zero pages in a row become one
- * record where the reader takes ranges, only the first record names the block,
- * and each is counted.
+ * Writes a batch's records to memory, and counts them.  Zero pages in a row
+ * become one record if the reader takes ranges.  Only the first record names
+ * the block.
  */
 #ifndef MIGRATION_RAM_WRITER_H
 #define MIGRATION_RAM_WRITER_H
@@ -15,22 +15,22 @@
 
 typedef struct RamWriter {
     uint8_t *to;      /* where the next byte goes */
-    const char *name; /* of the block; NULL: a record has it already */
-    bool zero_ranges; /* whether the reader takes them */
-    uint64_t zero;    /* the first of a run of zero pages, */
-    uint64_t zeros;   /* how many, perhaps none */
+    const char *name; /* the block's; NULL once a record has it */
+    bool zero_ranges; /* the reader takes ranges of zero pages */
+    uint64_t zero;    /* the first page of a run of zero pages, */
+    uint64_t zeros;   /* which has so many, perhaps none */
     PageCounts counts;
 } RamWriter;
 
-/* The page is zero.  Its record is written when the run has ended: before the
- * next record, or by ram_writer_end_zeros(). */
+/* Add a zero page.  Its record is written when the run ends: before the next
+ * record, or by ram_writer_end_zeros(). */
 void ram_writer_add_zero(RamWriter *w, uint64_t page);
 void ram_writer_end_zeros(RamWriter *w);
 
-/* What stands before a plain page's data, which has to follow. */
+/* Write the head of a plain page.  The caller writes the page's data next. */
 void ram_writer_put_plain_head(RamWriter *w, uint64_t page);
 
-/* A record of so many bytes, its data among them, was written at w->to. */
+/* The caller has written a record of so many bytes, with its data, at w->to. */
 void ram_writer_advance(RamWriter *w, size_t size);
 
 #endif
