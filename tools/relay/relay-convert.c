@@ -3,16 +3,18 @@
  * Theory of operation
  *
  * A job is a stretch of the stream: its literals, among them the heads of its
- * page records, and the pages' data.  A worker copies the literals, changes
- * the heads' flags, and puts the data in its new form behind each.  So a head
- * must be in the same job as its data, and whatever might be one is carried
- * over to the next job when one is submitted before the data has come.
+ * page records, and the pages' data.  A worker copies the literals, changes the
+ * heads' flags, and puts each page's data, in its new form, behind its head.
+ * So a head must be in the same job as its data.  When a job is submitted
+ * before the data has come, bytes that might be a head are carried over to the
+ * next job.
  *
- * QEMU's receiver orders nothing within a section, so a page that comes for the
- * second time in one section must not: the section is closed and another PART
- * opened in front of it.  An END could not be opened again; therefore the
- * source's END becomes a PART, and an empty END is put behind it.  A section
- * of very many pages is cut too, so that they need not all be remembered.
+ * QEMU's receiver orders nothing within a section, so a section must not have a
+ * page twice.  When a page comes for the second time, the section is closed and
+ * another PART opened in front of the page.  An END could not be opened again.
+ * Therefore the source's END becomes a PART, and an empty END is put behind it.
+ * A section of very many pages is cut, too, so that not all of its pages have
+ * to be remembered.
  */
 #include "tools/relay/relay-convert.h"
 
@@ -28,17 +30,18 @@
 
 #define CONVERT_PAGES 64u
 
-/* Literals that are collected in a job, and the room for those that are put in
- * between: EOS, footer, PART, in front of each page. */
+/* How many literals a job collects, and the room for literals that are added in
+ * front of each page: EOS, footer, PART. */
 #define CONVERT_LITERALS (32u << 10)
 #define BREAK_MAX        (8 + 5 + 5)
 #define LITERAL_ROOM     (CONVERT_LITERALS + CONVERT_PAGES * BREAK_MAX)
 #define DATA_ROOM        (CONVERT_PAGES * WIRE_COMPRESSED_MAX)
 
-/* Pages that a section may have: so many are remembered. */
+/* The most pages of a section, all of which are remembered. */
 #define SEEN_MAX (64u << 10)
 
-/* As in ram/compress.c: less than a plain page's record, length included. */
+/* As in ram/compress.c: the record, with the length, must be smaller than a
+ * plain page's. */
 #define COMPRESSED_MAX (MIG_PAGE_SIZE - 4 - 1)
 
 typedef struct ConvertPage {
@@ -80,7 +83,7 @@ static void set_type(uint8_t *head, unsigned type)
     store_be64(head, v | type);
 }
 
-/* Write the page behind its head; what comes out ends at the result. */
+/* Write the page behind its head.  Returns where the output ends. */
 static uint8_t *put_compressed(const CodecWorker *worker, const uint8_t *page,
                                uint8_t *head, uint8_t *to)
 {
@@ -102,7 +105,7 @@ static uint8_t *put_compressed(const CodecWorker *worker, const uint8_t *page,
     return to + MIG_PAGE_SIZE;
 }
 
-/* to is behind the head, of which the last four bytes are not wanted. */
+/* `to` is behind the head, whose last four bytes, the length, are dropped. */
 static uint8_t *put_expanded(const CodecWorker *worker, ConvertJob *job,
                              const ConvertPage *page, uint8_t *head,
                              uint8_t *to)
@@ -182,7 +185,7 @@ static bool submit(RelayConvert *convert, size_t held, GError **errp)
     return true;
 }
 
-/* How much of the literals might be a head whose data has not come. */
+/* How many of the last literals might be a head whose data has not come. */
 static size_t possible_head(const ConvertJob *job)
 {
     uint32_t end = job->pages ? job->page[job->pages - 1].end : 0;
@@ -237,8 +240,8 @@ static size_t put_section_head(uint8_t type, uint32_t id, uint8_t *to)
     return 5;
 }
 
-/* Close the section and open another, in front of a head that is the last of
- * the literals. */
+/* Close the section and open another, in front of the head at the end of the
+ * literals. */
 static void break_section(RelayConvert *convert, size_t head_size)
 {
     ConvertJob *job = convert->filling;
@@ -254,15 +257,15 @@ static void break_section(RelayConvert *convert, size_t head_size)
     g_hash_table_remove_all(convert->seen);
 }
 
-/* A block's number has the low bits of an offset. */
+/* An offset, with the block's number in its low bits. */
 static gpointer page_key(const ScanPage *page)
 {
     G_STATIC_ASSERT(WIRE_BLOCKS_MAX <= WIRE_RAM_FLAGS + 1);
     return (gpointer)(uintptr_t)(page->record->offset | page->block->index);
 }
 
-/* A page is about to come.  False when this section already has that page, or
- * too many: then the section has to end first. */
+/* Remember a page that is about to be added.  False when the section has to end
+ * first, because it has this page already, or too many. */
 static bool add_seen(RelayConvert *convert, const ScanPage *page)
 {
     return g_hash_table_size(convert->seen) < SEEN_MAX &&
@@ -457,7 +460,7 @@ static bool run(RelayConvert *convert, GError **errp)
     GError *err = NULL;
 
     if (!scan_run(convert->config.from, sink, convert, &err)) {
-        /* What was read before QEMU's connection failed still goes on. */
+        /* The bytes that came before QEMU's connection failed still go on. */
         if (g_error_matches(err, MIG_ERROR, MIG_ERROR_IO)) {
             flush(convert, NULL);
         }

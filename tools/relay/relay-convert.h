@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Forward, with one relay: plain pages become QEMU's own compressed ones, for
- * a destination of 2.4 to 9.0 with `compress` on; or compressed pages become
+ * Forward, with one relay.  Either plain pages become QEMU's own compressed
+ * ones, for a QEMU 2.4 to 9.0 with `compress` on, or compressed pages become
  * plain ones, for any destination.
  */
 #ifndef RELAY_CONVERT_H
@@ -18,11 +18,11 @@
 typedef struct RelayConvertConfig {
     Stream *from;
     IoChannel *to;
-    bool expand;      /* compressed to plain; else plain to compressed */
+    bool expand;      /* compressed to plain; otherwise the reverse */
     unsigned level;   /* unless expand */
     unsigned threads;
     RelayStats *stats;
-    RelayFindings *findings; /* set as they are found */
+    RelayFindings *findings; /* filled in while the stream is scanned */
     const ReturnWatch *back; /* the reverse thread's */
 } RelayConvertConfig;
 
@@ -32,10 +32,11 @@ RelayConvert *relay_convert_new(const RelayConvertConfig *config,
                                 GError **errp);
 void relay_convert_free(RelayConvert *convert); /* NULL is fine */
 
-/* Until the stream ends and all of it is written. */
+/* Convert until the stream ends and all of it is written. */
 bool relay_convert_run(RelayConvert *convert, GError **errp);
 
-/* After it has failed: was it the destination that took no more? */
+/* After relay_convert_run() has failed: was it because the destination took no
+ * more? */
 bool relay_convert_write_failed(const RelayConvert *convert);
 
 #endif

@@ -9,7 +9,7 @@
 struct Pump {
     Pipeline *pipeline;
     PumpOutput output;
-    int64_t counted; /* of pipeline_waited(), in the statistics */
+    int64_t counted; /* the part of pipeline_waited() in the statistics */
     bool write_failed;
     uint8_t first[GREETING_MAX];
     size_t first_size;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A pipeline that ends in a channel, and what its time goes to.
+ * A pipeline whose sink is a channel.  It counts what its time is spent on.
  *
- * What is queued is downtime for a QEMU that believes that it has arrived:
- * where the channel is slow, it is what takes PUMP_QUEUE_NS to write.
+ * QEMU believes that bytes in the queue have arrived, so the time that they
+ * need is downtime.  Therefore a slow channel has no more queued than it can
+ * write in PUMP_QUEUE_NS.
  */
 #ifndef RELAY_PUMP_H
 #define RELAY_PUMP_H
@@ -19,22 +20,22 @@
 
 #define PUMP_QUEUE_NS (20 * NS_PER_MS)
 
-/* What every job begins with; set by run(). */
+/* Every job begins with this.  A worker sets it in run(); the owner reads it
+ * when it writes the job. */
 typedef struct PumpJob {
     const uint8_t *out;
     size_t out_size;
-    uint64_t pages;    /* that are in it, for the statistics */
+    uint64_t pages;    /* in the job, for the statistics */
     const char *fault; /* NULL, or why there is no output: a constant */
-    uint64_t fault_at; /* if there is one: a byte of QEMU's stream */
+    uint64_t fault_at; /* if fault: where in QEMU's stream */
 } PumpJob;
 
 typedef struct Pump Pump;
 
-/* What an output is: where its time goes in the statistics. */
 typedef struct PumpOutput {
     IoChannel *channel; /* borrowed */
     RelayStats *stats;
-    RelayWait wait;
+    RelayWait wait;     /* what a write to the channel counts as */
 } PumpOutput;
 
 /* Jobs are structs that begin with a PumpJob. */
@@ -42,14 +43,14 @@ Pump *pump_new(const PoolConfig *pool, const PumpOutput *output,
                GError **errp);
 void pump_free(Pump *pump); /* NULL is fine */
 
-/* The job to fill.  While as many are in use as may be, it waits for the oldest
+/* The job to fill.  While all that may be used are in use, waits for the oldest
  * one and writes it.  NULL when that failed. */
 void *pump_next(Pump *pump, GError **errp);
 
-/* Hand it to the workers, and write those that are done. */
+/* Hand the job to the workers, and write the jobs that are done. */
 bool pump_submit(Pump *pump, GError **errp);
 
-/* Wait for all that were submitted, and write them. */
+/* Wait for all jobs that were submitted, and write them. */
 bool pump_flush(Pump *pump, GError **errp);
 
 /* Write jobs as pump_flush() does, but stop as soon as from has something to be
@@ -64,7 +65,7 @@ int64_t pump_write_time(const Pump *pump);
 /* Did the channel fail? */
 bool pump_write_failed(const Pump *pump);
 
-/* What was written first: up to GREETING_MAX bytes. */
+/* The first bytes that were written, up to GREETING_MAX. */
 const uint8_t *pump_first(const Pump *pump, size_t *size);
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The mirror of relay-send.c: one thread reads frames and writes what a pool
- * has unpacked.  Before it waits for the link, in the middle of a frame too, it
- * writes all that came in whole frames, unless more comes meanwhile.
+ * The mirror of relay-send.c: one thread reads frames and writes the bytes that
+ * a pool has unpacked.  Before the thread waits for the link, even in the
+ * middle of a frame, it writes the bytes of all whole frames, unless more bytes
+ * come meanwhile.
  */
 #include "tools/relay/relay-receive.h"
 
@@ -16,8 +17,9 @@ typedef struct ReceiveJob {
     PumpJob pump;
     FrameHead head;
     uint64_t position; /* bytes of the stream before it */
-    uint8_t *packed;   /* in buffer: [RELAY_BODY_MAX(pages)], behind it */
-    uint8_t buffer[];  /* what comes out: [RELAY_BYTES_MAX(pages)] */
+    uint8_t *packed;   /* in buffer, behind the output: the frame's body */
+    uint8_t buffer[];  /* output: [RELAY_BYTES_MAX(pages)], then packed:
+                        * [RELAY_BODY_MAX(pages)] */
 } ReceiveJob;
 
 struct RelayReceive {
@@ -102,7 +104,7 @@ static bool take_end(LinkReader *link, const FrameHead *head, GError **errp)
     return true;
 }
 
-/* What came before the end, of either kind, is still written. */
+/* Take END, VERDICT or ABORT.  The bytes before it are written first. */
 static bool take_last(RelayReceive *receive, LinkReader *link,
                       const FrameHead *head, GError **errp)
 {

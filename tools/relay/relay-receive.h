@@ -19,7 +19,7 @@ typedef struct RelayReceiveConfig {
     unsigned pages;  /* most in a batch */
     unsigned threads;
     RelayStats *stats;
-    Ending *ending;  /* set as VERDICT says */
+    Ending *ending;  /* set by VERDICT */
 } RelayReceiveConfig;
 
 typedef struct RelayReceive RelayReceive;
@@ -28,14 +28,15 @@ RelayReceive *relay_receive_new(const RelayReceiveConfig *config,
                                 GError **errp);
 void relay_receive_free(RelayReceive *receive); /* NULL is fine */
 
-/* Write the stream until END, and tell its size; false on anything else. */
+/* Write the stream until END, and set *total to its size.  False if it does not
+ * come to END. */
 bool relay_receive_run(RelayReceive *receive, uint64_t *total, GError **errp);
 
 /* Does the stream begin as no migration can?  Then it was not the source's
  * first connection. */
 bool relay_receive_is_second(const RelayReceive *receive);
 
-/* After it has failed: was it QEMU that took no more? */
+/* After relay_receive_run() has failed: was it because QEMU took no more? */
 bool relay_receive_qemu_failed(const RelayReceive *receive);
 
 #endif

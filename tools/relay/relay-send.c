@@ -3,18 +3,18 @@
  * Theory of operation
  *
  * One thread scans the stream and fills batches; a pool packs them; the same
- * thread writes the frames.  It writes what is done after each batch that it
- * submits, and where the ring is full it waits for the oldest batch and for
- * the link, and reads no more meanwhile: that is the back-pressure.
+ * thread writes the frames.  After each batch that it submits, it writes the
+ * frames that are done.  When the ring is full, it waits for the oldest batch
+ * and for the link, and reads no more meanwhile.  That is the back-pressure.
  *
- * When QEMU has nothing more to say, it submits what it has and writes all of
- * it before it waits for QEMU.  But a socket holds less than a batch, so that
- * QEMU seems to be silent after nearly every read: as soon as it is not, the
- * thread reads on, and the workers do not run dry.
+ * When QEMU has nothing more to say, the thread submits the batch that it has,
+ * and writes all frames before it waits for QEMU.  But a socket holds less than
+ * a batch, so that QEMU seems to be silent after nearly every read.  As soon as
+ * QEMU says more, the thread reads on, so that the workers do not run dry.
  *
- * What is read here has been sent, as far as QEMU knows.  So that this is
- * little by the link's measure of time, batches become smaller as long as each takes
- * the link longer than BATCH_NS, and no more is read ahead than a batch.
+ * QEMU believes that all bytes that are read here have been sent.  So the link
+ * must never need long for them: batches become smaller while the link takes
+ * longer than BATCH_NS for each, and no more than a batch is read ahead.
  */
 #include "tools/relay/relay-send.h"
 
@@ -37,9 +37,9 @@ struct RelaySend {
     RelaySendConfig config;
     Pump *pump;
     SendJob *filling;   /* or NULL */
-    unsigned most_pages; /* in a batch, as the link is */
-    uint64_t position;  /* bytes that are in batches */
-    bool opaque;        /* what comes is not understood: not worth packing */
+    unsigned most_pages; /* in a batch; adapted to the link */
+    uint64_t position;  /* bytes in the batches that were submitted */
+    bool opaque;        /* the stream is not understood: not worth packing */
     bool link_failed;
     int64_t idle_since;
 };
@@ -64,7 +64,7 @@ static bool submit(RelaySend *send, GError **errp)
     return pump_submit(send->pump, errp);
 }
 
-/* Half or twice as many pages in a batch, by the time that batches take. */
+/* Halve or double the pages of a batch, by the time that batches take. */
 static void adapt_to_link(RelaySend *send)
 {
     int64_t time = pump_write_time(send->pump);
@@ -126,7 +126,7 @@ static bool on_page(void *opaque, const ScanPage *page, GError **errp)
     }
     if (batch->pages >= send->most_pages ||
         !batch_add_page(batch, page->data)) {
-        /* The page's head goes ahead with the full batch. */
+        /* The page's head stays in the full batch, and goes ahead. */
         if (!submit(send, errp)) {
             return false;
         }
@@ -136,7 +136,7 @@ static bool on_page(void *opaque, const ScanPage *page, GError **errp)
     return true;
 }
 
-/* All that is held counts: literals are passed on however they are cut. */
+/* `held` does not matter here: literals may be cut anywhere. */
 static bool on_idle(void *opaque, bool waits, size_t held, GError **errp)
 {
     RelaySend *send = opaque;
@@ -264,7 +264,7 @@ bool relay_send_run(RelaySend *send, GError **errp)
     }
     link.position = send->position;
     if (send->config.version < RELAY_VERDICT_FROM) {
-        if (ending->end == END_CUT) { /* ABORT is all that it understands */
+        if (ending->end == END_CUT) { /* a receiver of version 1: ABORT */
             send->link_failed = false;
             g_set_error_literal(errp, G_IO_ERROR, G_IO_ERROR_PARTIAL_INPUT,
                                 ending->reason);

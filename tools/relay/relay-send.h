@@ -19,7 +19,7 @@ typedef struct RelaySendConfig {
     const Codec *codec;
     unsigned level, threads;
     RelayStats *stats;
-    RelayFindings *findings; /* set as they are found */
+    RelayFindings *findings; /* filled in while the stream is scanned */
     const ReturnWatch *back; /* the reverse thread's */
 } RelaySendConfig;
 
@@ -30,16 +30,16 @@ void relay_send_free(RelaySend *send); /* NULL is fine */
 
 /*
  * Send frames until the stream ends, and then VERDICT and END.  False when the
- * link fails; when QEMU's connection fails; and where a receiver of version 1
- * would take a stream that was cut for a whole one.
+ * link fails, when QEMU's connection fails, and when a receiver of version 1
+ * would mistake a stream that was cut for a whole one.
  */
 bool relay_send_run(RelaySend *send, GError **errp);
 
-/* After it has failed, but not at the link: what the source had written still
- * goes on, and the other relay is told why no more comes. */
+/* After relay_send_run() has failed, but not at the link: send the rest of the
+ * source's bytes, and tell the other relay why no more come. */
 void relay_send_abort(RelaySend *send, const char *reason);
 
-/* After it has failed: was it the link? */
+/* After relay_send_run() has failed: was it the link that failed? */
 bool relay_send_link_failed(const RelaySend *send);
 
 #endif
