@@ -65,7 +65,7 @@ class Skips(unittest.TestCase):
         self.check_strict(self.outcomes(1000, {"CI": "true"}))
 
     def test_somebody(self):
-        """Who could not have anything installed."""
+        """A user who could not have anything installed."""
         self.assertEqual({what for _, what, _ in self.outcomes(1000, {})},
                          {"skipped"})
 

@@ -120,7 +120,7 @@ def faster(*rows):
 
 
 def entrants(contestants, mbit):
-    """Without compression a thin link takes what it takes, whoever it is."""
+    """Without compression a thin link takes the same time for everybody."""
     return [c for c in contestants if c.compresses or mbit != THIN]
 
 

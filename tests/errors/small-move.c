@@ -246,7 +246,7 @@ uint64_t stream_find_description(const void *stream, size_t size)
     return find(stream, size, "{\"page_size\"", 12) - sizeof(uint32_t) - 1;
 }
 
-/* The records that there must be for their bytes to be tried. */
+/* The records that must exist so that their bytes are tried. */
 static void assert_has_records(const GByteArray *stream, const MoveKind *kind)
 {
     static const RamPages batch = { 3, { TEXT_PAGE, NOISE_PAGE, 3 } };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The migration that the faults are for: small, so that it can be run once for
- * every byte, and with every kind of record in it.
+ * A migration to try faults in: small, so that it can be run once for every
+ * byte, and with every kind of record in it.
  */
 #ifndef TESTS_SMALL_MOVE_H
 #define TESTS_SMALL_MOVE_H
@@ -35,7 +35,7 @@ typedef struct MoveKind {
     bool verify;
 } MoveKind;
 
-/* As to a QEMU; and as two Ferry ends can, in batches and compared in the
+/* As to a QEMU, and as two Ferry ends can: in batches and compared in the
  * end (where that is built in). */
 #define MOVE_KINDS 3u
 extern const MoveKind move_kinds[MOVE_KINDS];

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A fault at every byte of a migration, in both directions and at both ends.
- * Whatever it is, until GO is sent the guest runs on at the source, whole, and
- * nowhere else; and both sides say what was wrong.  What there is instead of GO
- * where the destination is not Ferry: pair/commit.
+ * Until GO is sent, the guest runs on at the source, whole, and nowhere else,
+ * and both sides say what was wrong.  pair/commit tests destinations that are
+ * not Ferry and know no GO.
  */
 #include <string.h>
 
@@ -74,8 +74,8 @@ static void assert_has(const char *text, const char *what)
 
 /* Nothing more comes, or the connection breaks */
 
-/* The source writes GO whole; where the destination's end breaks before it has
- * read any of that, nobody can say who was first. */
+/* The source writes all of GO at once.  If the destination's end breaks before
+ * it has read any of GO, either may have come first. */
 static bool is_expected(const Walk *walk, Place place, uint64_t at,
                         Outcome outcome)
 {
@@ -85,7 +85,7 @@ static bool is_expected(const Walk *walk, Place place, uint64_t at,
     return outcome == NEITHER || (at == walk->golden.go && outcome == STAYED);
 }
 
-/* Who met the fault says so; so does the other side, when it can know. */
+/* The side that met the fault says so, and the other side when it can know. */
 static void check_causes(const Walk *walk, const WalkCase *c, uint64_t at,
                          const SmallMove *move)
 {

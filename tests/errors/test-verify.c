@@ -74,7 +74,7 @@ static void test_plain_page(void)
     golden_clear(&golden);
 }
 
-/* Whatever is damaged, a guest that moves has its RAM. */
+/* After any damage, a guest that moves has all of its RAM. */
 static void test_everywhere(void)
 {
     Watchdog *dog;
@@ -99,7 +99,7 @@ static void test_everywhere(void)
     watchdog_free(dog);
 }
 
-/* Who cannot compare */
+/* Peers that cannot compare */
 
 static void test_one_way(void)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The header and the configuration section, whoever they are for. */
+/* The header and the configuration section, for any reader. */
 #include "migration/wire/section.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/lib/mem-channel.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The ram section without the frame around it: the list of blocks, then
- * records; and the list again for who learns the blocks from it.
+ * records.  The list is read again as a reader does that learns the blocks from
+ * it.
  */
 #include "migration/wire/ram-list.h"
 #include "migration/ram/load.h"

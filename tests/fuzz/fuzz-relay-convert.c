@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What one relay makes of QEMU's stream.  Each input is expanded as it is, and
- * compressed; what has become of it by that is expanded again, which works if
- * it did before, and leaves the guest the same RAM.  A page may be in another
- * section then, and one of zeros in another kind of record.
+ * What one relay makes of QEMU's stream.  Each input is expanded, and
+ * compressed.  The compressed stream is expanded again.  That works if the
+ * first expansion did, and leaves the guest the same RAM.  A page may be in
+ * another section then, and a zero page in another kind of record.
  */
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What comes over the link to a receiver: HELLO, then frames.  Changes at
- * random hardly ever leave a checksum right, so each input is tried again with
- * those of HELLO and of the frames' heads mended, and those of the bodies that
+ * The bytes that a receiver gets over the link: HELLO, then frames.  Random
+ * changes hardly ever leave a checksum right.  So each input is tried again
+ * with corrected checksums of HELLO, of the frames' heads, and of bodies that
  * are not packed.
  */
 #include "tests/fuzz/fuzz.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a relay makes of QEMU's stream: pages and literals, whatever they are,
- * are the stream again when they are put together.
+ * A relay cuts QEMU's stream into pages and literals.  Put together, they are
+ * the stream again.
  */
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a destination says to the source, which has sent everything or has
- * not.  That makes a difference to SHUT 0 and to nothing else.
+ * A destination's messages to a source, which has or has not sent everything.
+ * That only makes a difference for SHUT 0.
  */
 #include "migration/return-path.h"
 
@@ -11,7 +11,7 @@
 #include "tests/fuzz/fuzz.h"
 #include "util/text.h"
 
-/* So many bytes a socket takes before anybody reads them. */
+/* How many bytes a socket takes before anybody reads them. */
 #define INPUT_MAX (64u << 10)
 
 #define TOO_EARLY                                                           \

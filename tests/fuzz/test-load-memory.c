@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A destination's memory stays within the guest's RAM and LOAD_MEMORY bytes,
- * whatever it is sent: with no more than these allowed by the kernel
- * (RLIMIT_DATA), an allocation that is too large ends this program.  It has one
- * decompression thread; two thread stacks are in that number.
+ * whatever it is sent.  The kernel allows no more (RLIMIT_DATA), so an
+ * allocation that is too large ends this program.  There is one decompression
+ * thread, and LOAD_MEMORY includes two thread stacks.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -20,10 +20,10 @@
 #include "tests/lib/mem-channel.h"
 
 #define LOAD_MEMORY (24 << 20)
-#define FLOOD       (32 << 20) /* bytes of what is repeated */
+#define FLOOD       (32 << 20) /* bytes of repeated pieces */
 #define PAGES       4
 
-/* What is sent: a beginning, and then a piece again and again. */
+/* A stream to send: a beginning, and then a piece again and again. */
 typedef struct Attack {
     GBytes *head, *piece;
     size_t flood; /* bytes of pieces */
@@ -51,7 +51,7 @@ static void *send_main(void *opaque)
     return NULL;
 }
 
-/* Somebody takes the answers, or both would wait for ever. */
+/* A thread reads the answers, or both ends would wait forever. */
 static void *take_main(void *opaque)
 {
     IoChannel *channel = opaque;
@@ -223,7 +223,7 @@ static void test_pings(void)
     attack_with(head, piece, FLOOD / 8, "the channel ended");
 }
 
-/* A list of blocks that goes on for ever. */
+/* A list of blocks that never ends. */
 static void test_blocks(void)
 {
     SectionHeader section = { WIRE_START, 1, WIRE_RAM_NAME, WIRE_RAM_INSTANCE,

@@ -61,16 +61,17 @@ Range usable_ram(const BootInfo *info);
 void put_char(char c);
 void put_string(const char *s);
 void put_decimal(uint64_t n);
-/* "NAME: start=0x200000 pages=512", for whoever looks for the pages later. */
+/* "NAME: start=0x200000 pages=512", for tests that look at the pages later. */
 void put_range(const char *name, Range range);
 
 /*
- * Ticks of guest time, TIMER_HZ a second, since the last call.  Whoever calls
- * it less often than every 4.6 seconds loses multiples of that.
+ * Ticks of guest time, TIMER_HZ a second, since the last call.  A caller that
+ * calls it less often than every 4.6 seconds loses multiples of that time.
  */
 uint32_t clock_advance(Clock *clock);
 
-/* Hand the CPU back to the host for at most so long (QEMU: no time at all). */
+/* Give the CPU back to the host for at most this time (QEMU: no time at
+ * all). */
 void idle(uint32_t microseconds);
 
 /*

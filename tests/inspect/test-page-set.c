@@ -94,7 +94,7 @@ static void test_union(void)
     }
 }
 
-/* Pages in order are one piece, whatever the steps. */
+/* Pages in order are one piece, for steps of any size. */
 static void test_in_order(void)
 {
     for (unsigned step = 1; step < 1000; step += 37) {

@@ -132,7 +132,7 @@ class Golden(InspectTest):
 
 class MadeUp(InspectTest):
     def test_order_of_pages(self):
-        """Whatever comes last is what is extracted."""
+        """The last version of a page is extracted."""
         data, report = self.extract(whole(
             pages(PART, packed(0, TEXT, "pc.ram"), record(PLAIN, 1, NOISE),
                   packed(2, TEXT), record(ZERO, 3), packed(4, NOISE)),

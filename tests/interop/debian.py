@@ -109,7 +109,7 @@ class Apt:
                      "--reinstall", "--download-only", *args)
 
     def unpack_whole(self, root, *packages):
-        """The same with all that they depend on, whatever this system has."""
+        """The same with all that they depend on, also if it is installed."""
         self._unpack(root, "install", "--no-install-recommends",
                      "--download-only", "-o", "Dir::State::status=/dev/null",
                      *packages)

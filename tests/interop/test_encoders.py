@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whatever Ferry compresses pages with, QEMU's decompressor understands.
+"""QEMU's decompressor understands the pages of every encoder of Ferry.
 
 A small guest that does not run is saved by QEMU 7.2 and sent into a fresh one
 with every compress-level of every library, and with every number of threads up
@@ -56,7 +56,7 @@ class Encoders(interop_kit.SendTest):
         saved_guest.lay_out(os.path.join(cls.saved, "stream"), cls.laid_out)
 
     def check(self, level, threads, decompress_threads, **environment):
-        """Send the guest once; who compressed it."""
+        """Send the guest once; returns the encoder's name."""
         with QemuVm(self.qemu, "-S", "-incoming", "defer", mem=MEM,
                     compress=True) as vm:
             uri = self.receive(vm, decompress_threads=decompress_threads)

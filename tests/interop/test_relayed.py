@@ -114,7 +114,7 @@ class Relayed(interop_kit.InteropTest):
         self.assertGreater(self.check_report(relay)["ratio"], 1.5)
 
     def test_from_qemu_to_the_newest(self):
-        """From where there is compress to where there is none any more."""
+        """From a QEMU with compress to one that has it no more."""
         src = self.guest(interop_kit.need_qemu(), compress=True)
         dst = self.incoming(interop_kit.need_newest_qemu(), "-S")
         relay = self.relay("relay", "vm", "--from-qemu")

@@ -13,7 +13,7 @@ struct Wait {
     GCancellable *cancel;
     pthread_t thread;
     int ended; /* atomic */
-    /* set by the thread, for whoever has joined it */
+    /* set by the thread; read once it was joined */
     IoChannel *channel;
     GError *err;
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Somebody who waits for a peer that says "welcome!", in a thread. */
+/* A thread that waits for a peer that says "welcome!". */
 #ifndef TESTS_ADMIT_KIT_H
 #define TESTS_ADMIT_KIT_H
 
@@ -7,7 +7,7 @@
 
 typedef struct Wait Wait;
 
-/* Whom it waits for, without encryption. */
+/* The peer that is wanted, without encryption. */
 extern const IoAdmit welcome;
 
 /* Takes the listener.  creds: a folder, or NULL. */
@@ -18,7 +18,7 @@ const char *wait_address(const Wait *wait);
 
 /* The peer that has come; wait is gone, but its warnings stay. */
 IoChannel *wait_end(Wait *wait);
-/* It ends, as it was cancelled. */
+/* Cancel the wait; it ends with that error. */
 void wait_cancel(Wait *wait);
 
 /* Until a warning with these words has been logged since the last

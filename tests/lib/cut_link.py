@@ -44,8 +44,8 @@ class CutLink:
         self.wake.send(b"x")
 
     def end(self):
-        """The connections are gone; what was under way is lost.  Whoever still
-        waits for one gets it, with nothing in it.  May be called again."""
+        """End the connections; bytes under way are lost.  A side that still
+        waits for a connection gets an empty one.  May be called again."""
         if self.wake.fileno() < 0:
             return
         if self._asked() not in ("reset", "close"):
@@ -55,8 +55,8 @@ class CutLink:
         self.woken.close()
 
     def finish(self):
-        """Both sides have closed.  Whoever still waits for a connection gets
-        one, with nothing in it."""
+        """Both sides have closed.  A side that still waits for a connection
+        gets an empty one."""
         if self.wake.fileno() >= 0:
             self.cut("finish")
             self.thread.join()

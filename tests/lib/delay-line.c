@@ -3,8 +3,8 @@
 
 #include "util/clock.h"
 
-/* Whoever drives the line may be late by that much: the wire has sent
- * meanwhile what was waiting for it, and does not lose that time. */
+/* The driver of the line may be late by this much.  The wire has gone on
+ * sending meanwhile, and does not lose that time. */
 #define CREDIT (5 * NS_PER_MS)
 
 bool delay_line_take(DelayLine *line, int64_t now, size_t size, int64_t *due)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One direction of a thin, long link, as arithmetic: a queue of so many bytes,
- * behind it a wire that sends at a rate, and a way that takes a time.  It does
- * no I/O and reads no clock.
+ * One direction of a thin, long link, as arithmetic: a queue with a limit in
+ * bytes, a wire that sends at a rate, and a way that takes a time.  It does no
+ * I/O and reads no clock.
  */
 #ifndef TESTS_DELAY_LINE_H
 #define TESTS_DELAY_LINE_H

@@ -41,7 +41,7 @@ typedef struct Direction {
     int from, to;
     DelayLine line;
     Packet *packet; /* [PACKETS], a ring */
-    unsigned first, last; /* count up for ever; last is the one to fill */
+    unsigned first, last; /* only count up; last is the one to fill */
 } Direction;
 
 static void die(const char *what)

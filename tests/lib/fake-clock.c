@@ -9,7 +9,7 @@ static int64_t fake_now(const Clock *clock)
                            __ATOMIC_SEQ_CST);
 }
 
-/* Whoever waits moves the clock: nobody waits for real. */
+/* A thread that waits moves the clock, so no thread really waits. */
 static void fake_wait(const Clock *clock, pthread_cond_t *cond,
                       pthread_mutex_t *mutex, int64_t deadline)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A clock that stands still until somebody waits for it. */
+/* A clock that stands still until a thread waits for it. */
 #ifndef TESTS_FAKE_CLOCK_H
 #define TESTS_FAKE_CLOCK_H
 
@@ -10,7 +10,7 @@ typedef struct FakeClock {
     int64_t now; /* atomic */
 } FakeClock;
 
-/* Starts at one second, as 0 means "not yet" to some. */
+/* Starts at one second, because 0 means "not yet" to some. */
 void fake_clock_init(FakeClock *fake);
 void fake_clock_advance(FakeClock *fake, int64_t ns);
 

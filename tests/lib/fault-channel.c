@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Two GIO streams, each over another one.  Both let through what comes before
- * the fault, in pieces where that is asked for, and then do what the fault
- * says for ever.
+ * Two GIO streams, each over another one.  Both let the bytes before the fault
+ * through, in pieces if asked to, and from then on do what the fault says.
  */
 #include "tests/lib/fault-channel.h"
 

@@ -40,9 +40,9 @@ typedef struct FaultPlan {
 } FaultPlan;
 
 /*
- * io_channel_pair() with faults.  Whoever reads a flipped byte may then wait
- * for bytes that nobody is going to send, while the sender waits for an
- * answer: after a flip, silence ends as FAULT_EOF does.
+ * io_channel_pair() with faults.  A reader of a flipped byte may then wait for
+ * bytes that nobody is going to send, while the sender waits for an answer.  So
+ * after a flip, silence ends as FAULT_EOF does.
  */
 void fault_channel_pair(IoChannel *ends[2], const FaultPlan plan[2]);
 

@@ -16,7 +16,7 @@ typedef struct HandClock {
     pthread_mutex_t *mutex;
 } HandClock;
 
-/* Starts at one second, as 0 means "not yet" to some. */
+/* Starts at one second, because 0 means "not yet" to some. */
 void hand_clock_init(HandClock *hand);
 void hand_clock_destroy(HandClock *hand);
 

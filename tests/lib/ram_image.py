@@ -41,7 +41,7 @@ def candidates():
 
 
 def contents(paths):
-    """Yield pieces of files, page-padded, for ever."""
+    """Yield pieces of files, page-padded, without end."""
     while True:
         for path in paths:
             try:

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The commit point of a source whose destination does not wait for GO: one
- * that may run the guest as soon as it has read EOF.  From before EOF on nobody
- * can cancel, and the guest goes on at the source only when the destination has
+ * The commit point of a source whose destination does not wait for GO, and may
+ * run the guest as soon as it has read EOF.  From before EOF on nobody can
+ * cancel, and the guest goes on at the source only when the destination has
  * said that it failed.
  */
 #include <glib.h>
@@ -109,7 +109,7 @@ static void assert_unknown(Pair *pair)
     assert_resumed(pair->src_host, false);
 }
 
-/* It has everything, and takes its time to say so. */
+/* The destination has everything, and takes its time to say so. */
 static void test_cancel(void)
 {
     World world;
@@ -126,7 +126,7 @@ static void test_cancel(void)
     world_destroy(&world);
 }
 
-/* It says that it failed: the guest is the source's, at once. */
+/* The destination says that it failed: the source has the guest at once. */
 static void test_refused(void)
 {
     g_autoptr(GError) err = NULL;
@@ -157,8 +157,8 @@ static void test_refused_early(void)
     world_destroy(&world);
 }
 
-/* It goes away without a word, wherever in the end it is: having read EOF, it
- * may run the guest. */
+/* The destination goes away without an answer, at each byte of the end.  Once
+ * it has read EOF, it may run the guest. */
 static void test_no_word(void)
 {
     World world;
@@ -250,7 +250,7 @@ static void test_race(void)
     }
 }
 
-/* One-way channels: whatever reads them says nothing */
+/* One-way channels, whose readers cannot answer */
 
 typedef struct OneWay {
     Pair *pair;
@@ -318,8 +318,9 @@ static void send_to(Pair *pair, const char *text)
     g_assert_true(mig_send_to(pair->src, uri, NULL));
 }
 
-/* A command that is killed says nothing of what it did with the stream; nor
- * does a shell of which one was, or an ssh that has lost its connection. */
+/* A command that is killed does not say what it did with the stream.  Neither
+ * does a shell whose command was killed, nor an ssh that has lost its
+ * connection. */
 static void test_killed_command(void)
 {
     static const char *const commands[] = {
@@ -348,7 +349,7 @@ static void test_killed_command(void)
     pair_free(pair);
 }
 
-/* Nobody runs what is in a file that could not be written to its end. */
+/* Nobody runs a guest in a file that could not be completed. */
 static void test_full_file(void)
 {
     g_autofree char *path = NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The descriptor of an fd: URI is the migration's from its start on: whoever
- * has the other end sees it end, whatever becomes of the migration.
+ * The descriptor of an fd: URI is the migration's from its start on.  The
+ * process at the other end sees it end, whatever becomes of the migration.
  */
 #include <fcntl.h>
 #include <glib.h>

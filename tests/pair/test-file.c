@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A guest that is saved to a file is given up when the disk has it, and not
- * before; until then whatever fails, or is cancelled, leaves it where it is.
+ * before.  Until then every failure and every cancel leaves it where it is.
  */
 #include <errno.h>
 #include <glib.h>

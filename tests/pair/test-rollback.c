@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Whatever fails before the destination has taken over, the guest runs on at
+ * If anything fails before the destination has taken over, the guest runs on at
  * the source, and both sides can say why.
  */
 #include <glib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A destination that waits at a socket is there for its source alone, whoever
- * else connects. */
+/* A destination that waits at a socket takes only its source, whatever other
+ * peers connect. */
 #include <glib/gstdio.h>
 #include <string.h>
 
@@ -100,7 +100,7 @@ static void test_move(gconstpointer address)
     waiting_destroy(&w);
 }
 
-/* While somebody is in the middle of the header. */
+/* While a peer is in the middle of the header. */
 static void test_cancel(void)
 {
     Waiting w;

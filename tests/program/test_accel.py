@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A guest moves between accelerators, whatever logs its writes."""
+"""A guest moves between accelerators and kinds of dirty logs."""
 import os
 
 import program_kit

@@ -113,7 +113,8 @@ class BlackHole(program_kit.ProgramTest):
         self.kill(dst)
 
     def test_without_stall_timeout(self):
-        """Whoever turned it off ends the migration; a destination asks."""
+        """Without the limit the user ends the migration; the destination's
+        keep-alive finds out."""
         src, dst = self.begun()
         src.set_parameters(stall_timeout=0)
         self.lose(src)

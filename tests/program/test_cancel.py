@@ -117,7 +117,7 @@ class Cancel(program_kit.ProgramTest):
         self.check_unharmed()
 
     def accepted(self, compress=False):
-        """Begin a migration to somebody who just accepts it."""
+        """Begin a migration to a peer that just accepts the connection."""
         uri = self.unix_uri()
         with socket.socket(socket.AF_UNIX) as sock:
             sock.bind(uri[len("unix:"):])

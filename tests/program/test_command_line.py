@@ -153,7 +153,7 @@ class FilesMade(program_kit.ProgramTest):
     mem = "2M"
 
     def test_for_nobody_else(self):
-        """Sockets and files have mode 0600, whatever the umask allows."""
+        """Sockets and files have mode 0600, although the umask allows more."""
         vm = self.start("-incoming", self.unix_uri(), umask=0)
         serial = os.path.join(self.folder, "serial")
         program_kit.run_vm("-m", "2M", *GUEST, "-S", "-monitor", "stdio",

@@ -27,7 +27,7 @@ STRETCH = 1 << 20
 
 
 def receive(sock, size):
-    """So many bytes, however they come."""
+    """Receive this many bytes, in any number of pieces."""
     while size > 0:
         data = sock.recv(min(size, 65536))
         if not data:

@@ -34,7 +34,7 @@ class Failures(program_kit.ProgramTest):
         self.check_moved(src, dst)
 
     def begun(self, *args):
-        """Two machines in the midst of a migration that takes for ever."""
+        """Two machines in the middle of a migration that never ends."""
         uri = self.unix_uri()
         src, dst = self.source(), self.destination(uri, *args)
         self.begin_slow_move(src, uri)
@@ -216,7 +216,7 @@ class Refusals(Failures):
                          "The incoming migration has already been started")
 
     def test_two_sources(self):
-        """Who comes second finds nobody."""
+        """A second source finds no destination."""
         src, dst = self.begun("-S")
         other = self.source()
         other.qmp("migrate", uri=self.unix_uri())
@@ -253,7 +253,7 @@ class Deferred(Failures):
 
 
 class RunStates(Failures):
-    """A guest arrives as it left, whatever -S says."""
+    """A guest arrives in the state in which it left, also with -S."""
 
     def check_arrives_stopped(self, src, left_as, arrives_as):
         uri = self.unix_uri()

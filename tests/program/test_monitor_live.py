@@ -65,7 +65,7 @@ class Sessions(program_kit.ProgramTest):
         self.begin_slow_move(self.src, uri)
 
     def tearDown(self):
-        """Whatever the sessions did, the guest gets where it is going."""
+        """The guest arrives, whatever the sessions did."""
         self.src.set_parameters(max_bandwidth=0)
         self.src.wait_migration("completed")
         self.check_moved(self.src, self.dst)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whoever touches the port of a waiting machine does not end its wait."""
+"""Strangers at the port of a waiting machine do not end its wait."""
 import os
 import socket
 
@@ -37,7 +37,7 @@ class Strangers(program_kit.ProgramTest):
         wait_until(lambda: words in dst.stderr(), words)
 
     def bother(self, dst, uri):
-        """Touch it in every way; who says nothing stays, and is returned."""
+        """Touch it in every way; returns the silent peers, which stay."""
         self.connect(uri).close()
         self.says(dst, "it left without a word")
         garbage = self.connect(uri)

@@ -230,8 +230,8 @@ class Chain:
 
     @functools.cached_property
     def source(self):
-        """It connects when it is first used: who says nothing for 0.1 s is led
-        on all the same, before the test has done to the wire what it wants."""
+        """Connects when it is first used.  The relay connects a peer that is
+        silent for 0.1 s onward, perhaps before the test has set up the wire."""
         return self.test.connect("relay", self.sender)
 
     def accept(self):

@@ -51,7 +51,7 @@ static void test_once(void)
     }
 }
 
-/* Whom the other end's certificate must be for. */
+/* The name that the other end's certificate must have. */
 static void test_tls(void)
 {
     const struct {
@@ -201,7 +201,7 @@ static void test_man_options(void)
     g_assert_cmpstr(in_page, ==, in_help);
 }
 
-/* The formatter must have nothing to say. */
+/* The formatter must print no warning. */
 static void test_man_form(void)
 {
     const char *argv[] = { "mandoc", "-Tlint", "-Wwarning", MAN_PAGE, NULL };

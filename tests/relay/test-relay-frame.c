@@ -301,8 +301,8 @@ static void test_batch_full(void)
     sample_destroy(&s);
 }
 
-/* Whatever byte of a frame changes, wrong bytes never come out: unpack() looks
- * at them where the change did not matter to the decoder. */
+/* If any byte of a frame changes, no wrong bytes come out.  unpack() compares
+ * the bytes if the change did not matter to the decoder. */
 static void test_batch_damaged(void)
 {
     unsigned refused = 0, tried = 0;

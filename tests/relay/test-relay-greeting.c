@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Who is taken for whom, and how soon. */
+/* Which peer is taken for what, and how soon. */
 #include <glib.h>
 #include <string.h>
 

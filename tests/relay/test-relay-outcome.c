@@ -50,7 +50,7 @@ static const Row rows[] = {
     { BYTES(PONG), END_ASKED, false, RELAY_UNKNOWN, "without saying" },
     { BYTES(PONG), END_CUT, false, RELAY_FAILED, "reason" },
     { BYTES(PONG), END_OPAQUE, false, RELAY_UNKNOWN, "reason" },
-    /* What is no return path is not believed, whatever comes later. */
+    /* Bytes that are no return path are not believed, nor any after them. */
     { BYTES(TLS), END_OPAQUE, false, RELAY_UNKNOWN, "reason" },
     { BYTES(TLS SHUT_0), END_ASKED, false, RELAY_UNKNOWN, "without saying" },
     { BYTES("\0\1\0\5\0\0\0\0\0" SHUT_0), END_OPAQUE, false, RELAY_UNKNOWN,

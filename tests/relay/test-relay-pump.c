@@ -104,7 +104,7 @@ static void test_input(Fixture *f, const void *unused)
     g_assert_cmpuint(written(f), ==, 3);
 }
 
-/* All, whatever there is to be read. */
+/* All jobs, even if there is something to be read. */
 static void test_flush(Fixture *f, const void *unused)
 {
     GOutputVector vector = { "y", 1 };

@@ -354,8 +354,8 @@ static void test_chunks(void)
     }
 }
 
-/* What begins something that is not whole is held back: byte by byte that is,
- * at most, all but the last byte of the list of blocks. */
+/* The beginning of something that is not whole is held back.  When bytes come
+ * one by one, that is at most all but the last byte of the list of blocks. */
 static void test_held(void)
 {
     g_autoptr(GBytes) bytes = make_stream(0);
@@ -395,7 +395,7 @@ static const ScanSink lenient_sink = {
     .rest = on_rest,
 };
 
-/* Whatever a byte becomes, nothing is lost. */
+/* If any byte changes, nothing is lost. */
 static void test_damaged(void)
 {
     g_autoptr(GBytes) bytes = make_stream(0);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Who came first goes on first, and nobody is waited for for ever. */
+/* The first peer goes on first, and no peer is waited for forever. */
 #include "tools/relay/relay-turns.h"
 #include "tools/relay/relay-wire.h"
 #include "util/clock.h"
@@ -59,7 +59,7 @@ static void pass(Turns *turns, unsigned number)
     turns_leave(turns, number);
 }
 
-/* Who is silent is waited for once, and not by everybody who comes later. */
+/* A silent peer is waited for once, and not by every later peer. */
 static void test_silent(void)
 {
     enum { COUNT = 20 };

@@ -53,7 +53,7 @@ class Exact(RelayTest):
         return chain
 
     def check_passes(self, data):
-        """Whatever the relays think of it."""
+        """Also a stream that the relays do not understand."""
         chain = Chain(self)
         chain.say(data)
         chain.source.shutdown(socket.SHUT_WR)
@@ -115,7 +115,7 @@ class Exact(RelayTest):
                 self.assertLess(len(chain.wire.forward), len(data) // 2)
 
     def test_recorded(self):
-        """The recorded streams, whatever is in them."""
+        """All recorded streams."""
         folder = os.path.join(ROOT, "tests", "wire", "golden")
         names = sorted(glob.glob(os.path.join(folder, "*.bin")))
         self.assertGreater(len(names), 4)
@@ -572,8 +572,8 @@ class Live(RelayTest):
 
 
 class Touched(RelayTest):
-    """Somebody who has nothing to do with it connects: the destination does
-    not hear of it, and the migration that comes then finds it waiting."""
+    """A stranger connects.  The destination does not hear of it, and still
+    waits when a migration comes."""
 
     def touch(self, name, relay, data):
         """Say something; it is refused at once."""
@@ -582,13 +582,13 @@ class Touched(RelayTest):
         self.assertEqual(receive_all_or_reset(sock), b"")
 
     def check_nobody(self, listener):
-        """Nobody has been led on."""
+        """No peer was connected to the destination."""
         listener.setblocking(False)
         self.assertRaises(BlockingIOError, listener.accept)
         listener.settimeout(TIMEOUT)
 
     def check_goes_on(self, name, relay, listener):
-        """A QEMU is led on, and the relay ends after it as it should."""
+        """A QEMU is connected to the destination, and then the relay ends."""
         source = self.connect(name, relay)
         data = sample_stream(random.Random(30), pages=20)
         source.sendall(data)
@@ -645,8 +645,8 @@ class Touched(RelayTest):
     BEGINNINGS = (b"QEVM", b"\x11\x22\x33\x44", b"\x16\x03", b"\x08\0\x0a")
 
     def test_begins_in_pieces(self):
-        """Role auto waits for as much as tells: who closes before that is not
-        led on, and who goes on is."""
+        """Role auto waits until the bytes tell.  A peer that closes before is
+        not connected to the destination, and a peer that goes on is."""
         listener = self.listen("far")
         relay = self.start("--listen", "unix:" + self.path("relay"),
                            "--connect", "unix:" + self.path("far"))
@@ -691,7 +691,7 @@ class Itself(RelayTest):
         self.check_detour()
 
     def test_send(self):
-        """Which leads on whoever else connects."""
+        """This role takes every other peer."""
         self.check_detour("--role", "send")
 
 
@@ -790,7 +790,7 @@ class Silent(RelayTest):
         self.check_statuses(0)
 
     def check_nobody(self, *args, **kwargs):
-        """Who says nothing cannot be led on: this has failed."""
+        """A silent peer finds no destination: that is a failure."""
         relay = self.start("--role", "send", "--json", "--connect",
                            "unix:" + self.path("nobody"), *args, **kwargs)
         if not kwargs:
@@ -808,7 +808,7 @@ class Silent(RelayTest):
             self.check_nobody("--stdio", stdin=theirs, stdout=theirs)
 
     def test_before(self):
-        """Who was there before the migration began goes on after it."""
+        """A connection from before the migration goes on after it."""
         self.pair()
         side = self.connect("relay", self.sender)
         _, destination = self.main()
@@ -1202,7 +1202,7 @@ class Alone(RelayTest):
         self.assertEqual(receive_all_or_reset(chain.destination), b"")
 
     def test_draining(self):
-        """It does not listen any more: who comes now is told at once."""
+        """The relay does not listen any more: a late peer is told at once."""
         chain = Chain(self)
         chain.say(preamble())
         chain.hear(len(preamble()))
@@ -1212,7 +1212,7 @@ class Alone(RelayTest):
         chain.finish()
 
     def test_only_one(self):
-        """Standard output is one destination's: who comes second is refused,
+        """Standard output is one destination's.  A second source is refused,
         and the first one goes on."""
         ours, theirs = socket.socketpair()
         ours.settimeout(TIMEOUT)
@@ -1241,8 +1241,8 @@ class Alone(RelayTest):
         self.assertEqual(receiver.wait(), 0, receiver.stderr())
 
     def test_silent(self):
-        """Who says nothing, or half a greeting, is turned away in the end,
-        is no migration, and holds up nobody."""
+        """A peer that says nothing, or half a greeting, is turned away in the
+        end.  It is no migration, and holds up no other peer."""
         listener = self.listen("qemu")
         receiver = self.start("--listen", "unix:" + self.path("link"),
                               "--connect", "unix:" + self.path("qemu"),
@@ -1271,7 +1271,7 @@ class Alone(RelayTest):
         self.assertEqual(receive_all_or_reset(silent), b"")
 
     def served(self, relay):
-        """How many connections, whatever they want."""
+        """How many connections of any kind the relay serves."""
         count = 0
         for name in glob.glob(f"/proc/{relay.process.pid}/task/*/comm"):
             with contextlib.suppress(OSError):  # the thread may end just now
@@ -1280,8 +1280,8 @@ class Alone(RelayTest):
         return count
 
     def test_crowd(self):
-        """So many connections are served, the others wait until one of them
-        has gone."""
+        """A limited number of connections is served.  The others wait until
+        one of them has gone."""
         relay = self.start("--listen", "unix:" + self.path("relay"),
                            "--connect", "unix:" + self.path("far"))
         relay.wait_listening()
@@ -1341,7 +1341,7 @@ class Alone(RelayTest):
                          [MIGRATIONS])  # the one that has gone
 
     def test_full_receiver(self):
-        """The sender of who is too many says why as well."""
+        """The sender of a migration too many says why as well."""
         target = self.listen("qemu")
         receiver = self.start("--listen", "unix:" + self.path("link"),
                               "--connect", "unix:" + self.path("qemu"),

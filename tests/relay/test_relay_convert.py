@@ -100,8 +100,8 @@ class Convert(RelayTest):
             self.assertEqual(out, self.stream(pages, plain))
 
     def test_twice_in_a_section(self):
-        """The second version of a page gets a section of its own, whatever
-        kinds the two are of."""
+        """The second version of a page gets a section of its own, for every
+        pair of kinds."""
         text, noise = b"a" * PAGE, random.Random(3).randbytes(PAGE)
         records = [plain(0, text, NAME), plain(PAGE, text), zero(0),
                    plain(0, noise, NAME), plain(PAGE, noise), plain(0, text)]

@@ -212,7 +212,7 @@ class RelayQemu(RelayTest):
         self.check_ends(*relays)
 
     def patient(self):
-        """A source whose compression does not make it iterate for ever."""
+        """A source that converges although its pages are compressed."""
         src = self.source()
         src.qmp("migrate-set-parameters", downtime_limit=5000)
         return src

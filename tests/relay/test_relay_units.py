@@ -69,7 +69,7 @@ def filter_set(name):
 @unittest.skipUnless(shutil.which("strace"), "no strace")
 @tap.only_if(not sanitized())  # sanitizers have calls of their own
 class Calls(RelayTest):
-    """Who calls what its unit forbids is killed."""
+    """A process that makes a call that its unit forbids is killed."""
 
     def allowed(self, role):
         path = os.path.join(UNITS, f"ferry-relay-{role}@.service.in")

@@ -143,7 +143,7 @@ static void test_cancel(void)
     IoChannel *stuck[MANY];
 
     get_many_stuck(wait, stuck);
-    /* Whoever came before has been let in by then. */
+    /* The peers that came before have been accepted by then. */
     assert_hung_up(connect_and_say(wait, "welcome!", 8));
     wait_cancel(wait);
     assert_all_hung_up(stuck);
@@ -159,7 +159,7 @@ static void test_patience(void)
     wait_cancel(wait);
 }
 
-/* Whose fault it is, the log says; and the next one may find it mended. */
+/* The log says whose fault it is.  The next peer may find it corrected. */
 static void test_own_folder(void)
 {
     Wait *wait = wait_with(CERTIFICATES "/nothing");

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * TLS as ferry/channel.h promises it: what comes out, who is refused and what
- * both ends say then, and that whoever waits can be stopped.  CERTIFICATES is
- * what certificates.py has made.
+ * TLS as ferry/channel.h promises it: what comes out, which peers are refused,
+ * what both ends say then, and that a thread that waits can be stopped.
+ * certificates.py has made the folder CERTIFICATES.
  */
 #include <gio/gio.h>
 #include <pthread.h>
@@ -13,7 +13,7 @@
 #include "ferry/channel.h"
 #include "tests/unit/channel-kit.h"
 
-/* One end: its folder, and how it came out for whoever has joined it. */
+/* One end: its folder, and its result, to be read once its thread is joined. */
 typedef struct End {
     IoChannel *channel;
     const char *creds; /* of CERTIFICATES; NULL: speaks no TLS */

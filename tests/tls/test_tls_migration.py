@@ -185,7 +185,7 @@ class Refused(TlsTest):
         self.check(None, "good", "left before it had answered", BROKEN)
 
     def test_no_certificates(self):
-        """Whoever has none has not connected, nor waited, in vain."""
+        """An end without certificates fails before it connects or waits."""
         dst = self.waiting(creds("nothing"), "-S")
         uri = f"tcp:127.0.0.1:{free_port()}"
         self.assertIn("nothing/server-key.pem",

@@ -130,7 +130,7 @@ class Refused(TlsRelayTest):
                    "does this relay lack --tls-creds?")
 
     def test_qemu_at_the_receiver(self):
-        """Who does not encrypt does not get past it."""
+        """A peer that does not encrypt is refused."""
         listener = self.listen("qemu")
         receiver = self.start("--listen", "unix:" + self.path("link"),
                               "--connect", "unix:" + self.path("qemu"),

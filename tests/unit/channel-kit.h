@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the tests of channels are written in.  Whatever fails here fails the
- * test, unless it is handed an errp.
+ * What the tests of channels share.  A function that fails here fails the test,
+ * unless it is handed an errp.
  *
  * Every test runs in an empty directory of its own and must end with as many
  * open descriptors as it began with.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * io_listener_admit(): strangers neither end a wait nor hold it up.  Whoever
- * says "welcome!" is wanted here.
+ * io_listener_admit(): strangers neither end a wait nor hold it up.  The wanted
+ * peer says "welcome!" here.
  */
 #include <sys/socket.h>
 #include <unistd.h>
@@ -118,7 +118,7 @@ static void test_patience(void)
     wait_cancel(wait);
 }
 
-/* Those who came first leave first, and the wanted one need not wait. */
+/* The first strangers leave first, and the wanted peer need not wait. */
 static void test_many(void)
 {
     Wait *wait = wait_at("tcp:127.0.0.1:0");
@@ -181,7 +181,7 @@ static void test_file(void)
     io_listener_free(listener);
 }
 
-/* What fails for a while, as it does without descriptors, ends nothing. */
+/* If accepting fails for a while, for want of descriptors, the wait goes on. */
 static void test_accept_fails(void)
 {
     IoListener *listener = listen_at("tcp:127.0.0.1:0");

@@ -29,7 +29,7 @@ typedef struct Blocked {
     pthread_t thread;
     pid_t tid;   /* atomic; 0 until the thread runs */
     int is_done; /* atomic */
-    GError *err; /* for whoever has joined the thread */
+    GError *err; /* to be read once the thread was joined */
 } Blocked;
 
 static void *blocked_main(void *opaque)

@@ -118,7 +118,7 @@ static void test_unsent(void)
     g_assert_cmpint(io_channel_round_trip(from), <, 1000 * MS);
     free_both(from, to);
 
-    /* Who accepts is no different. */
+    /* The end that accepts is no different. */
     to = connect_to(io_listener_address(listener));
     from = accept_from(listener);
     check_stuck(from, to);

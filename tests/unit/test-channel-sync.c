@@ -95,7 +95,7 @@ static void test_begins_early(void)
     io_channel_free(channel);
 }
 
-/* Of a descriptor nobody knows the folder; who opened the file does. */
+/* A descriptor's folder is known only to the program that opened the file. */
 static void test_fd(void)
 {
     g_autofree char *uri = fd_uri(open("file", O_CREAT | O_WRONLY, 0600));

@@ -158,7 +158,7 @@ static void test_tcp_options(void)
         getsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged, &size);
         /* A peer that is gone is found to be so within a minute. */
         g_assert_true(listening || idle + count * interval <= 60);
-        /* One that only does not read is not. */
+        /* A peer that only does not read is not taken for gone. */
         g_assert_cmpint(unacknowledged, ==, 0);
     }
     g_assert_cmpint(connected, ==, 2);
@@ -217,7 +217,7 @@ static void test_unix_left_behind(void)
     }
 }
 
-/* Whoever has it keeps it, and does not even hear of the other one. */
+/* A process that has the socket keeps it, and does not hear of the attempt. */
 static void test_unix_in_use(void)
 {
     IoListener *listener = listen_at("unix:socket");

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * codec_zlib: what it writes any zlib can read, and of what it reads it takes
- * exactly one zlib stream of exactly one page.  Run once for each library that
- * FERRY_ZLIB can name, and once without it.
+ * codec_zlib: any zlib can read its output, and it accepts exactly one zlib
+ * stream of exactly one page.  Run once for each library that FERRY_ZLIB can
+ * name, and once without it.
  */
 #include <string.h>
 #include <zlib.h>

@@ -16,7 +16,7 @@ typedef struct Row {
 /* Bytes per page and per second that make arithmetic easy: at 1000 bytes a
  * page and 1 MB/s, a page takes a millisecond. */
 static const Row rows[] = {
-    /* nothing dirty: at once, whatever the rest says */
+    /* nothing dirty: at once, for all other values */
     { { 0, 1000, 1e6, 0, 300 }, true, 0 },
     { { 0, 1000, 1e6, 0, 0 }, true, 0 },
     { { 0, 1000, 0, 0, 300 }, true, 0 },

@@ -68,7 +68,7 @@ static void test_rows(void)
     }
 }
 
-/* Whatever is offered for the first word can be run and has a help text. */
+/* Every offer for the first word can be run and has a help text. */
 static void test_offers_are_commands(void)
 {
     size_t start;

@@ -330,7 +330,7 @@ static void test_modes_after_quit(Terminal *f, gconstpointer data)
     expect_calls(f, "quit; ");
 }
 
-/* Whoever comes next begins on a line of their own. */
+/* The next program's output begins on a line of its own. */
 static void test_modes_after_signal(Terminal *f, gconstpointer data)
 {
     type(f, "info na");

@@ -600,8 +600,8 @@ static void test_progress_is_rewritten(Fixture *f, gconstpointer data)
         g_str_has_suffix(end, "\r\nMigration status: completed\r\n" PROMPT));
 }
 
-/* Until it waits to be continued, and there is a prompt: who has no other
- * monitor could not continue it otherwise. */
+/* Migrate until the migration waits to be continued.  There is a prompt then,
+ * because a user without another monitor could not continue it otherwise. */
 static void migrate_until_held(Fixture *f)
 {
     fake_machine_set_info(f->machine, MIG_STATE_ACTIVE);
@@ -614,7 +614,7 @@ static void migrate_until_held(Fixture *f)
                        "\r\nMigration status: pre-switchover\r\n" PROMPT));
 }
 
-/* It goes on for who waited for it, whoever let it go on. */
+/* The line goes on for the session that waited, whichever session continued. */
 static void test_migrate_held(Fixture *f, gconstpointer data)
 {
     g_autofree char *end = NULL;
@@ -659,7 +659,7 @@ static void test_migrate_held_cancelled(Fixture *f, gconstpointer data)
         client_take(f->client, "\r\nMigration status: cancelled\r\n" PROMPT));
 }
 
-/* One who is typing is not interrupted, nor one who does something else. */
+/* A user who is typing, or does something else, is not interrupted. */
 static void test_migrate_held_and_left(Fixture *f, gconstpointer data)
 {
     Client *other = client_new_hmp(f->machine);

@@ -241,8 +241,7 @@ static void test_texts(void)
 #define METHOD "Parameter 'compress_method' expects 'zlib', 'zstd' or 'lz4'"
 #define WAIT "Parameter 'compress_wait_thread' expects 'on' or 'off'"
 
-/* Whatever is wrong with a value, the range is told; and the kind, if that
- * is what is wrong. */
+/* The error for a bad value names the range, and the kind if that is wrong. */
 static const struct {
     MigOptionId id;
     const char *text, *error;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * util/pool.h.  How long a job takes is decided by a gate that the test opens
- * when it wants the job to end; nothing here depends on speed.
+ * util/pool.h.  A job ends when the test opens its gate, so that nothing here
+ * depends on speed.
  */
 #include "util/pool.h"
 

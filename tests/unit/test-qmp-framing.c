@@ -13,7 +13,7 @@
 
 static void tear_down(Fixture *f, gconstpointer data)
 {
-    /* Whatever came before, nothing is left over, and the session lives. */
+    /* Nothing is left over from before, and the session lives. */
     client_expect_answer(f->client, "\n" ASK, ANSWER);
     g_assert_cmpstr(f->client->got->str, ==, "");
     fixture_tear_down(f, data);
@@ -163,7 +163,7 @@ static void test_words(Fixture *f, gconstpointer data)
     }
 }
 
-/* What is sent back is what was written, whatever the parser makes of it. */
+/* An "id" is sent back as it was written, not as the parser reads it. */
 static void test_ids(Fixture *f, gconstpointer data)
 {
     static const char *const ids[] = {

@@ -11,7 +11,7 @@
 #include "tests/lib/fake-clock.h"
 #include "util/thread.h"
 
-/* Asked nothing, as nothing starts. */
+/* Asked nothing, because nothing starts. */
 static const MigHost host = { .machine = "none" };
 
 typedef struct World {
@@ -53,7 +53,7 @@ static void *set_active(void *m)
     return NULL;
 }
 
-/* Who sees a state can rely on the host's having been told of it. */
+/* When mig_query() shows a state, the host has been told of it. */
 static void test_no_state_before_its_event(void)
 {
     SlowHost slow = { .told = false };
@@ -259,8 +259,8 @@ static void test_downtime_floor(void)
     mig_free(world.m);
 }
 
-/* A destination has no part in what the source's dirty log says, and shows
- * what it takes out of the stream whatever its own capability. */
+/* A destination does not show values of the source's dirty log.  It shows what
+ * comes in the stream, whether its own capability is on or not. */
 static void test_destination(void)
 {
     MigInfo info;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * migration/ram/save.h, with migration/ram/load.h behind it: what one saves
- * the other loads, whatever the options.
+ * migration/ram/save.h, with migration/ram/load.h behind it: with all options,
+ * one loads what the other saves.
  */
 #include "migration/ram/save.h"
 
@@ -292,7 +292,7 @@ static void check_first_pass(const MigOptions *options)
         g_assert_cmpuint(data.jobs, ==, 18);
         g_assert_cmpuint(data.busy, <=, data.jobs);
     }
-    /* What waits for a thread is never sent as it is. */
+    /* With wait-thread, no batch is sent uncompressed. */
     if (options->value[MIG_OPT_COMPRESS] &&
         options->value[MIG_OPT_COMPRESS_WAIT_THREAD]) {
         g_assert_cmpuint(counts.compressed, ==, 359);

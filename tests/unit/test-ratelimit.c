@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * migration/ratelimit.h, with two clocks: FakeClock, which whoever waits moves
- * on to the deadline, and one that stands still, for waits that end otherwise.
+ * migration/ratelimit.h, with two clocks: FakeClock, which a waiting thread
+ * moves on to the deadline, and one that stands still, for waits that end
+ * otherwise.
  */
 #include "migration/ratelimit.h"
 
@@ -82,7 +83,8 @@ static void test_no_limit(void)
     ratelimit_free(limit);
 }
 
-/* Who was idle for long may send 10 ms' worth at once, and no more. */
+/* A sender that was idle for long may send 10 ms' worth at once, and no
+ * more. */
 static void test_credit(void)
 {
     FakeClock clock;
@@ -100,7 +102,7 @@ static void test_credit(void)
     ratelimit_free(limit);
 }
 
-/* Who was idle for 3 ms has 3 ms. */
+/* A sender that was idle for 3 ms may send 3 ms' worth. */
 static void test_little_credit(void)
 {
     FakeClock clock;
@@ -169,7 +171,7 @@ static void test_cancelled_before(void)
     }
 }
 
-/* A clock that stands still, and counts who waits for it. */
+/* A clock that stands still, and counts the threads that wait for it. */
 typedef struct StillClock {
     Clock clock;
     int waits; /* atomic */

@@ -43,7 +43,7 @@ static MemReader *after_preamble(const void *bytes, size_t size)
     return mem_reader_new(taken);
 }
 
-/* Read it and compare it with who we are. */
+/* Read it and compare it with our identity. */
 static bool get_ours(Stream *s, const Identity *id, GError **err)
 {
     Preamble preamble;
@@ -221,7 +221,7 @@ static void test_bad_machine(void)
     refuse_changed(19, '\n', MIG_ERROR_PEER, "'pc-tes\\n'");
 }
 
-/* Who is not a destination sees what there is, whatever it is. */
+/* A reader that is no destination sees all values, also foreign ones. */
 static void test_preamble_values(void)
 {
     static const char subsections[] =
@@ -442,8 +442,8 @@ static void test_command_lengths(void)
     }
 }
 
-/* By name, where it has one: a number says nothing to who has turned on a
- * capability. */
+/* By its name, if it has one: a number means nothing to a user who has turned
+ * on a capability. */
 static void test_command_names(void)
 {
     static const struct {

@@ -94,7 +94,7 @@ static void test_put_off(void)
     expect_stall(&world, "taken and said nothing for 5 seconds");
 }
 
-/* That begins no wait where there is none. */
+/* A sign of life begins no wait where there is none. */
 static void test_put_off_idle(void)
 {
     World world;
@@ -181,7 +181,7 @@ static void test_no_wait(void)
     expect_none(&world);
 }
 
-/* 0: for ever; until somebody thinks otherwise. */
+/* 0: no limit, until it is changed. */
 static void test_live(void)
 {
     World world;

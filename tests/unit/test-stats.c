@@ -28,7 +28,7 @@ static StatsData read_stats(World *world)
     return data;
 }
 
-/* So many pages went, in so many bytes. */
+/* Account for this many pages, in this many bytes. */
 static void account(World *world, uint64_t pages, uint64_t bytes)
 {
     PageCounts counts = { .normal = pages };

@@ -323,7 +323,7 @@ static void test_drain(void)
         g_assert_true(stream_drain(r->stream, rest, &err));
         g_assert_no_error(err);
         g_assert_cmpuint(stream_position(r->stream), ==, LARGE);
-        /* It is at its end, whatever was in the buffer. */
+        /* The stream is at its end, also if the buffer had bytes. */
         g_assert_false(stream_skip(r->stream, 1, &err));
         expect_error(&err, MIG_ERROR_EOF, "at byte 700001 of");
     }

@@ -106,8 +106,8 @@ static void test_start_can_fail(void)
     pthread_attr_destroy(&usual);
 }
 
-/* CLOCK_MONOTONIC counts from the start of the machine: as CLOCK_REALTIME,
- * the same number would be long past and the wait be over at once. */
+/* CLOCK_MONOTONIC counts from the start of the machine.  By CLOCK_REALTIME the
+ * same number would be long past, and the wait be over at once. */
 static void test_condition_is_monotonic(void)
 {
     pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;

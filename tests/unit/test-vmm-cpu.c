@@ -14,7 +14,7 @@ typedef struct Fixture {
     Serial serial;
     GuestClock clock;
     PortBus ports;
-    Accel *accel; /* NULL: there is none such here */
+    Accel *accel; /* NULL: this machine has no such accelerator */
     CpuState cpu;
     pthread_mutex_t lock;
     pthread_cond_t ended;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What is left of an incoming migration that cannot be waited for.  This
- * program is linked with a pthread_create() that fails when it is told to.
+ * An incoming migration for which no thread can wait leaves nothing behind.
+ * This program is linked with a pthread_create() that fails when it is told to.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -170,8 +170,7 @@ static void test_whole(void)
     world_free(dirty);
 }
 
-/* Whatever is written when, in the midst of a call too, is told of in the
- * end. */
+/* Every write is reported in the end, also one in the middle of a call. */
 static void test_nothing_is_lost(void)
 {
     enum { PARTS = 5, PAGES = PARTS * PART - 77 };

@@ -52,7 +52,7 @@ static void test_options(void)
     g_assert_cmpstr(in_page[i], ==, NULL);
 }
 
-/* Whatever formatter there is must have nothing to say. */
+/* The formatter that is installed must print no warning. */
 static void test_form(void)
 {
     const char *mandoc[] = { "mandoc", "-Tlint", "-Wwarning", MAN_PAGE, NULL };

@@ -519,7 +519,7 @@ static void test_describe_fields(void)
                          inner, "fields")), ==, 2);
 }
 
-/* Only what is needed, as only that is in the stream. */
+/* Only what is needed, because the stream has only that. */
 static void test_describe_subsections(void)
 {
     Dev dev = { .has_two = true };

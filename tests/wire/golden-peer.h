@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The other end of a two-way channel, as the engine under test sees it. */
+/* Plays the other end of a two-way channel for the engine under test. */
 #ifndef TESTS_GOLDEN_PEER_H
 #define TESTS_GOLDEN_PEER_H
 

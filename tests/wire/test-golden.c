@@ -190,7 +190,7 @@ static void write_file(const char *path, GBytes *bytes)
     g_assert_no_error(err);
 }
 
-/* What read_stream.py sees in a stream, whatever zlib made it. */
+/* What read_stream.py sees in a stream, made by any zlib. */
 static char *canonical(const char *path)
 {
     const char *python = g_getenv("PYTHON");

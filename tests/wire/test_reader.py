@@ -636,8 +636,8 @@ class Damage(unittest.TestCase):
                                  len(data) - 9 if in_go else size)
 
     def test_every_byte(self):
-        """Whatever byte is wrong, the reader says so or reads on; it never
-        trips over it."""
+        """For any wrong byte, the reader says so or reads on; it never
+        crashes."""
         for data in (self.boards, self.ferry):
             for at in range(len(data)):
                 for flip in (0x01, 0x20, 0x80):
