@@ -44,8 +44,8 @@ typedef enum {
 #define RELAY_LINGER_NS (INT64_C(2) * 1000 * 1000 * 1000)
 #define RELAY_ANSWER_NS (INT64_C(30) * 1000 * 1000 * 1000)
 
-/* How long a command at the far end may run on once its input is closed: one
- * that leads to another relay, and one that is a destination. */
+/* How long a command at the far end may run on once it has closed its output:
+ * one that leads to another relay, and one that is a destination. */
 #define RELAY_COMMAND_MS     2000u
 #define RELAY_DESTINATION_MS 30000u
 
