@@ -7,13 +7,6 @@
 #include "ferry/error.h"
 #include "migration/pack/codec.h"
 
-static const char *const methods[] = {
-    [MIG_METHOD_ZLIB] = "zlib",
-    [MIG_METHOD_ZSTD] = "zstd",
-    [MIG_METHOD_LZ4] = "lz4",
-    [MIG_METHOD__COUNT] = NULL,
-};
-
 static const MigOption options[MIG_OPT__COUNT] = {
     [MIG_OPT_AUTO_CONVERGE] = {
         .id = MIG_OPT_AUTO_CONVERGE,
@@ -69,7 +62,7 @@ static const MigOption options[MIG_OPT__COUNT] = {
         .id = MIG_OPT_COMPRESS_LEVEL,
         .name = "compress-level",
         .kind = MIG_KIND_UINT,
-        .max = 9,
+        .max = CODEC_LEVEL_MAX,
         .def = 1,
         .help = "0 stores, 1 is the fastest compression, 9 the smallest",
     },
@@ -77,8 +70,8 @@ static const MigOption options[MIG_OPT__COUNT] = {
         .id = MIG_OPT_COMPRESS_METHOD,
         .name = "compress-method",
         .kind = MIG_KIND_ENUM,
-        .max = MIG_METHOD__COUNT - 1,
-        .names = methods,
+        .max = CODEC_COUNT - 1,
+        .names = codec_names,
         .help = "zlib is what QEMU reads, the others are for a Ferry",
     },
     [MIG_OPT_COMPRESS_THREADS] = {
@@ -241,7 +234,7 @@ static bool is_switch(const MigOption *option)
            option->kind == MIG_KIND_BOOL;
 }
 
-/* "'zlib', 'zstd' or 'lz4'" */
+/* "'a', 'b' or 'c'" */
 static char *list_names(const MigOption *option)
 {
     GString *list = g_string_new(NULL);

@@ -42,12 +42,13 @@ typedef enum {
     MIG_OPT__COUNT
 } MigOptionId;
 
-/* The values of compress-method. */
+/* Values of compress-method.  A library may know more than its header: its
+ * option table, MigOption, has the names and the highest value of all. */
 typedef enum {
     MIG_METHOD_ZLIB, /* what QEMU reads */
     MIG_METHOD_ZSTD, /* these between two Ferry ends */
     MIG_METHOD_LZ4,
-    MIG_METHOD__COUNT
+    MIG_METHOD__COUNT /* of those above */
 } MigMethod;
 
 typedef enum {

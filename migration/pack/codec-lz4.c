@@ -13,9 +13,8 @@
 #include <lz4.h>
 #include <lz4hc.h>
 
-#define LEVELS      10
-#define FIRST_HC    2
-#define HASTE       4 /* "acceleration", at level 0 */
+#define FIRST_HC 2
+#define HASTE    4 /* "acceleration", at level 0 */
 
 typedef struct Lz4Encoder {
     unsigned level;
@@ -26,7 +25,7 @@ static void *lz4_encoder_new(unsigned level, GError **errp)
 {
     Lz4Encoder *e;
 
-    if (level >= LEVELS) {
+    if (level > CODEC_LEVEL_MAX) {
         g_set_error(errp, MIG_ERROR, MIG_ERROR_HOST,
                     "lz4: no compression level %u", level);
         return NULL;
@@ -49,7 +48,7 @@ static void lz4_encoder_free(void *encoder)
 static size_t lz4_encode(void *encoder, const uint8_t *in, size_t in_size,
                          uint8_t *out, size_t max)
 {
-    static const int hc[LEVELS] = { 0, 0, 3, 4, 5, 6, 7, 8, 9, 12 };
+    static const int hc[CODEC_LEVELS] = { 0, 0, 3, 4, 5, 6, 7, 8, 9, 12 };
     Lz4Encoder *e = encoder;
 
     if (e->level < FIRST_HC) {
@@ -86,11 +85,17 @@ static const char *lz4_encoder_name(unsigned level)
     return level < FIRST_HC ? "lz4" : "lz4hc";
 }
 
+#endif
+
 const Codec codec_lz4 = {
     .name = "lz4",
-    .available = true,
+    .help = "the fastest, between two Ferrys",
+    .levels = "0: fast, acceleration 4; 1: fast; 2 to 8: LZ4_HC 3 to 9; "
+              "9: LZ4_HC 12",
     .batch_pages = CODEC_BATCH_PAGES,
     .feature = WIRE_FERRY_LZ4,
+#ifdef HAVE_LZ4
+    .available = true,
     .encoder_name = lz4_encoder_name,
     .encoder_new = lz4_encoder_new,
     .encoder_free = lz4_encoder_free,
@@ -98,10 +103,5 @@ const Codec codec_lz4 = {
     .decoder_new = lz4_decoder_new,
     .decoder_free = g_free,
     .decode = lz4_decode,
-};
-
-#else
-
-const Codec codec_lz4 = { .name = "lz4" };
-
 #endif
+};

@@ -23,14 +23,12 @@
 
 #include "ferry/error.h"
 
-#define LEVELS 10
-
 typedef struct Choice {
     const Codec *by;
     unsigned level; /* of by's own */
 } Choice;
 
-static const Choice choices[LEVELS][3] = {
+static const Choice choices[CODEC_LEVELS][3] = {
     { { &deflate_zlib, 0 } },
     { { &deflate_isal, 0 }, { &deflate_libdeflate, 1 }, { &deflate_zlib, 1 } },
     { { &deflate_isal, 1 }, { &deflate_libdeflate, 1 }, { &deflate_zlib, 2 } },
@@ -88,7 +86,7 @@ static void *zlib_encoder_new(unsigned level, GError **errp)
     g_autofree ZlibEncoder *e = g_new0(ZlibEncoder, 1);
     const Choice *choice;
 
-    if (level >= LEVELS) {
+    if (level > CODEC_LEVEL_MAX) {
         g_set_error(errp, MIG_ERROR, MIG_ERROR_HOST, "no compression level %u",
                     level);
         return NULL;
@@ -158,8 +156,11 @@ static const char *zlib_decode(void *decoder, const uint8_t *in, size_t size,
 
 const Codec codec_zlib = {
     .name = "zlib",
-    .available = true,
+    .help = "what QEMU reads",
+    .levels = "0: stored; 1 and 2: ISA-L; 3 to 9: libdeflate; zlib's own where "
+              "these were not built in",
     .batch_pages = 1,
+    .available = true,
     .encoder_name = zlib_encoder_name,
     .encoder_new = zlib_encoder_new,
     .encoder_free = zlib_encoder_free,

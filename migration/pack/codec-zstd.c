@@ -12,12 +12,10 @@
 #ifdef HAVE_ZSTD
 #include <zstd.h>
 
-#define LEVELS 10
-
 static void *zstd_encoder_new(unsigned level, GError **errp)
 {
-    static const int levels[LEVELS] = { -1, 1, 2, 3, 4, 5, 6, 7, 9, 12 };
-    ZSTD_CCtx *z = level < LEVELS ? ZSTD_createCCtx() : NULL;
+    static const int levels[CODEC_LEVELS] = { -1, 1, 2, 3, 4, 5, 6, 7, 9, 12 };
+    ZSTD_CCtx *z = level <= CODEC_LEVEL_MAX ? ZSTD_createCCtx() : NULL;
 
     if (!z ||
         ZSTD_isError(ZSTD_CCtx_setParameter(z, ZSTD_c_compressionLevel,
@@ -86,11 +84,16 @@ static const char *zstd_encoder_name(unsigned level)
     return "zstd";
 }
 
+#endif
+
 const Codec codec_zstd = {
     .name = "zstd",
-    .available = true,
+    .help = "the fewest bytes, between two Ferrys",
+    .levels = "0: level -1; 1 to 7: the same level; 8: level 9; 9: level 12",
     .batch_pages = CODEC_BATCH_PAGES,
     .feature = WIRE_FERRY_ZSTD,
+#ifdef HAVE_ZSTD
+    .available = true,
     .encoder_name = zstd_encoder_name,
     .encoder_new = zstd_encoder_new,
     .encoder_free = zstd_encoder_free,
@@ -98,10 +101,5 @@ const Codec codec_zstd = {
     .decoder_new = zstd_decoder_new,
     .decoder_free = zstd_decoder_free,
     .decode = zstd_decode,
-};
-
-#else
-
-const Codec codec_zstd = { .name = "zstd" };
-
 #endif
+};

@@ -4,13 +4,12 @@
 #include <string.h>
 
 #include "ferry/error.h"
-#include "ferry/options.h"
 
-static const Codec *const codecs[MIG_METHOD__COUNT] = {
-    [MIG_METHOD_ZLIB] = &codec_zlib,
-    [MIG_METHOD_ZSTD] = &codec_zstd,
-    [MIG_METHOD_LZ4] = &codec_lz4,
-};
+#define CODEC_ADDRESS(codec) &codec,
+static const Codec *const codecs[] = { CODEC_LIST(CODEC_ADDRESS) };
+
+#define CODEC_NAME(codec) codec.name,
+const char *const codec_names[] = { CODEC_LIST(CODEC_NAME) NULL };
 
 const Codec *codec_by_method(uint64_t method)
 {

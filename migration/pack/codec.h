@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* How memory is compressed: a table of functions per format. */
+/*
+ * How memory is compressed: the row of each method.
+ *
+ * A method is a row and its functions, both in its codec-NAME.c, and a word in
+ * CODEC_LIST.  Everything else goes by the rows: the values of compress-method
+ * and what help, QMP's schema and completion say of them, what a destination
+ * announces, what a stream or another relay may name.
+ */
 #ifndef MIGRATION_PACK_CODEC_H
 #define MIGRATION_PACK_CODEC_H
 
@@ -8,13 +15,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define CODEC_NAME_MAX  15
+#define CODEC_LEVEL_MAX 9 /* of compress-level, whatever the method */
+#define CODEC_LEVELS    (CODEC_LEVEL_MAX + 1)
+
 /*
  * Encoders and decoders belong to one thread each.  Their input is a page or a
  * few, in a buffer that nobody writes meanwhile.
  */
 typedef struct Codec {
-    const char *name;
-    bool available; /* was built in; otherwise all below is NULL */
+    /* The name in a stream and in a relay's HELLO.  It is an array so that
+     * tables can be made of the names when the program is built. */
+    char name[CODEC_NAME_MAX + 1];
+    const char *help;   /* what it is for: one line, no full stop */
+    const char *levels; /* what compress-level means to it: the same */
 
     /* How many pages make a record of the stream.  1: WIRE_RAM_COMPRESSED.
      * More: WIRE_RAM_BATCH, which only a Ferry that has announced the feature
@@ -22,10 +36,12 @@ typedef struct Codec {
     unsigned batch_pages;
     uint16_t feature; /* of WIRE_FERRY_FEATURES, or 0 */
 
+    bool available; /* was built in; otherwise all below is NULL */
+
     /* The library that encodes at a level: "ISA-L".  A constant. */
     const char *(*encoder_name)(unsigned level);
 
-    /* level is 0 (store) to 9 (smallest). */
+    /* level is 0 to CODEC_LEVEL_MAX: the higher, the smaller and slower. */
     void *(*encoder_new)(unsigned level, GError **errp);
     void (*encoder_free)(void *encoder);
     /* Returns the bytes written to out; 0 when they would be more than max.  A
@@ -45,12 +61,25 @@ typedef struct Codec {
 
 #define CODEC_SLACK 16
 
-/* RFC 1950: what flag WIRE_RAM_COMPRESSED stands for. */
-extern const Codec codec_zlib;
+/*
+ * All of them.  The place in the list is the value of compress-method, and
+ * hosts know the values (MigMethod): a new one comes last.  The first is what
+ * flag WIRE_RAM_COMPRESSED stands for, RFC 1950; the others are for two Ferry
+ * ends.
+ */
+#define CODEC_LIST(ROW) \
+    ROW(codec_zlib)     \
+    ROW(codec_zstd)     \
+    ROW(codec_lz4)
 
-/* Between two Ferry ends. */
-extern const Codec codec_zstd;
-extern const Codec codec_lz4;
+#define CODEC_DECLARE(codec) extern const Codec codec;
+CODEC_LIST(CODEC_DECLARE)
+
+#define CODEC_ADD_ONE(codec) + 1
+#define CODEC_COUNT          (0 CODEC_LIST(CODEC_ADD_ONE))
+
+/* The name of each, and NULL. */
+extern const char *const codec_names[CODEC_COUNT + 1];
 
 /* Measured (make bench): pages that are encoded together get smaller, and
  * faster.  More than 16 pages gain hardly anything. */

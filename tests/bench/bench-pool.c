@@ -138,7 +138,7 @@ int main(int argc, char **argv)
     printf("{\n  \"pages\": %" G_GUINT64_FORMAT ",\n  \"results\": [\n"
            "    {\"cores\": %ld}",
            b.block.pages, sysconf(_SC_NPROCESSORS_ONLN));
-    for (uint64_t method = 0; method < MIG_METHOD__COUNT; method++) {
+    for (uint64_t method = 0; method < CODEC_COUNT; method++) {
         b.codec = codec_by_method(method);
         if (b.codec->available) {
             b.units.pages = b.codec->batch_pages;

@@ -29,11 +29,13 @@
 #define ZERO_PAGE  4u /* from here to the end of the first block */
 static const uint64_t pages[FAKE_BLOCKS_MAX] = { 7, 2 };
 
-const MoveKind move_kinds[MOVE_KINDS] = {
-    { "zlib", MIG_METHOD_ZLIB, false },
-    { "zstd", MIG_METHOD_ZSTD, true },
-    { "lz4", MIG_METHOD_LZ4, true },
-};
+const MoveKind move_zlib = { "zlib", MIG_METHOD_ZLIB, false };
+
+MoveKind move_kind(MigMethod method)
+{
+    return (MoveKind){ codec_by_method(method)->name, method,
+                       method != MIG_METHOD_ZLIB };
+}
 
 bool move_kind_works(const MoveKind *kind)
 {

@@ -35,11 +35,13 @@ typedef struct MoveKind {
     bool verify;
 } MoveKind;
 
-/* As to a QEMU, and as two Ferry ends can: in batches and compared in the
- * end (where that is built in). */
-#define MOVE_KINDS 3u
-extern const MoveKind move_kinds[MOVE_KINDS];
-#define MOVE_ZLIB (&move_kinds[0])
+/* As to a QEMU. */
+extern const MoveKind move_zlib;
+#define MOVE_ZLIB (&move_zlib)
+
+/* With zlib as to a QEMU.  With another method as two Ferry ends can: in batches
+ * and compared in the end (where that is built in). */
+MoveKind move_kind(MigMethod method);
 
 /* False, and the test is skipped, where the method was not built in. */
 bool move_kind_works(const MoveKind *kind);

@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "migration/pack/codec.h"
 #include "migration/ram/digest.h"
 #include "tests/errors/small-move.h"
 #include "tests/lib/watchdog.h"
@@ -370,7 +371,7 @@ static void add_kind(const MoveKind *kind, WalkCase *cases)
     for (unsigned i = 0; i < G_N_ELEMENTS(walks); i++) {
         cases[i] = walks[i];
         cases[i].kind = kind;
-        if (kind == MOVE_ZLIB || cases[i].every_kind) {
+        if (kind->method == MIG_METHOD_ZLIB || cases[i].every_kind) {
             add(kind, cases[i].name, &cases[i], test_walk);
         }
     }
@@ -380,11 +381,13 @@ static void add_kind(const MoveKind *kind, WalkCase *cases)
 
 int main(int argc, char **argv)
 {
-    WalkCase cases[MOVE_KINDS][G_N_ELEMENTS(walks)];
+    MoveKind kinds[CODEC_COUNT];
+    WalkCase cases[CODEC_COUNT][G_N_ELEMENTS(walks)];
 
     g_test_init(&argc, &argv, NULL);
-    for (unsigned i = 0; i < MOVE_KINDS; i++) {
-        add_kind(&move_kinds[i], cases[i]);
+    for (unsigned i = 0; i < CODEC_COUNT; i++) {
+        kinds[i] = move_kind(i);
+        add_kind(&kinds[i], cases[i]);
     }
     g_test_add_func("/fault-bytes/one-way", test_one_way);
     g_test_add_func("/fault-bytes/short", test_short);

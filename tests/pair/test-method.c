@@ -229,7 +229,7 @@ static void test_unknown_method(void)
 
 static void add(const char *what, GTestDataFunc func, MigMethod from)
 {
-    for (MigMethod i = from; i < MIG_METHOD__COUNT; i++) {
+    for (unsigned i = from; i < CODEC_COUNT; i++) {
         g_autofree char *path = g_strdup_printf(
             "/method/%s/%s", what, codec_by_method(i)->name);
 

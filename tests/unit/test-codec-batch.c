@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * codec_zstd and codec_lz4: what goes in comes out, in exactly as many bytes,
- * and nothing is taken that is not just that.
+ * Codecs that take several pages at a time: what goes in comes out, in exactly
+ * as many bytes, and nothing is taken that is not just that.
  */
 #include <string.h>
 
@@ -10,6 +10,7 @@
 #include "migration/wire/wire.h"
 #include "tests/lib/expect-error.h"
 #include "tests/lib/test-ram.h"
+#include "tools/relay/relay-wire.h"
 
 enum { MOST = CODEC_BATCH_PAGES * MIG_PAGE_SIZE, ROOM = 2 * MOST };
 
@@ -235,22 +236,57 @@ static void test_flipped_bits(gconstpointer codec)
 
 static void test_find(void)
 {
-    for (unsigned i = 0; i < MIG_METHOD__COUNT; i++) {
+    const MigOption *option = mig_option(MIG_OPT_COMPRESS_METHOD);
+
+    g_assert_cmpuint(option->max, ==, CODEC_COUNT - 1);
+    g_assert_null(option->names[CODEC_COUNT]);
+    for (unsigned i = 0; i < CODEC_COUNT; i++) {
         const Codec *codec = codec_by_method(i);
 
-        g_assert_cmpstr(codec->name, ==,
-                        mig_option(MIG_OPT_COMPRESS_METHOD)->names[i]);
+        g_assert_cmpstr(codec->name, ==, option->names[i]);
         g_assert_true(codec_find(codec->name) == codec);
     }
     g_assert_null(codec_find("brotli"));
 }
 
+/* A codec of batches has a feature bit to itself. */
 static void test_features(void)
 {
-    uint16_t expected = (codec_zstd.available ? WIRE_FERRY_ZSTD : 0) |
-                        (codec_lz4.available ? WIRE_FERRY_LZ4 : 0);
+    uint16_t taken = WIRE_FERRY_HANDOVER | WIRE_FERRY_ZERO_RANGE |
+                     WIRE_FERRY_WORKING | WIRE_FERRY_VERIFY;
+    uint16_t expected = 0;
 
+    g_assert_cmphex(codec_zlib.feature, ==, 0);
+    g_assert_cmphex(codec_zstd.feature, ==, WIRE_FERRY_ZSTD);
+    g_assert_cmphex(codec_lz4.feature, ==, WIRE_FERRY_LZ4);
+    for (unsigned i = 0; i < CODEC_COUNT; i++) {
+        const Codec *codec = codec_by_method(i);
+        bool is_one_bit = codec->feature &&
+                          !(codec->feature & (codec->feature - 1));
+
+        g_assert_true(is_one_bit == (codec->batch_pages > 1));
+        g_assert_cmphex(codec->feature & taken, ==, 0);
+        taken |= codec->feature;
+        expected |= codec->available ? codec->feature : 0;
+    }
     g_assert_cmphex(codec_features(), ==, expected);
+}
+
+/* Rows are shown in lists and tables, and a relay's HELLO has the name. */
+static void test_texts(void)
+{
+    for (unsigned i = 0; i < CODEC_COUNT; i++) {
+        const Codec *codec = codec_by_method(i);
+        const char *const texts[] = { codec->help, codec->levels };
+
+        g_assert_cmpuint(strlen(codec->name), <=, RELAY_METHOD_SIZE);
+        g_assert_cmpuint(strspn(codec->name, "abcdefghijklmnopqrstuvwxyz"
+                                "0123456789"), ==, strlen(codec->name));
+        for (unsigned k = 0; k < G_N_ELEMENTS(texts); k++) {
+            g_assert_true(texts[k][0] && !g_str_has_suffix(texts[k], "."));
+            g_assert_null(strpbrk(texts[k], "\n|"));
+        }
+    }
 }
 
 static void test_for_batches(void)
@@ -263,21 +299,25 @@ static void test_for_batches(void)
         g_assert_null(codec_for_batches(none[i], &err));
         expect_error(&err, MIG_ERROR_UNSUPPORTED, none[i]);
     }
-    g_assert_true(codec_for_batches("lz4", NULL) ==
-                  (codec_lz4.available ? &codec_lz4 : NULL));
-    g_assert_true(codec_for_batches("zstd", NULL) ==
-                  (codec_zstd.available ? &codec_zstd : NULL));
+    for (unsigned i = 0; i < CODEC_COUNT; i++) {
+        const Codec *codec = codec_by_method(i);
+        bool known = codec->available && codec->batch_pages > 1;
+
+        g_assert_true(codec_for_batches(codec->name, NULL) ==
+                      (known ? codec : NULL));
+    }
 }
 
 static void add(const char *what, GTestDataFunc func)
 {
-    static const Codec *const codecs[] = { &codec_zstd, &codec_lz4 };
-
-    for (unsigned i = 0; i < G_N_ELEMENTS(codecs); i++) {
+    for (unsigned i = 0; i < CODEC_COUNT; i++) {
+        const Codec *codec = codec_by_method(i);
         g_autofree char *path = g_strdup_printf("/codec-batch/%s/%s",
-                                                codecs[i]->name, what);
+                                                codec->name, what);
 
-        g_test_add_data_func(path, codecs[i], func);
+        if (codec->batch_pages > 1) {
+            g_test_add_data_func(path, codec, func);
+        }
     }
 }
 
@@ -293,6 +333,7 @@ int main(int argc, char **argv)
     add("flipped-bits", test_flipped_bits);
     g_test_add_func("/codec-batch/find", test_find);
     g_test_add_func("/codec-batch/features", test_features);
+    g_test_add_func("/codec-batch/texts", test_texts);
     g_test_add_func("/codec-batch/for-batches", test_for_batches);
     return g_test_run();
 }

@@ -120,8 +120,8 @@ static void expect(SchemaFixture *f, const char *name, const char *meta,
 #define CAPABILITY_NAMES                                                       \
     "auto-converge|compress|events|return-path|pause-before-switchover|"       \
     "validate-uuid|verify"
-#define PARAMETERS                                                             \
-    "{*compress-level: int, *compress-method: zlib|zstd|lz4, "                 \
+#define PARAMETERS /* %s: the methods */                                       \
+    "{*compress-level: int, *compress-method: %s, "                            \
     "*compress-threads: int, "                                                 \
     "*compress-wait-thread: bool, *decompress-threads: int, "                  \
     "*throttle-trigger-threshold: int, *cpu-throttle-initial: int, "           \
@@ -139,7 +139,6 @@ static void test_arguments(SchemaFixture *f, gconstpointer data)
         { "migrate-continue", "{state: " STATUSES "}" },
         { "migrate-set-capabilities",
           "{capabilities: [{capability: " CAPABILITY_NAMES ", state: bool}]}" },
-        { "migrate-set-parameters", PARAMETERS },
         { "pmemsave", "{val: int, size: int, filename: str}" },
         { "qmp_capabilities", "{*enable: []}" },
         { "human-monitor-command", "{command-line: str, *cpu-index: int}" },
@@ -176,7 +175,6 @@ static void test_results(SchemaFixture *f, gconstpointer data)
           "*path: str}]}" },
         { "query-migrate-capabilities",
           "[{capability: " CAPABILITY_NAMES ", state: bool}]" },
-        { "query-migrate-parameters", PARAMETERS },
         { "query-name", "{*name: str}" },
         { "query-qmp-schema",
           "[{name: str, meta-type: builtin|enum|array|object|command|event, "
@@ -194,6 +192,16 @@ static void test_results(SchemaFixture *f, gconstpointer data)
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
         expect(f, rows[i].command, "command", "ret-type", rows[i].type);
     }
+}
+
+static void test_parameters(SchemaFixture *f, gconstpointer data)
+{
+    const MigOption *method = mig_option(MIG_OPT_COMPRESS_METHOD);
+    g_autofree char *methods = g_strjoinv("|", (char **)method->names);
+    g_autofree char *expected = g_strdup_printf(PARAMETERS, methods);
+
+    expect(f, "migrate-set-parameters", "command", "arg-type", expected);
+    expect(f, "query-migrate-parameters", "command", "ret-type", expected);
 }
 
 static void test_events(SchemaFixture *f, gconstpointer data)
@@ -253,6 +261,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     add("/qmp-schema/arguments", test_arguments);
     add("/qmp-schema/results", test_results);
+    add("/qmp-schema/parameters", test_parameters);
     add("/qmp-schema/events", test_events);
     add("/qmp-schema/complete", test_complete);
     return g_test_run();
