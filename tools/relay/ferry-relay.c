@@ -521,6 +521,18 @@ static void give_up_rights(const RelayArgs *args)
     }
 }
 
+static void show_version(void)
+{
+    printf("ferry-relay %s\nsandbox: %s\n", FERRY_VERSION,
+           relay_sandbox_name());
+    for (unsigned i = 0; i < CODEC_COUNT; i++) {
+        const Codec *codec = codec_by_method(i);
+
+        printf("compress-method %s: %s\n", codec->name,
+               codec->available ? "built in" : "not built in");
+    }
+}
+
 static int run_or_help(const RelayArgs *args, GError **errp)
 {
     if (args->help) {
@@ -530,8 +542,7 @@ static int run_or_help(const RelayArgs *args, GError **errp)
         return EXIT_SUCCESS;
     }
     if (args->version) {
-        printf("ferry-relay %s\nsandbox: %s\n", FERRY_VERSION,
-               relay_sandbox_name());
+        show_version();
         return EXIT_SUCCESS;
     }
     give_up_rights(args);

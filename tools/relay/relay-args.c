@@ -83,8 +83,8 @@ static const ArgsOption options[] = {
       "ones", set_from_qemu },
     { "compress-level", "N", "0 stores, 1 is the fastest, 9 the smallest (1)",
       set_parameter },
-    { "compress-method", "NAME", "how pages are packed on the link: zlib, zstd "
-      "or lz4 (zlib)", set_parameter },
+    { "compress-method", "NAME", "how pages are packed on the link: one of the "
+      "methods below (zlib)", set_parameter },
     { "compress-threads", "N", "threads that pack, per migration (8)",
       set_parameter },
     { "decompress-threads", "N", "threads that unpack, per migration (2)",
@@ -101,7 +101,8 @@ static const ArgsOption options[] = {
       args_flag, TARGET(json) },
     { "help", NULL, "show this help, as -h does", args_last_flag,
       TARGET(help) },
-    { "version", NULL, "show the version", args_last_flag, TARGET(version) },
+    { "version", NULL, "show the version, and which methods are built in",
+      args_last_flag, TARGET(version) },
     { NULL },
 };
 
@@ -109,7 +110,8 @@ static const ArgsProgram program = {
     .usage = "Usage: ferry-relay --listen URI --connect URI [options]\n"
              "Compress migrations between unmodified QEMUs.\n\n",
     .notes = "\nURI is tcp:HOST:PORT, unix:PATH or exec:COMMAND; to listen "
-             "also fd:N or file:PATH.\n",
+             "also fd:N or file:PATH.\n\n"
+             "Methods, and what --compress-level is with each:\n\n",
     .dash = "--",
     .options = options,
 };
@@ -317,5 +319,16 @@ void relay_args_clear(RelayArgs *args)
 
 char *relay_args_help(void)
 {
-    return args_help(&program);
+    g_autofree char *options_help = args_help(&program);
+    GString *text = g_string_new(options_help);
+
+    for (unsigned i = 0; i < CODEC_COUNT; i++) {
+        const Codec *codec = codec_by_method(i);
+
+        g_string_append_printf(text, "%s%s\n        %s\n        %s\n",
+                               codec->name,
+                               codec->available ? "" : " (not built in)",
+                               codec->help, codec->levels);
+    }
+    return g_string_free(text, FALSE);
 }
