@@ -8,7 +8,6 @@ program could beat with what it sent and computed:
     bound = max(bytes / link, (source + destination CPU) / cores)
 """
 import os
-import subprocess
 
 import vms
 from link import Link
@@ -35,10 +34,7 @@ def ferry(build):
 
 def methods(build):
     """The values of compress-method that were built in."""
-    text = subprocess.run(
-        [os.path.join(build, "vmm", "ferry-vm"), "--version"], check=True,
-        stdout=subprocess.PIPE, text=True).stdout
-    return [m for m in ("zlib", "zstd", "lz4") if m in text]
+    return vms.ferry_vm.methods(os.path.join(build, "vmm", "ferry-vm"))
 
 
 def compress_peer(name, program):

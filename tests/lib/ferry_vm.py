@@ -10,6 +10,7 @@ runs, when the block ends.
 import json
 import mmap
 import os
+import re
 import select
 import shutil
 import signal
@@ -30,6 +31,16 @@ def skip_without_exec(said):
     """A test that needs them cannot be run in such a build."""
     if NO_EXEC in said:
         raise unittest.SkipTest(NO_EXEC)
+
+
+def methods(program, built_in=True):
+    """The compress-methods that ferry-vm or ferry-relay knows; those that it
+    can use, or all."""
+    said = subprocess.run([program, "--version"], check=True, text=True,
+                          stdout=subprocess.PIPE).stdout
+    return [name for name, what
+            in re.findall("^compress-method (.*?): (.*)$", said, re.M)
+            if not built_in or what != "not built in"]
 
 
 class QmpError(Exception):

@@ -140,6 +140,14 @@ class Docs(unittest.TestCase):
         self.assertEqual([f"{row[0]}: {row[2]}" for row in table],
                          self.vm.hmp("info migrate_parameters").splitlines())
 
+    def test_methods(self):
+        """Those that -version tells of; not all need be built in."""
+        program = os.path.join(BUILD, "vmm", "ferry-vm")
+        listed = {names(row[0])[0]: row[1] for row
+                  in rows(section(self.options, "Parameters"))}
+        self.assertEqual(listed["compress-method"].split(", "),
+                         ferry_vm.methods(program, built_in=False))
+
     def test_live(self):
         with open(TABLE, encoding="utf-8") as f:
             options = f.read().split(".name = ")[1:]

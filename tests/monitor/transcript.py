@@ -18,7 +18,8 @@ test-transcripts.py compares it with Ferry's answers.
     @ run-state paused      until query-status says so
 
 Numbers that no two runs have in common are normalised to N, and as it is
-chance how many passes a migration has, MIGRATION_PASS is left out.
+chance how many passes a migration has, MIGRATION_PASS is left out.  METHODS
+stands for the names of Ferry's compress-methods.
 """
 import json
 import os
@@ -283,4 +284,6 @@ def play(who, transcript, build):
         shown = [play_step(machine, session, step, following)
                  for step, following in zip(transcript.steps, lines)]
         session.sock.close()
-    return shown
+    names = ferry_vm.methods(os.path.join(build, "vmm", "ferry-vm"), False)
+    return [[line.replace(f"({', '.join(names)}, ", "(METHODS, ")
+             for line in lines] for lines in shown]

@@ -16,7 +16,7 @@ import time
 
 import program_kit
 import tap
-from ferry_vm import QmpError
+from ferry_vm import QmpError, methods
 
 SECONDS = float(os.environ.get("FERRY_SECONDS", "10"))
 SEED = int(os.environ.get("FERRY_SEED", "1"))
@@ -24,6 +24,7 @@ HOPS = 4          # of each guest in a lap
 CANCELLED = 0.6   # of the attempts
 AT_LATEST = 0.03  # seconds after the beginning
 RATES = (16 << 20, 64 << 20, 0)  # 0: no limit
+METHODS = methods(program_kit.FERRY_VM)
 
 
 def set_if_built_in(change, *args, **kwargs):
@@ -53,9 +54,8 @@ class Traveller:
         self.next.set_parameters(decompress_threads=dice.randint(1, 4))
         src.set_capability("compress", dice.random() < 0.8)
         set_if_built_in(src.set_capability, "verify", dice.random() < 0.3)
-        set_if_built_in(src.set_parameters, compress_method=dice.choice(
-            ("zlib", "zstd", "lz4")))
-        src.set_parameters(compress_threads=dice.randint(1, 8),
+        src.set_parameters(compress_method=dice.choice(METHODS),
+                           compress_threads=dice.randint(1, 8),
                            max_bandwidth=dice.choice(RATES))
         src.qmp("migrate", uri=uri)
         self.cancels = dice.random() < CANCELLED
