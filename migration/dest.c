@@ -305,7 +305,7 @@ static bool load_record(Dest *d, const Item *item, GError **errp)
     if (!ram_load_record(d->ram, &item->record, errp)) {
         return false;
     }
-    if (item->record.type == WIRE_RAM_EOS && item->section.type == WIRE_END) {
+    if (item->ends_ram) {
         d->phase = RAM_ENDED;
         return ram_load_drain(d->ram, errp);
     }

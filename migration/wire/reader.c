@@ -149,11 +149,17 @@ static bool get_blocks(Reader *r, GError **errp)
 
 static bool get_record(Reader *r, GError **errp)
 {
-    r->item.type = ITEM_RECORD;
-    if (!ram_record_get(r->stream, &r->item.record, errp)) {
+    Item *item = &r->item;
+    bool is_eos;
+
+    item->type = ITEM_RECORD;
+    item->ends_ram = false;
+    if (!ram_record_get(r->stream, &item->record, errp)) {
         return false;
     }
-    if (r->item.record.type == WIRE_RAM_EOS) {
+    is_eos = item->record.type == WIRE_RAM_EOS;
+    item->ends_ram = is_eos && item->section.type == WIRE_END;
+    if (is_eos) {
         r->place = AT_FOOTER;
     }
     return true;

@@ -52,6 +52,7 @@ typedef struct Item {
     bool is_ram;           /* section is a START, PART or END of ram */
     RamList *blocks;       /* a caller that takes it sets it to NULL */
     RamRecord record;
+    bool ends_ram;         /* record is the EOS of END: no page comes behind */
     uint32_t description;
 } Item;
 

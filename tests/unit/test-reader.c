@@ -106,6 +106,13 @@ static char letter_of(World *w, const Item *item)
     return letter;
 }
 
+/* Of ram's records. */
+static bool is_last(const Item *item)
+{
+    return item->record.type == WIRE_RAM_EOS &&
+           item->section.type == WIRE_END;
+}
+
 /* The items up to an error, which there is at the end of the bytes at last. */
 static void expect(World *w, const char *letters, MigErrorCode code,
                    const char *text)
@@ -120,6 +127,9 @@ static void expect(World *w, const char *letters, MigErrorCode code,
         g_assert_true(item->position >= position);
         position = stream_position(w->source->stream);
         g_string_append_c(got, letter_of(w, item));
+        if (item->type == ITEM_RECORD) {
+            g_assert_cmpint(item->ends_ram, ==, is_last(item));
+        }
     }
     g_assert_cmpstr(got->str, ==, letters);
     expect_error(&err, code, text);

@@ -312,13 +312,10 @@ bool inspect_ram_begin(InspectRam *ram, uint8_t type, uint64_t offset,
     return true;
 }
 
-bool inspect_ram_record(InspectRam *ram, const RamRecord *record,
-                        GError **errp)
+bool inspect_ram_record(InspectRam *ram, const Item *item, GError **errp)
 {
-    bool last = record->type == WIRE_RAM_EOS && ram->section.type == WIRE_END;
-
-    return ram_load_record(ram->load, record, errp) &&
-           (!last || ram_load_drain(ram->load, errp));
+    return ram_load_record(ram->load, &item->record, errp) &&
+           (!item->ends_ram || ram_load_drain(ram->load, errp));
 }
 
 void inspect_ram_stop(InspectRam *ram)

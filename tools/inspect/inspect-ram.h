@@ -6,6 +6,7 @@
 #include "tools/inspect/inspect-stream.h"
 #include "migration/wire/ram-list.h"
 #include "migration/wire/ram-record.h"
+#include "migration/wire/reader.h"
 
 typedef struct InspectRam InspectRam;
 
@@ -17,8 +18,7 @@ InspectRam *inspect_ram_new(Stream *stream, const InspectConfig *config,
 /* A PART or END begins at offset; one of its records; its end. */
 bool inspect_ram_begin(InspectRam *ram, uint8_t type, uint64_t offset,
                        GError **errp);
-bool inspect_ram_record(InspectRam *ram, const RamRecord *record,
-                        GError **errp);
+bool inspect_ram_record(InspectRam *ram, const Item *item, GError **errp);
 void inspect_ram_end(InspectRam *ram);
 
 /* The stream is over.  A section that is in progress counts as far as it

@@ -219,7 +219,7 @@ static bool walk_item(Walk *w, Item *item, GError **errp)
     case ITEM_BLOCKS:
         return walk_blocks(w, item, errp);
     case ITEM_RECORD:
-        return inspect_ram_record(w->ram, &item->record, errp);
+        return inspect_ram_record(w->ram, item, errp);
     case ITEM_FOOTER:
         end_section(w, &item->section);
         return true;
