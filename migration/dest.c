@@ -44,6 +44,7 @@ typedef struct Dest {
     Migration *m;
     IoChannel *channel; /* the migration's */
     Stream *stream;
+    StatsChannel counted; /* of stream */
     Stream *rp;         /* NULL: no return path, or SHUT was its last word */
     bool rp_asked;      /* the source has asked for a return path */
     bool ferry;         /* the source is a Ferry */
@@ -85,7 +86,7 @@ static bool dest_accept(Dest *d, GError **errp)
     d->ram = ram_load_new(d->stream, d->blocks,
                           (unsigned)m->options
                               .value[MIG_OPT_DECOMPRESS_THREADS],
-                          m->stats);
+                          &d->counted);
     migration_set_total(m, ram_blocks_bytes(d->blocks));
     migration_set_state(m, MIG_STATE_ACTIVE);
     return true;
@@ -432,7 +433,7 @@ static bool dest_take_over(Dest *d, GError **errp)
         g_prefix_error(errp, "the source did not hand the guest over: ");
         return false;
     }
-    stats_moved(m->stats, stream_position(d->stream));
+    stats_moved(&d->counted, stream_position(d->stream));
     m->host->vm_start(m->opaque);
     return true;
 }
@@ -478,7 +479,7 @@ static void dest_clean_up(Dest *d)
 
 void dest_run(Migration *m)
 {
-    Dest d = { .m = m };
+    Dest d = { .m = m, .counted = { .stats = m->stats } };
     GError *err = NULL;
 
     if (dest_accept(&d, &err) && dest_load(&d, &err) &&

@@ -107,7 +107,7 @@ bool source_send_pass(Source *s, uint8_t type, GError **errp)
     if (!stream_flush(s->stream, errp)) {
         return false;
     }
-    stats_moved(s->m->stats, stream_position(s->stream));
+    stats_moved(&s->counted, stream_position(s->stream));
     return type == WIRE_END || io_channel_sync(s->channel, errp);
 }
 

@@ -73,7 +73,8 @@ static bool source_ask_host(Source *s, GError **errp)
         return false;
     }
     s->dirty = ram_dirty_new(s->blocks);
-    s->ram = ram_save_new(s->stream, s->blocks, &m->options, m->stats, errp);
+    s->ram = ram_save_new(s->stream, s->blocks, &m->options, &s->counted,
+                          errp);
     migration_set_total(m, ram_blocks_bytes(s->blocks));
     return s->ram != NULL;
 }
@@ -305,7 +306,7 @@ static void source_clean_up(Source *s)
 
 void source_run(Migration *m)
 {
-    Source s = { .m = m };
+    Source s = { .m = m, .counted = { .stats = m->stats } };
     GError *err = NULL;
     bool ok = source_connect(&s, &err) && source_begin(&s, &err) &&
               source_precopy(&s, &err) && source_switch_over(&s, &err) &&

@@ -17,6 +17,7 @@ typedef struct Source {
     Migration *m;
     IoChannel *channel; /* the migration's */
     Stream *stream;
+    StatsChannel counted; /* of stream */
     ReturnPath *rp;     /* NULL: one-way */
     bool met;           /* the destination has answered */
     RamBlocks *blocks;

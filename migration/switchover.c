@@ -78,7 +78,7 @@ static bool send_end(Source *s, GError **errp)
     if (!stream_flush(s->stream, errp)) {
         return false;
     }
-    stats_moved(s->m->stats, stream_position(s->stream));
+    stats_moved(&s->counted, stream_position(s->stream));
     return true;
 }
 
@@ -118,7 +118,7 @@ static bool send_go(Source *s, GError **errp)
     if (!stream_flush(s->stream, errp)) {
         return false;
     }
-    stats_moved(s->m->stats, stream_position(s->stream));
+    stats_moved(&s->counted, stream_position(s->stream));
     return true;
 }
 

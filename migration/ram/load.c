@@ -18,7 +18,7 @@
 struct RamLoad {
     Stream *stream;
     const RamBlocks *blocks;
-    Stats *stats;
+    StatsChannel *counted;
     unsigned threads;
     const Codec *codec;
     DecompressPool *pool;  /* NULL: no compressed page yet */
@@ -30,13 +30,13 @@ struct RamLoad {
 };
 
 RamLoad *ram_load_new(Stream *stream, const RamBlocks *blocks,
-                      unsigned threads, Stats *stats)
+                      unsigned threads, StatsChannel *counted)
 {
     RamLoad *load = g_new0(RamLoad, 1);
 
     load->stream = stream;
     load->blocks = blocks;
-    load->stats = stats;
+    load->counted = counted;
     load->threads = threads;
     load->codec = &codec_zlib;
     load->place = ram_place_new(blocks);
@@ -279,7 +279,7 @@ static bool load_pages(RamLoad *load, const RamRecord *r, GError **errp)
 
 static void account(RamLoad *load)
 {
-    stats_account(load->stats, &load->counts, stream_position(load->stream));
+    stats_account(load->counted, &load->counts, stream_position(load->stream));
     load->counts = (PageCounts){ 0 };
     load->uncounted = 0;
 }

@@ -21,7 +21,7 @@ typedef struct RamLoad RamLoad;
  * the first compressed page starts.
  */
 RamLoad *ram_load_new(Stream *stream, const RamBlocks *blocks,
-                      unsigned threads, Stats *stats);
+                      unsigned threads, StatsChannel *counted);
 void ram_load_free(RamLoad *load);
 
 /* How pages are compressed, if not in the zlib format.  Called before the first

@@ -29,7 +29,7 @@
 struct RamSave {
     Stream *stream;
     const RamBlocks *blocks;
-    Stats *stats;
+    StatsChannel *counted;
     Pipeline *pipeline; /* of CompressJob; NULL: compress is off */
     bool wait_thread;
     bool zero_ranges;
@@ -47,7 +47,7 @@ static bool write_job(void *opaque, void *opaque_save, GError **errp)
     if (!stream_writev(save->stream, &vector, 1, errp)) {
         return false;
     }
-    stats_account(save->stats, &job->counts, stream_position(save->stream));
+    stats_account(save->counted, &job->counts, stream_position(save->stream));
     return true;
 }
 
@@ -69,14 +69,15 @@ static Pipeline *compress_pipeline(RamSave *save, const uint64_t *value,
 }
 
 RamSave *ram_save_new(Stream *stream, const RamBlocks *blocks,
-                      const MigOptions *options, Stats *stats, GError **errp)
+                      const MigOptions *options, StatsChannel *counted,
+                      GError **errp)
 {
     const uint64_t *value = options->value;
     RamSave *save = g_new0(RamSave, 1);
 
     save->stream = stream;
     save->blocks = blocks;
-    save->stats = stats;
+    save->counted = counted;
     save->wait_thread = value[MIG_OPT_COMPRESS_WAIT_THREAD];
     if (value[MIG_OPT_COMPRESS]) {
         save->pipeline = compress_pipeline(save, value, errp);
@@ -165,7 +166,7 @@ static bool save_plain(RamSave *save, const RamBatch *batch, GError **errp)
     if (!stream_writev(save->stream, save->vectors, p.vectors, errp)) {
         return false;
     }
-    stats_account(save->stats, &p.heads.counts, stream_position(save->stream));
+    stats_account(save->counted, &p.heads.counts, stream_position(save->stream));
     return true;
 }
 
@@ -178,7 +179,7 @@ static bool save_compressed(RamSave *save, const RamBatch *batch,
     if (!pipeline_try_next(save->pipeline, &next, errp)) {
         return false;
     }
-    stats_job(save->stats, !next);
+    stats_job(save->counted->stats, !next);
     if (!next && !save->wait_thread) {
         return save_plain(save, batch, errp);
     }
@@ -211,7 +212,7 @@ static void save_untouched(RamSave *save, RamRun run)
         counts.zero_bytes = ram_record_put_zeros(save->heads, run.page, name,
                                                  count, save->zero_ranges);
         stream_put_bytes(save->stream, save->heads, counts.zero_bytes);
-        stats_account(save->stats, &counts, stream_position(save->stream));
+        stats_account(save->counted, &counts, stream_position(save->stream));
         name = NULL;
     }
 }
@@ -227,7 +228,7 @@ static bool next_batch(RamSave *save, RamDirty *dirty, RamBatch *batch,
         return false;
     }
     if (added) {
-        stats_found(save->stats, added);
+        stats_found(save->counted->stats, added);
     }
     *found = ram_dirty_take(dirty, batch);
     return true;

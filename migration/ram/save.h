@@ -17,7 +17,7 @@ typedef struct RamSave RamSave;
 /* All arguments are borrowed and must outlive the result.  Starts the
  * compression pool if compress is on. */
 RamSave *ram_save_new(Stream *stream, const RamBlocks *blocks,
-                      const MigOptions *options, Stats *stats,
+                      const MigOptions *options, StatsChannel *counted,
                       GError **errp);
 void ram_save_free(RamSave *save);
 

@@ -73,11 +73,15 @@ static void roll_window_locked(Stats *stats)
     begin_window_locked(stats, now);
 }
 
-void stats_account(Stats *stats, const PageCounts *more, uint64_t position)
+void stats_account(StatsChannel *channel, const PageCounts *more,
+                   uint64_t position)
 {
+    Stats *stats = channel->stats;
     uint64_t pages = more->zero + more->normal + more->compressed;
+    uint64_t bytes = position - channel->position;
     StatsData *d = &stats->data;
 
+    channel->position = position;
     pthread_mutex_lock(&stats->lock);
     d->pages.zero += more->zero;
     d->pages.normal += more->normal;
@@ -85,10 +89,8 @@ void stats_account(Stats *stats, const PageCounts *more, uint64_t position)
     d->pages.compressed_bytes += more->compressed_bytes;
     d->pages.zero_bytes += more->zero_bytes;
     d->remaining -= MIN(pages, d->remaining);
-    d->transferred = position;
-    if (!stats->stopped) {
-        d->precopy_bytes = position;
-    }
+    d->transferred += bytes;
+    d->precopy_bytes += stats->stopped ? 0 : bytes;
     stats->window_pages += pages;
     roll_window_locked(stats);
     pthread_mutex_unlock(&stats->lock);
@@ -101,9 +103,9 @@ void stats_found(Stats *stats, uint64_t pages)
     pthread_mutex_unlock(&stats->lock);
 }
 
-void stats_moved(Stats *stats, uint64_t position)
+void stats_moved(StatsChannel *channel, uint64_t position)
 {
-    stats_account(stats, &(PageCounts){ 0 }, position);
+    stats_account(channel, &(PageCounts){ 0 }, position);
 }
 
 void stats_job(Stats *stats, bool busy)

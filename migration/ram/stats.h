@@ -43,11 +43,19 @@ typedef struct Stats Stats;
 Stats *stats_new(const Clock *clock);
 void stats_free(Stats *stats);
 
+/* How far the bytes of one stream are counted.  The stream's thread has it; what
+ * it counts is part of the migration's sum at once. */
+typedef struct StatsChannel {
+    Stats *stats;
+    uint64_t position;
+} StatsChannel;
+
 /* More pages were handled, and the stream has come to this position. */
-void stats_account(Stats *stats, const PageCounts *more, uint64_t position);
+void stats_account(StatsChannel *channel, const PageCounts *more,
+                   uint64_t position);
 
 /* The same, without pages: only the stream has moved on. */
-void stats_moved(Stats *stats, uint64_t position);
+void stats_moved(StatsChannel *channel, uint64_t position);
 
 /* A pass has found more pages to send than there were when it began. */
 void stats_found(Stats *stats, uint64_t pages);

@@ -19,7 +19,8 @@ static void load(const uint8_t *data, size_t size)
     MemReader *r = mem_reader_new_static(data, size);
     TestRam *ram = test_ram_new(70, 3);
     Stats *stats = stats_new(&clock_monotonic);
-    RamLoad *loader = ram_load_new(r->stream, ram->blocks, 1, stats);
+    StatsChannel counted = { .stats = stats };
+    RamLoad *loader = ram_load_new(r->stream, ram->blocks, 1, &counted);
 
     if (load_blocks(loader, r->stream, NULL)) {
         while (load_section(loader, r->stream, NULL)) {

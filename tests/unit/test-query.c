@@ -199,17 +199,18 @@ static void fill_stats(World *world)
     static const PageCounts pages = { 10, 20, 30, 30 * 1024 };
     static const PageCounts first = { 1, 2, 0, 0 };
     Stats *stats = world->m->stats;
+    StatsChannel channel = { .stats = stats };
 
     stats_sync(stats, 100, 55);
     stats_expect(stats, 123, 45);
     for (unsigned i = 0; i < 8; i++) {
         stats_job(stats, i < 2);
     }
-    stats_account(stats, &first, 0);
+    stats_account(&channel, &first, 0);
     fake_clock_advance(&world->clock, 500 * NS_PER_MS);
-    stats_account(stats, &pages, 1000000);
+    stats_account(&channel, &pages, 1000000);
     stats_stopped(stats);
-    stats_moved(stats, 1200000);
+    stats_moved(&channel, 1200000);
     migration_set_total(world->m, 777 * MIG_PAGE_SIZE);
 }
 

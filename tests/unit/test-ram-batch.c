@@ -59,13 +59,14 @@ static bool load(World *w, StatsData *data, GError **err)
     g_autoptr(GBytes) bytes = NULL;
     g_autoptr(MemReader) r = NULL;
     Stats *stats = stats_new(&clock_monotonic);
+    StatsChannel counted = { .stats = stats };
     RamLoad *ram;
     bool ok;
 
     ram_record_put_eos(w->s);
     bytes = mem_writer_finish(g_steal_pointer(&w->writer));
     r = mem_reader_new(bytes);
-    ram = ram_load_new(r->stream, w->to->blocks, 2, stats);
+    ram = ram_load_new(r->stream, w->to->blocks, 2, &counted);
     ram_load_set_codec(ram, w->codec);
     ok = load_blocks(ram, r->stream, err) && load_section(ram, r->stream, err) &&
          ram_load_drain(ram, err);

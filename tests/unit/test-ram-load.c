@@ -38,7 +38,8 @@ static bool load_bytes(World *world, GBytes *bytes, unsigned sections,
 {
     g_autoptr(MemReader) r = mem_reader_new(bytes);
     Stats *stats = stats_new(&clock_monotonic);
-    RamLoad *load = ram_load_new(r->stream, world->ram->blocks, 2, stats);
+    StatsChannel counted = { .stats = stats };
+    RamLoad *load = ram_load_new(r->stream, world->ram->blocks, 2, &counted);
     bool ok = load_blocks(load, r->stream, err);
 
     for (unsigned i = 0; ok && i < sections; i++) {
@@ -417,6 +418,7 @@ static void test_zero_clears_once(void)
     uint8_t page[MIG_PAGE_SIZE];
     Stats *stats = stats_new(&clock_monotonic);
     World world;
+    StatsChannel counted = { .stats = stats };
     RamLoad *ram_load;
 
     test_page_fill(page, PAGE_NOISE, 1);
@@ -428,7 +430,7 @@ static void test_zero_clears_once(void)
     ram_record_put_eos(world.s);
     bytes = mem_writer_finish(world.writer);
     r = mem_reader_new(bytes);
-    ram_load = ram_load_new(r->stream, world.ram->blocks, 1, stats);
+    ram_load = ram_load_new(r->stream, world.ram->blocks, 1, &counted);
     g_assert_true(load_section(ram_load, r->stream, NULL));
     mprotect(world.ram->a->host, MIG_PAGE_SIZE, PROT_NONE);
     g_assert_true(load_section(ram_load, r->stream, NULL));
@@ -522,11 +524,12 @@ static bool watch(World *world, RamWatcher watcher, GError **err)
         mem_writer_finish(g_steal_pointer(&world->writer));
     g_autoptr(MemReader) r = mem_reader_new(bytes);
     Stats *stats = stats_new(&clock_monotonic);
+    StatsChannel counted = { .stats = stats };
     RamLoad *load;
     bool ok;
 
     world->ram->blocks->block[1].host = NULL;
-    load = ram_load_new(r->stream, world->ram->blocks, 2, stats);
+    load = ram_load_new(r->stream, world->ram->blocks, 2, &counted);
     ram_load_watch(load, &watcher);
     ok = load_section(load, r->stream, err) && ram_load_drain(load, err);
     ram_load_free(load);

@@ -37,6 +37,7 @@ typedef struct Sender {
     MemWriter *writer;
     FakeClock clock;
     Stats *stats;
+    StatsChannel counted;
     RamDirty *dirty;
     RamSave *save;
 } Sender;
@@ -50,8 +51,9 @@ static void sender_init(Sender *s, TestRam *ram, const MigOptions *options,
     s->writer = writer;
     fake_clock_init(&s->clock);
     s->stats = stats_new(&s->clock.clock);
+    s->counted = (StatsChannel){ .stats = s->stats };
     s->dirty = ram_dirty_new(ram->blocks);
-    s->save = ram_save_new(writer->stream, ram->blocks, options, s->stats,
+    s->save = ram_save_new(writer->stream, ram->blocks, options, &s->counted,
                            &err);
     g_assert_no_error(err);
 }
@@ -126,7 +128,8 @@ static void load_all(TestRam *ram, GBytes *bytes, size_t chunk,
 {
     g_autoptr(MemReader) r = mem_reader_new_chunked(bytes, chunk);
     Stats *stats = stats_new(&clock_monotonic);
-    RamLoad *load = ram_load_new(r->stream, ram->blocks, threads, stats);
+    StatsChannel counted = { .stats = stats };
+    RamLoad *load = ram_load_new(r->stream, ram->blocks, threads, &counted);
     g_autoptr(GError) err = NULL;
     StatsData data;
 
@@ -359,10 +362,11 @@ static void test_no_pool(void)
     g_autoptr(TestRam) ram = test_ram_new(1, 0);
     g_autoptr(MemWriter) writer = mem_writer_new();
     Stats *stats = stats_new(&clock_monotonic);
+    StatsChannel counted = { .stats = stats };
     g_autoptr(GError) err = NULL;
 
-    g_assert_null(ram_save_new(writer->stream, ram->blocks, &options, stats,
-                               &err));
+    g_assert_null(ram_save_new(writer->stream, ram->blocks, &options,
+                               &counted, &err));
     expect_error(&err, MIG_ERROR_HOST, "no compression level 10");
     stats_free(stats);
 }
@@ -417,6 +421,7 @@ static void test_untouched(void)
         g_autoptr(GBytes) bytes = NULL;
         g_autoptr(MemReader) r = NULL;
         Stats *stats = stats_new(&clock_monotonic);
+        StatsChannel counted = { .stats = stats };
         StatsData data;
         RamLoad *load;
 
@@ -425,7 +430,7 @@ static void test_untouched(void)
                UNTOUCHED * MIG_PAGE_SIZE);
         bytes = send_untouched(from, i & 1, i & 2);
         r = mem_reader_new(bytes);
-        load = ram_load_new(r->stream, to->blocks, 1, stats);
+        load = ram_load_new(r->stream, to->blocks, 1, &counted);
         g_assert_true(load_blocks(load, r->stream, NULL));
         g_assert_true(load_section(load, r->stream, NULL));
         g_assert_true(ram_load_drain(load, NULL));

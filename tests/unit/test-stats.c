@@ -10,6 +10,7 @@
 typedef struct World {
     FakeClock clock;
     Stats *stats;
+    StatsChannel channel;
     uint64_t position;
 } World;
 
@@ -17,6 +18,7 @@ static void world_init(World *world)
 {
     fake_clock_init(&world->clock);
     world->stats = stats_new(&world->clock.clock);
+    world->channel = (StatsChannel){ .stats = world->stats };
     world->position = 0;
 }
 
@@ -34,7 +36,7 @@ static void account(World *world, uint64_t pages, uint64_t bytes)
     PageCounts counts = { .normal = pages };
 
     world->position += bytes;
-    stats_account(world->stats, &counts, world->position);
+    stats_account(&world->channel, &counts, world->position);
 }
 
 static void test_fresh(void)
@@ -60,7 +62,7 @@ static void test_counts_add_up(void)
     for (uint64_t i = 1; i <= 3; i++) {
         StatsData data;
 
-        stats_account(world.stats, &more, 1000 * i);
+        stats_account(&world.channel, &more, 1000 * i);
         data = read_stats(&world);
         g_assert_cmpuint(data.pages.zero, ==, i);
         g_assert_cmpuint(data.pages.normal, ==, 20 * i);
@@ -69,6 +71,28 @@ static void test_counts_add_up(void)
         /* A position, not a sum. */
         g_assert_cmpuint(data.transferred, ==, 1000 * i);
     }
+    stats_free(world.stats);
+}
+
+/* Each stream counts for itself, and all are in the sum. */
+static void test_channels(void)
+{
+    static const PageCounts one = { .normal = 1 };
+    StatsChannel other;
+    World world;
+
+    world_init(&world);
+    other = (StatsChannel){ .stats = world.stats };
+    stats_account(&world.channel, &one, 100);
+    stats_account(&other, &one, 1000);
+    stats_moved(&world.channel, 150);
+    g_assert_cmpuint(read_stats(&world).transferred, ==, 1150);
+    g_assert_cmpuint(read_stats(&world).pages.normal, ==, 2);
+    stats_stopped(world.stats);
+    stats_moved(&other, 1500);
+    stats_account(&world.channel, &one, 200);
+    g_assert_cmpuint(read_stats(&world).transferred, ==, 1700);
+    g_assert_cmpuint(read_stats(&world).precopy_bytes, ==, 1150);
     stats_free(world.stats);
 }
 
@@ -83,10 +107,10 @@ static void test_remaining(void)
     stats_sync(world.stats, 10, 77);
     g_assert_cmpuint(read_stats(&world).remaining, ==, 10);
     g_assert_cmpuint(read_stats(&world).dirty_rate, ==, 77);
-    stats_account(world.stats, &mixed, 200);
+    stats_account(&world.channel, &mixed, 200);
     g_assert_cmpuint(read_stats(&world).remaining, ==, 4);
     /* Never below nothing. */
-    stats_account(world.stats, &mixed, 300);
+    stats_account(&world.channel, &mixed, 300);
     g_assert_cmpuint(read_stats(&world).remaining, ==, 0);
     stats_sync(world.stats, 3, 0);
     g_assert_cmpuint(read_stats(&world).remaining, ==, 3);
@@ -180,7 +204,7 @@ static void *write_main(void *arg)
     World *world = arg;
 
     for (uint64_t i = 1; i <= WRITES; i++) {
-        stats_account(world->stats, &more, i * 100);
+        stats_account(&world->channel, &more, i * 100);
     }
     return NULL;
 }
@@ -211,6 +235,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/stats/fresh", test_fresh);
     g_test_add_func("/stats/counts", test_counts_add_up);
+    g_test_add_func("/stats/channels", test_channels);
     g_test_add_func("/stats/remaining", test_remaining);
     g_test_add_func("/stats/jobs", test_jobs);
     g_test_add_func("/stats/expected-downtime", test_expected_downtime);

@@ -37,7 +37,7 @@ struct InspectRam {
     PageSet *all;          /* pages that came at all, */
     PageSet *in_pass;      /* in this pass, without this section, */
     PageSet *in_section;   /* and in this section */
-    Stats *stats;
+    StatsChannel counted;
     RamLoad *load;
     InspectSection section; /* the one in progress */
     bool in_progress;       /* a section is in progress */
@@ -119,9 +119,9 @@ static void start_loading(InspectRam *ram)
     const char *method = section_method(&ram->report->preamble);
     const RamWatcher watcher = { note_pages, ram, ram->config->verify };
 
-    ram->stats = stats_new(&clock_monotonic);
+    ram->counted.stats = stats_new(&clock_monotonic);
     ram->load = ram_load_new(ram->stream, ram->blocks, ram->config->threads,
-                             ram->stats);
+                             &ram->counted);
     ram_load_watch(ram->load, &watcher);
     if (method) {
         ram_load_set_codec(ram->load, codec_find(method));
@@ -172,7 +172,7 @@ void inspect_ram_free(InspectRam *ram)
     }
     if (ram->load) {
         ram_load_free(ram->load);
-        stats_free(ram->stats);
+        stats_free(ram->counted.stats);
     }
     for (unsigned i = 0; i < ram->blocks->count; i++) {
         extract_free(ram->extract[i]);
