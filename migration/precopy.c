@@ -68,15 +68,17 @@ static void measure_rate(Source *s, const PassStart *start, uint64_t written)
     s->bytes_per_second = MAX(bytes, 0) * NS_PER_S / (double)length;
 }
 
-/* Learn from a pass what the next one will cost. */
-static void measure_pass(Source *s, const PassStart *start)
+/* Learn from a pass what the next one will cost.  Returns its bytes of
+ * stream. */
+static uint64_t measure_pass(Source *s, const PassStart *start)
 {
     const StatsData *before = &start->stats;
     StatsData after;
-    uint64_t bytes, zero, pages;
+    uint64_t written, bytes, zero, pages;
 
     stats_read(s->m->stats, &after);
-    bytes = after.transferred - before->transferred;
+    written = after.transferred - before->transferred;
+    bytes = written;
     zero = after.pages.zero - before->pages.zero;
     pages = after.pages.normal - before->pages.normal +
             after.pages.compressed - before->pages.compressed;
@@ -88,7 +90,8 @@ static void measure_pass(Source *s, const PassStart *start)
         bytes -= after.pages.zero_bytes - before->pages.zero_bytes;
     }
     s->bytes_per_page = pages ? (double)bytes / (double)pages : PAGE_RECORD;
-    measure_rate(s, start, after.transferred - before->transferred);
+    measure_rate(s, start, written);
+    return written;
 }
 
 /*
@@ -170,6 +173,7 @@ static bool source_pass(Source *s, GError **errp)
     Migration *m = s->m;
     MigEvent event = { .type = MIG_EVENT_PASS, .state = MIG_STATE_ACTIVE };
     PassStart start;
+    uint64_t written;
 
     event.pass = ++s->pass;
     if (m->host->event) {
@@ -179,12 +183,11 @@ static bool source_pass(Source *s, GError **errp)
     if (!source_send_pass(s, WIRE_PART, errp)) {
         return false;
     }
-    measure_pass(s, &start);
+    written = measure_pass(s, &start);
     if (!source_collect_dirty(s, errp)) {
         return false;
     }
-    adapt_throttle(s, stream_position(s->stream) -
-                          start.stats.transferred);
+    adapt_throttle(s, written);
     return true;
 }
 
