@@ -17,6 +17,17 @@ const Codec *codec_by_method(uint64_t method)
     return codecs[method];
 }
 
+unsigned codec_method(const Codec *codec)
+{
+    unsigned method = 0;
+
+    while (codecs[method] != codec) {
+        method++;
+        g_assert(method < G_N_ELEMENTS(codecs));
+    }
+    return method;
+}
+
 const Codec *codec_find(const char *method)
 {
     for (size_t i = 0; i < G_N_ELEMENTS(codecs); i++) {

@@ -87,6 +87,7 @@ extern const char *const codec_names[CODEC_COUNT + 1];
 
 /* By a value of the option compress-method. */
 const Codec *codec_by_method(uint64_t method);
+unsigned codec_method(const Codec *codec); /* and back */
 
 /* By the name of a compress-method; NULL when no codec has that name. */
 const Codec *codec_find(const char *method);

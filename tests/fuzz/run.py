@@ -19,7 +19,8 @@ CORPUS = os.path.join(ROOT, "tests", "fuzz", "corpus")
 BUILD = os.environ.get("FUZZ_BUILD", os.path.join(ROOT, "build-fuzz"))
 MAX_BYTES = {"load": 20000, "ram": 20000, "qmp": 4096, "elf": 8192,
              "inspect": 20000, "relay-convert": 20000, "relay-receive": 20000,
-             "relay-scan": 20000, "return-path": 4096}
+             "relay-scan": 20000, "return-path": 4096,
+             "unpack": 20000}
 HANGS = 25  # seconds for one input
 
 

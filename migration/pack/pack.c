@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "migration/pack/pack.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "util/endian.h"
+
+void pack_put_head(uint8_t to[PACK_HEAD_SIZE], const PackHead *head)
+{
+    store_be64(to, head->checksum);
+    store_be32(to + 8, head->body);
+    to[12] = head->codec;
+    to[13] = head->pages;
+    store_be16(to + 14, head->extra);
+}
+
+const char *pack_get_head(const uint8_t from[PACK_HEAD_SIZE], PackHead *head)
+{
+    *head = (PackHead){
+        .checksum = load_be64(from),
+        .body = load_be32(from + 8),
+        .codec = from[12],
+        .pages = from[13],
+        .extra = load_be16(from + 14),
+    };
+    if (head->pages == 0 || head->pages > PACK_PAGES) {
+        return "a pack of no page, or of too many";
+    }
+    if (head->body > PACK_BODY_MAX || head->body < head->pages + head->extra) {
+        return "a pack whose body has an impossible size";
+    }
+    return NULL;
+}
+
+void pack_history_init(PackHistory *h, unsigned window, unsigned in_flight)
+{
+    g_assert(window <= PACK_WINDOW_MAX && in_flight > 0);
+    *h = (PackHistory){ .window = window, .slots = window + in_flight };
+    h->slot = g_new0(PackSlot, h->slots);
+    for (unsigned i = 0; i < h->slots; i++) {
+        h->slot[i].bytes = g_malloc(PACK_SLOT_BYTES);
+    }
+}
+
+void pack_history_destroy(PackHistory *h)
+{
+    for (unsigned i = 0; i < h->slots; i++) {
+        g_free(h->slot[i].bytes);
+    }
+    g_free(h->slot);
+}
+
+uint64_t pack_hash(const void *buf, size_t size)
+{
+    return XXH3_64bits(buf, size);
+}
+
+uint64_t pack_checksum(uint64_t pack, const PackSlot *slot, const void *extra,
+                       size_t extra_size)
+{
+    uint8_t sums[8 + 16 * PACK_PAGES + 8];
+    uint8_t *to = sums;
+
+    store_be64(to, pack);
+    to += 8;
+    for (unsigned i = 0; i < slot->pages; i++) {
+        store_be64(to, slot->page[i].key);
+        store_be64(to + 8, slot->page[i].hash);
+        to += 16;
+    }
+    store_be64(to, pack_hash(extra, extra_size));
+    to += 8;
+    return pack_hash(sums, (size_t)(to - sums));
+}

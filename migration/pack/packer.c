@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Theory of operation
+ *
+ * Two tables say where to look for what a page might repeat: one by content,
+ * one by key.  Both are as large as the history and lossy: an entry is where
+ * the last page was put that hashed there, whatever was there before.  An entry
+ * proves nothing.  It may be too old, then it is passed over; what it points to
+ * is compared byte by byte.  So a guest that makes pages collide costs itself
+ * bytes, and nobody else anything.
+ *
+ * Of a page whose key was there, the words that differ are counted; where they
+ * are no more than half, they are worth a delta.
+ */
+#include "migration/pack/packer.h"
+
+#include <string.h>
+
+#include "util/endian.h"
+#include "util/zero.h"
+
+/* A body this small is a few references: not worth encoding. */
+#define ENCODE_MIN 64u
+
+struct Packer {
+    PackHistory history;
+    PackSlot *filling;  /* of pack history.next - 1 */
+    uint64_t mask;      /* of an index into the tables */
+    uint64_t *by_hash;  /* [mask + 1]: a page's number and 1, or 0 */
+    uint64_t *by_key;   /* the same */
+};
+
+static uint64_t table_size(unsigned slots)
+{
+    uint64_t size = 1;
+
+    while (size < 2 * (uint64_t)slots * PACK_PAGES) {
+        size *= 2;
+    }
+    return size;
+}
+
+Packer *packer_new(unsigned window, unsigned in_flight)
+{
+    Packer *packer = g_new0(Packer, 1);
+    uint64_t size;
+
+    pack_history_init(&packer->history, window, in_flight);
+    size = table_size(packer->history.slots);
+    packer->mask = size - 1;
+    packer->by_hash = g_new0(uint64_t, size);
+    packer->by_key = g_new0(uint64_t, size);
+    return packer;
+}
+
+void packer_free(Packer *packer)
+{
+    if (packer) {
+        pack_history_destroy(&packer->history);
+        g_free(packer->by_hash);
+        g_free(packer->by_key);
+        g_free(packer);
+    }
+}
+
+void packer_begin(Packer *packer, PackJob *job)
+{
+    PackHistory *history = &packer->history;
+
+    packer->filling = pack_history_slot(history, history->next);
+    packer->filling->pages = 0;
+    *job = (PackJob){
+        .number = history->next++,
+        .slot = packer->filling,
+        .history = history,
+    };
+}
+
+/* Looking up */
+
+typedef struct Found {
+    PackRef ref;
+    const uint8_t *bytes; /* NULL: nothing */
+} Found;
+
+/* The page that an entry of a table says, if it may be referred to. */
+static Found look_up(const Packer *packer, uint64_t entry)
+{
+    const PackHistory *history = &packer->history;
+    uint64_t number = (entry - 1) / PACK_PAGES;
+    unsigned index = (unsigned)((entry - 1) % PACK_PAGES);
+    uint64_t back = history->next - 1 - number;
+
+    if (!entry || back > history->window) {
+        return (Found){ .bytes = NULL };
+    }
+    return (Found){
+        .ref = { (uint16_t)back, (uint8_t)index },
+        .bytes = pack_slot_page(pack_history_slot(history, number), index),
+    };
+}
+
+/* How many words differ; counted no further than one too many for a delta. */
+static unsigned differing_words(const uint8_t *a, const uint8_t *b)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < MIG_PAGE_SIZE && count <= PACK_DELTA_WORDS;
+         i += 64) {
+        if (memcmp(a + i, b + i, 64) == 0) {
+            continue;
+        }
+        for (unsigned k = i; k < i + 64; k += 8) {
+            count += memcmp(a + k, b + k, 8) != 0;
+        }
+    }
+    return count;
+}
+
+static void find_reference(const Packer *packer, PackPage *page,
+                           const uint8_t *bytes, uint64_t key_entry)
+{
+    Found same = look_up(packer, packer->by_hash[page->hash & packer->mask]);
+    Found before = look_up(packer, key_entry);
+    unsigned words;
+
+    page->kind = PACK_NEW;
+    if (same.bytes && memcmp(same.bytes, bytes, MIG_PAGE_SIZE) == 0) {
+        page->kind = PACK_SAME;
+        page->ref = same.ref;
+        return;
+    }
+    if (before.bytes) {
+        words = differing_words(before.bytes, bytes);
+        if (words <= PACK_DELTA_WORDS) {
+            page->kind = words ? PACK_DELTA : PACK_SAME;
+            page->ref = before.ref;
+        }
+    }
+}
+
+static bool is_pattern(const uint8_t *page)
+{
+    return memcmp(page, page + 8, MIG_PAGE_SIZE - 8) == 0;
+}
+
+void packer_add(Packer *packer, uint64_t key, const uint8_t *from)
+{
+    PackSlot *slot = packer->filling;
+    unsigned index = slot->pages++;
+    PackPage *page = &slot->page[index];
+    uint8_t *bytes = pack_slot_page(slot, index);
+    uint64_t *by_key = &packer->by_key[pack_hash(&key, sizeof(key)) &
+                                       packer->mask];
+    uint64_t entry = (packer->history.next - 1) * PACK_PAGES + index + 1;
+
+    g_assert(index < PACK_PAGES);
+    memcpy(bytes, from, MIG_PAGE_SIZE);
+    *page = (PackPage){
+        .key = key, .hash = pack_hash(bytes, MIG_PAGE_SIZE),
+    };
+    if (is_pattern(bytes)) {
+        page->pattern = load_be64(bytes);
+        page->kind = page->pattern ? PACK_PATTERN : PACK_ZERO;
+        return;
+    }
+    find_reference(packer, page, bytes, *by_key);
+    packer->by_hash[page->hash & packer->mask] = entry;
+    *by_key = entry;
+}
+
+PackCounts pack_counts(const PackJob *job)
+{
+    PackCounts counts = { { 0 } };
+
+    for (unsigned i = 0; i < job->slot->pages; i++) {
+        counts.kind[job->slot->page[i].kind]++;
+    }
+    return counts;
+}
+
+/* Encoding */
+
+static uint8_t *put_entry(uint8_t *to, const PackPage *page)
+{
+    *to++ = page->kind;
+    switch (page->kind) {
+    case PACK_PATTERN:
+        store_be64(to, page->pattern);
+        return to + 8;
+    case PACK_SAME:
+    case PACK_DELTA:
+        store_be16(to, page->ref.back);
+        to[2] = page->ref.index;
+        return to + 3;
+    default:
+        return to;
+    }
+}
+
+/* The words that differ, each as the one xor the other, behind their map. */
+static uint8_t *put_delta(uint8_t *to, const uint8_t *page,
+                          const uint8_t *before)
+{
+    uint8_t *map = to;
+
+    memset(map, 0, PACK_MAP_BYTES);
+    to += PACK_MAP_BYTES;
+    for (unsigned i = 0; i < PACK_WORDS; i++) {
+        uint64_t word = load_be64(page + 8 * i) ^ load_be64(before + 8 * i);
+
+        if (word) {
+            map[i / 8] |= (uint8_t)(1 << i % 8);
+            store_be64(to, word);
+            to += 8;
+        }
+    }
+    return to;
+}
+
+static const uint8_t *referred(const PackJob *job, const PackPage *page)
+{
+    uint64_t number = job->number - page->ref.back;
+
+    return pack_slot_page(pack_history_slot(job->history, number),
+                          page->ref.index);
+}
+
+static size_t make_body(const PackJob *job, uint8_t *body)
+{
+    const PackSlot *slot = job->slot;
+    uint8_t *to = body;
+
+    for (unsigned i = 0; i < slot->pages; i++) {
+        to = put_entry(to, &slot->page[i]);
+    }
+    for (unsigned i = 0; i < slot->pages; i++) {
+        const uint8_t *bytes = pack_slot_page(slot, i);
+
+        if (slot->page[i].kind == PACK_DELTA) {
+            to = put_delta(to, bytes, referred(job, &slot->page[i]));
+        } else if (slot->page[i].kind == PACK_NEW) {
+            memcpy(to, bytes, MIG_PAGE_SIZE);
+            to += MIG_PAGE_SIZE;
+        }
+    }
+    if (job->extra_size) {
+        memcpy(to, job->extra, job->extra_size);
+    }
+    return (size_t)(to - body) + job->extra_size;
+}
+
+size_t pack_encode(const PackJob *job, const CodecWorker *worker, uint8_t *to)
+{
+    uint8_t *body = worker->scratch, *packed = to + PACK_HEAD_SIZE;
+    size_t raw = make_body(job, body), size = 0;
+    PackHead head = {
+        .checksum = pack_checksum(job->number, job->slot, job->extra,
+                                  job->extra_size),
+        .body = (uint32_t)raw,
+        .pages = (uint8_t)job->slot->pages,
+        .extra = job->extra_size,
+    };
+
+    if (raw >= ENCODE_MIN) {
+        size = worker->codec->encode(worker->encoder, body, raw, packed,
+                                     raw - 1);
+    }
+    if (size) {
+        head.codec = (uint8_t)(codec_method(worker->codec) + 1);
+    } else {
+        memcpy(packed, body, raw);
+        size = raw;
+    }
+    pack_put_head(to, &head);
+    return PACK_HEAD_SIZE + size;
+}
