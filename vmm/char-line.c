@@ -60,7 +60,7 @@ static void drop_source(GSource **source)
     }
 }
 
-/* What the serial port calls */
+/* Calls by the serial port */
 
 static bool line_can_send(void *opaque)
 {
@@ -107,7 +107,7 @@ void char_line_want_input(CharLine *line, bool wanted)
     pthread_mutex_unlock(&line->bus->lock);
 }
 
-/* What the main context calls */
+/* Calls by the main context */
 
 /* The other end is gone: forget it, and let the next client in. */
 static void hang_up(CharLine *line)

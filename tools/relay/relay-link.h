@@ -50,15 +50,15 @@ bool link_read_head(LinkReader *link, FrameHead *head, GError **errp);
 bool link_read_plain(LinkReader *link, const FrameHead *head, uint8_t *body,
                      GError **errp);
 
-/* The same of an END or DELIVERED. */
+/* Read and check the body of an END or DELIVERED. */
 bool link_read_total(LinkReader *link, const FrameHead *head, uint64_t *total,
                      GError **errp);
 
-/* The same of a VERDICT. */
+/* Read and check the body of a VERDICT. */
 bool link_read_verdict(LinkReader *link, const FrameHead *head,
                        Ending *ending, GError **errp);
 
-/* The same of an ABORT, as an error. */
+/* Read and check the body of an ABORT, and set *errp to its reason. */
 void link_read_abort(LinkReader *link, const FrameHead *head, GError **errp);
 
 #endif

@@ -32,7 +32,7 @@ void relay_log(const RelayFindings *findings, const char *format, ...)
 void relay_show_live_line(const char *text);
 void relay_wipe_live_line(void);
 
-/* What a scan finds out, for ScanSink. */
+/* Note and log a scan's findings; called by a ScanSink's functions. */
 void relay_found_ram(RelayFindings *findings, bool has_return_path);
 void relay_found_rest(RelayFindings *findings, const char *reason);
 void relay_found_end(RelayFindings *findings, const ScanEnd *end);
