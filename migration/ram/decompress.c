@@ -14,11 +14,13 @@
  */
 #include "migration/ram/decompress.h"
 
+#include <string.h>
+
 #include "ferry/error.h"
 #include "migration/pack/codec-worker.h"
+#include "migration/ram/page-bits.h"
 #include "migration/ram/place.h"
 #include "migration/wire/wire.h"
-#include "util/bit-tree.h"
 #include "util/pipeline.h"
 
 #define JOB_BYTES (RAM_BATCH_PAGES * WIRE_COMPRESSED_MAX)
@@ -52,8 +54,7 @@ G_STATIC_ASSERT(RAM_BATCH_PAGES >= WIRE_BATCH_PAGES_MAX);
 
 struct DecompressPool {
     Pipeline *pipeline;
-    const RamBlocks *blocks;
-    BitTree **in_flight;    /* [blocks->count]; NULL: block has no memory */
+    PageBits *in_flight;
     DecompressJob *filling; /* not yet submitted; or NULL */
 };
 
@@ -97,22 +98,16 @@ static void report_bad(const DecompressJob *job, GError **errp)
                 p->position, job->fault);
 }
 
-static void land(DecompressPool *pool, const Packed *p)
-{
-    BitTree *in_flight = pool->in_flight[p->block->index];
-
-    for (unsigned i = 0; in_flight && i < p->pages; i++) {
-        bit_tree_clear(in_flight, p->page[i]);
-    }
-}
-
 /* The job's pages are no longer in flight.  False when one is bad. */
 static bool land_job(void *opaque, void *opaque_pool, GError **errp)
 {
     const DecompressJob *job = opaque;
+    DecompressPool *pool = opaque_pool;
 
     for (unsigned i = 0; i < job->count; i++) {
-        land(opaque_pool, &job->packed[i]);
+        const Packed *p = &job->packed[i];
+
+        page_bits_clear(pool->in_flight, p->block, p->page, p->pages);
     }
     if (job->fault) {
         report_bad(job, errp);
@@ -143,32 +138,22 @@ DecompressPool *decompress_new(const Codec *codec, unsigned threads,
         .opaque = pool,
     };
 
-    pool->blocks = blocks;
     pool->pipeline = pipeline_new(&config, errp);
     if (!pool->pipeline) {
         g_free(pool);
         return NULL;
     }
-    pool->in_flight = g_new0(BitTree *, blocks->count);
-    for (unsigned i = 0; i < blocks->count; i++) {
-        if (blocks->block[i].host) {
-            pool->in_flight[i] = bit_tree_new(blocks->block[i].pages);
-        }
-    }
+    pool->in_flight = page_bits_new(blocks);
     return pool;
 }
 
 void decompress_free(DecompressPool *pool)
 {
-    if (!pool) {
-        return;
+    if (pool) {
+        pipeline_free(pool->pipeline);
+        page_bits_free(pool->in_flight);
+        g_free(pool);
     }
-    pipeline_free(pool->pipeline);
-    for (unsigned i = 0; i < pool->blocks->count; i++) {
-        bit_tree_free(pool->in_flight[i]);
-    }
-    g_free(pool->in_flight);
-    g_free(pool);
 }
 
 static void submit_filling(DecompressPool *pool)
@@ -182,11 +167,10 @@ static void submit_filling(DecompressPool *pool)
 bool decompress_settle(DecompressPool *pool, const RamBlock *block,
                        uint64_t page, uint64_t count, GError **errp)
 {
-    const BitTree *in_flight = pool->in_flight[block->index];
     uint64_t end = page + count;
     bool any;
 
-    while (in_flight && (page = bit_tree_next(in_flight, page, end)) < end) {
+    while ((page = page_bits_next(pool->in_flight, block, page, end)) < end) {
         submit_filling(pool);
         if (!pipeline_finish_oldest(pool->pipeline, &any, errp)) {
             return false;
@@ -233,7 +217,6 @@ static uint8_t *pack(DecompressPool *pool, DecompressJob *job,
 {
     Packed *p = &job->packed[job->count++];
     uint64_t *page = &job->page[job->pages];
-    BitTree *in_flight = pool->in_flight[block->index];
 
     *p = (Packed){
         .block = block,
@@ -243,12 +226,8 @@ static uint8_t *pack(DecompressPool *pool, DecompressJob *job,
         .start = job->size,
         .length = record->length,
     };
-    for (unsigned i = 0; i < p->pages; i++) {
-        page[i] = record->pages.page[i];
-        if (in_flight) {
-            bit_tree_set(in_flight, page[i]);
-        }
-    }
+    memcpy(page, record->pages.page, p->pages * sizeof(*page));
+    page_bits_set(pool->in_flight, block, page, p->pages);
     job->pages += p->pages;
     job->size += p->length;
     return job->data + p->start;

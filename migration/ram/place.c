@@ -3,60 +3,42 @@
 
 #include <string.h>
 
-#include "util/bit-tree.h"
+#include "migration/ram/page-bits.h"
 
 struct RamPlace {
-    const RamBlocks *blocks;
-    /* The load loop's thread only.  [blocks->count]: the pages whose memory may
-     * differ from zero; NULL: the block has no memory. */
-    BitTree **written;
+    PageBits *written; /* the load loop's: memory may differ from zero */
 };
 
 RamPlace *ram_place_new(const RamBlocks *blocks)
 {
     RamPlace *place = g_new0(RamPlace, 1);
 
-    place->blocks = blocks;
-    place->written = g_new0(BitTree *, blocks->count);
-    for (unsigned i = 0; i < blocks->count; i++) {
-        if (blocks->block[i].host) {
-            place->written[i] = bit_tree_new(blocks->block[i].pages);
-        }
-    }
+    place->written = page_bits_new(blocks);
     return place;
 }
 
 void ram_place_free(RamPlace *place)
 {
-    if (!place) {
-        return;
+    if (place) {
+        page_bits_free(place->written);
+        g_free(place);
     }
-    for (unsigned i = 0; i < place->blocks->count; i++) {
-        bit_tree_free(place->written[i]);
-    }
-    g_free(place->written);
-    g_free(place);
 }
 
 void ram_place_announce(RamPlace *place, const RamBlock *block,
                         const uint64_t *page, unsigned count)
 {
-    BitTree *written = place->written[block->index];
-
-    for (unsigned i = 0; written && i < count; i++) {
-        bit_tree_set(written, page[i]);
-    }
+    page_bits_set(place->written, block, page, count);
 }
 
 void ram_place_zeros(RamPlace *place, const RamBlock *block, uint64_t page,
                      uint64_t count)
 {
-    BitTree *written = place->written[block->index];
     uint64_t end = page + count;
 
-    while (written && (page = bit_tree_next(written, page, end)) < end) {
+    while ((page = page_bits_next(place->written, block, page, end)) < end) {
         memset(ram_block_page(block, page), 0, MIG_PAGE_SIZE);
-        bit_tree_clear(written, page);
+        page_bits_clear(place->written, block, &page, 1);
     }
 }
 
