@@ -188,8 +188,13 @@ static bool source_begin(Source *s, GError **errp)
     source_begin_ram(s, WIRE_START);
     ram_save_setup(s->ram);
     source_end_ram(s);
-    return stream_flush(s->stream, errp) && (!s->rp || meet_peer(s, errp)) &&
-           check_verify(s, errp);
+    if (!stream_flush(s->stream, errp)) {
+        return false;
+    }
+    if (s->rp && !meet_peer(s, errp)) {
+        return false;
+    }
+    return check_verify(s, errp);
 }
 
 /* The end */

@@ -166,7 +166,8 @@ static bool save_plain(RamSave *save, const RamBatch *batch, GError **errp)
     if (!stream_writev(save->stream, save->vectors, p.vectors, errp)) {
         return false;
     }
-    stats_account(save->counted, &p.heads.counts, stream_position(save->stream));
+    stats_account(save->counted, &p.heads.counts,
+                  stream_position(save->stream));
     return true;
 }
 

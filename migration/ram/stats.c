@@ -14,7 +14,7 @@
 struct Stats {
     const Clock *clock; /* constant */
     pthread_mutex_t lock;
-    /* All below: lock.  Set by the thread that owns the stream; any thread reads
+    /* All below: lock.  Set by the threads that own streams; any thread reads
      * data. */
     StatsData data;
     bool stopped;  /* the guest is stopped */

@@ -43,8 +43,8 @@ typedef struct Stats Stats;
 Stats *stats_new(const Clock *clock);
 void stats_free(Stats *stats);
 
-/* How far the bytes of one stream are counted.  The stream's thread has it; what
- * it counts is part of the migration's sum at once. */
+/* How far the bytes of one stream are counted.  The stream's thread has it.
+ * What it counts is part of the migration's sum at once. */
 typedef struct StatsChannel {
     Stats *stats;
     uint64_t position;

@@ -39,8 +39,8 @@ typedef struct MoveKind {
 extern const MoveKind move_zlib;
 #define MOVE_ZLIB (&move_zlib)
 
-/* With zlib as to a QEMU.  With another method as two Ferry ends can: in batches
- * and compared in the end (where that is built in). */
+/* With zlib as to a QEMU.  With another method as two Ferry ends can: in
+ * batches, and compared in the end (where that is built in). */
 MoveKind move_kind(MigMethod method);
 
 /* False, and the test is skipped, where the method was not built in. */

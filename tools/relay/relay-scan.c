@@ -200,10 +200,11 @@ static bool skip_foreign(Scan *scan, const RamRecord *r, GError **errp)
     if (r->type == WIRE_RAM_MULTIFD) {
         return true;
     }
-    return (!r->has_name ||
-            (stream_get_name(scan->stream, name, errp) &&
-             find_block(scan, name, errp))) &&
-           stream_get_u8(scan->stream, &encoding, errp) &&
+    if (r->has_name && (!stream_get_name(scan->stream, name, errp) ||
+                        !find_block(scan, name, errp))) {
+        return false;
+    }
+    return stream_get_u8(scan->stream, &encoding, errp) &&
            stream_get_be16(scan->stream, &length, errp) &&
            stream_skip(scan->stream, length, errp);
 }
