@@ -98,6 +98,19 @@ static UnpackJob begin_unpacking(World *w, const Trip *t)
     return job;
 }
 
+/* A finished pack's pages are those that were packed. */
+static void check_pages(const UnpackJob *job, const Trip *t)
+{
+    for (unsigned i = 0; i < t->pages; i++) {
+        const uint8_t zero[MIG_PAGE_SIZE] = { 0 };
+        uint8_t buffer[MIG_PAGE_SIZE];
+        const uint8_t *page = unpack_page(job, i, buffer);
+
+        g_assert_cmpmem(page ? page : zero, MIG_PAGE_SIZE, t->expected[i],
+                        MIG_PAGE_SIZE);
+    }
+}
+
 /* What is wrong, or NULL and the pages are those that were packed. */
 static const char *unpack(World *w, const Trip *t)
 {
@@ -106,13 +119,8 @@ static const char *unpack(World *w, const Trip *t)
 
     unpack_decode(&job, w->decoder);
     fault = unpack_finish(w->unpacker, &job);
-    for (unsigned i = 0; !fault && i < t->pages; i++) {
-        const uint8_t zero[MIG_PAGE_SIZE] = { 0 };
-        uint8_t buffer[MIG_PAGE_SIZE];
-        const uint8_t *page = unpack_page(&job, i, buffer);
-
-        g_assert_cmpmem(page ? page : zero, MIG_PAGE_SIZE, t->expected[i],
-                        MIG_PAGE_SIZE);
+    if (!fault) {
+        check_pages(&job, t);
     }
     return fault;
 }
@@ -192,6 +200,17 @@ static void test_random(void)
     }
 }
 
+/* Encode the pack once more: the bytes do not depend on when that is. */
+static void encode_again(World *w, Trip *t)
+{
+    g_autofree uint8_t *before = g_malloc(t->size);
+    size_t size = t->size;
+
+    memcpy(before, t->bytes, size);
+    encode(w, t);
+    g_assert_cmpmem(t->bytes, t->size, before, size);
+}
+
 /* As many packs as may be are encoded, and decoded, last one first: the bytes
  * and what comes out are the same. */
 static void test_order(void)
@@ -214,6 +233,7 @@ static void test_order(void)
             encode(&w, &t[i]);
         }
         for (unsigned i = 0; i < IN_FLIGHT; i++) {
+            encode_again(&w, &t[i]);
             job[i] = begin_unpacking(&w, &t[i]);
             job[i].body = body[i];
         }
@@ -222,6 +242,7 @@ static void test_order(void)
         }
         for (unsigned i = 0; i < IN_FLIGHT; i++) {
             g_assert_cmpstr(unpack_finish(w.unpacker, &job[i]), ==, NULL);
+            check_pages(&job[i], &t[i]);
         }
     }
     for (unsigned i = 0; i < IN_FLIGHT; i++) {
@@ -263,7 +284,10 @@ static void test_kinds(void)
     test_page_fill(w.guest[0], PAGE_NOISE, 1);
     g_assert_cmpuint(kind_of_one(&w, &t, 0), ==, PACK_NEW);
     g_assert_cmpuint(t.size, >, MIG_PAGE_SIZE);
-    /* the same again, in place and elsewhere, from the pack just before */
+    test_page_fill(w.guest[2], PAGE_TEXT, 1);
+    g_assert_cmpuint(kind_of_one(&w, &t, 2), ==, PACK_NEW);
+    g_assert_cmpuint(t.size, <, MIG_PAGE_SIZE);
+    /* the same again, in place and elsewhere, from a pack before */
     memcpy(w.guest[1], w.guest[0], MIG_PAGE_SIZE);
     g_assert_cmpuint(kind_of_one(&w, &t, 0), ==, PACK_SAME);
     g_assert_cmpuint(t.size, ==, PACK_HEAD_SIZE + 4);
@@ -437,7 +461,9 @@ static void test_forged(void)
         { 1, { PACK_SAME, 0, 1, 255 }, 4, 0, none },
         { 1, { PACK_SAME, 0, 2, 0 }, 4, 0, none },  /* a zero page */
         { 1, { PACK_SAME, 0, 3, 0 }, 4, 0, none },  /* before the first */
-        { 1, { PACK_SAME, 0, 9, 0 }, 4, 0, none },  /* outside the window */
+        /* the ring's slot for "pack -4" is the one of pack 1 */
+        { 1, { PACK_SAME, 0, 6, 0 }, 4, 0, none },
+        { 1, { PACK_SAME, 0, 9, 0 }, 4, 0, none },
         { 1, { PACK_SAME, 255, 255, 0 }, 4, 0, none },
         { 1, { PACK_DELTA, 0, 0, 0 }, 4, PACK_MAP_BYTES, none },
         /* all is well but the checksum */
@@ -455,6 +481,79 @@ static void test_forged(void)
         test_page_fill(w.guest[1], PAGE_TEXT, 1);
         kind_of_one(&w, &t, 1);
         g_assert_cmpstr(unpack_forged(&w, &rows[i]), ==, rows[i].fault);
+        trip_destroy(&t);
+        world_destroy(&w);
+    }
+}
+
+/* The slots that these refer to have pages, but not for this pack. */
+static void test_forged_window(void)
+{
+    enum { WINDOW = 1, PACKS = WINDOW + IN_FLIGHT + 1 };
+    static const char none[] =
+        "a page of a pack refers to one that is not there";
+    static const Forged rows[] = {
+        /* behind the last page of a slot that has had more */
+        { 1, { PACK_SAME, 0, 1, 1 }, 4, 0, none },
+        /* a pack that is still in the ring, outside the window */
+        { 1, { PACK_SAME, 0, 2, 0 }, 4, 0, none },
+        { 1, { PACK_DELTA, 0, 2, 0 }, 4, PACK_MAP_BYTES, none },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        World w;
+        Trip t;
+
+        world_init(&w, &codec_zlib, WINDOW);
+        trip_init(&t);
+        for (unsigned pack = 0; pack < PACKS; pack++) {
+            begin(&w, &t);
+            for (unsigned key = pack ? 1 : 0; key < 2; key++) {
+                test_page_fill(w.guest[key], PAGE_NOISE, 2 * pack + key);
+                add(&w, &t, key);
+            }
+            encode(&w, &t);
+            g_assert_cmpstr(unpack(&w, &t), ==, NULL);
+        }
+        g_assert_cmpstr(unpack_forged(&w, &rows[i]), ==, rows[i].fault);
+        trip_destroy(&t);
+        world_destroy(&w);
+    }
+}
+
+/* What can be wrong with a good pack's size, or with its carrier. */
+static void test_wrong_size(void)
+{
+    static const char size[] = "a pack whose body has another size than it says";
+    static const struct {
+        unsigned pages;
+        size_t size;
+        const char *fault;
+    } rows[] = {
+        { 1, 0, "a pack without a head" },
+        { 1, PACK_HEAD_SIZE - 1, "a pack without a head" },
+        { 1, PACK_HEAD_SIZE, size },
+        { 1, PACK_HEAD_SIZE + 2, size },
+        { 0, PACK_HEAD_SIZE + 1, "a pack of another number of pages" },
+        { 2, PACK_HEAD_SIZE + 1, "a pack of another number of pages" },
+        { 1, PACK_HEAD_SIZE + 1, NULL },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        World w;
+        Trip t;
+
+        world_init(&w, &codec_zlib, 1);
+        trip_init(&t);
+        begin(&w, &t);
+        add(&w, &t, 0);
+        encode(&w, &t);
+        g_assert_cmpuint(t.size, ==, PACK_HEAD_SIZE + 1);
+        t.bytes[t.size] = 0;
+        t.key[1] = 1;
+        t.pages = rows[i].pages;
+        t.size = rows[i].size;
+        g_assert_cmpstr(unpack(&w, &t), ==, rows[i].fault);
         trip_destroy(&t);
         world_destroy(&w);
     }
@@ -519,6 +618,8 @@ int main(int argc, char **argv)
     g_test_add_func("/pack/extra", test_extra);
     g_test_add_func("/pack/damaged", test_damaged);
     g_test_add_func("/pack/forged", test_forged);
+    g_test_add_func("/pack/forged-window", test_forged_window);
+    g_test_add_func("/pack/wrong-size", test_wrong_size);
     g_test_add_func("/pack/long-delta", test_long_delta);
     g_test_add_func("/pack/heads", test_heads);
     return g_test_run();
