@@ -82,8 +82,8 @@ static unsigned most_jobs(const Pipeline *p)
     if (!p->config.queue_ns) {
         return jobs;
     }
-    return (unsigned)CLAMP(p->config.queue_ns / MAX(p->sink_time, 1) + 1, 2,
-                           jobs);
+    return (unsigned)MIN(
+        MAX(p->config.queue_ns / MAX(p->sink_time, 1) + 1, 2), jobs);
 }
 
 bool pipeline_try_next(Pipeline *p, void **job, GError **errp)

@@ -123,6 +123,7 @@ static void test_order(Fixture *f, const void *unused)
     }
     g_assert_true(pipeline_flush(f->pipeline, NULL));
     g_assert_cmpuint(f->sunk, ==, 1000);
+    g_assert_cmpint(pipeline_waited(f->pipeline), >=, 0);
     g_assert_true(pipeline_finish_oldest(f->pipeline, &any, NULL));
     g_assert_false(any);
 }
@@ -155,6 +156,7 @@ static void test_try(Fixture *f, const void *unused)
     g_assert_null(job);
     g_assert_true(pipeline_finish_done(f->pipeline, NULL));
     g_assert_cmpuint(f->sunk, ==, 0);
+    g_assert_cmpint(pipeline_waited(f->pipeline), ==, 0);
 
     gate_release(&f->gate);
     while (!job) {
@@ -166,7 +168,8 @@ static void test_try(Fixture *f, const void *unused)
     g_assert_cmpuint(f->sunk, ==, JOBS + 1);
 }
 
-/* The call in which the sink fails says so, and the jobs behind it stay. */
+/* The call in which the sink fails says so.  The jobs behind it stay, and the
+ * next call gives them to the sink. */
 static void test_sink_fails(Fixture *f, const void *unused)
 {
     g_autoptr(GError) err = NULL;
@@ -180,6 +183,8 @@ static void test_sink_fails(Fixture *f, const void *unused)
     g_assert_false(pipeline_flush(f->pipeline, &err));
     g_assert_error(err, G_IO_ERROR, G_IO_ERROR_FAILED);
     g_assert_cmpuint(f->sunk, ==, 2);
+    g_assert_true(pipeline_flush(f->pipeline, NULL));
+    g_assert_cmpuint(f->sunk, ==, 3);
 }
 
 static void test_next_fails(Fixture *f, const void *unused)
@@ -210,6 +215,17 @@ static void test_slow_sink(Fixture *f, const void *unused)
     }
 }
 
+/* A ring of one job is never asked for two. */
+static void test_one_job(Fixture *f, const void *unused)
+{
+    start(f, 1, 1);
+    gate_release(&f->gate);
+    for (unsigned i = 0; i < 10; i++) {
+        submit_next(f);
+        g_assert_cmpuint(f->submitted - f->sunk, ==, 1);
+    }
+}
+
 static void add(const char *name, void (*test)(Fixture *, const void *))
 {
     g_test_add(name, Fixture, NULL, set_up, test, tear_down);
@@ -224,5 +240,6 @@ int main(int argc, char **argv)
     add("/pipeline/sink-fails", test_sink_fails);
     add("/pipeline/next-fails", test_next_fails);
     add("/pipeline/slow-sink", test_slow_sink);
+    add("/pipeline/one-job", test_one_job);
     return g_test_run();
 }
