@@ -83,8 +83,12 @@ typedef struct PackPage {
     uint8_t kind;
 } PackPage;
 
-/* A slot of the history.  The owner's thread has it until the pack is handed
- * to a worker, and again when it was collected. */
+/*
+ * A slot of the history.  Packer: the owner's thread fills it, and from then on
+ * nobody writes to it, so that the worker and the owner may both read.
+ * Unpacker: the owner has it until the pack is handed to a worker, and again
+ * when it was collected.
+ */
 typedef struct PackSlot {
     unsigned pages;
     PackPage page[PACK_PAGES];
