@@ -16,6 +16,7 @@
 #define SHORTEST_PASS  (10 * NS_PER_MS) /* to measure a rate by */
 #define DRAIN_LOOK     (5 * NS_PER_MS)  /* between looks at a queue */
 #define MOST_DRAIN_MS  10000            /* to wait for one */
+
 void source_begin_ram(Source *s, uint8_t type)
 {
     SectionHeader section = {

@@ -174,10 +174,11 @@ static uint64_t bytes_since(const RamLoad *load, const RamRecord *r)
 
 static bool load_plain(RamLoad *load, uint64_t page, GError **errp)
 {
-    uint8_t *to = ram_place_direct(load->block, &page, 1);
+    uint8_t *to;
 
     load->counts.normal++;
     ram_place_announce(load->place, load->block, &page, 1);
+    to = ram_place_direct(load->block, &page, 1);
     return to ? stream_get_bytes(load->stream, to, MIG_PAGE_SIZE, errp)
               : stream_skip(load->stream, MIG_PAGE_SIZE, errp);
 }

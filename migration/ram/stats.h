@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What has been done so far.  The thread that owns the stream sets, any thread
+ * What has been done so far.  The threads that own streams set, any thread
  * reads.  A reader always gets the counters of one moment.
  */
 #ifndef MIGRATION_RAM_STATS_H

@@ -113,8 +113,9 @@ static uint8_t *put_expanded(const CodecWorker *worker, ConvertJob *job,
     to -= 4;
     set_type(head, WIRE_RAM_PLAIN);
     job->pump.fault_at = page->position;
-    job->pump.fault = codec_zlib.decode(worker->decoder, job->data + page->start,
-                                        page->size, to, MIG_PAGE_SIZE);
+    job->pump.fault =
+        codec_zlib.decode(worker->decoder, job->data + page->start, page->size,
+                          to, MIG_PAGE_SIZE);
     return to + MIG_PAGE_SIZE;
 }
 
