@@ -3,8 +3,8 @@
  * A queue that would make the downtime longer than the limit: the guest runs on
  * while the source waits for it.
  *
- * The peer reads nothing at first, and has room for nearly nothing.  So what the
- * source has sent lies in its own system's queue.
+ * The peer reads nothing at first, and has room for nearly nothing.  So what
+ * the source has sent lies in its own system's queue.
  */
 #include <arpa/inet.h>
 #include <glib.h>

@@ -68,8 +68,8 @@ static bool load(World *w, StatsData *data, GError **err)
     r = mem_reader_new(bytes);
     ram = ram_load_new(r->stream, w->to->blocks, 2, &counted);
     ram_load_set_codec(ram, w->codec);
-    ok = load_blocks(ram, r->stream, err) && load_section(ram, r->stream, err) &&
-         ram_load_drain(ram, err);
+    ok = load_blocks(ram, r->stream, err) &&
+         load_section(ram, r->stream, err) && ram_load_drain(ram, err);
     ram_load_free(ram);
     stats_read(stats, data);
     stats_free(stats);

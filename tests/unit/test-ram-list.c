@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * migration/wire/ram-list.h: the list in every form that a QEMU gives it.  How a
- * destination compares it with its own blocks is in test-ram-load.
+ * migration/wire/ram-list.h: the list in every form that a QEMU gives it.  How
+ * a destination compares it with its own blocks is in test-ram-load.
  */
 #include "migration/wire/ram-list.h"
 
