@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # A thin front to meson.  BUILD=folder builds elsewhere; PREFIX=folder, at the
-# first make, and DESTDIR=folder say where to install.
+# first make or with install, and DESTDIR=folder say where to install.
 BUILD ?= build
 
 all: $(BUILD)/build.ninja
@@ -50,7 +50,9 @@ valgrind: all
 	    $$(meson test -C $(BUILD) --list --suite unit | \
 	       sed -n 's,.* / ,,p' | grep -v '^vmm-\(cpu\|machine\|ram\)$$')
 
-install: all
+install: $(BUILD)/build.ninja
+	$(if $(PREFIX),meson configure $(BUILD) -Dprefix=$(PREFIX))
+	ninja -C $(BUILD)
 	meson install --no-rebuild -C $(BUILD)
 
 clean:
