@@ -30,7 +30,7 @@ struct Stall {
     /* All below: lock.  The thread reads all of it. */
     uint64_t seconds;   /* set by any thread */
     int64_t since;      /* the wait's beginning; 0: there is none.  Set by the
-                         * owner; by any thread and by the thread moved on */
+                         * owner; any thread, and the thread, may put it off */
     bool found;         /* set by the thread, read by the owner */
     bool stopping;      /* set by the owner */
 };
