@@ -3,11 +3,11 @@
  * Theory of operation
  *
  * Two tables say where to look for what a page might repeat: one by content,
- * one by key.  Each has at least two entries for a page of the history, and is
- * lossy: an entry is where the last page was put that hashed there, whatever was
- * there before.  An entry proves nothing.  It may be too old, then it is passed
- * over; what it points to is compared byte by byte.  So a guest that makes pages
- * collide costs itself bytes, and nobody else anything.
+ * one by key.  Each has at least two entries for a page of the history.  They
+ * are lossy: an entry says where the last page stands that hashed there, and
+ * forgets the one before.  An entry proves nothing.  One that is too old is
+ * passed over, and what another one points to is compared byte by byte.  So a
+ * guest that makes pages collide costs itself bytes, and nobody else anything.
  *
  * Of a page whose key was there, the words that differ are counted; where they
  * are no more than half, they are worth a delta.
@@ -17,7 +17,6 @@
 #include <string.h>
 
 #include "util/endian.h"
-#include "util/zero.h"
 
 /* A body this small is a few references: not worth encoding. */
 #define ENCODE_MIN 64u
