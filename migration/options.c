@@ -7,6 +7,9 @@
 #include "ferry/error.h"
 #include "migration/pack/codec.h"
 
+/* Hosts name the methods by MigMethod, in the order of the rows. */
+G_STATIC_ASSERT(CODEC_COUNT == MIG_METHOD__COUNT);
+
 static const MigOption options[MIG_OPT__COUNT] = {
     [MIG_OPT_AUTO_CONVERGE] = {
         .id = MIG_OPT_AUTO_CONVERGE,

@@ -183,8 +183,8 @@ const char *mig_state_name(MigState state);
 bool mig_state_is_final(MigState state);
 
 /* The encoder that compresses with these options when compress is on: "ISA-L",
- * "zlib", "zstd", ...  It depends on what was built in.  NULL when
- * compress-method was not built in. */
+ * "libdeflate", "zlib", "zstd", "lz4" or "lz4hc".  It depends on what was built
+ * in.  NULL when compress-method was not built in. */
 const char *mig_encoder(const MigOptions *options);
 
 /* The library's version, "0.2.0". */

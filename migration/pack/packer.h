@@ -30,6 +30,7 @@ typedef struct PackJob {
     uint16_t extra_size;
 } PackJob;
 
+/* Begin the next pack, which is to get a page at least. */
 void packer_begin(Packer *packer, PackJob *job);
 
 /* Copy a page, of which the guest may change bytes meanwhile, into the last

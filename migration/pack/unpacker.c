@@ -123,6 +123,9 @@ static const char *decode_body(UnpackJob *job, UnpackWorker *worker)
     if (method >= CODEC_COUNT || !worker->decoder[method]) {
         return "a pack by a method that is not built in here";
     }
+    if (size >= job->head.body) {
+        return "a pack that encoding has not made shorter";
+    }
     return codec_by_method(method)->decode(worker->decoder[method], in, size,
                                            job->body, job->head.body);
 }

@@ -9,7 +9,8 @@
 #include "tests/lib/admit-kit.h"
 #include "tests/unit/channel-kit.h"
 
-#define MANY 25 /* handshakes at once, more than GIO has threads to begin with */
+/* Handshakes at once: more than GIO has threads to begin with. */
+#define MANY 25
 
 static Wait *wait_with(const char *creds)
 {

@@ -111,7 +111,8 @@ static const Row rows[] = {
     { { 100, 1000, 1e6, 0, 300, 0, 100000, 100, true }, true, 250, 150 },
     { { 100, 1000, 1e6, 0, 300, 0, 120000, 100, true }, true, 270, 170 },
     { { 100, 1000, 1e6, 0, 300, 0, 120000, 100, false }, true, 170, 70 },
-    { { 0, 1000, 0, 0, 300, INFINITY, 120000, 100, true }, false, -1, -1, true },
+    { { 0, 1000, 0, 0, 300, INFINITY, 120000, 100, true }, false, -1, -1,
+      true },
 
     /* a floor above the limit leaves 20 ms, or the limit */
     { { 20, 1000, 1e6, 0, 300, INFINITY, 0, 400, true }, true, 620, 600 },

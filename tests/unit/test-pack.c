@@ -521,10 +521,29 @@ static void test_forged_window(void)
     }
 }
 
+/* An encoded body is shorter than a decoded one, or it would not be sent. */
+static void test_long_encoding(void)
+{
+    World w;
+    Trip t;
+
+    world_init(&w, &codec_zlib, 1);
+    trip_init(&t);
+    begin(&w, &t);
+    add(&w, &t, 0);
+    encode(&w, &t);
+    t.bytes[12] = 1; /* the codec */
+    g_assert_cmpstr(unpack(&w, &t), ==,
+                    "a pack that encoding has not made shorter");
+    trip_destroy(&t);
+    world_destroy(&w);
+}
+
 /* What can be wrong with a good pack's size, or with its carrier. */
 static void test_wrong_size(void)
 {
-    static const char size[] = "a pack whose body has another size than it says";
+    static const char size[] =
+        "a pack whose body has another size than it says";
     static const struct {
         unsigned pages;
         size_t size;
@@ -621,6 +640,7 @@ int main(int argc, char **argv)
     g_test_add_func("/pack/forged-window", test_forged_window);
     g_test_add_func("/pack/wrong-size", test_wrong_size);
     g_test_add_func("/pack/long-delta", test_long_delta);
+    g_test_add_func("/pack/long-encoding", test_long_encoding);
     g_test_add_func("/pack/heads", test_heads);
     return g_test_run();
 }

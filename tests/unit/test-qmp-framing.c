@@ -221,7 +221,8 @@ static void test_members(Fixture *f, gconstpointer data)
     g_string_append(ask, "}");
     client_send_bytes(f->client, ask->str, ask->len);
     client_expect_error(f->client, "",
-                        "JSON parse error, an object has more than 256 members");
+                        "JSON parse error, an object has more than 256 "
+                        "members");
 }
 
 /* A NUL within, in a string or not. */
