@@ -81,7 +81,7 @@ class Relay:
         said = self.stderr()
         self.errors.close()
         self.output.close()
-        if "Sanitizer" in said:
+        if "Sanitizer" in said or "runtime error:" in said:
             raise AssertionError(said)
 
 

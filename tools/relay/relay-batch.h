@@ -25,7 +25,8 @@ typedef struct Batch {
     uint32_t literals;            /* bytes of literals */
     uint32_t tail;                /* those of them after the last page */
     uint8_t literal[RELAY_LITERAL_MAX];
-    uint8_t body[RELAY_BODY_MAX(RELAY_PAGES)]; /* the pages */
+    /* The pages; aligned for buffer_is_zero(). */
+    _Alignas(8) uint8_t body[RELAY_BODY_MAX(RELAY_PAGES)];
 } Batch;
 
 /* Make the batch empty. */

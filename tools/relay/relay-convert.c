@@ -59,7 +59,7 @@ typedef struct ConvertJob {
     uint32_t literals;
     uint32_t data_size;
     uint8_t literal[LITERAL_ROOM];
-    uint8_t data[DATA_ROOM];
+    _Alignas(8) uint8_t data[DATA_ROOM]; /* for buffer_is_zero() */
     uint8_t out[LITERAL_ROOM + DATA_ROOM];
 } ConvertJob;
 
