@@ -132,7 +132,7 @@ static bool answer_ping(Dest *d, uint32_t value, GError **errp)
                                         WIRE_FERRY_ZERO_RANGE |
                                         WIRE_FERRY_WORKING |
                                         codec_features() |
-                                        ram_digest_features());
+                                        WIRE_FERRY_VERIFY);
     }
     if (value == WIRE_FERRY_WORK && d->ferry) {
         d->says_working = true;

@@ -12,8 +12,6 @@
 #include "ferry/error.h"
 #include "migration/wire/wire.h"
 
-#ifdef HAVE_XXHASH
-
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -35,11 +33,6 @@ typedef struct DigestWalk {
     unsigned block;
     uint64_t offset;
 } DigestWalk;
-
-uint16_t ram_digest_features(void)
-{
-    return WIRE_FERRY_VERIFY;
-}
 
 static void digest_run(void *opaque, void *worker)
 {
@@ -135,20 +128,3 @@ bool ram_digest(const RamBlocks *blocks, const RamDigestConfig *config,
     pool_free(walk.pool);
     return ok;
 }
-
-#else /* !HAVE_XXHASH */
-
-uint16_t ram_digest_features(void)
-{
-    return 0;
-}
-
-bool ram_digest(const RamBlocks *blocks, const RamDigestConfig *config,
-                uint64_t *digest, GError **errp)
-{
-    g_set_error(errp, MIG_ERROR, MIG_ERROR_UNSUPPORTED,
-                "capability verify: this Ferry was built without xxhash");
-    return false;
-}
-
-#endif

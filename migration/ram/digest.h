@@ -9,10 +9,6 @@
 
 #include "migration/ram/blocks.h"
 
-/* What a destination can announce: WIRE_FERRY_VERIFY, or 0 where Ferry was
- * built without the hash. */
-uint16_t ram_digest_features(void);
-
 typedef struct RamDigestConfig {
     unsigned threads; /* that hash */
     /* Called in the caller's thread for each chunk (WIRE_VERIFY_CHUNK) that
@@ -23,8 +19,8 @@ typedef struct RamDigestConfig {
 
 /*
  * Sets the digest of each block, in the order of blocks: digest[blocks->count].
- * Nothing may write to RAM meanwhile.  MIG_ERROR_UNSUPPORTED where Ferry was
- * built without the hash.
+ * Nothing may write to RAM meanwhile.  MIG_ERROR_HOST where no thread could be
+ * started.
  */
 bool ram_digest(const RamBlocks *blocks, const RamDigestConfig *config,
                 uint64_t *digest, GError **errp);

@@ -11,7 +11,6 @@
 
 #include "migration/internal.h"
 #include "migration/pack/codec.h"
-#include "migration/ram/digest.h"
 #include "migration/wire/ram-record.h"
 #include "migration/wire/wire.h"
 
@@ -110,7 +109,7 @@ SmallMove *small_move_new(const MoveKind *kind, const FailCall *fail)
     move->fail = fail ? *fail : (FailCall){ .nth = 0 };
     pair_set(pair, MIG_OPT_COMPRESS, true);
     pair_set(pair, MIG_OPT_COMPRESS_METHOD, kind->method);
-    pair_set(pair, MIG_OPT_VERIFY, kind->verify && ram_digest_features());
+    pair_set(pair, MIG_OPT_VERIFY, kind->verify);
     pair_set(pair, MIG_OPT_DOWNTIME_LIMIT, 0); /* until nothing is dirty */
     fill(pair->src_host);
     pair->src_host->hook = pair->dst_host->hook = hook;

@@ -85,24 +85,9 @@ static void test_order_counts(void)
     g_assert_cmphex(first.a, !=, second.a);
 }
 
-static void test_not_built(void)
-{
-    const RamDigestConfig config = { .threads = 1 };
-    g_autoptr(TestRam) ram = test_ram_new(1, 0);
-    uint64_t found;
-    GError *err = NULL;
-
-    g_assert_false(ram_digest(ram->blocks, &config, &found, &err));
-    expect_error(&err, MIG_ERROR_UNSUPPORTED, "without xxhash");
-}
-
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    if (!ram_digest_features()) {
-        g_test_add_func("/ram-digest/not-built", test_not_built);
-        return g_test_run();
-    }
     g_test_add_func("/ram-digest/known", test_known);
     g_test_add_func("/ram-digest/threads", test_threads);
     g_test_add_func("/ram-digest/every-byte-counts", test_every_byte_counts);

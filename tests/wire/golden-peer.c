@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "migration/pack/codec.h"
-#include "migration/ram/digest.h"
 #include "migration/wire/wire.h"
 #include "util/endian.h"
 
@@ -118,7 +117,7 @@ void golden_assert_answers(GBytes *answers)
     put_pongs(expected, PEER_FERRY,
               WIRE_FERRY_HANDOVER | WIRE_FERRY_ZERO_RANGE |
                   WIRE_FERRY_WORKING | codec_features() |
-                  ram_digest_features());
+                  WIRE_FERRY_VERIFY);
     put_message(expected, WIRE_RP_SHUT, 0);
     g_assert_cmpuint(g_bytes_get_size(answers), >=, expected->len);
     g_assert_cmpmem(g_bytes_get_data(answers, NULL), expected->len,
