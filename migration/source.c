@@ -72,10 +72,9 @@ static bool source_ask_host(Source *s, GError **errp)
         return false;
     }
     s->dirty = ram_dirty_new(s->blocks);
-    s->ram = ram_save_new(s->stream, s->blocks, &m->options, &s->counted,
-                          errp);
+    s->ram = ram_save_new(s->stream, s->blocks, &m->options, &s->counted);
     migration_set_total(m, ram_blocks_bytes(s->blocks));
-    return s->ram != NULL;
+    return true;
 }
 
 /* Without an answer the source does not go on, so that a destination that never

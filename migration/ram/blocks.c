@@ -37,6 +37,16 @@ static int compare_name(const void *name, const void *block)
     return strcmp(name, (*(const RamBlock *const *)block)->name);
 }
 
+static void number_pages(RamBlocks *blocks)
+{
+    uint64_t first = 0;
+
+    for (unsigned i = 0; i < blocks->count; i++) {
+        blocks->block[blocks->by_name[i]->index].first = first;
+        first += blocks->by_name[i]->pages;
+    }
+}
+
 /* All blocks are there.  False when two have one name. */
 static bool sort_blocks(RamBlocks *blocks, const char **twice)
 {
@@ -52,6 +62,7 @@ static bool sort_blocks(RamBlocks *blocks, const char **twice)
             return false;
         }
     }
+    number_pages(blocks);
     return true;
 }
 

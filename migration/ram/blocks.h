@@ -15,6 +15,7 @@ typedef struct RamBlock {
     uint8_t *host; /* NULL: no memory; see ram_load_watch() */
     uint64_t pages;
     unsigned index; /* in RamBlocks.block and in the host's array */
+    uint64_t first; /* pages of the blocks whose names sort before its name */
 } RamBlock;
 
 typedef struct RamBlocks {
@@ -44,6 +45,13 @@ static inline uint64_t ram_blocks_bytes(const RamBlocks *blocks)
 static inline uint8_t *ram_block_page(const RamBlock *block, uint64_t page)
 {
     return block->host + page * MIG_PAGE_SIZE;
+}
+
+/* A number for each page of all blocks, which both ends of a migration give to
+ * it, because they have blocks of the same names and lengths. */
+static inline uint64_t ram_block_key(const RamBlock *block, uint64_t page)
+{
+    return block->first + page;
 }
 
 /* Some pages of one block: the unit of work of the save loop. */

@@ -14,14 +14,21 @@
 #include <stdint.h>
 
 #include "migration/pack/codec-worker.h"
+#include "migration/pack/packer.h"
 #include "migration/ram/blocks.h"
 #include "migration/ram/stats.h"
+#include "migration/ram/writer.h"
+#include "migration/wire/ram-record.h"
 #include "util/pool.h"
 
 typedef struct CompressJob {
     /* The save loop sets these before it submits the job; a worker reads. */
     RamBatch batch;
     bool zero_ranges; /* the reader takes ranges of zero pages */
+    /* Instead of these, pack_pages_fill() sets: */
+    RamWriter writer; /* what is written of out already */
+    RamPages packed;  /* the pages of the pack; perhaps none, then there is */
+    PackJob pack;     /* no pack */
     /* The worker sets these; the save loop reads them once it has collected. */
     size_t size; /* bytes of records */
     PageCounts counts;

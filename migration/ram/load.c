@@ -12,6 +12,7 @@
 #include "migration/pack/codec.h"
 #include "migration/ram/decompress.h"
 #include "migration/ram/place.h"
+#include "migration/ram/unpack-pages.h"
 #include "migration/wire/ram-record.h"
 #include "migration/wire/wire.h"
 
@@ -22,6 +23,9 @@ struct RamLoad {
     unsigned threads;
     const Codec *codec;
     DecompressPool *pool;  /* NULL: no compressed page yet */
+    bool packs;            /* they come, and no compressed pages or batches */
+    unsigned window;       /* of packs */
+    UnpackPages *unpack;   /* NULL: no pack yet */
     RamPlace *place;
     const RamBlock *block; /* the last record's; survives sections */
     PageCounts counts;     /* not yet in stats */
@@ -54,10 +58,17 @@ void ram_load_set_codec(RamLoad *load, const Codec *codec)
     load->codec = codec;
 }
 
+void ram_load_use_packs(RamLoad *load, unsigned window)
+{
+    load->packs = true;
+    load->window = window;
+}
+
 void ram_load_free(RamLoad *load)
 {
     if (load) {
         decompress_free(load->pool);
+        unpack_pages_free(load->unpack);
         ram_place_free(load->place);
         g_free(load);
     }
@@ -130,7 +141,8 @@ static bool find_block(RamLoad *load, const RamRecord *r, GError **errp)
 
 static bool is_packed(const RamRecord *r)
 {
-    return r->type == WIRE_RAM_COMPRESSED || r->type == WIRE_RAM_BATCH;
+    return r->type == WIRE_RAM_COMPRESSED || r->type == WIRE_RAM_BATCH ||
+           r->type == WIRE_RAM_PACK;
 }
 
 static bool is_zero(const RamRecord *r)
@@ -183,28 +195,53 @@ static bool load_plain(RamLoad *load, uint64_t page, GError **errp)
               : stream_skip(load->stream, MIG_PAGE_SIZE, errp);
 }
 
-/* A source that has announced batches sends no other compressed pages, and
- * other sources send no batches. */
-static bool check_packed(RamLoad *load, const RamRecord *r, GError **errp)
+static const char *packed_name(unsigned type)
 {
-    bool batches = load->codec->batch_pages > 1;
-
-    if (batches != (r->type == WIRE_RAM_BATCH)) {
-        stream_bad(load->stream, errp, "a %s with compress-method %s",
-                   batches ? "compressed page" : "batch of pages",
-                   load->codec->name);
-        return false;
+    switch (type) {
+    case WIRE_RAM_PACK:
+        return "pack of pages";
+    case WIRE_RAM_BATCH:
+        return "batch of pages";
+    default:
+        return "compressed page";
     }
-    return true;
 }
 
-static bool start_pool(RamLoad *load, GError **errp)
+/* A source sends one kind of compressed pages: what it has announced. */
+static bool check_packed(RamLoad *load, const RamRecord *r, GError **errp)
 {
+    unsigned type = load->packs                    ? WIRE_RAM_PACK
+                    : load->codec->batch_pages > 1 ? WIRE_RAM_BATCH
+                                                   : WIRE_RAM_COMPRESSED;
+
+    if (r->type != type) {
+        stream_bad(load->stream, errp, "a %s with compress-method %s%s",
+                   packed_name(r->type), load->codec->name,
+                   load->packs ? ", in packs" : "");
+    }
+    return r->type == type;
+}
+
+/* Where to put the record's data. */
+static uint8_t *add_packed(RamLoad *load, const RamRecord *r, GError **errp)
+{
+    if (load->packs && !load->unpack) {
+        load->unpack = unpack_pages_new(load->window, load->threads,
+                                        load->blocks, load->place, errp);
+        if (!load->unpack) {
+            return NULL;
+        }
+    }
+    if (load->packs) {
+        return unpack_pages_add(load->unpack, load->block, r, errp);
+    }
     if (!load->pool) {
         load->pool = decompress_new(load->codec, load->threads, load->blocks,
                                     errp);
     }
-    return load->pool != NULL;
+    return load->pool
+               ? decompress_add_record(load->pool, load->block, r, errp)
+               : NULL;
 }
 
 static void note_packed(RamLoad *load, const RamRecord *r)
@@ -222,13 +259,11 @@ static bool load_packed(RamLoad *load, const RamRecord *r, GError **errp)
     if (!check_packed(load, r, errp)) {
         return false;
     }
-    if (!load->block->host && !load->watcher.verify) {
+    /* But not packs: later ones may refer to it. */
+    if (!load->block->host && !load->watcher.verify && !load->packs) {
         return stream_skip(load->stream, r->length, errp);
     }
-    if (!start_pool(load, errp)) {
-        return false;
-    }
-    to = decompress_add_record(load->pool, load->block, r, errp);
+    to = add_packed(load, r, errp);
     if (!to || !stream_get_bytes(load->stream, to, r->length, errp)) {
         return false;
     }
@@ -255,6 +290,16 @@ static bool watch_pages(RamLoad *load, const RamRecord *r, GError **errp)
     return true;
 }
 
+static bool settle(RamLoad *load, uint64_t page, uint64_t count, GError **errp)
+{
+    if (load->unpack) {
+        return unpack_pages_settle(load->unpack, load->block, page, count,
+                                   errp);
+    }
+    return !load->pool ||
+           decompress_settle(load->pool, load->block, page, count, errp);
+}
+
 static bool load_pages(RamLoad *load, const RamRecord *r, GError **errp)
 {
     uint64_t page = r->offset / MIG_PAGE_SIZE;
@@ -265,8 +310,7 @@ static bool load_pages(RamLoad *load, const RamRecord *r, GError **errp)
     if (is_packed(r)) {
         return load_packed(load, r, errp);
     }
-    if (load->pool && !decompress_settle(load->pool, load->block, page,
-                                         span_of(r), errp)) {
+    if (!settle(load, page, span_of(r), errp)) {
         return false;
     }
     if (is_zero(r)) {
@@ -307,5 +351,8 @@ bool ram_load_record(RamLoad *load, const RamRecord *r, GError **errp)
 
 bool ram_load_drain(RamLoad *load, GError **errp)
 {
+    if (load->unpack) {
+        return unpack_pages_drain(load->unpack, errp);
+    }
     return !load->pool || decompress_drain(load->pool, errp);
 }

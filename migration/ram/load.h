@@ -28,6 +28,10 @@ void ram_load_free(RamLoad *load);
  * page. */
 void ram_load_set_codec(RamLoad *load, const Codec *codec);
 
+/* The source sends packs instead, which refer to window packs before.  Called
+ * before the first record. */
+void ram_load_use_packs(RamLoad *load, unsigned window);
+
 /* An observer that reads a stream without having the guest: the inspector. */
 typedef struct RamWatcher {
     /* Called for the pages of a record, before its data is read: once for a

@@ -19,7 +19,7 @@
  */
 #include "migration/ram/save.h"
 
-#include "migration/ram/compress.h"
+#include "migration/ram/pack-pages.h"
 #include "migration/ram/writer.h"
 #include "migration/wire/ram-record.h"
 #include "migration/wire/wire.h"
@@ -29,9 +29,11 @@
 struct RamSave {
     Stream *stream;
     const RamBlocks *blocks;
+    const MigOptions *options;
     StatsChannel *counted;
-    Pipeline *pipeline; /* of CompressJob; NULL: compress is off */
-    bool wait_thread;
+    Pipeline *pipeline; /* of CompressJob; NULL: compress is off, or no pass
+                         * has begun */
+    PackPages *packs;   /* NULL: the reader takes none */
     bool zero_ranges;
     /* for batches that are sent uncompressed */
     uint8_t heads[WIRE_RECORD_HEAD_MAX + RAM_BATCH_PAGES * (8 + 1)];
@@ -51,41 +53,15 @@ static bool write_job(void *opaque, void *opaque_save, GError **errp)
     return true;
 }
 
-static Pipeline *compress_pipeline(RamSave *save, const uint64_t *value,
-                                   GError **errp)
-{
-    CodecWorkerConfig worker = {
-        .codec = codec_by_method(value[MIG_OPT_COMPRESS_METHOD]),
-        .level = (unsigned)value[MIG_OPT_COMPRESS_LEVEL],
-    };
-    PipelineConfig config = {
-        .pool = compress_pool(&worker,
-                              (unsigned)value[MIG_OPT_COMPRESS_THREADS]),
-        .sink = write_job,
-        .opaque = save,
-    };
-
-    return pipeline_new(&config, errp);
-}
-
 RamSave *ram_save_new(Stream *stream, const RamBlocks *blocks,
-                      const MigOptions *options, StatsChannel *counted,
-                      GError **errp)
+                      const MigOptions *options, StatsChannel *counted)
 {
-    const uint64_t *value = options->value;
     RamSave *save = g_new0(RamSave, 1);
 
     save->stream = stream;
     save->blocks = blocks;
+    save->options = options;
     save->counted = counted;
-    save->wait_thread = value[MIG_OPT_COMPRESS_WAIT_THREAD];
-    if (value[MIG_OPT_COMPRESS]) {
-        save->pipeline = compress_pipeline(save, value, errp);
-        if (!save->pipeline) {
-            g_free(save);
-            return NULL;
-        }
-    }
     return save;
 }
 
@@ -93,8 +69,38 @@ void ram_save_free(RamSave *save)
 {
     if (save) {
         pipeline_free(save->pipeline);
+        pack_pages_free(save->packs);
         g_free(save);
     }
+}
+
+static unsigned threads_of(const RamSave *save)
+{
+    return (unsigned)save->options->value[MIG_OPT_COMPRESS_THREADS];
+}
+
+void ram_save_use_packs(RamSave *save, unsigned window)
+{
+    save->packs = pack_pages_new(window, threads_of(save));
+}
+
+/* When all is known of the reader: with the first pass. */
+static bool start_pipeline(RamSave *save, GError **errp)
+{
+    const uint64_t *value = save->options->value;
+    CodecWorkerConfig worker = {
+        .codec = codec_by_method(value[MIG_OPT_COMPRESS_METHOD]),
+        .level = (unsigned)value[MIG_OPT_COMPRESS_LEVEL],
+    };
+    PipelineConfig config = {
+        .pool = save->packs ? pack_pages_pool(&worker, threads_of(save))
+                            : compress_pool(&worker, threads_of(save)),
+        .sink = write_job,
+        .opaque = save,
+    };
+
+    save->pipeline = pipeline_new(&config, errp);
+    return save->pipeline != NULL;
 }
 
 void ram_save_use_ranges(RamSave *save)
@@ -181,7 +187,7 @@ static bool save_compressed(RamSave *save, const RamBatch *batch,
         return false;
     }
     stats_job(save->counted->stats, !next);
-    if (!next && !save->wait_thread) {
+    if (!next && !save->options->value[MIG_OPT_COMPRESS_WAIT_THREAD]) {
         return save_plain(save, batch, errp);
     }
     if (!next) {
@@ -191,8 +197,12 @@ static bool save_compressed(RamSave *save, const RamBatch *batch,
         return false;
     }
     job = next;
-    job->batch = *batch;
-    job->zero_ranges = save->zero_ranges;
+    if (save->packs) {
+        pack_pages_fill(save->packs, job, batch, save->zero_ranges);
+    } else {
+        job->batch = *batch;
+        job->zero_ranges = save->zero_ranges;
+    }
     pipeline_submit(save->pipeline);
     return true;
 }
@@ -247,6 +257,10 @@ bool ram_save_pass(RamSave *save, RamDirty *dirty, GError **errp)
     RamRun run;
     bool found = true;
 
+    if (save->options->value[MIG_OPT_COMPRESS] && !save->pipeline &&
+        !start_pipeline(save, errp)) {
+        return false;
+    }
     while (found) {
         if (!next_batch(save, dirty, &batch, &found, errp) ||
             (found && !save_batch(save, &batch, errp))) {

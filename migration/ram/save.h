@@ -14,15 +14,17 @@
 
 typedef struct RamSave RamSave;
 
-/* All arguments are borrowed and must outlive the result.  Starts the
- * compression pool if compress is on. */
+/* All arguments are borrowed and must outlive the result. */
 RamSave *ram_save_new(Stream *stream, const RamBlocks *blocks,
-                      const MigOptions *options, StatsChannel *counted,
-                      GError **errp);
+                      const MigOptions *options, StatsChannel *counted);
 void ram_save_free(RamSave *save);
 
 /* The reader takes ranges of zero pages.  Called before the first pass. */
 void ram_save_use_ranges(RamSave *save);
+
+/* The reader takes packs, with a window of so many.  Called before the first
+ * pass. */
+void ram_save_use_packs(RamSave *save, unsigned window);
 
 /* The content of the START section. */
 void ram_save_setup(RamSave *save);

@@ -70,11 +70,10 @@ size_t ram_record_put_zeros(uint8_t *to, uint64_t page, const char *name,
     return n;
 }
 
-size_t ram_record_put_batch(uint8_t *to, const RamPages *pages,
-                            const char *name, uint32_t length)
+static size_t put_pages(uint8_t *to, unsigned type, const RamPages *pages,
+                        const char *name, uint32_t length)
 {
-    size_t n = put_head(to, pages->page[0] * MIG_PAGE_SIZE, WIRE_RAM_BATCH,
-                        name);
+    size_t n = put_head(to, pages->page[0] * MIG_PAGE_SIZE, type, name);
 
     to[n++] = (uint8_t)pages->count;
     for (unsigned i = 1; i < pages->count; i++) {
@@ -83,6 +82,18 @@ size_t ram_record_put_batch(uint8_t *to, const RamPages *pages,
     }
     store_be32(to + n, length);
     return n + 4;
+}
+
+size_t ram_record_put_batch(uint8_t *to, const RamPages *pages,
+                            const char *name, uint32_t length)
+{
+    return put_pages(to, WIRE_RAM_BATCH, pages, name, length);
+}
+
+size_t ram_record_put_pack(uint8_t *to, const RamPages *pages,
+                           const char *name, uint32_t length)
+{
+    return put_pages(to, WIRE_RAM_PACK, pages, name, length);
 }
 
 void ram_record_put_mem_size(Stream *s, uint64_t total)
@@ -189,15 +200,26 @@ static bool get_batch_pages(Stream *s, RamPages *pages, uint64_t first,
     return true;
 }
 
+/* A batch that does not shrink is not sent, but a pack is. */
+static uint32_t most_bytes(const RamRecord *r)
+{
+    unsigned count = r->pages.count;
+
+    return r->type == WIRE_RAM_PACK
+               ? WIRE_PACK_HEAD + count * (WIRE_PACK_ENTRY + MIG_PAGE_SIZE)
+               : count * MIG_PAGE_SIZE - 1;
+}
+
 static bool get_batch(Stream *s, RamRecord *r, GError **errp)
 {
     if (!get_batch_pages(s, &r->pages, r->offset / MIG_PAGE_SIZE, errp) ||
         !stream_get_be32(s, &r->length, errp)) {
         return false;
     }
-    if (r->length == 0 || r->length >= r->pages.count * MIG_PAGE_SIZE) {
-        stream_bad(s, errp, "a batch of %u pages in %u bytes", r->pages.count,
-                   r->length);
+    if (r->length == 0 || r->length > most_bytes(r)) {
+        stream_bad(s, errp, "a %s of %u pages in %u bytes",
+                   r->type == WIRE_RAM_PACK ? "pack" : "batch",
+                   r->pages.count, r->length);
         return false;
     }
     return true;
@@ -214,6 +236,7 @@ static bool get_data_head(Stream *s, RamRecord *r, GError **errp)
     case WIRE_RAM_ZERO_RANGE:
         return get_range(s, r, errp);
     case WIRE_RAM_BATCH:
+    case WIRE_RAM_PACK:
         return get_batch(s, r, errp);
     default:
         return true;
@@ -239,6 +262,7 @@ bool ram_record_get(Stream *s, RamRecord *r, GError **errp)
     case WIRE_RAM_PLAIN:
     case WIRE_RAM_COMPRESSED:
     case WIRE_RAM_BATCH:
+    case WIRE_RAM_PACK:
     case WIRE_RAM_ZERO_RANGE:
         return (!r->has_name || stream_get_name(s, r->name, errp)) &&
                get_data_head(s, r, errp);

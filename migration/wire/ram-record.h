@@ -41,6 +41,8 @@ typedef struct RamPages {
 
 size_t ram_record_put_batch(uint8_t *to, const RamPages *pages,
                             const char *name, uint32_t length);
+size_t ram_record_put_pack(uint8_t *to, const RamPages *pages,
+                           const char *name, uint32_t length);
 
 /* Can the page be the next in a batch? */
 static inline bool ram_record_follows(const RamPages *pages, uint64_t page)

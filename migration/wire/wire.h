@@ -95,6 +95,7 @@
 #define WIRE_RAM_VERSION  4u
 
 /* Flags of a RAM record, in the low 12 bits of its first u64. */
+#define WIRE_RAM_PACK       0x001u /* ours; no QEMU since 1.0 writes it */
 #define WIRE_RAM_ZERO       0x002u
 #define WIRE_RAM_MEM_SIZE   0x004u
 #define WIRE_RAM_PLAIN      0x008u
@@ -113,12 +114,14 @@
 #define WIRE_COMPRESSED_MAX  4110u /* zlib's compressBound(MIG_PAGE_SIZE) */
 #define WIRE_BATCH_PAGES_MAX 64u
 #define WIRE_BATCH_GAP_MAX   65535u /* pages, from one page to the next */
+#define WIRE_PACK_HEAD       16u /* bytes of a pack besides its pages, */
+#define WIRE_PACK_ENTRY      9u  /* and besides the content of each */
 #define WIRE_BLOCKS_MAX      4096u
 #define WIRE_VMDESC_MAX      (16u << 20)
 #define WIRE_CAPABILITIES_MAX 64u
 #define WIRE_VERIFY_CHUNK    (2u << 20) /* bytes hashed at a time */
 
-/* The longest head of a record, a batch's: u64, u8 and name, u8 count, u16
+/* The longest head of a record, a batch's or a pack's: u64, u8 and name, u8 count, u16
  * gaps, u32 length. */
 #define WIRE_RECORD_HEAD_MAX                                                \
     (8 + 1 + WIRE_NAME_MAX + 1 + 2 * (WIRE_BATCH_PAGES_MAX - 1) + 4)

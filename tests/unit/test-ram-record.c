@@ -173,6 +173,8 @@ static bool is_legal(unsigned flags)
     case WIRE_RAM_COMPRESSED | WIRE_RAM_CONTINUE:
     case WIRE_RAM_BATCH:
     case WIRE_RAM_BATCH | WIRE_RAM_CONTINUE:
+    case WIRE_RAM_PACK:
+    case WIRE_RAM_PACK | WIRE_RAM_CONTINUE:
     case WIRE_RAM_ZERO_RANGE:
     case WIRE_RAM_ZERO_RANGE | WIRE_RAM_CONTINUE:
         return true;
@@ -228,7 +230,7 @@ static void test_legal_flags(void)
     for (unsigned flags = 0; flags <= WIRE_RAM_FLAGS; flags++) {
         bool name = !(flags & (WIRE_RAM_CONTINUE | WIRE_RAM_EOS |
                                WIRE_RAM_MEM_SIZE));
-        bool batch = flags & WIRE_RAM_BATCH;
+        bool batch = flags & (WIRE_RAM_BATCH | WIRE_RAM_PACK);
         uint8_t bytes[18] = { 0 };
         g_autoptr(MemReader) reader = NULL;
         g_autoptr(GError) err = NULL;
@@ -252,7 +254,7 @@ static void test_legal_flags(void)
         g_assert_cmpuint(r.type, ==, flags & ~WIRE_RAM_CONTINUE);
         g_assert_cmpint(r.has_name, ==, name);
     }
-    g_assert_cmpuint(legal, ==, 12);
+    g_assert_cmpuint(legal, ==, 14);
 }
 
 /* Fields */
@@ -396,6 +398,25 @@ static void test_batch_limits(void)
     refuse(bytes, size, MIG_ERROR_STREAM, "a batch of 65 pages");
 }
 
+/* A pack's head is a batch's, and its data may be longer than the pages. */
+static void test_pack(void)
+{
+    RamPages pages = pages_of(2, 0, 9);
+    uint8_t bytes[64];
+    uint32_t most = WIRE_PACK_HEAD + 2 * (WIRE_PACK_ENTRY + MIG_PAGE_SIZE);
+    RamRecord r;
+
+    read_good(bytes, ram_record_put_pack(bytes, &pages, NULL, most), &r);
+    g_assert_cmpuint(r.type, ==, WIRE_RAM_PACK);
+    g_assert_cmpuint(r.length, ==, most);
+    g_assert_cmpuint(r.pages.count, ==, 2);
+    g_assert_cmpuint(r.pages.page[1], ==, 9);
+    refuse(bytes, ram_record_put_pack(bytes, &pages, NULL, most + 1),
+           MIG_ERROR_STREAM, "a pack of 2 pages in 8227 bytes");
+    refuse(bytes, ram_record_put_pack(bytes, &pages, NULL, 0),
+           MIG_ERROR_STREAM, "a pack of 2 pages in 0 bytes");
+}
+
 /* What the writer asks before it takes a page more. */
 static void test_follows(void)
 {
@@ -451,6 +472,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ram-record/zeros", test_zeros);
     g_test_add_func("/ram-record/batch", test_batch);
     g_test_add_func("/ram-record/batch/limits", test_batch_limits);
+    g_test_add_func("/ram-record/pack", test_pack);
     g_test_add_func("/ram-record/follows", test_follows);
     g_test_add_func("/ram-record/bad-names", test_bad_names);
     g_test_add_func("/ram-record/eof", test_eof);

@@ -45,17 +45,13 @@ typedef struct Sender {
 static void sender_init(Sender *s, TestRam *ram, const MigOptions *options,
                         MemWriter *writer)
 {
-    g_autoptr(GError) err = NULL;
-
     s->ram = ram;
     s->writer = writer;
     fake_clock_init(&s->clock);
     s->stats = stats_new(&s->clock.clock);
     s->counted = (StatsChannel){ .stats = s->stats };
     s->dirty = ram_dirty_new(ram->blocks);
-    s->save = ram_save_new(writer->stream, ram->blocks, options, &s->counted,
-                           &err);
-    g_assert_no_error(err);
+    s->save = ram_save_new(writer->stream, ram->blocks, options, &s->counted);
 }
 
 static void sender_destroy(Sender *s)
@@ -361,14 +357,63 @@ static void test_no_pool(void)
     MigOptions options = options_with(true, true, 2, 10);
     g_autoptr(TestRam) ram = test_ram_new(1, 0);
     g_autoptr(MemWriter) writer = mem_writer_new();
+    g_autoptr(GError) err = NULL;
+    Sender s;
+
+    sender_init(&s, ram, &options, writer);
+    g_assert_false(ram_save_pass(s.save, s.dirty, &err));
+    expect_error(&err, MIG_ERROR_HOST, "no compression level 10");
+    sender_destroy(&s);
+}
+
+/* Packs: pages that are sent again, and have hardly changed, are nearly free. */
+static void test_packs(void)
+{
+    enum { THREADS = 3, WINDOW = 40 };
+    MigOptions options = options_with(true, true, THREADS, 1);
+    g_autoptr(TestRam) from = test_ram_new(500, 100);
+    g_autoptr(TestRam) to = test_ram_new(500, 100);
+    g_autoptr(MemWriter) writer = mem_writer_new();
+    g_autoptr(GError) err = NULL;
+    g_autoptr(GBytes) bytes = NULL;
+    g_autoptr(MemReader) r = NULL;
     Stats *stats = stats_new(&clock_monotonic);
     StatsChannel counted = { .stats = stats };
-    g_autoptr(GError) err = NULL;
+    uint64_t position[4], added;
+    RamLoad *load;
+    Sender s;
 
-    g_assert_null(ram_save_new(writer->stream, ram->blocks, &options,
-                               &counted, &err));
-    expect_error(&err, MIG_ERROR_HOST, "no compression level 10");
+    test_ram_fill(from, 1);
+    sender_init(&s, from, &options, writer);
+    ram_save_use_packs(s.save, WINDOW);
+    ram_save_setup(s.save);
+    position[0] = stream_position(writer->stream);
+    for (unsigned pass = 1; pass <= 3; pass++) {
+        ram_block_page(from->a, 6)[pass] ^= 1;
+        if (pass > 1) {
+            g_assert_true(ram_dirty_collect(s.dirty, &third_host, from, &added,
+                                            NULL));
+        }
+        send_pass(&s);
+        position[pass] = stream_position(writer->stream);
+    }
+    g_assert_cmpuint(20 * (position[2] - position[1]), <,
+                     position[1] - position[0]);
+    bytes = mem_writer_finish(g_steal_pointer(&writer));
+    sender_destroy(&s);
+
+    r = mem_reader_new(bytes);
+    load = ram_load_new(r->stream, to->blocks, 2, &counted);
+    ram_load_use_packs(load, WINDOW);
+    g_assert_true(load_blocks(load, r->stream, &err));
+    for (unsigned pass = 1; pass <= 3; pass++) {
+        load_section(load, r->stream, &err);
+        g_assert_no_error(err);
+    }
+    g_assert_true(ram_load_drain(load, NULL));
+    ram_load_free(load);
     stats_free(stats);
+    test_ram_assert_same(from, to);
 }
 
 /* Untouched pages.  That they are not read is seen by that they cannot be. */
@@ -492,6 +537,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ram-save/empty-pass", test_empty_pass);
     g_test_add_func("/ram-save/write-fails", test_write_fails);
     g_test_add_func("/ram-save/no-pool", test_no_pool);
+    g_test_add_func("/ram-save/packs", test_packs);
     g_test_add_func("/ram-save/untouched", test_untouched);
     g_test_add_func("/ram-save/untouched/once", test_untouched_once);
     return g_test_run();

@@ -222,6 +222,7 @@ static PageTally tally_of(const InspectRam *ram, const RamRecord *record,
         break;
     case WIRE_RAM_COMPRESSED:
     case WIRE_RAM_BATCH:
+    case WIRE_RAM_PACK:
         tally.compressed = 1;
         tally.packed = first ? record->length : 0;
         tally.bytes += tally.packed;

@@ -234,6 +234,7 @@ static bool scan_record(Scan *scan, const RamRecord *r, GError **errp)
     case WIRE_RAM_ZERO:
         return !scan->sink->wants_all_pages || scan_page(scan, r, 0, errp);
     case WIRE_RAM_BATCH:
+    case WIRE_RAM_PACK:
     case WIRE_RAM_ZERO_RANGE:
         return scan_batch(scan, r, errp);
     case WIRE_RAM_EOS:

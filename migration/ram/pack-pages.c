@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Theory of operation
+ *
+ * The save loop finds the zero pages and writes their records to the job's
+ * buffer.  The other pages become one pack: the loop copies and looks them up,
+ * because the history is in the order of the stream.  The worker does the rest,
+ * and puts the pack's record behind the others.  A page that became zero
+ * between the two looks at it is a zero page of the pack.
+ */
+#include "migration/ram/pack-pages.h"
+
+#include <string.h>
+
+#include "migration/pack/packer.h"
+#include "migration/wire/ram-record.h"
+#include "util/zero.h"
+
+/* The records of zero and plain pages, and that of the pack. */
+#define JOB_BYTES \
+    (2 * WIRE_RECORD_HEAD_MAX + RAM_BATCH_PAGES * (8 + 1) + PACK_SIZE_MAX)
+
+G_STATIC_ASSERT(RAM_BATCH_PAGES <= PACK_PAGES);
+G_STATIC_ASSERT(RAM_BATCH_PAGES <= WIRE_BATCH_PAGES_MAX);
+G_STATIC_ASSERT(PACK_HEAD_SIZE == WIRE_PACK_HEAD);
+G_STATIC_ASSERT(PACK_ENTRY_MAX == WIRE_PACK_ENTRY);
+
+struct PackPages {
+    Packer *packer;
+};
+
+/* Twice as many jobs as threads, and 2. */
+static unsigned jobs_of(unsigned threads)
+{
+    return 2 * threads + 2;
+}
+
+PackPages *pack_pages_new(unsigned window, unsigned threads)
+{
+    PackPages *pages = g_new0(PackPages, 1);
+
+    pages->packer = packer_new(window, jobs_of(threads));
+    return pages;
+}
+
+void pack_pages_free(PackPages *pages)
+{
+    if (pages) {
+        packer_free(pages->packer);
+        g_free(pages);
+    }
+}
+
+static void put_plain(RamWriter *w, const RamBlock *block, uint64_t page)
+{
+    ram_writer_put_plain_head(w, page);
+    memcpy(w->to, ram_block_page(block, page), MIG_PAGE_SIZE);
+    ram_writer_advance(w, MIG_PAGE_SIZE);
+}
+
+static void add_page(PackPages *pages, CompressJob *job,
+                     const RamBlock *block, uint64_t page)
+{
+    if (!job->packed.count) {
+        packer_begin(pages->packer, &job->pack);
+    } else if (!ram_record_follows(&job->packed, page)) {
+        put_plain(&job->writer, block, page); /* a very long way behind */
+        return;
+    }
+    job->packed.page[job->packed.count++] = page;
+    packer_add(pages->packer, ram_block_key(block, page),
+               ram_block_page(block, page));
+}
+
+void pack_pages_fill(PackPages *pages, CompressJob *job,
+                     const RamBatch *batch, bool zero_ranges)
+{
+    const RamBlock *block = batch->block;
+
+    job->packed.count = 0;
+    job->writer = (RamWriter){
+        .to = job->out, .name = block->name, .zero_ranges = zero_ranges,
+    };
+    for (unsigned i = 0; i < batch->count; i++) {
+        uint64_t page = batch->page[i];
+
+        if (buffer_is_zero(ram_block_page(block, page), MIG_PAGE_SIZE)) {
+            ram_writer_add_zero(&job->writer, page);
+        } else {
+            add_page(pages, job, block, page);
+        }
+    }
+    ram_writer_end_zeros(&job->writer);
+}
+
+static void put_pack(CompressJob *job, const CodecWorker *worker)
+{
+    RamWriter *w = &job->writer;
+    /* The data's length is in the header, the header's is known before. */
+    size_t head = ram_record_put_pack(w->to, &job->packed, w->name, 0);
+    size_t size = pack_encode(&job->pack, worker, w->to + head);
+
+    ram_record_put_pack(w->to, &job->packed, w->name, (uint32_t)size);
+    w->counts.compressed += job->packed.count;
+    w->counts.compressed_bytes += head + size;
+    ram_writer_advance(w, head + size);
+}
+
+static void pack_run(void *opaque, void *worker)
+{
+    CompressJob *job = opaque;
+
+    if (job->packed.count) {
+        put_pack(job, worker);
+    }
+    job->size = (size_t)(job->writer.to - job->out);
+    job->counts = job->writer.counts;
+    g_assert(job->size <= JOB_BYTES);
+}
+
+PoolConfig pack_pages_pool(CodecWorkerConfig *worker, unsigned threads)
+{
+    worker->scratch_size = PACK_BODY_MAX;
+    return (PoolConfig){
+        .name = "mig/comp",
+        .workers = threads,
+        .jobs = jobs_of(threads),
+        .job_size = sizeof(CompressJob) + JOB_BYTES,
+        .worker_new = codec_worker_new_encoder,
+        .worker_config = worker,
+        .worker_free = codec_worker_free,
+        .run = pack_run,
+    };
+}
