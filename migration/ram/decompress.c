@@ -4,13 +4,7 @@
  *
  * Added records gather in a job.  A full job goes to the pool, whose workers
  * decode each record straight to its place or, if its pages are not all in a
- * row, to their scratch first.  The in-flight bitmap belongs to the load loop
- * alone: the loop sets a page's bit when it adds the page, and clears the bit
- * when it collects the job.  So the bitmap needs no lock, and the workers do
- * not know it.
- *
- * Jobs are collected in the order of submission.  Waiting for one page
- * therefore means to collect from the front until that page's bit is clear.
+ * row, to their scratch first.  What waits for what is in in-flight.h.
  */
 #include "migration/ram/decompress.h"
 
@@ -18,10 +12,9 @@
 
 #include "ferry/error.h"
 #include "migration/pack/codec-worker.h"
-#include "migration/ram/page-bits.h"
+#include "migration/ram/in-flight.h"
 #include "migration/ram/place.h"
 #include "migration/wire/wire.h"
-#include "util/pipeline.h"
 
 #define JOB_BYTES (RAM_BATCH_PAGES * WIRE_COMPRESSED_MAX)
 
@@ -53,9 +46,7 @@ typedef struct DecompressJob {
 G_STATIC_ASSERT(RAM_BATCH_PAGES >= WIRE_BATCH_PAGES_MAX);
 
 struct DecompressPool {
-    Pipeline *pipeline;
-    PageBits *in_flight;
-    DecompressJob *filling; /* not yet submitted; or NULL */
+    InFlight in_flight; /* of DecompressJob */
 };
 
 static const char *decode(const CodecWorker *w, const DecompressJob *job,
@@ -107,7 +98,7 @@ static bool land_job(void *opaque, void *opaque_pool, GError **errp)
     for (unsigned i = 0; i < job->count; i++) {
         const Packed *p = &job->packed[i];
 
-        page_bits_clear(pool->in_flight, p->block, p->page, p->pages);
+        page_bits_clear(pool->in_flight.pages, p->block, p->page, p->pages);
     }
     if (job->fault) {
         report_bad(job, errp);
@@ -138,61 +129,33 @@ DecompressPool *decompress_new(const Codec *codec, unsigned threads,
         .opaque = pool,
     };
 
-    pool->pipeline = pipeline_new(&config, errp);
-    if (!pool->pipeline) {
+    pool->in_flight.pipeline = pipeline_new(&config, errp);
+    if (!pool->in_flight.pipeline) {
         g_free(pool);
         return NULL;
     }
-    pool->in_flight = page_bits_new(blocks);
+    pool->in_flight.pages = page_bits_new(blocks);
     return pool;
 }
 
 void decompress_free(DecompressPool *pool)
 {
     if (pool) {
-        pipeline_free(pool->pipeline);
-        page_bits_free(pool->in_flight);
+        pipeline_free(pool->in_flight.pipeline);
+        page_bits_free(pool->in_flight.pages);
         g_free(pool);
-    }
-}
-
-static void submit_filling(DecompressPool *pool)
-{
-    if (pool->filling) {
-        pool->filling = NULL;
-        pipeline_submit(pool->pipeline);
     }
 }
 
 bool decompress_settle(DecompressPool *pool, const RamBlock *block,
                        uint64_t page, uint64_t count, GError **errp)
 {
-    uint64_t end = page + count;
-    bool any;
-
-    while ((page = page_bits_next(pool->in_flight, block, page, end)) < end) {
-        submit_filling(pool);
-        if (!pipeline_finish_oldest(pool->pipeline, &any, errp)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool settle_all(DecompressPool *pool, const RamBlock *block,
-                       const RamPages *pages, GError **errp)
-{
-    for (unsigned i = 0; i < pages->count; i++) {
-        if (!decompress_settle(pool, block, pages->page[i], 1, errp)) {
-            return false;
-        }
-    }
-    return true;
+    return in_flight_settle(&pool->in_flight, block, page, count, errp);
 }
 
 static bool start_job(DecompressPool *pool, GError **errp)
 {
-    DecompressJob *job = pipeline_next(pool->pipeline, errp);
+    DecompressJob *job = pipeline_next(pool->in_flight.pipeline, errp);
 
     if (!job) {
         return false;
@@ -201,7 +164,7 @@ static bool start_job(DecompressPool *pool, GError **errp)
     job->pages = 0;
     job->size = 0;
     job->fault = NULL;
-    pool->filling = job;
+    pool->in_flight.filling = job;
     return true;
 }
 
@@ -227,7 +190,7 @@ static uint8_t *pack(DecompressPool *pool, DecompressJob *job,
         .length = record->length,
     };
     memcpy(page, record->pages.page, p->pages * sizeof(*page));
-    page_bits_set(pool->in_flight, block, page, p->pages);
+    page_bits_set(pool->in_flight.pages, block, page, p->pages);
     job->pages += p->pages;
     job->size += p->length;
     return job->data + p->start;
@@ -236,16 +199,18 @@ static uint8_t *pack(DecompressPool *pool, DecompressJob *job,
 uint8_t *decompress_add_record(DecompressPool *pool, const RamBlock *block,
                                const RamRecord *record, GError **errp)
 {
-    if (!settle_all(pool, block, &record->pages, errp)) {
+    InFlight *f = &pool->in_flight;
+
+    if (!in_flight_settle_each(f, block, &record->pages, errp)) {
         return NULL;
     }
-    if (pool->filling && !has_room(pool->filling, record)) {
-        submit_filling(pool);
+    if (f->filling && !has_room(f->filling, record)) {
+        in_flight_submit(f);
     }
-    if (!pool->filling && !start_job(pool, errp)) {
+    if (!f->filling && !start_job(pool, errp)) {
         return NULL;
     }
-    return pack(pool, pool->filling, block, record);
+    return pack(pool, f->filling, block, record);
 }
 
 uint8_t *decompress_add(DecompressPool *pool, const RamBlock *block,
@@ -263,6 +228,5 @@ uint8_t *decompress_add(DecompressPool *pool, const RamBlock *block,
 
 bool decompress_drain(DecompressPool *pool, GError **errp)
 {
-    submit_filling(pool);
-    return pipeline_flush(pool->pipeline, errp);
+    return in_flight_drain(&pool->in_flight, errp);
 }

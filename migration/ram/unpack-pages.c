@@ -3,19 +3,14 @@
  * Theory of operation
  *
  * A record is a job.  Workers decode.  When the load loop collects the job, it
- * follows what pages refer to, and places them, if the pack's checksum is right.
+ * follows what pages refer to, and places them if the pack's checksum is right.
  * So references are followed in the order of the stream.
- *
- * A page is in flight from unpack_pages_add() until its job was collected.  A
- * later record of any kind waits for it: one bit could not tell two versions in
- * flight from one.
  */
 #include "migration/ram/unpack-pages.h"
 
 #include "ferry/error.h"
 #include "migration/pack/unpacker.h"
-#include "migration/ram/page-bits.h"
-#include "util/pipeline.h"
+#include "migration/ram/in-flight.h"
 
 typedef struct UnpackPagesJob {
     /* The load loop sets these before it submits the job. */
@@ -30,11 +25,9 @@ typedef struct UnpackPagesJob {
 
 /* The load loop's, but for the jobs. */
 struct UnpackPages {
-    Pipeline *pipeline;
     Unpacker *unpacker;
     RamPlace *place;
-    PageBits *in_flight;
-    UnpackPagesJob *filling; /* not yet submitted; or NULL */
+    InFlight in_flight; /* of UnpackPagesJob */
 };
 
 static void run(void *opaque, void *worker)
@@ -74,7 +67,7 @@ static bool land_job(void *opaque, void *opaque_unpack, GError **errp)
     UnpackPages *unpack = opaque_unpack;
     const char *fault = unpack_finish(unpack->unpacker, &job->pack);
 
-    page_bits_clear(unpack->in_flight, job->block, job->pages.page,
+    page_bits_clear(unpack->in_flight.pages, job->block, job->pages.page,
                     job->pages.count);
     if (fault) {
         report_bad(job, fault, errp);
@@ -105,49 +98,31 @@ UnpackPages *unpack_pages_new(unsigned window, unsigned threads,
         .opaque = unpack,
     };
 
-    unpack->pipeline = pipeline_new(&config, errp);
-    if (!unpack->pipeline) {
+    unpack->in_flight.pipeline = pipeline_new(&config, errp);
+    if (!unpack->in_flight.pipeline) {
         g_free(unpack);
         return NULL;
     }
     unpack->unpacker = unpacker_new(window, config.pool.jobs);
     unpack->place = place;
-    unpack->in_flight = page_bits_new(blocks);
+    unpack->in_flight.pages = page_bits_new(blocks);
     return unpack;
 }
 
 void unpack_pages_free(UnpackPages *unpack)
 {
     if (unpack) {
-        pipeline_free(unpack->pipeline);
+        pipeline_free(unpack->in_flight.pipeline);
         unpacker_free(unpack->unpacker);
-        page_bits_free(unpack->in_flight);
+        page_bits_free(unpack->in_flight.pages);
         g_free(unpack);
-    }
-}
-
-static void submit_filling(UnpackPages *unpack)
-{
-    if (unpack->filling) {
-        unpack->filling = NULL;
-        pipeline_submit(unpack->pipeline);
     }
 }
 
 bool unpack_pages_settle(UnpackPages *unpack, const RamBlock *block,
                          uint64_t page, uint64_t count, GError **errp)
 {
-    uint64_t end = page + count;
-    bool any;
-
-    while ((page = page_bits_next(unpack->in_flight, block, page, end)) <
-           end) {
-        submit_filling(unpack);
-        if (!pipeline_finish_oldest(unpack->pipeline, &any, errp)) {
-            return false;
-        }
-    }
-    return true;
+    return in_flight_settle(&unpack->in_flight, block, page, count, errp);
 }
 
 static void begin_pack(UnpackPages *unpack, UnpackPagesJob *job)
@@ -162,28 +137,18 @@ static void begin_pack(UnpackPages *unpack, UnpackPagesJob *job)
     job->pack.body = job->body;
 }
 
-static bool settle_all(UnpackPages *unpack, const RamBlock *block,
-                       const RamPages *pages, GError **errp)
-{
-    for (unsigned i = 0; i < pages->count; i++) {
-        if (!unpack_pages_settle(unpack, block, pages->page[i], 1, errp)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 uint8_t *unpack_pages_add(UnpackPages *unpack, const RamBlock *block,
                           const RamRecord *record, GError **errp)
 {
     UnpackPagesJob *job;
 
     g_assert(record->length <= PACK_SIZE_MAX);
-    if (!settle_all(unpack, block, &record->pages, errp)) {
+    if (!in_flight_settle_each(&unpack->in_flight, block, &record->pages,
+                               errp)) {
         return NULL;
     }
-    submit_filling(unpack);
-    job = pipeline_next(unpack->pipeline, errp);
+    in_flight_submit(&unpack->in_flight);
+    job = pipeline_next(unpack->in_flight.pipeline, errp);
     if (!job) {
         return NULL;
     }
@@ -192,14 +157,13 @@ uint8_t *unpack_pages_add(UnpackPages *unpack, const RamBlock *block,
     job->position = record->position;
     begin_pack(unpack, job);
     job->pack.size = record->length;
-    page_bits_set(unpack->in_flight, block, job->pages.page,
+    page_bits_set(unpack->in_flight.pages, block, job->pages.page,
                   job->pages.count);
-    unpack->filling = job;
+    unpack->in_flight.filling = job;
     return job->in;
 }
 
 bool unpack_pages_drain(UnpackPages *unpack, GError **errp)
 {
-    submit_filling(unpack);
-    return pipeline_flush(unpack->pipeline, errp);
+    return in_flight_drain(&unpack->in_flight, errp);
 }

@@ -521,17 +521,23 @@ static void test_forged_window(void)
     }
 }
 
+/* A world whose first pack has one zero page, and is encoded. */
+static void begin_with_zero(World *w, Trip *t)
+{
+    world_init(w, &codec_zlib, 1);
+    trip_init(t);
+    begin(w, t);
+    add(w, t, 0);
+    encode(w, t);
+}
+
 /* An encoded body is shorter than a decoded one, or it would not be sent. */
 static void test_long_encoding(void)
 {
     World w;
     Trip t;
 
-    world_init(&w, &codec_zlib, 1);
-    trip_init(&t);
-    begin(&w, &t);
-    add(&w, &t, 0);
-    encode(&w, &t);
+    begin_with_zero(&w, &t);
     t.bytes[12] = 1; /* the codec */
     g_assert_cmpstr(unpack(&w, &t), ==,
                     "a pack that encoding has not made shorter");
@@ -562,11 +568,7 @@ static void test_wrong_size(void)
         World w;
         Trip t;
 
-        world_init(&w, &codec_zlib, 1);
-        trip_init(&t);
-        begin(&w, &t);
-        add(&w, &t, 0);
-        encode(&w, &t);
+        begin_with_zero(&w, &t);
         g_assert_cmpuint(t.size, ==, PACK_HEAD_SIZE + 1);
         t.bytes[t.size] = 0;
         t.key[1] = 1;
