@@ -84,12 +84,8 @@ static void open_door(Admission *a)
     const GPtrArray *sockets = io_sockets_of(a->listener);
 
     for (unsigned i = 0; i < sockets->len; i++) {
-        GSocket *socket = sockets->pdata[i];
-
-        /* The peer may be gone again when it is accepted. */
-        g_socket_set_blocking(socket, FALSE);
         g_ptr_array_add(a->door, start_source(
-            a, g_socket_create_source(socket, G_IO_IN, NULL),
+            a, g_socket_create_source(sockets->pdata[i], G_IO_IN, NULL),
             G_SOURCE_FUNC(on_caller), a));
     }
 }

@@ -96,19 +96,21 @@ static gboolean on_cancelled(int fd, GIOCondition condition, void *opaque)
     return on_late(opaque);
 }
 
-/* Does the command end within the time, and before cancel? */
-static bool ends_within(GSubprocess *command, unsigned ms,
-                        GCancellable *cancel)
+/* Does the command end within the time (-1: any), and before cancel?  g_subprocess_wait()
+ * would watch cancel with GLib's own source: see io_cancel_source(). */
+static bool ends_within(GSubprocess *command, int ms, GCancellable *cancel)
 {
     g_autoptr(GMainContext) context = g_main_context_new();
     g_autoptr(GCancellable) late = g_cancellable_new();
-    g_autoptr(GSource) timer = g_timeout_source_new(ms);
+    g_autoptr(GSource) timer = ms >= 0 ? g_timeout_source_new(ms) : NULL;
     g_autoptr(GSource) stop = io_cancel_source(cancel);
     bool over = false;
 
     g_main_context_push_thread_default(context);
-    g_source_set_callback(timer, on_late, late, NULL);
-    g_source_attach(timer, context);
+    if (timer) {
+        g_source_set_callback(timer, on_late, late, NULL);
+        g_source_attach(timer, context);
+    }
     if (stop) {
         g_source_set_callback(stop, G_SOURCE_FUNC(on_cancelled), late, NULL);
         g_source_attach(stop, context);
@@ -117,7 +119,9 @@ static bool ends_within(GSubprocess *command, unsigned ms,
     while (!over) {
         g_main_context_iteration(context, TRUE);
     }
-    g_source_destroy(timer);
+    if (timer) {
+        g_source_destroy(timer);
+    }
     if (stop) {
         g_source_destroy(stop);
         g_cancellable_release_fd(cancel);
@@ -149,15 +153,21 @@ static bool check_outcome(GSubprocess *command, const char *name,
     return false;
 }
 
-static bool wait_for_end(const ExecChannel *exec, GCancellable *cancel,
+/* ms as for ends_within(). */
+static bool wait_for_end(const ExecChannel *exec, int ms, GCancellable *cancel,
                          GError **errp)
 {
     const IoChannel *channel = &exec->pipes.base;
 
-    return io_kind_named(channel,
-                         g_subprocess_wait(exec->command, cancel, errp),
-                         errp) &&
-           check_outcome(exec->command, channel->name, errp);
+    if (ends_within(exec->command, ms, cancel)) {
+        return check_outcome(exec->command, channel->name, errp);
+    }
+    if (g_cancellable_set_error_if_cancelled(cancel, errp)) {
+        return io_kind_named(channel, false, errp);
+    }
+    g_set_error(errp, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
+                "%s has closed its output and goes on running", channel->name);
+    return false;
 }
 
 /* The channel */
@@ -172,23 +182,13 @@ static bool exec_finish(IoChannel *channel, GError **errp)
 {
     return io_fd_finish(channel, errp) &&
            (channel->in ||
-            wait_for_end(exec_of(channel), channel->aborted, errp));
+            wait_for_end(exec_of(channel), -1, channel->aborted, errp));
 }
 
 static bool exec_wait_command(IoChannel *channel, unsigned ms,
                               GCancellable *cancel, GError **errp)
 {
-    ExecChannel *exec = exec_of(channel);
-
-    if (ends_within(exec->command, ms, cancel)) {
-        return wait_for_end(exec, NULL, errp);
-    }
-    if (g_cancellable_set_error_if_cancelled(cancel, errp)) {
-        return io_kind_named(channel, false, errp);
-    }
-    g_set_error(errp, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
-                "%s has closed its output and goes on running", channel->name);
-    return false;
+    return wait_for_end(exec_of(channel), (int)ms, cancel, errp);
 }
 
 /* Kill the command, unless it has ended, and all that it started, and wait. */

@@ -14,7 +14,6 @@ struct IoListener {
     IoUri *uri;               /* with the address that was bound */
     char *address;            /* uri as text */
     GPtrArray *sockets;       /* tcp, unix: GSockets; otherwise NULL */
-    GSocketListener *waiter;  /* waits for all sockets */
     int fd;                   /* fd: until it is handed on; otherwise -1 */
     dev_t socket_dev;         /* unix: the file that bind made */
     ino_t socket_ino;
@@ -44,14 +43,6 @@ static bool listen_on_sockets(IoListener *listener, GError **errp)
     bound = io_socket_listen(listener->sockets, listener->uri, errp);
     if (!bound) {
         return false;
-    }
-    listener->waiter = g_socket_listener_new();
-    for (unsigned i = 0; i < listener->sockets->len; i++) {
-        if (!g_socket_listener_add_socket(listener->waiter,
-                                          listener->sockets->pdata[i], NULL,
-                                          errp)) {
-            return false;
-        }
     }
     if (listener->uri->kind == IO_URI_TCP) {
         take_inet_address(listener->uri, G_INET_SOCKET_ADDRESS(bound));
@@ -111,14 +102,58 @@ IoListener *io_listener_new(const IoUri *uri, GError **errp)
     return listener;
 }
 
+static void wait_for_caller(const GPtrArray *sockets, GCancellable *cancel)
+{
+    g_autofree GPollFD *fds = g_new0(GPollFD, sockets->len + 1);
+    bool has_cancel = g_cancellable_make_pollfd(cancel, &fds[sockets->len]);
+
+    for (unsigned i = 0; i < sockets->len; i++) {
+        fds[i].fd = g_socket_get_fd(sockets->pdata[i]);
+        fds[i].events = G_IO_IN;
+    }
+    g_poll(fds, sockets->len + has_cancel, -1);
+    if (has_cancel) {
+        g_cancellable_release_fd(cancel);
+    }
+}
+
+/* NULL without an error where nobody calls. */
+static GSocket *take_caller(const GPtrArray *sockets, GError **errp)
+{
+    GSocket *caller = NULL;
+
+    for (unsigned i = 0; !caller && i < sockets->len; i++) {
+        g_autoptr(GError) err = NULL;
+
+        caller = g_socket_accept(sockets->pdata[i], NULL, &err);
+        if (err && !g_error_matches(err, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK)) {
+            g_propagate_error(errp, g_steal_pointer(&err));
+            return NULL;
+        }
+    }
+    return caller;
+}
+
+/* GSocketListener would watch cancel with GLib's own source, which leaks:
+ * see io_cancel_source(). */
 static IoChannel *accept_socket(IoListener *listener, GCancellable *cancel,
                                 GError **errp)
 {
-    g_autoptr(GSocketConnection) connection = g_socket_listener_accept(
-        listener->waiter, NULL, cancel, errp);
+    g_autoptr(GSocket) caller = NULL;
+    g_autoptr(GSocketConnection) connection = NULL;
+    GError *err = NULL;
 
-    return connection ? io_socket_channel(listener->address, connection)
-                      : NULL;
+    while (!caller && !err &&
+           !g_cancellable_set_error_if_cancelled(cancel, &err)) {
+        wait_for_caller(listener->sockets, cancel);
+        caller = take_caller(listener->sockets, &err);
+    }
+    if (!caller) {
+        g_propagate_error(errp, err);
+        return NULL;
+    }
+    connection = g_socket_connection_factory_create_connection(caller);
+    return io_socket_channel(listener->address, connection);
 }
 
 static IoChannel *hand_on_fd(IoListener *listener, GError **errp)
@@ -211,7 +246,6 @@ void io_listener_free(IoListener *listener)
     if (listener->uri->kind == IO_URI_UNIX) {
         remove_socket_file(listener);
     }
-    g_clear_object(&listener->waiter);
     g_clear_pointer(&listener->sockets, g_ptr_array_unref);
     if (listener->fd >= 0) {
         close(listener->fd);

@@ -70,6 +70,8 @@ static GSocket *bind_and_listen(GSocketAddress *address, GError **errp)
     if (!socket) {
         return NULL;
     }
+    /* A peer that calls may be gone again when it is accepted. */
+    g_socket_set_blocking(socket, FALSE);
     if (family == G_SOCKET_FAMILY_IPV6) {
         g_socket_set_option(socket, IPPROTO_IPV6, IPV6_V6ONLY, 0, NULL);
     }

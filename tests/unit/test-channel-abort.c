@@ -242,8 +242,11 @@ static void test_cancel_accept(void)
 
     io_listener_free(listener);
     check_accept_cancel("tcp:127.0.0.1:0");
-    check_accept_cancel(two_sockets);
     check_accept_cancel("unix:socket");
+    /* Often, because what GLib leaks here it leaks now and then. */
+    for (int i = 0; i < 200; i++) {
+        check_accept_cancel(two_sockets);
+    }
 }
 
 /*
