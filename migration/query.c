@@ -60,7 +60,8 @@ static void fill_source_ram(MigRamInfo *ram, const StatsData *d)
 static void fill_ram_locked(Migration *m, MigInfo *info, const StatsData *d)
 {
     double seconds = (double)info->total_time_ms / 1000;
-    uint64_t pages = d->pages.zero + d->pages.normal + d->pages.compressed;
+    uint64_t pages = d->pages.zero + d->pages.normal + d->pages.compressed +
+                     d->pages.xbzrle;
     double rate = d->bytes_per_second;
     double page_rate = d->pages_per_second;
 

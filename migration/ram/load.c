@@ -4,7 +4,7 @@
  *
  * Records come one by one.  Each is first turned into a block and checked
  * pages.  Compressed pages go to the decompression pool, and the others are
- * placed here.  Records for the same page take effect in their order, whatever
+ * placed here, as are changes of pages (XBZRLE).  Records for the same page take effect in their order, whatever
  * their kinds: see decompress.h.
  */
 #include "migration/ram/load.h"
@@ -15,6 +15,7 @@
 #include "migration/ram/unpack-pages.h"
 #include "migration/wire/ram-record.h"
 #include "migration/wire/wire.h"
+#include "migration/wire/xbzrle.h"
 
 struct RamLoad {
     Stream *stream;
@@ -195,6 +196,39 @@ static bool load_plain(RamLoad *load, uint64_t page, GError **errp)
               : stream_skip(load->stream, MIG_PAGE_SIZE, errp);
 }
 
+static void bad_changes(RamLoad *load, const RamRecord *r, const char *fault,
+                        GError **errp)
+{
+    g_autofree char *shown = g_strescape(load->block->name, NULL);
+
+    stream_bad(load->stream, errp,
+               "block '%s', offset 0x%" G_GINT64_MODIFIER "x: bad changes "
+               "(XBZRLE): %s", shown, r->offset, fault);
+}
+
+/* The page's memory is what the changes are based on. */
+static bool load_changes(RamLoad *load, const RamRecord *r, uint64_t page,
+                         GError **errp)
+{
+    uint8_t changes[MIG_PAGE_SIZE], nowhere[MIG_PAGE_SIZE];
+    const char *fault;
+    uint8_t *to;
+
+    if (!stream_get_bytes(load->stream, changes, r->length, errp)) {
+        return false;
+    }
+    ram_place_announce(load->place, load->block, &page, 1);
+    to = ram_place_direct(load->block, &page, 1);
+    fault = xbzrle_decode(changes, r->length, to ? to : nowhere);
+    if (fault) {
+        bad_changes(load, r, fault, errp);
+        return false;
+    }
+    load->counts.xbzrle++;
+    load->counts.xbzrle_bytes += bytes_since(load, r);
+    return true;
+}
+
 static const char *packed_name(unsigned type)
 {
     switch (type) {
@@ -319,7 +353,8 @@ static bool load_pages(RamLoad *load, const RamRecord *r, GError **errp)
         load->counts.zero_bytes += bytes_since(load, r);
         return true;
     }
-    return load_plain(load, page, errp);
+    return r->type == WIRE_RAM_XBZRLE ? load_changes(load, r, page, errp)
+                                      : load_plain(load, page, errp);
 }
 
 static void account(RamLoad *load)

@@ -77,7 +77,8 @@ void stats_account(StatsChannel *channel, const PageCounts *more,
                    uint64_t position)
 {
     Stats *stats = channel->stats;
-    uint64_t pages = more->zero + more->normal + more->compressed;
+    uint64_t pages = more->zero + more->normal + more->compressed +
+                     more->xbzrle;
     uint64_t bytes = position - channel->position;
     StatsData *d = &stats->data;
 
@@ -88,6 +89,8 @@ void stats_account(StatsChannel *channel, const PageCounts *more,
     d->pages.compressed += more->compressed;
     d->pages.compressed_bytes += more->compressed_bytes;
     d->pages.zero_bytes += more->zero_bytes;
+    d->pages.xbzrle += more->xbzrle;
+    d->pages.xbzrle_bytes += more->xbzrle_bytes;
     d->remaining -= MIN(pages, d->remaining);
     d->transferred += bytes;
     d->precopy_bytes += stats->stopped ? 0 : bytes;

@@ -18,6 +18,8 @@ typedef struct PageCounts {
     uint64_t compressed;
     uint64_t compressed_bytes; /* bytes of stream, headers included */
     uint64_t zero_bytes;       /* the same for zero pages */
+    uint64_t xbzrle;           /* pages of which the changes were sent */
+    uint64_t xbzrle_bytes;     /* bytes of stream, headers included */
 } PageCounts;
 
 typedef struct StatsData {

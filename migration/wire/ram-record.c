@@ -45,6 +45,16 @@ size_t ram_record_put_compressed(uint8_t *to, uint64_t offset,
     return n + 4;
 }
 
+size_t ram_record_put_xbzrle(uint8_t *to, uint64_t offset, const char *name,
+                             uint16_t length)
+{
+    size_t n = put_head(to, offset, WIRE_RAM_XBZRLE, name);
+
+    to[n] = WIRE_XBZRLE_ENCODING;
+    store_be16(to + n + 1, length);
+    return n + 3;
+}
+
 size_t ram_record_put_zero_range(uint8_t *to, uint64_t offset,
                                  const char *name, uint64_t pages)
 {
@@ -110,8 +120,6 @@ void ram_record_put_eos(Stream *s)
 static const char *unsupported_name(unsigned type)
 {
     switch (type) {
-    case WIRE_RAM_XBZRLE:
-        return "XBZRLE";
     case WIRE_RAM_HOOK:
         return "RDMA";
     case WIRE_RAM_MULTIFD:
@@ -158,6 +166,27 @@ static bool get_length(Stream *s, RamRecord *r, GError **errp)
     }
     r->pages.count = 1;
     r->pages.page[0] = r->offset / MIG_PAGE_SIZE;
+    return true;
+}
+
+static bool get_xbzrle(Stream *s, RamRecord *r, GError **errp)
+{
+    uint8_t encoding;
+    uint16_t length;
+
+    if (!stream_get_u8(s, &encoding, errp) ||
+        !stream_get_be16(s, &length, errp)) {
+        return false;
+    }
+    if (encoding != WIRE_XBZRLE_ENCODING) {
+        stream_bad(s, errp, "changes of a page in encoding %u", encoding);
+        return false;
+    }
+    if (length == 0 || length > MIG_PAGE_SIZE) {
+        stream_bad(s, errp, "changes of a page in %u bytes", length);
+        return false;
+    }
+    r->length = length;
     return true;
 }
 
@@ -233,6 +262,8 @@ static bool get_data_head(Stream *s, RamRecord *r, GError **errp)
         return get_fill(s, errp);
     case WIRE_RAM_COMPRESSED:
         return get_length(s, r, errp);
+    case WIRE_RAM_XBZRLE:
+        return get_xbzrle(s, r, errp);
     case WIRE_RAM_ZERO_RANGE:
         return get_range(s, r, errp);
     case WIRE_RAM_BATCH:
@@ -260,6 +291,7 @@ bool ram_record_get(Stream *s, RamRecord *r, GError **errp)
     switch (r->type) {
     case WIRE_RAM_ZERO:
     case WIRE_RAM_PLAIN:
+    case WIRE_RAM_XBZRLE:
     case WIRE_RAM_COMPRESSED:
     case WIRE_RAM_BATCH:
     case WIRE_RAM_PACK:

@@ -24,6 +24,10 @@ size_t ram_record_put_plain(uint8_t *to, uint64_t offset, const char *name);
 size_t ram_record_put_compressed(uint8_t *to, uint64_t offset,
                                  const char *name, uint32_t length);
 
+/* The data is of xbzrle_encode(). */
+size_t ram_record_put_xbzrle(uint8_t *to, uint64_t offset, const char *name,
+                             uint16_t length);
+
 /* Only a Ferry that has announced them reads ranges and batches. */
 size_t ram_record_put_zero_range(uint8_t *to, uint64_t offset,
                                  const char *name, uint64_t pages);
@@ -61,7 +65,8 @@ typedef struct RamRecord {
     char name[256];
     uint64_t offset;   /* bytes in the block; MEM_SIZE: the total */
     uint32_t length;   /* bytes of data.  COMPRESSED: 1..WIRE_COMPRESSED_MAX;
-                        * BATCH: less than the pages have */
+                        * XBZRLE: 1..MIG_PAGE_SIZE; BATCH: less than the
+                        * pages have */
     uint64_t range;    /* ZERO and ZERO_RANGE: pages, at least 1 */
     RamPages pages;    /* COMPRESSED and BATCH: the pages in the data */
     uint64_t position; /* where in the stream the record starts */
@@ -69,7 +74,8 @@ typedef struct RamRecord {
 
 /*
  * Read one record up to its data: a plain page's MIG_PAGE_SIZE bytes, and a
- * compressed page's or a batch's length bytes, are left in the stream.  Legal
+ * compressed page's, a difference's or a batch's length bytes, are left in the
+ * stream.  Legal
  * here: a known type with one flag, offset a multiple of the page size (but for
  * MEM_SIZE), lengths and counts within limits, pages ascending, fill byte 0.
  *

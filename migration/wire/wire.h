@@ -109,6 +109,9 @@
 #define WIRE_RAM_ZERO_RANGE 0x800u /* ours */
 #define WIRE_RAM_FLAGS      ((uint64_t)MIG_PAGE_SIZE - 1)
 
+/* How the changes of a page are encoded (XBZRLE); there is no other way. */
+#define WIRE_XBZRLE_ENCODING 0x01u
+
 /* Limits. */
 #define WIRE_NAME_MAX        255u
 #define WIRE_COMPRESSED_MAX  4110u /* zlib's compressBound(MIG_PAGE_SIZE) */

@@ -9,6 +9,7 @@ import subprocess
 import interop_kit
 import read_stream
 import tap
+from ferry_vm import wait_until
 
 
 def inspect(stream, block, out):
@@ -18,6 +19,10 @@ def inspect(stream, block, out):
          stream], capture_output=True, text=True, check=True,
         timeout=interop_kit.TIMEOUT)
     return json.loads(done.stdout)
+
+
+def changed_pages(vm):
+    return vm.migration().get("xbzrle-cache", {"pages": 0})["pages"]
 
 
 class SavedStreams(interop_kit.InteropTest):
@@ -31,11 +36,26 @@ class SavedStreams(interop_kit.InteropTest):
         vm.save(stream)
         return stream, vm.save_ram()
 
+    def save_changes(self, qemu):
+        """The same with xbzrle: some pages came at least three times."""
+        guest = interop_kit.need_guest()
+        vm = self.run_qemu(qemu, *guest.options(write=8))
+        vm.serial.wait_for(b"round 1")
+        vm.set_capability("xbzrle")
+        vm.set_parameters(max_bandwidth=20 << 20, downtime_limit=1)
+        stream = self.path("stream")
+        vm.qmp("migrate", uri=f"exec:cat > {stream}")
+        wait_until(lambda: changed_pages(vm) > 500, "changes of pages")
+        vm.set_parameters(max_bandwidth=0, downtime_limit=20000)
+        self.assert_completed(vm)
+        return stream, vm.save_ram()
+
     def check_readers_agree(self, found, parsed):
-        for kind in "zero", "plain", "compressed":
+        for kind, also in (("zero", ""), ("plain", ""),
+                           ("compressed", "xbzrle")):
             self.assertEqual(
                 found["ram"][kind],
-                sum(r.kind == kind for r in parsed.records()), kind)
+                sum(r.kind in (kind, also) for r in parsed.records()), kind)
         self.assertEqual(found["ram"]["repeated"], parsed.repeated)
         names = [[(d["name"], d["instance"], d["version"], d["size"])
                   for d in devices]
@@ -43,11 +63,19 @@ class SavedStreams(interop_kit.InteropTest):
         self.assertEqual(*names)
 
     def check(self, qemu, compress):
-        stream, ram = self.save(qemu, compress)
+        parsed = self.check_saved(*self.save(qemu, compress))
+        kinds = {r.kind for r in parsed.records()}
+        self.assertEqual("compressed" in kinds, compress)
+
+    def check_changes(self, qemu):
+        parsed = self.check_saved(*self.save_changes(qemu))
+        self.assertGreater(
+            sum(r.kind == "xbzrle" for r in parsed.records()), 100)
+
+    def check_saved(self, stream, ram):
         extracted = self.path("extracted")
         found = inspect(stream, "pc.ram", extracted)
         self.assert_same_ram(extracted, ram)
-        self.assertEqual(found["ram"]["compressed"] > 0, compress)
 
         parsed = read_stream.parse(read_stream.load(stream), ram=True,
                                    may_repeat=True)
@@ -56,12 +84,19 @@ class SavedStreams(interop_kit.InteropTest):
         self.check_readers_agree(found, parsed)
         pages = [(r.block, r.page_offset) for r in parsed.records()]
         self.assertLess(len(set(pages)), len(pages), "no page changed")
+        return parsed
 
     def test_compress(self):
         self.check(interop_kit.need_qemu(), compress=True)
 
     def test_plain(self):
         self.check(interop_kit.need_qemu(), compress=False)
+
+    def test_xbzrle(self):
+        self.check_changes(interop_kit.need_qemu())
+
+    def test_newest_xbzrle(self):
+        self.check_changes(interop_kit.need_newest_qemu())
 
     def test_newest_plain(self):
         self.check(interop_kit.need_newest_qemu(), compress=False)

@@ -142,7 +142,7 @@ static void found_clear(Found *found)
 typedef enum {
     NO_RETURN_PATH = 1 << 0,
     POSTCOPY = 1 << 1,   /* advised, and a block of large pages */
-    XBZRLE = 1 << 2,     /* and multifd: records that Ferry does not load */
+    XBZRLE = 1 << 2,     /* and multifd, which Ferry does not load */
     NO_FOOTERS = 1 << 3,
     RDMA = 1 << 4,       /* a record that nobody takes apart */
     SHARED = 1 << 5,     /* x-ignore-shared: addresses */

@@ -193,7 +193,7 @@ class RelayQemu(RelayTest):
         self.assertIn("no return path", sender.stderr())
 
     def test_xbzrle(self):
-        """Records that Ferry's own destination does not take."""
+        """Changes of pages pass, and the pages behind them are found."""
         src = self.source()
         dst = self.incoming(self.uri("vm"), xbzrle=True)
         sender, receiver = self.relays()

@@ -11,6 +11,7 @@
 #include "migration/pack/codec.h"
 #include "migration/wire/ram-record.h"
 #include "migration/wire/wire.h"
+#include "migration/wire/xbzrle.h"
 #include "tests/lib/expect-error.h"
 #include "tests/lib/load-section.h"
 #include "tests/lib/mem-channel.h"
@@ -366,6 +367,75 @@ static void test_order_of_one_page(void)
     }
 }
 
+static void put_changes(World *world, const char *name, uint64_t page,
+                        const void *changes, size_t size)
+{
+    uint8_t head[WIRE_RECORD_HEAD_MAX];
+
+    stream_put_bytes(world->s, head,
+                     ram_record_put_xbzrle(head, page * MIG_PAGE_SIZE, name,
+                                           (uint16_t)size));
+    stream_put_bytes(world->s, changes, size);
+}
+
+/* Behind a record of each kind in the same section, a page changes into what
+ * the changes say; and then again. */
+static void test_changes(void)
+{
+    for (unsigned kind = 0; kind < PAGE_KINDS; kind++) {
+        uint8_t page[MIG_PAGE_SIZE], next[MIG_PAGE_SIZE], out[MIG_PAGE_SIZE];
+        World world;
+
+        test_page_fill(page, kind, 5);
+        world_init(&world);
+        put_setup(&world);
+        put_kind(&world, kind, 2, page);
+        for (unsigned i = 1; i < 3; i++) {
+            memcpy(next, page, sizeof(next));
+            memset(next + 1000 * i, (int)i, 77);
+            put_changes(&world, i == 1 ? NULL : "b", 2, out,
+                        xbzrle_encode(page, next, out, sizeof(out)));
+            memcpy(page, next, sizeof(next));
+        }
+        ram_record_put_eos(world.s);
+        load_well(&world, 1);
+        g_assert_cmpmem(ram_block_page(world.ram->b, 2), MIG_PAGE_SIZE, page,
+                        MIG_PAGE_SIZE);
+        test_ram_free(world.ram);
+    }
+}
+
+/* A page that never came is zero; and zero again, once it has changed. */
+static void test_changes_of_zero(void)
+{
+    uint8_t zero[MIG_PAGE_SIZE] = { 0 };
+    World world;
+
+    world_init(&world);
+    put_setup(&world);
+    put_changes(&world, "a", 1, "\0\2no", 4);
+    put_changes(&world, NULL, 3, "\0\2no", 4);
+    put_zero(&world, NULL, 1);
+    ram_record_put_eos(world.s);
+    load_well(&world, 1);
+    g_assert_cmpmem(ram_block_page(world.ram->a, 1), MIG_PAGE_SIZE, zero,
+                    MIG_PAGE_SIZE);
+    g_assert_cmpmem(ram_block_page(world.ram->a, 3), 3, "no", 3);
+    test_ram_free(world.ram);
+}
+
+static void test_bad_changes(void)
+{
+    World world;
+
+    world_init(&world);
+    put_setup(&world);
+    put_changes(&world, "a", 1, "\0\2n", 3);
+    ram_record_put_eos(world.s);
+    refuse(&world, MIG_ERROR_STREAM, "block 'a', offset 0x1000: bad changes "
+           "(XBZRLE): it ends before its bytes");
+}
+
 /* Memory that was never written cannot even be read here, and is not. */
 static void test_zero_leaves_untouched(void)
 {
@@ -617,6 +687,9 @@ int main(int argc, char **argv)
     g_test_add_func("/ram-load/refuse/bad-page", test_bad_compressed_page);
     g_test_add_func("/ram-load/block-stays", test_block_stays);
     g_test_add_func("/ram-load/order-of-one-page", test_order_of_one_page);
+    g_test_add_func("/ram-load/changes", test_changes);
+    g_test_add_func("/ram-load/changes/of-zero", test_changes_of_zero);
+    g_test_add_func("/ram-load/changes/bad", test_bad_changes);
     g_test_add_func("/ram-load/zero/untouched", test_zero_leaves_untouched);
     g_test_add_func("/ram-load/zero/clears", test_zero_clears_written);
     g_test_add_func("/ram-load/zero/clears-once", test_zero_clears_once);

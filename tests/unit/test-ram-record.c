@@ -61,6 +61,8 @@ static size_t put_record(uint8_t *to, unsigned type, uint64_t offset,
         return ram_record_put_zero(to, offset, name);
     case WIRE_RAM_PLAIN:
         return ram_record_put_plain(to, offset, name);
+    case WIRE_RAM_XBZRLE:
+        return ram_record_put_xbzrle(to, offset, name, 1234);
     default:
         return ram_record_put_compressed(to, offset, name, 1234);
     }
@@ -78,7 +80,8 @@ static void round_trip(unsigned type, uint64_t offset, const char *name)
     read_good(bytes, size, &r);
     g_assert_cmpuint(r.type, ==, type);
     g_assert_cmphex(r.offset, ==, offset);
-    g_assert_cmpuint(r.length, ==, type == WIRE_RAM_COMPRESSED ? 1234 : 0);
+    g_assert_cmpuint(r.length, ==, type == WIRE_RAM_COMPRESSED ||
+                                           type == WIRE_RAM_XBZRLE ? 1234 : 0);
     g_assert_cmpint(r.has_name, ==, name != NULL);
     if (name) {
         g_assert_cmpstr(r.name, ==, name);
@@ -88,7 +91,7 @@ static void round_trip(unsigned type, uint64_t offset, const char *name)
 static void test_pages(void)
 {
     static const unsigned types[] = {
-        WIRE_RAM_ZERO, WIRE_RAM_PLAIN, WIRE_RAM_COMPRESSED,
+        WIRE_RAM_ZERO, WIRE_RAM_PLAIN, WIRE_RAM_COMPRESSED, WIRE_RAM_XBZRLE,
     };
     static const uint64_t offsets[] = {
         0, MIG_PAGE_SIZE, UINT64_C(1) << 32, UINT64_MAX & ~WIRE_RAM_FLAGS,
@@ -117,6 +120,8 @@ static void test_bytes(void)
                     "\0\0\0\x12\x34\x56\x70\x28", 8);
     g_assert_cmpmem(got, ram_record_put_compressed(got, 0, "ab", 0x100e),
                     "\0\0\0\0\0\0\x01\0\2ab\0\0\x10\x0e", 15);
+    g_assert_cmpmem(got, ram_record_put_xbzrle(got, 0x5000, NULL, 0x102),
+                    "\0\0\0\0\0\0\x50\x60\1\1\2", 11);
 }
 
 static void test_mem_size_and_eos(void)
@@ -169,6 +174,8 @@ static bool is_legal(unsigned flags)
     case WIRE_RAM_ZERO | WIRE_RAM_CONTINUE:
     case WIRE_RAM_PLAIN:
     case WIRE_RAM_PLAIN | WIRE_RAM_CONTINUE:
+    case WIRE_RAM_XBZRLE:
+    case WIRE_RAM_XBZRLE | WIRE_RAM_CONTINUE:
     case WIRE_RAM_COMPRESSED:
     case WIRE_RAM_COMPRESSED | WIRE_RAM_CONTINUE:
     case WIRE_RAM_BATCH:
@@ -187,8 +194,6 @@ static bool is_legal(unsigned flags)
 static const char *unsupported(unsigned flags)
 {
     switch (flags & ~WIRE_RAM_CONTINUE) {
-    case WIRE_RAM_XBZRLE:
-        return "the source uses XBZRLE, which is not supported";
     case WIRE_RAM_HOOK:
         return "the source uses RDMA, which is not supported";
     case WIRE_RAM_MULTIFD:
@@ -225,6 +230,8 @@ static void test_legal_flags(void)
     static const uint8_t without[] = { 0, 0, 0, 1, 0, 0, 0, 0 };
     static const uint8_t batch_with_name[] = { 1, 'n', 1, 0, 0, 0, 1 };
     static const uint8_t batch_without[] = { 1, 0, 0, 0, 1 };
+    static const uint8_t xbzrle_with_name[] = { 1, 'n', 1, 0, 1 };
+    static const uint8_t xbzrle_without[] = { 1, 0, 1 };
     unsigned legal = 0;
 
     for (unsigned flags = 0; flags <= WIRE_RAM_FLAGS; flags++) {
@@ -244,6 +251,9 @@ static void test_legal_flags(void)
         if (batch) {
             memcpy(bytes + 8, name ? batch_with_name : batch_without,
                    name ? sizeof(batch_with_name) : sizeof(batch_without));
+        } else if (flags & WIRE_RAM_XBZRLE) {
+            memcpy(bytes + 8, name ? xbzrle_with_name : xbzrle_without,
+                   name ? sizeof(xbzrle_with_name) : sizeof(xbzrle_without));
         } else {
             memcpy(bytes + 8, name ? with_name : without,
                    name ? sizeof(with_name) : sizeof(without));
@@ -254,7 +264,7 @@ static void test_legal_flags(void)
         g_assert_cmpuint(r.type, ==, flags & ~WIRE_RAM_CONTINUE);
         g_assert_cmpint(r.has_name, ==, name);
     }
-    g_assert_cmpuint(legal, ==, 14);
+    g_assert_cmpuint(legal, ==, 16);
 }
 
 /* Fields */
@@ -300,6 +310,27 @@ static void test_compressed_length(void)
                   &r);
         g_assert_cmpuint(r.length, ==, right[i]);
     }
+}
+
+static void test_xbzrle_head(void)
+{
+    static const uint16_t bad[] = { 0, 4097, UINT16_MAX };
+    uint8_t bytes[64];
+    size_t size;
+    RamRecord r;
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_autofree char *text = g_strdup_printf("changes of a page in %u "
+                                                "bytes", bad[i]);
+
+        refuse(bytes, ram_record_put_xbzrle(bytes, 0, NULL, bad[i]),
+               MIG_ERROR_STREAM, text);
+    }
+    size = ram_record_put_xbzrle(bytes, 0x3000, "ram", MIG_PAGE_SIZE);
+    read_good(bytes, size, &r);
+    g_assert_cmpuint(r.length, ==, MIG_PAGE_SIZE);
+    bytes[size - 3] = 2;
+    refuse(bytes, size, MIG_ERROR_STREAM, "in encoding 2");
 }
 
 static void test_range(void)
@@ -468,6 +499,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ram-record/eos-with-offset", test_eos_with_offset);
     g_test_add_func("/ram-record/fill-byte", test_fill_byte);
     g_test_add_func("/ram-record/compressed-length", test_compressed_length);
+    g_test_add_func("/ram-record/xbzrle", test_xbzrle_head);
     g_test_add_func("/ram-record/range", test_range);
     g_test_add_func("/ram-record/zeros", test_zeros);
     g_test_add_func("/ram-record/batch", test_batch);

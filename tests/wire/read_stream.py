@@ -31,12 +31,13 @@ EOF, START, PART, END, FULL, SUBSECTION, VMDESCRIPTION, CONFIGURATION, \
 FOOTER = 0x7E
 SECTION_NAMES = {START: "START", PART: "PART", END: "END", FULL: "FULL"}
 
-ZERO, MEM_SIZE, PLAIN, EOS, CONTINUE, COMPRESSED, BATCH, ZERO_RANGE = \
-    0x002, 0x004, 0x008, 0x010, 0x020, 0x100, 0x400, 0x800
-PAGE_KINDS = {ZERO: "zero", PLAIN: "plain", COMPRESSED: "compressed",
-              BATCH: "batch", ZERO_RANGE: "zero-range"}
+ZERO, MEM_SIZE, PLAIN, EOS, CONTINUE, XBZRLE, COMPRESSED, BATCH, ZERO_RANGE = \
+    0x002, 0x004, 0x008, 0x010, 0x020, 0x040, 0x100, 0x400, 0x800
+PAGE_KINDS = {ZERO: "zero", PLAIN: "plain", XBZRLE: "xbzrle",
+              COMPRESSED: "compressed", BATCH: "batch",
+              ZERO_RANGE: "zero-range"}
 METHOD = "compress-method-"  # a capability
-FOREIGN_RECORDS = {0x040: "XBZRLE", 0x080: "RDMA", 0x200: "multifd"}
+FOREIGN_RECORDS = {0x080: "RDMA", 0x200: "multifd"}
 
 # number: (name, allowed payload lengths)
 COMMANDS = {
@@ -461,6 +462,21 @@ class Parser:
         return unpack(self.method, c.take(size, "a batch"), most, record,
                       self.s.ram is not None)
 
+    def changed_page(self, record):
+        """A page with the changes of an XBZRLE record made in it."""
+        c = self.c
+        at = c.at
+        encoding, size = c.u8("changes"), c.u16("changes")
+        require(encoding == 1, at, f"changes in encoding {encoding}")
+        require(1 <= size <= PAGE, at + 1, f"changes of {size} bytes")
+        record.data_offset = c.at
+        page = bytearray(PAGE)
+        if self.s.ram is not None:
+            first = record.page_offset
+            page[:] = self.s.ram[record.block][first:first + PAGE]
+        make_changes(Cursor(c.take(size, "changes")), page, record)
+        return page
+
     def content(self, kind, record):
         c = self.c
         require((kind == BATCH) == (self.method is not None)
@@ -473,6 +489,8 @@ class Parser:
             return self.batch(record)
         if kind == PLAIN:
             return c.take(PAGE, "a plain page")
+        if kind == XBZRLE:
+            return self.changed_page(record)
         at = c.at
         if kind == ZERO:
             fill = c.u8("a zero page")
@@ -614,6 +632,35 @@ class Parser:
                 f"'{name}' has version {version}, but {d['version']} in the "
                 f"vmdescription")
         return {"name": name, "version": version, **self.state(d)}
+
+
+def uleb128(c):
+    """A number of one or two bytes."""
+    low = c.u8("a count")
+    if low < 0x80:
+        return low
+    high = c.u8("a count")
+    require(high < 0x80, c.at - 1, "a count of more than two bytes")
+    return low & 0x7F | high << 7
+
+
+def make_changes(c, page, record):
+    """Make the changes of an XBZRLE record in a page."""
+    at = 0
+    try:
+        while c.at < c.limit:
+            stays = uleb128(c)
+            require(stays or at == 0, c.at, "0 bytes stay")
+            changes = uleb128(c)
+            require(changes, c.at, "0 bytes change")
+            at += stays
+            require(at + changes <= PAGE, c.at, "more than a page")
+            page[at:at + changes] = c.take(changes, "the new bytes")
+            at += changes
+    except StreamError as err:
+        raise StreamError(record.data_offset + err.offset,
+                          f"bad changes of block '{record.block}', offset "
+                          f"0x{record.page_offset:x}: {err.cause}") from None
 
 
 def inflate(raw, record):

@@ -432,7 +432,7 @@ class Damage(unittest.TestCase):
         for flags, cause in ((0, "flags 0x000"), (0x20, "flags 0x020"),
                              (0x0A, "flags 0x00a"), (0x30, "flags 0x030"),
                              (0x04, "flags 0x004"), (0x102, "flags 0x102"),
-                             (0x40, "XBZRLE"), (0x80, "RDMA"),
+                             (0x80, "RDMA"),
                              (0x200, "multifd"), (0xC00, "flags 0xc00"),
                              (0x402, "flags 0x402")):
             self.change(self.plain, at, u64(flags), cause)
@@ -544,6 +544,39 @@ class Damage(unittest.TestCase):
         r = parse(data).sections[1].records[0]
         self.insert(data, r.offset, u64(0x100) + b"\4ram0" + u32(1) + b"x",
                     "compressed with compress-method lz4")
+
+    def changes(self, *data, encoding=1, size=None):
+        """A stream with an XBZRLE record instead of its last plain page, and
+        where that is."""
+        r = self.record(self.plain, "plain", -1)
+        data = bytes(data)
+        size = len(data) if size is None else size
+        head = u64(r.page_offset | 0x40) + b"\4ram0"
+        out = head + bytes([encoding]) + struct.pack(">H", size) + data
+        return (self.plain[:r.offset] + out +
+                self.plain[r.data_offset + PAGE:]), r
+
+    def refuse_changes(self, cause, at, *data, **how):
+        stream, r = self.changes(*data, **how)
+        self.refuse(stream, r.offset + 13 + at, cause)
+
+    def test_changes(self):
+        stream, r = self.changes(0, 1, 7, 0xFD, 0x1F, 2, 8, 9)
+        page = parse(stream, ram=True).ram["ram0"][r.page_offset:][:PAGE]
+        self.assertEqual(page, b"\7" + bytes(PAGE - 3) + b"\x08\x09")
+        kind = self.record(stream, "xbzrle")
+        self.assertEqual((kind.data_size, kind.pages), (8, [r.page_offset]))
+
+    def test_bad_changes(self):
+        self.refuse_changes("encoding 2", 0, 0, 1, 7, encoding=2)
+        self.refuse_changes("changes of 0 bytes", 1)
+        self.refuse_changes("changes of 4097 bytes", 1, 0, size=PAGE + 1)
+        self.refuse_changes("ends in a count", 4, 0)
+        self.refuse_changes("ends in the new bytes", 6, 0, 2, 7)
+        self.refuse_changes("0 bytes change", 5, 0, 0)
+        self.refuse_changes("0 bytes stay", 7, 0, 1, 7, 0, 1, 7)
+        self.refuse_changes("more than two bytes", 4, 0x80, 0x80, 1)
+        self.refuse_changes("more than a page", 6, 0xFF, 0x1F, 2, 7, 7)
 
     def test_range(self):
         data = golden("zero-range")

@@ -220,6 +220,7 @@ static PageTally tally_of(const InspectRam *ram, const RamRecord *record,
         tally.plain = 1;
         tally.bytes += MIG_PAGE_SIZE;
         break;
+    case WIRE_RAM_XBZRLE:
     case WIRE_RAM_COMPRESSED:
     case WIRE_RAM_BATCH:
     case WIRE_RAM_PACK:

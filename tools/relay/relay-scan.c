@@ -190,23 +190,17 @@ static bool scan_page(Scan *scan, const RamRecord *r, size_t size,
     return false;
 }
 
-/* Skip what follows the u64 of a record that Ferry's destination refuses. */
-static bool skip_foreign(Scan *scan, const RamRecord *r, GError **errp)
+/* What a page has changed into cannot be told without the page. */
+static bool scan_xbzrle(Scan *scan, const RamRecord *r, GError **errp)
 {
-    char name[256];
-    uint8_t encoding;
-    uint16_t length;
-
-    if (r->type == WIRE_RAM_MULTIFD) {
-        return true;
-    }
-    if (r->has_name && (!stream_get_name(scan->stream, name, errp) ||
-                        !find_block(scan, name, errp))) {
+    if (scan->sink->wants_all_pages) {
+        g_set_error_literal(errp, MIG_ERROR, MIG_ERROR_UNSUPPORTED,
+                            "the source uses XBZRLE, whose changes of pages "
+                            "cannot be converted; turn its capability xbzrle "
+                            "off");
         return false;
     }
-    return stream_get_u8(scan->stream, &encoding, errp) &&
-           stream_get_be16(scan->stream, &length, errp) &&
-           stream_skip(scan->stream, length, errp);
+    return stream_skip(scan->stream, r->length, errp);
 }
 
 /* Many pages in one record, between two Ferry ends. */
@@ -233,6 +227,8 @@ static bool scan_record(Scan *scan, const RamRecord *r, GError **errp)
                    : stream_skip(scan->stream, r->length, errp);
     case WIRE_RAM_ZERO:
         return !scan->sink->wants_all_pages || scan_page(scan, r, 0, errp);
+    case WIRE_RAM_XBZRLE:
+        return scan_xbzrle(scan, r, errp);
     case WIRE_RAM_BATCH:
     case WIRE_RAM_PACK:
     case WIRE_RAM_ZERO_RANGE:
@@ -328,8 +324,7 @@ static bool is_foreign(const Scan *scan, const Item *item, const GError *err)
 {
     return g_error_matches(err, MIG_ERROR, MIG_ERROR_UNSUPPORTED) &&
            !scan->sink->wants_all_pages && item->type == ITEM_RECORD &&
-           (item->record.type == WIRE_RAM_XBZRLE ||
-            item->record.type == WIRE_RAM_MULTIFD);
+           item->record.type == WIRE_RAM_MULTIFD;
 }
 
 /* Read one item and what belongs to it.  *last is set to it. */
@@ -344,7 +339,7 @@ static bool scan_next(Scan *scan, const Item **last, GError **errp)
     }
     if (*last && is_foreign(scan, *last, err)) {
         g_error_free(err);
-        return skip_foreign(scan, &(*last)->record, errp);
+        return true;
     }
     g_propagate_error(errp, err);
     return false;
