@@ -8,6 +8,7 @@
  */
 #include <arpa/inet.h>
 #include <glib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -15,10 +16,16 @@
 #include "tests/lib/bare-peer.h"
 
 #define LITTLE_ROOM 4096
-#define RATE        (1u << 20) /* bytes/s: the queue is 64 ms, or unknown */
+#define RATE        (1u << 16) /* bytes/s: the queue is 60 ms, or unknown */
 #define MOST_DRAINS 2u
 
-static const uint64_t pages[FAKE_BLOCKS_MAX] = { 14, 2 }; /* 64 KiB */
+/*
+ * Two pages that are not zero: 10 kB of stream in all.  It is more than the
+ * peer's system takes, so that a queue stays, and so little that the source can
+ * write all of it.  On a link that was found to be thin, as one whose peer
+ * reads nothing may be, a write waits until less than 8 KiB are unsent.
+ */
+static const uint64_t pages[FAKE_BLOCKS_MAX] = { 198, 2 };
 
 /* Two ends of a TCP connection; what is sent to the second one stays here. */
 static void connect_ends(int end[2])
@@ -57,17 +64,28 @@ static bool note_stop(FakeHost *host, FakePoint point, unsigned nth,
     return true;
 }
 
+static Pair *new_pair(void)
+{
+    Pair *pair = pair_new_sized(pages);
+
+    for (unsigned i = 0; i < FAKE_BLOCKS_MAX; i++) {
+        memset(pair->src_host->block[i].host, (int)i,
+               pages[i] * MIG_PAGE_SIZE);
+    }
+    return pair;
+}
+
 static void world_init(World *world, uint64_t limit_ms, FakeHook *hook)
 {
     g_autoptr(GBytes) stream = NULL;
-    Pair *pair = pair_new_sized(pages);
+    Pair *pair = new_pair();
     int end[2];
 
     stream = peer_recorded_stream(pair);
     world->size = g_bytes_get_size(stream) + PEER_ASKS;
     pair_free(pair);
 
-    world->pair = pair_new_sized(pages);
+    world->pair = new_pair();
     connect_ends(end);
     world->peer = end[1];
     peer_say(world->peer, peer_pong);
