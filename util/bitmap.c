@@ -14,6 +14,20 @@ void bitmap_fill(uint64_t *map, uint64_t bits)
     }
 }
 
+void bitmap_set_run(uint64_t *map, uint64_t start, uint64_t count)
+{
+    uint64_t end = start + count;
+
+    while (start < end) {
+        unsigned bit = start % BITMAP_WORD_BITS;
+        uint64_t in_word = MIN(end - start, BITMAP_WORD_BITS - bit);
+
+        map[start / BITMAP_WORD_BITS] |=
+            UINT64_MAX >> (BITMAP_WORD_BITS - in_word) << bit;
+        start += in_word;
+    }
+}
+
 uint64_t bitmap_count(const uint64_t *map, uint64_t bits)
 {
     uint64_t count = 0;

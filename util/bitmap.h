@@ -41,6 +41,9 @@ static inline void bitmap_clear(uint64_t *map, uint64_t bit)
 /* Set all bits. */
 void bitmap_fill(uint64_t *map, uint64_t bits);
 
+/* Set so many bits from start on. */
+void bitmap_set_run(uint64_t *map, uint64_t start, uint64_t count);
+
 /* How many bits are set. */
 uint64_t bitmap_count(const uint64_t *map, uint64_t bits);
 

@@ -61,6 +61,26 @@ static void test_words(void)
     g_assert_cmpuint(bitmap_words(65), ==, 2);
 }
 
+/* Every run of the first words, beside bits that stay. */
+static void test_set_run(void)
+{
+    enum { BITS = 200 };
+
+    for (uint64_t start = 0; start < BITS; start++) {
+        for (uint64_t count = 0; start + count <= BITS; count++) {
+            g_autofree uint64_t *map = bitmap_new(BITS);
+
+            bitmap_set_run(map, start, count);
+            g_assert_cmpuint(bitmap_count(map, BITS), ==, count);
+            if (count) {
+                g_assert_cmpuint(bitmap_next_set(map, BITS, 0), ==, start);
+                g_assert_cmpuint(bitmap_next_clear(map, BITS, start), ==,
+                                 start + count);
+            }
+        }
+    }
+}
+
 static void test_take_across_words(void)
 {
     static const uint64_t set[] = { 0, 5, 63, 64, 65, 127, 128, 199 };
@@ -184,6 +204,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/bitmap/words", test_words);
     g_test_add_func("/bitmap/fill-and-count", test_fill_and_count);
+    g_test_add_func("/bitmap/set-run", test_set_run);
     g_test_add_func("/bitmap/single-bits", test_single_bits);
     g_test_add_func("/bitmap/clear-leaves-others", test_clear_leaves_others);
     g_test_add_func("/bitmap/take/across-words", test_take_across_words);
