@@ -49,50 +49,91 @@ static void start_pass(Source *s, PassStart *start)
     stats_read(s->m->stats, &start->stats);
 }
 
+/* What a pass was. */
+typedef struct PassEnd {
+    int64_t length; /* ns */
+    uint64_t written;
+    PageCounts pages;
+    bool idle; /* most pages had not changed, and were not sent */
+} PassEnd;
+
+static PassEnd end_pass(Source *s, const PassStart *start)
+{
+    const PageCounts *before = &start->stats.pages;
+    StatsData now;
+    PassEnd end;
+
+    stats_read(s->m->stats, &now);
+    end.length = MAX(clock_now(s->m->clock) - start->time, 1);
+    end.written = now.transferred - start->stats.transferred;
+    end.pages = (PageCounts){
+        .zero = now.pages.zero - before->zero,
+        .normal = now.pages.normal - before->normal,
+        .compressed = now.pages.compressed - before->compressed,
+        .zero_bytes = now.pages.zero_bytes - before->zero_bytes,
+        .unchanged = now.pages.unchanged - before->unchanged,
+    };
+    end.idle = end.pages.unchanged > end.pages.zero + end.pages.normal +
+                                     end.pages.compressed;
+    return end;
+}
+
 /*
  * A pass that is shorter than a round trip only shows how fast the system takes
  * bytes into its queue.  In a longer one those bytes count that have left it.
+ * An idle pass shows what the link can do at least.
  */
-static void measure_rate(Source *s, const PassStart *start, uint64_t written)
+static void measure_rate(Source *s, const PassStart *start,
+                         const PassEnd *end)
 {
-    int64_t length = MAX(clock_now(s->m->clock) - start->time, 1);
     int64_t shortest = MAX(SHORTEST_PASS, io_channel_round_trip(s->channel));
-    double bytes = (double)written;
+    double bytes = (double)end->written, rate;
 
-    if (length < shortest && s->bytes_per_second != 0) {
+    if (end->length < shortest && s->bytes_per_second != 0) {
         return;
     }
-    if (length >= shortest) {
+    if (end->length >= shortest) {
         bytes += (double)start->queued;
         bytes -= (double)io_channel_queued(s->channel);
     }
-    s->bytes_per_second = MAX(bytes, 0) * NS_PER_S / (double)length;
+    rate = MAX(bytes, 0) * NS_PER_S / (double)end->length;
+    s->bytes_per_second = end->idle ? MAX(rate, s->bytes_per_second) : rate;
 }
 
-/* Learn from a pass what the next one will cost.  Returns its bytes of
- * stream. */
+/* Bytes of stream.  An idle pass has cost time rather than bytes, and counts as
+ * the bytes that the link takes in that time. */
+static uint64_t cost_of(const Source *s, const PassEnd *end)
+{
+    uint64_t limit = ratelimit_get(s->m->limit);
+    double rate = s->bytes_per_second;
+    double room;
+
+    if (!end->idle) {
+        return end->written;
+    }
+    room = (limit ? MIN(rate, (double)limit) : rate) *
+           ((double)end->length / NS_PER_S);
+    return MAX(end->written, (uint64_t)room);
+}
+
+/* Learn from a pass what the next one will cost.  Returns what it has cost. */
 static uint64_t measure_pass(Source *s, const PassStart *start)
 {
-    const StatsData *before = &start->stats;
-    StatsData after;
-    uint64_t written, bytes, zero, pages;
+    PassEnd end = end_pass(s, start);
+    uint64_t cost, bytes, pages;
 
-    stats_read(s->m->stats, &after);
-    written = after.transferred - before->transferred;
-    bytes = written;
-    zero = after.pages.zero - before->pages.zero;
-    pages = after.pages.normal - before->pages.normal +
-            after.pages.compressed - before->pages.compressed;
+    measure_rate(s, start, &end);
+    cost = bytes = cost_of(s, &end);
+    pages = end.pages.normal + end.pages.compressed + end.pages.unchanged;
     if (s->pass > 1) {
-        pages += zero;
+        pages += end.pages.zero;
     } else {
         /* Leave the zero pages out: most were never used, and what the guest
          * dirties from now on is like the others. */
-        bytes -= after.pages.zero_bytes - before->pages.zero_bytes;
+        bytes -= end.pages.zero_bytes;
     }
     s->bytes_per_page = pages ? (double)bytes / (double)pages : PAGE_RECORD;
-    measure_rate(s, start, written);
-    return written;
+    return cost;
 }
 
 /*
@@ -174,7 +215,7 @@ static bool source_pass(Source *s, GError **errp)
     Migration *m = s->m;
     MigEvent event = { .type = MIG_EVENT_PASS, .state = MIG_STATE_ACTIVE };
     PassStart start;
-    uint64_t written;
+    uint64_t cost;
 
     event.pass = ++s->pass;
     if (m->host->event) {
@@ -184,11 +225,11 @@ static bool source_pass(Source *s, GError **errp)
     if (!source_send_pass(s, WIRE_PART, errp)) {
         return false;
     }
-    written = measure_pass(s, &start);
+    cost = measure_pass(s, &start);
     if (!source_collect_dirty(s, errp)) {
         return false;
     }
-    adapt_throttle(s, written);
+    adapt_throttle(s, cost);
     return true;
 }
 

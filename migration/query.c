@@ -61,7 +61,7 @@ static void fill_ram_locked(Migration *m, MigInfo *info, const StatsData *d)
 {
     double seconds = (double)info->total_time_ms / 1000;
     uint64_t pages = d->pages.zero + d->pages.normal + d->pages.compressed +
-                     d->pages.xbzrle;
+                     d->pages.xbzrle + d->pages.unchanged;
     double rate = d->bytes_per_second;
     double page_rate = d->pages_per_second;
 
@@ -101,6 +101,7 @@ static void fill_compression(const Migration *m, MigInfo *info,
 
     info->compression = (MigCompressionInfo){
         .pages = d->pages.compressed,
+        .unchanged = d->pages.unchanged,
         .busy = d->busy,
         .busy_rate = d->jobs ? (double)d->busy / (double)d->jobs : 0,
         .compressed_size = bytes,

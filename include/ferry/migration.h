@@ -151,6 +151,8 @@ typedef struct MigCompressionInfo {
     uint64_t compressed_size; /* bytes of compressed pages, with headers */
     double rate;              /* raw bytes / compressed bytes */
     const char *encoder;      /* source: as mig_encoder() says; else NULL */
+    uint64_t unchanged;       /* source: pages that the guest has written but
+                               * not changed, and that were not sent again */
 } MigCompressionInfo;
 
 typedef struct MigInfo {

@@ -14,6 +14,9 @@
  * the guest's write has set the page's dirty bit, and the page will be sent
  * again.
  *
+ * A page that still has the hash of what was sent last for it is left out.  Of
+ * another one the copy is hashed.
+ *
  * Pages are gathered until the codec has as many as it takes at a time: one in
  * the zlib format, several otherwise.  Pages that do not shrink, record header
  * included, go as plain pages.  Zero pages in a row are gathered, too, because
@@ -86,39 +89,52 @@ static void put_pages(Packing *p)
     p->pages.count = 0;
 }
 
-static void gather_page(Packing *p, uint64_t page, const uint8_t *from)
+/* Returns the copy, which nobody writes to until the next page. */
+static const uint8_t *gather_page(Packing *p, uint64_t page,
+                                  const uint8_t *from)
 {
+    uint8_t *copy;
+
     ram_writer_end_zeros(&p->out);
     if (p->pages.count && !ram_record_follows(&p->pages, page)) {
         put_pages(p);
     }
-    memcpy(p->worker->scratch + p->pages.count * MIG_PAGE_SIZE, from,
-           MIG_PAGE_SIZE);
+    copy = p->worker->scratch + p->pages.count * MIG_PAGE_SIZE;
+    memcpy(copy, from, MIG_PAGE_SIZE);
     p->pages.page[p->pages.count++] = page;
     if (p->pages.count == p->worker->codec->batch_pages) {
         put_pages(p);
+    }
+    return copy;
+}
+
+static void add_page(Packing *p, CompressJob *job, unsigned i)
+{
+    uint64_t page = job->batch.page[i];
+    const uint8_t *from = ram_block_page(job->batch.block, page);
+    bool zero = buffer_is_zero(from, MIG_PAGE_SIZE);
+
+    if (page_hash_still(job->key, job->hash[i], from, zero)) {
+        p->out.counts.unchanged++;
+    } else if (zero) {
+        ram_writer_add_zero(&p->out, page);
+        job->hash[i] = page_hash_zero(job->key);
+    } else {
+        job->hash[i] = page_hash(job->key, gather_page(p, page, from));
     }
 }
 
 static void compress_run(void *opaque, void *worker)
 {
     CompressJob *job = opaque;
-    const RamBlock *block = job->batch.block;
     Packing p = {
         .worker = worker,
-        .out = { .to = job->out, .name = block->name,
+        .out = { .to = job->out, .name = job->batch.block->name,
                  .zero_ranges = job->zero_ranges },
     };
 
     for (unsigned i = 0; i < job->batch.count; i++) {
-        uint64_t page = job->batch.page[i];
-        const uint8_t *from = ram_block_page(block, page);
-
-        if (buffer_is_zero(from, MIG_PAGE_SIZE)) {
-            ram_writer_add_zero(&p.out, page);
-        } else {
-            gather_page(&p, page, from);
-        }
+        add_page(&p, job, i);
     }
     ram_writer_end_zeros(&p.out);
     put_pages(&p);

@@ -16,6 +16,7 @@
 #include "migration/pack/codec-worker.h"
 #include "migration/pack/packer.h"
 #include "migration/ram/blocks.h"
+#include "migration/ram/page-hash.h"
 #include "migration/ram/stats.h"
 #include "migration/ram/writer.h"
 #include "migration/wire/ram-record.h"
@@ -24,11 +25,15 @@
 typedef struct CompressJob {
     /* The save loop sets these before it submits the job; a worker reads. */
     RamBatch batch;
+    const PageHashKey *key; /* NULL: no hashes */
     bool zero_ranges; /* the reader takes ranges of zero pages */
-    /* Instead of these, pack_pages_fill() sets: */
+    /* Instead of zero_ranges, pack_pages_fill() sets: */
     RamWriter writer; /* what is written of out already */
     RamPages packed;  /* the pages of the pack; perhaps none, then there is */
     PackJob pack;     /* no pack */
+    /* Of the batch's pages.  Filled: of what was sent last.  Collected: of what
+     * was sent now, or what it was, where that is still the same. */
+    PageHash hash[RAM_BATCH_PAGES];
     /* The worker sets these; the save loop reads them once it has collected. */
     size_t size; /* bytes of records */
     PageCounts counts;

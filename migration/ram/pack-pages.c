@@ -2,11 +2,12 @@
 /*
  * Theory of operation
  *
- * The save loop finds the zero pages and writes their records to the job's
- * buffer.  The other pages become one pack: the loop copies and looks them up,
- * because the history is in the order of the stream.  The worker does the rest,
- * and puts the pack's record behind the others.  A page that became zero
- * between the two looks at it is a zero page of the pack.
+ * The save loop leaves out the pages that are still what was sent last for
+ * them, finds the zero pages, and writes their records to the job's buffer.
+ * The other pages become one pack: the loop copies and looks them up, because
+ * the history is in the order of the stream.  The worker does the rest, hashes
+ * the copies, and puts the pack's record behind the others.  A page that became
+ * zero between the two looks at it is a zero page of the pack.
  */
 #include "migration/ram/pack-pages.h"
 
@@ -58,8 +59,8 @@ static void put_plain(RamWriter *w, const RamBlock *block, uint64_t page)
     ram_writer_advance(w, MIG_PAGE_SIZE);
 }
 
-static void add_page(PackPages *pages, CompressJob *job,
-                     const RamBlock *block, uint64_t page)
+static void pack_page(PackPages *pages, CompressJob *job,
+                      const RamBlock *block, uint64_t page)
 {
     if (!job->packed.count) {
         packer_begin(pages->packer, &job->pack);
@@ -72,23 +73,35 @@ static void add_page(PackPages *pages, CompressJob *job,
                ram_block_page(block, page));
 }
 
+static void add_page(PackPages *pages, CompressJob *job, unsigned i)
+{
+    const RamBlock *block = job->batch.block;
+    uint64_t page = job->batch.page[i];
+    const uint8_t *from = ram_block_page(block, page);
+    bool zero = buffer_is_zero(from, MIG_PAGE_SIZE);
+
+    if (page_hash_still(job->key, job->hash[i], from, zero)) {
+        job->writer.counts.unchanged++;
+    } else if (zero) {
+        ram_writer_add_zero(&job->writer, page);
+        job->hash[i] = page_hash_zero(job->key);
+    } else {
+        pack_page(pages, job, block, page);
+        job->hash[i] = (PageHash){ 0 }; /* the worker's, of the copy */
+    }
+}
+
 void pack_pages_fill(PackPages *pages, CompressJob *job,
                      const RamBatch *batch, bool zero_ranges)
 {
-    const RamBlock *block = batch->block;
-
+    job->batch = *batch;
     job->packed.count = 0;
     job->writer = (RamWriter){
-        .to = job->out, .name = block->name, .zero_ranges = zero_ranges,
+        .to = job->out, .name = batch->block->name,
+        .zero_ranges = zero_ranges,
     };
     for (unsigned i = 0; i < batch->count; i++) {
-        uint64_t page = batch->page[i];
-
-        if (buffer_is_zero(ram_block_page(block, page), MIG_PAGE_SIZE)) {
-            ram_writer_add_zero(&job->writer, page);
-        } else {
-            add_page(pages, job, block, page);
-        }
+        add_page(pages, job, i);
     }
     ram_writer_end_zeros(&job->writer);
 }
@@ -106,11 +119,25 @@ static void put_pack(CompressJob *job, const CodecWorker *worker)
     ram_writer_advance(w, head + size);
 }
 
+/* The pages of the pack are in the order of the batch. */
+static void hash_pack(CompressJob *job)
+{
+    unsigned k = 0;
+
+    for (unsigned i = 0; k < job->packed.count; i++) {
+        if (job->batch.page[i] == job->packed.page[k]) {
+            job->hash[i] = page_hash(job->key,
+                                     pack_slot_page(job->pack.slot, k++));
+        }
+    }
+}
+
 static void pack_run(void *opaque, void *worker)
 {
     CompressJob *job = opaque;
 
     if (job->packed.count) {
+        hash_pack(job);
         put_pack(job, worker);
     }
     job->size = (size_t)(job->writer.to - job->out);

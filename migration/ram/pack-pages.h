@@ -20,7 +20,8 @@ void pack_pages_free(PackPages *pages); /* NULL is fine */
 /* As compress_pool(). */
 PoolConfig pack_pages_pool(CodecWorkerConfig *worker, unsigned threads);
 
-/* Copy the batch's pages into the job, instead of setting its batch. */
+/* Copy the batch's pages into the job, which has its key and hashes, instead of
+ * setting its batch. */
 void pack_pages_fill(PackPages *pages, CompressJob *job,
                      const RamBatch *batch, bool zero_ranges);
 

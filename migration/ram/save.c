@@ -16,10 +16,15 @@
  * free and the oldest is not done.  Such a batch overtakes the jobs that are
  * out.  That is allowed, because a pass sends each page once and each batch
  * names its block.
+ *
+ * With compress on, a page that is still what was sent last for it is not sent
+ * again (sent-hash.h).  With compress off there is no copy of it whose hash
+ * could be noted.
  */
 #include "migration/ram/save.h"
 
 #include "migration/ram/pack-pages.h"
+#include "migration/ram/sent-hash.h"
 #include "migration/ram/writer.h"
 #include "migration/wire/ram-record.h"
 #include "migration/wire/wire.h"
@@ -33,6 +38,7 @@ struct RamSave {
     StatsChannel *counted;
     Pipeline *pipeline; /* of CompressJob; NULL: compress is off, or no pass
                          * has begun */
+    SentHash *sent;     /* with pipeline */
     PackPages *packs;   /* NULL: the reader takes none */
     bool zero_ranges;
     /* for batches that are sent uncompressed */
@@ -46,9 +52,11 @@ static bool write_job(void *opaque, void *opaque_save, GError **errp)
     RamSave *save = opaque_save;
     GOutputVector vector = { job->out, job->size };
 
-    if (!stream_writev(save->stream, &vector, 1, errp)) {
+    /* There is nothing to write if no page has changed. */
+    if (job->size && !stream_writev(save->stream, &vector, 1, errp)) {
         return false;
     }
+    sent_hash_put(save->sent, &job->batch, job->hash);
     stats_account(save->counted, &job->counts, stream_position(save->stream));
     return true;
 }
@@ -69,6 +77,7 @@ void ram_save_free(RamSave *save)
 {
     if (save) {
         pipeline_free(save->pipeline);
+        sent_hash_free(save->sent);
         pack_pages_free(save->packs);
         g_free(save);
     }
@@ -99,6 +108,10 @@ static bool start_pipeline(RamSave *save, GError **errp)
         .opaque = save,
     };
 
+    save->sent = sent_hash_new(save->blocks, errp);
+    if (!save->sent) {
+        return false;
+    }
     save->pipeline = pipeline_new(&config, errp);
     return save->pipeline != NULL;
 }
@@ -177,10 +190,22 @@ static bool save_plain(RamSave *save, const RamBatch *batch, GError **errp)
     return true;
 }
 
+static void fill_job(RamSave *save, CompressJob *job, const RamBatch *batch)
+{
+    job->key = sent_hash_key(save->sent);
+    sent_hash_take(save->sent, batch, job->hash);
+    if (save->packs) {
+        pack_pages_fill(save->packs, job, batch, save->zero_ranges);
+    } else {
+        job->batch = *batch;
+        job->zero_ranges = save->zero_ranges;
+    }
+}
+
 static bool save_compressed(RamSave *save, const RamBatch *batch,
                             GError **errp)
 {
-    CompressJob *job;
+    PageHash forgotten[RAM_BATCH_PAGES];
     void *next;
 
     if (!pipeline_try_next(save->pipeline, &next, errp)) {
@@ -188,6 +213,7 @@ static bool save_compressed(RamSave *save, const RamBatch *batch,
     }
     stats_job(save->counted->stats, !next);
     if (!next && !save->options->value[MIG_OPT_COMPRESS_WAIT_THREAD]) {
+        sent_hash_take(save->sent, batch, forgotten);
         return save_plain(save, batch, errp);
     }
     if (!next) {
@@ -196,13 +222,7 @@ static bool save_compressed(RamSave *save, const RamBatch *batch,
     if (!next) {
         return false;
     }
-    job = next;
-    if (save->packs) {
-        pack_pages_fill(save->packs, job, batch, save->zero_ranges);
-    } else {
-        job->batch = *batch;
-        job->zero_ranges = save->zero_ranges;
-    }
+    fill_job(save, next, batch);
     pipeline_submit(save->pipeline);
     return true;
 }
@@ -214,6 +234,9 @@ static void save_untouched(RamSave *save, RamRun run)
     const char *name = run.block->name;
     uint64_t count;
 
+    if (save->sent) {
+        sent_hash_put_zeros(save->sent, &run);
+    }
     for (; run.count; run.count -= count, run.page += count) {
         PageCounts counts = { 0 };
 

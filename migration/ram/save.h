@@ -29,8 +29,9 @@ void ram_save_use_packs(RamSave *save, unsigned window);
 /* The content of the START section. */
 void ram_save_setup(RamSave *save);
 
-/* Send every page that is dirty now: the content of one PART or END section.
- * Each page is sent once, because the order within a section is not defined. */
+/* Send every page that is dirty now, but for those that the reader is known to
+ * have as they are: the content of one PART or END section.  Each page is sent
+ * once, because the order within a section is not defined. */
 bool ram_save_pass(RamSave *save, RamDirty *dirty, GError **errp);
 
 #endif

@@ -78,7 +78,7 @@ void stats_account(StatsChannel *channel, const PageCounts *more,
 {
     Stats *stats = channel->stats;
     uint64_t pages = more->zero + more->normal + more->compressed +
-                     more->xbzrle;
+                     more->xbzrle + more->unchanged;
     uint64_t bytes = position - channel->position;
     StatsData *d = &stats->data;
 
@@ -91,6 +91,7 @@ void stats_account(StatsChannel *channel, const PageCounts *more,
     d->pages.zero_bytes += more->zero_bytes;
     d->pages.xbzrle += more->xbzrle;
     d->pages.xbzrle_bytes += more->xbzrle_bytes;
+    d->pages.unchanged += more->unchanged;
     d->remaining -= MIN(pages, d->remaining);
     d->transferred += bytes;
     d->precopy_bytes += stats->stopped ? 0 : bytes;

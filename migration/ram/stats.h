@@ -20,6 +20,7 @@ typedef struct PageCounts {
     uint64_t zero_bytes;       /* the same for zero pages */
     uint64_t xbzrle;           /* pages of which the changes were sent */
     uint64_t xbzrle_bytes;     /* bytes of stream, headers included */
+    uint64_t unchanged;        /* not sent: the destination has them */
 } PageCounts;
 
 typedef struct StatsData {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tests/lib/pair.h"
+#include "util/bitmap.h"
 
 static void test_plain(void)
 {
@@ -142,6 +143,114 @@ static void test_dirtying_compress(void)
     test_dirtying(true);
 }
 
+/* The guest writes everywhere, before each look at the log, what is there. */
+static bool write_the_same(FakeHost *host, FakePoint point, unsigned nth,
+                           GError **errp)
+{
+    if (point == FAKE_LOG_COLLECT) {
+        pthread_mutex_lock(&host->lock);
+        for (unsigned i = 0; i < host->blocks; i++) {
+            bitmap_fill(host->dirty[i], host->block[i].length / MIG_PAGE_SIZE);
+        }
+        pthread_mutex_unlock(&host->lock);
+    }
+    return true;
+}
+
+/* As if it wrote nothing: no pass but the first has pages. */
+static void test_unchanged(void)
+{
+    Pair *pair = pair_new();
+    MigInfo info;
+
+    pair_set(pair, MIG_OPT_COMPRESS, 1);
+    /* Each page that was sent again would take 1 ms. */
+    pair_set(pair, MIG_OPT_MAX_BANDWIDTH, 4096000);
+    pair_set(pair, MIG_OPT_DOWNTIME_LIMIT, 1);
+    pair->src_host->hook = write_the_same;
+    pair_start(pair);
+    pair_assert_moved(pair);
+    mig_query(pair->src, &info);
+    g_assert_cmpuint(info.ram.normal + info.ram.duplicate +
+                     info.compression.pages, ==, 370);
+    g_assert_cmpuint(pair->src_host->passes, ==, 2);
+    g_assert_cmpuint(info.compression.unchanged, ==, 2 * 370);
+    g_assert_cmpuint(info.ram.remaining, ==, 0);
+    g_assert_cmpuint(info.ram.downtime_bytes, <, 4096);
+    pair_free(pair);
+}
+
+/* The second pass finds in a second that nothing has changed.  From then on the
+ * guest changes some pages. */
+static bool change_later(FakeHost *host, FakePoint point, unsigned nth,
+                         GError **errp)
+{
+    Pair *pair = host->hook_data;
+
+    if (point == FAKE_LOG_COLLECT_PART &&
+        fake_host_calls(host, FAKE_LOG_COLLECT) == 1) {
+        fake_clock_advance(&pair->clock, NS_PER_S / 2);
+    }
+    for (unsigned i = 0; point == FAKE_LOG_COLLECT && nth > 1 && i < 40; i++) {
+        fake_host_write(host, 0, i, 1000 * nth + i);
+    }
+    return nth > 1 || write_the_same(host, point, nth, errp);
+}
+
+/* A pass without bytes does not look like a slow link. */
+static void test_unchanged_rate(void)
+{
+    Pair *pair = pair_new();
+
+    pair_set(pair, MIG_OPT_COMPRESS, 1);
+    pair_set(pair, MIG_OPT_MAX_BANDWIDTH, 10 << 20);
+    pair_set(pair, MIG_OPT_DOWNTIME_LIMIT, 25);
+    pair->src_host->hook = change_later;
+    pair->src_host->hook_data = pair;
+    pair_start(pair);
+    pair_assert_moved(pair);
+    g_assert_cmpuint(pair->src_host->passes, ==, 3);
+    pair_free(pair);
+}
+
+/* The guest writes what is there, and refuses the first time that it is to
+ * stop. */
+static bool refuse_to_stop(FakeHost *host, FakePoint point, unsigned nth,
+                           GError **errp)
+{
+    if (point == FAKE_VM_STOP && nth == 1) {
+        g_set_error_literal(errp, MIG_ERROR, MIG_ERROR_HOST, "no");
+        return false;
+    }
+    return write_the_same(host, point, nth, errp);
+}
+
+/* What a destination got that failed, the next one does not have. */
+static void test_unchanged_again(void)
+{
+    static const uint64_t pages[] = { 300, 70 };
+    Pair *pair = pair_new();
+    MigInfo info;
+
+    pair_set(pair, MIG_OPT_COMPRESS, 1);
+    pair->src_host->hook = refuse_to_stop;
+    pair_start(pair);
+    pair_assert_stayed(pair, MIG_STATE_FAILED);
+    mig_free(pair->src);
+    mig_free(pair->dst);
+    fake_host_free(pair->dst_host);
+    pair->dst_host = fake_host_new(pages, FAKE_BLOCKS_MAX);
+    pair->src_host->passes = 0;
+    pair_start(pair);
+    g_assert_true(mig_wait(pair->src, NULL));
+    g_assert_true(mig_wait(pair->dst, NULL));
+    fake_host_assert_same(pair->src_host, pair->dst_host);
+    mig_query(pair->src, &info);
+    g_assert_cmpuint(info.ram.normal + info.ram.duplicate +
+                     info.compression.pages, ==, 370);
+    pair_free(pair);
+}
+
 /* Pages become zero and stop being zero between passes. */
 static bool zero_and_back(FakeHost *host, FakePoint point, unsigned nth,
                           GError **errp)
@@ -273,6 +382,9 @@ int main(int argc, char **argv)
     g_test_add_func("/precopy/no-wait-thread", test_no_wait_thread);
     g_test_add_func("/precopy/dirtying/plain", test_dirtying_plain);
     g_test_add_func("/precopy/dirtying/compress", test_dirtying_compress);
+    g_test_add_func("/precopy/unchanged", test_unchanged);
+    g_test_add_func("/precopy/unchanged/rate", test_unchanged_rate);
+    g_test_add_func("/precopy/unchanged/again", test_unchanged_again);
     g_test_add_func("/precopy/zero-and-back", test_zero_and_back);
     g_test_add_func("/precopy/live-guest", test_live_guest);
     g_test_add_func("/precopy/bandwidth", test_bandwidth);

@@ -196,7 +196,8 @@ static void test_times(void)
 
 static void fill_stats(World *world)
 {
-    static const PageCounts pages = { 10, 20, 30, 30 * 1024 };
+    static const PageCounts pages = { 10, 20, 30, 30 * 1024,
+                                      .unchanged = 15 };
     static const PageCounts first = { 1, 2, 0, 0 };
     Stats *stats = world->m->stats;
     StatsChannel channel = { .stats = stats };
@@ -228,15 +229,16 @@ static void test_counters(void)
     g_assert_cmpuint(info.ram.transferred, ==, 1200000);
     g_assert_cmpuint(info.ram.precopy_bytes, ==, 1000000);
     g_assert_cmpuint(info.ram.downtime_bytes, ==, 200000);
-    g_assert_cmpuint(info.ram.remaining, ==, 37 * MIG_PAGE_SIZE);
+    g_assert_cmpuint(info.ram.remaining, ==, 22 * MIG_PAGE_SIZE);
     g_assert_cmpuint(info.ram.total, ==, 777 * MIG_PAGE_SIZE);
     g_assert_cmpuint(info.ram.duplicate, ==, 11);
     g_assert_cmpuint(info.ram.normal, ==, 22);
     g_assert_cmpuint(info.ram.dirty_sync_count, ==, 1);
     g_assert_cmpuint(info.ram.dirty_pages_rate, ==, 55);
-    g_assert_cmpuint(info.ram.pages_per_second, ==, 120);
+    g_assert_cmpuint(info.ram.pages_per_second, ==, 150);
     g_assert_cmpfloat_with_epsilon(info.ram.mbps, 16, 1e-9);
     g_assert_cmpuint(info.compression.pages, ==, 30);
+    g_assert_cmpuint(info.compression.unchanged, ==, 15);
     g_assert_cmpuint(info.compression.busy, ==, 2);
     g_assert_cmpfloat_with_epsilon(info.compression.busy_rate, 0.25, 1e-9);
     g_assert_cmpuint(info.compression.compressed_size, ==, 30 * 1024);

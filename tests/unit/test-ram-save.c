@@ -416,6 +416,170 @@ static void test_packs(void)
     test_ram_assert_same(from, to);
 }
 
+/* Pages that are as they were sent */
+
+typedef struct Resend {
+    TestRam *ram;
+    MemWriter *writer;
+    Sender s;
+} Resend;
+
+/* What comes after its set-up is sent twice: compressed or in packs. */
+static void resend_init(Resend *r, const MigOptions *options, bool packs)
+{
+    r->ram = test_ram_new(500, 100);
+    r->writer = mem_writer_new();
+    test_ram_fill(r->ram, 1);
+    sender_init(&r->s, r->ram, options, r->writer);
+    if (packs) {
+        ram_save_use_packs(r->s.save, 0);
+    }
+    send_pass(&r->s);
+}
+
+static void resend_destroy(Resend *r)
+{
+    sender_destroy(&r->s);
+    mem_writer_free(r->writer);
+    test_ram_free(r->ram);
+}
+
+/* Make every third page dirty again and send it: bytes besides the EOS. */
+static uint64_t resend_thirds(Resend *r)
+{
+    uint64_t before = stream_position(r->writer->stream), added;
+
+    g_assert_true(ram_dirty_collect(r->s.dirty, &third_host, r->ram, &added,
+                                    NULL));
+    send_pass(&r->s);
+    return stream_position(r->writer->stream) - before - 8;
+}
+
+static PageCounts counts_of(const Sender *s)
+{
+    StatsData data;
+
+    stats_read(s->stats, &data);
+    return data.pages;
+}
+
+/* As many as third_host says are dirty. */
+enum { THIRDS = 167 + 33 };
+
+static void test_unchanged(void)
+{
+    for (unsigned packs = 0; packs <= 1; packs++) {
+        MigOptions options = options_with(true, true, 2, 1);
+        PageCounts first, then;
+        Resend r;
+
+        resend_init(&r, &options, packs);
+        first = counts_of(&r.s);
+        g_assert_cmpuint(first.unchanged, ==, 0);
+        for (unsigned i = 1; i <= 3; i++) {
+            g_assert_cmpuint(resend_thirds(&r), ==, 0);
+            then = counts_of(&r.s);
+            g_assert_cmpuint(then.unchanged, ==, i * THIRDS);
+            then.unchanged = 0;
+            g_assert_cmpmem(&then, sizeof(then), &first, sizeof(first));
+        }
+        resend_destroy(&r);
+    }
+}
+
+/* One page becomes something else, from one kind to each other, and stays. */
+static void check_changes(Resend *r)
+{
+    static const PageKind turns[] = {
+        PAGE_TEXT, PAGE_ZERO, PAGE_NOISE, PAGE_TEXT, PAGE_NOISE, PAGE_ZERO,
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(turns); i++) {
+        uint64_t unchanged = counts_of(&r->s).unchanged;
+
+        test_page_fill(ram_block_page(r->ram->a, 3), turns[i], 100 + i);
+        g_assert_cmpuint(resend_thirds(r), >, 0);
+        g_assert_cmpuint(counts_of(&r->s).unchanged - unchanged, ==,
+                         THIRDS - 1);
+        g_assert_cmpuint(resend_thirds(r), ==, 0);
+    }
+}
+
+static void test_changed(void)
+{
+    for (unsigned packs = 0; packs <= 1; packs++) {
+        MigOptions options = options_with(true, true, 2, 1);
+        Resend r;
+
+        resend_init(&r, &options, packs);
+        check_changes(&r);
+        resend_destroy(&r);
+    }
+}
+
+static void test_compress_off(void)
+{
+    MigOptions options = options_with(false, true, 2, 1);
+    Resend r;
+
+    resend_init(&r, &options, false);
+    g_assert_cmpuint(resend_thirds(&r), >, THIRDS);
+    g_assert_cmpuint(counts_of(&r.s).unchanged, ==, 0);
+    resend_destroy(&r);
+}
+
+static void fill_with_text(const RamBlock *block, uint32_t seed)
+{
+    for (uint64_t i = 0; i < block->pages; i++) {
+        test_page_fill(ram_block_page(block, i), PAGE_TEXT,
+                       seed + (uint32_t)i);
+    }
+}
+
+/* What was sent of a page without a copy, nobody knows.  All pages would be
+ * compressed, if some had not overtaken the jobs. */
+static void test_overtaking(void)
+{
+    MigOptions options = options_with(true, false, 1, 9);
+    PageCounts first, second, third;
+    Resend r;
+
+    resend_init(&r, &options, false);
+    first = counts_of(&r.s);
+    fill_with_text(r.ram->a, 1000);
+    fill_with_text(r.ram->b, 2000);
+    resend_thirds(&r);
+    second = counts_of(&r.s);
+    g_assert_cmpuint(second.unchanged, ==, 0);
+    resend_thirds(&r);
+    third = counts_of(&r.s);
+    g_assert_cmpuint(third.unchanged + second.normal - first.normal, <=,
+                     THIRDS);
+    resend_destroy(&r);
+}
+
+/* Another destination has nothing of what the first one got. */
+static void test_second_attempt(void)
+{
+    MigOptions options = options_with(true, true, 2, 1);
+    g_autoptr(MemWriter) broken = mem_writer_new_bounded(100000);
+    uint64_t length;
+    Resend r;
+    Sender s;
+
+    resend_init(&r, &options, false);
+    length = stream_position(r.writer->stream);
+    sender_init(&s, r.ram, &options, broken);
+    g_assert_false(ram_save_pass(s.save, s.dirty, NULL));
+    sender_destroy(&s);
+    sender_init(&s, r.ram, &options, r.writer);
+    send_pass(&s);
+    g_assert_cmpuint(stream_position(r.writer->stream), ==, 2 * length);
+    g_assert_cmpuint(counts_of(&s).unchanged, ==, 0);
+    sender_destroy(&s);
+    resend_destroy(&r);
+}
+
 /* Untouched pages.  That they are not read is seen by that they cannot be. */
 
 enum { FIRST_UNTOUCHED = 10, UNTOUCHED = 300 };
@@ -538,6 +702,12 @@ int main(int argc, char **argv)
     g_test_add_func("/ram-save/write-fails", test_write_fails);
     g_test_add_func("/ram-save/no-pool", test_no_pool);
     g_test_add_func("/ram-save/packs", test_packs);
+    g_test_add_func("/ram-save/unchanged", test_unchanged);
+    g_test_add_func("/ram-save/unchanged/changed", test_changed);
+    g_test_add_func("/ram-save/unchanged/compress-off", test_compress_off);
+    g_test_add_func("/ram-save/unchanged/overtaking", test_overtaking);
+    g_test_add_func("/ram-save/unchanged/second-attempt",
+                    test_second_attempt);
     g_test_add_func("/ram-save/untouched", test_untouched);
     g_test_add_func("/ram-save/untouched/once", test_untouched_once);
     return g_test_run();

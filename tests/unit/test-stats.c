@@ -55,7 +55,7 @@ static void test_fresh(void)
 
 static void test_counts_add_up(void)
 {
-    static const PageCounts more = { 1, 20, 300, 4000 };
+    static const PageCounts more = { 1, 20, 300, 4000, .unchanged = 5 };
     World world;
 
     world_init(&world);
@@ -68,6 +68,7 @@ static void test_counts_add_up(void)
         g_assert_cmpuint(data.pages.normal, ==, 20 * i);
         g_assert_cmpuint(data.pages.compressed, ==, 300 * i);
         g_assert_cmpuint(data.pages.compressed_bytes, ==, 4000 * i);
+        g_assert_cmpuint(data.pages.unchanged, ==, 5 * i);
         /* A position, not a sum. */
         g_assert_cmpuint(data.transferred, ==, 1000 * i);
     }
