@@ -519,6 +519,7 @@ static const Member compression_members[] = {
     { "busy-rate", KIND_NUMBER },
     { "compressed-size", KIND_UINT },
     { "compression-rate", KIND_NUMBER },
+    { "unchanged", KIND_UINT, true },
     { "encoder", KIND_STRING, true },
     { NULL },
 };
@@ -532,7 +533,8 @@ static JsonObject *compression_to_json(const MigCompressionInfo *compression)
     set_rate(object, "busy-rate", compression->busy_rate);
     set_count(object, "compressed-size", compression->compressed_size);
     set_rate(object, "compression-rate", compression->rate);
-    if (compression->encoder) {
+    if (compression->encoder) { /* a source */
+        set_count(object, "unchanged", compression->unchanged);
         json_object_set_string_member(object, "encoder",
                                       compression->encoder);
     }

@@ -149,6 +149,7 @@ static const Line compression_lines[] = {
     { "compression busy rate", "busy-rate", UNIT_RATIO },
     { "compressed size", "compressed-size", UNIT_KBYTES },
     { "compression rate", "compression-rate", UNIT_RATIO },
+    { "compression unchanged", "unchanged", UNIT_PAGES },
     { "compression encoder", "encoder", UNIT_TEXT },
     { NULL },
 };

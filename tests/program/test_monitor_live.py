@@ -18,7 +18,7 @@ RAM = {
 SOURCE_RAM = RAM | {"remaining", "dirty-pages-rate", "dirty-sync-count",
                     "precopy-bytes", "downtime-bytes"}
 COMPRESSION = {"pages", "busy", "busy-rate", "compressed-size",
-               "compression-rate", "encoder"}
+               "compression-rate", "unchanged", "encoder"}
 
 
 ENTRY = 0x100000

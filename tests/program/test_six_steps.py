@@ -61,6 +61,7 @@ compression busy: \d+
 compression busy rate: [01]\.\d\d
 compressed size: (?P<compressed_size>\d+) kbytes
 compression rate: \d+\.\d\d
+compression unchanged: \d+ pages
 compression encoder: (ISA-L|libdeflate|zlib)
 """)
 

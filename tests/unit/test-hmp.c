@@ -437,6 +437,7 @@ static void test_info_address(Fixture *f, gconstpointer data)
     "compression busy rate: 0.00\n"                                            \
     "compressed size: 245 kbytes\n"                                            \
     "compression rate: 2.37\n"                                                 \
+    "compression unchanged: 12 pages\n"                                        \
     "compression encoder: ISA-L\n"
 
 static void test_info_active(Fixture *f, gconstpointer data)

@@ -216,6 +216,7 @@ void fake_machine_set_info(FakeMachine *machine, MigState state)
             .pages = 151,
             .compressed_size = 250880,
             .rate = 2.37,
+            .unchanged = 12,
             .encoder = "ISA-L",
         },
     };

@@ -169,7 +169,7 @@ static void test_results(SchemaFixture *f, gconstpointer data)
           "*precopy-bytes: int, *downtime-bytes: int, postcopy-bytes: int}, "
           "*compression: {pages: int, busy: int, busy-rate: number, "
           "compressed-size: int, compression-rate: number, "
-          "*encoder: str}, "
+          "*unchanged: int, *encoder: str}, "
           "*cpu-throttle-percentage: int, *error-desc: str, "
           "*socket-address: [{type: inet|unix, *host: str, *port: str, "
           "*path: str}]}" },
