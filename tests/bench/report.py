@@ -53,6 +53,19 @@ def pool(rows):
            for r in rows[1:]])
 
 
+def hashes(rows):
+    title("Pages that have not changed")
+    core, *rows = rows
+    table(["method", "without hashes", "the first pass", "all unchanged",
+           "CPU of the first pass / without"],
+          [(r["method"], *(f"{r[key]:.0f}" for key in (
+              "without_mb_cpu_s", "first_mb_cpu_s", "unchanged_mb_cpu_s")),
+            f"{r['cpu_first_to_without']:.3f} ({r['least']:.3f} to "
+            f"{r['most']:.3f})") for r in rows])
+    print(f"One core: memcpy {core['memcpy_mb_s']} MB/s, the hash "
+          f"{core['hash_mb_s']}, XXH3 {core['xxh3_mb_s']}")
+
+
 def calls(rows):
     title("System calls per 1,000 pages")
     shown = ["futex", "sendmsg", "write", "recvfrom", "poll"]
@@ -130,9 +143,9 @@ def downtime(rows):
            for r in rows])
 
 
-SECTIONS = {"codec": codec, "pool": pool, "calls": calls, "migrate": migrate,
-            "loaded": loaded, "scale": scale, "relay": relay,
-            "downtime": downtime}
+SECTIONS = {"codec": codec, "pool": pool, "hash": hashes, "calls": calls,
+            "migrate": migrate, "loaded": loaded, "scale": scale,
+            "relay": relay, "downtime": downtime}
 
 
 def main():

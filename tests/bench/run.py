@@ -4,8 +4,8 @@
 
 make bench-relay runs the one with relays only.
 
-    tests/bench/run.py BUILD [codec] [pool] [calls] [migrate] [loaded] [scale]
-                             [relay] [downtime]
+    tests/bench/run.py BUILD [codec] [pool] [hash] [calls] [migrate] [loaded]
+                             [scale] [relay] [downtime]
 
 What is compared was measured in one run.  Results go to BUILD/bench; the RAM
 image that all use is made there once.
@@ -67,6 +67,19 @@ def show_pool(rows):
               f"{r['decompress_mb_s']:8.0f} ({r['decompress_mb_cpu_s']:.0f})")
 
 
+def show_hash(rows):
+    core, *rows = rows
+    print(f"One core: memcpy {core['memcpy_mb_s']} MB/s, the hash "
+          f"{core['hash_mb_s']}, XXH3 {core['xxh3_mb_s']}\n\n"
+          "MB per second of CPU   without   first pass   unchanged   "
+          "CPU first / without")
+    for r in rows:
+        print(f"{r['method']:<21}  {r['without_mb_cpu_s']:7.0f}   "
+              f"{r['first_mb_cpu_s']:10.0f}   {r['unchanged_mb_cpu_s']:9.0f}   "
+              f"{r['cpu_first_to_without']:.3f} "
+              f"({r['least']:.3f} to {r['most']:.3f})")
+
+
 def run_program(build, name, image):
     out = subprocess.run(
         [os.path.join(build, "tests", "bench", name), image],
@@ -83,6 +96,12 @@ def bench_codec(build, folder, image):
 def bench_pool(build, folder, image):
     rows = run_program(build, "bench-pool", image)
     show_pool(rows)
+    return rows
+
+
+def bench_hash(build, folder, image):
+    rows = run_program(build, "bench-hash", image)
+    show_hash(rows)
     return rows
 
 
@@ -145,9 +164,9 @@ def bench_downtime(build, folder, image):
     return list(downtime.run(build, find_peers(build)[0]))
 
 
-BENCHES = {"codec": bench_codec, "pool": bench_pool, "calls": bench_calls,
-           "migrate": bench_migrate, "loaded": bench_loaded,
-           "scale": bench_scale, "relay": bench_relay,
+BENCHES = {"codec": bench_codec, "pool": bench_pool, "hash": bench_hash,
+           "calls": bench_calls, "migrate": bench_migrate,
+           "loaded": bench_loaded, "scale": bench_scale, "relay": bench_relay,
            "downtime": bench_downtime}
 
 
