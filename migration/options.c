@@ -5,12 +5,20 @@
 #include <string.h>
 
 #include "ferry/error.h"
+#include "ferry/host.h"
 #include "migration/pack/codec.h"
 
 /* Hosts name the methods by MigMethod, in the order of the rows. */
 G_STATIC_ASSERT(CODEC_COUNT == MIG_METHOD__COUNT);
 
 static const MigOption options[MIG_OPT__COUNT] = {
+    [MIG_OPT_XBZRLE] = {
+        .id = MIG_OPT_XBZRLE,
+        .name = "xbzrle",
+        .kind = MIG_KIND_CAPABILITY,
+        .max = 1,
+        .help = "send only what has changed of pages that are sent again",
+    },
     [MIG_OPT_AUTO_CONVERGE] = {
         .id = MIG_OPT_AUTO_CONVERGE,
         .name = "auto-converge",
@@ -182,6 +190,18 @@ static const MigOption options[MIG_OPT__COUNT] = {
         .live = true,
         .help = "how long the guest may stand still at the switch-over",
     },
+    [MIG_OPT_XBZRLE_CACHE_SIZE] = {
+        .id = MIG_OPT_XBZRLE_CACHE_SIZE,
+        .name = "xbzrle-cache-size",
+        .kind = MIG_KIND_SIZE,
+        .min = MIG_PAGE_SIZE,
+        .max = UINT64_C(1) << 62,
+        .def = 64 << 20,
+        .unit = "bytes",
+        .power_of_two = true,
+        .in_bytes = true,
+        .help = "xbzrle: memory for copies of pages, at the source",
+    },
     [MIG_OPT_STALL_TIMEOUT] = {
         .id = MIG_OPT_STALL_TIMEOUT,
         .name = "stall-timeout",
@@ -270,9 +290,10 @@ static bool bad_value(const MigOption *option, GError **errp)
                     "Parameter '%s' expects %s", name, names);
     } else {
         g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
-                    "Parameter '%s' expects a value between %" G_GUINT64_FORMAT
-                    " and %" G_GUINT64_FORMAT "%s", name, option->min,
-                    option->max,
+                    "Parameter '%s' expects a %s between %" G_GUINT64_FORMAT
+                    " and %" G_GUINT64_FORMAT "%s", name,
+                    option->power_of_two ? "power of two" : "value",
+                    option->min, option->max,
                     option->kind == MIG_KIND_SIZE ? " bytes" : "");
     }
     return false;
@@ -289,9 +310,10 @@ static bool bad_text(const MigOption *option, GError **errp)
     } else if (option->kind == MIG_KIND_SIZE) {
         g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
                     "Parameter '%s' expects a decimal number with a suffix B, "
-                    "K, M, G or T, or a decimal or hexadecimal one of MiB; "
+                    "K, M, G or T, or a decimal or hexadecimal one of %s; "
                     "from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT
-                    " bytes", option->name, option->min, option->max);
+                    " bytes", option->name, option->in_bytes ? "bytes" : "MiB",
+                    option->min, option->max);
     } else {
         bad_value(option, errp);
     }
@@ -312,7 +334,8 @@ static bool is_in_range(const MigOption *option, uint64_t value)
     const char *text;
 
     if (option->kind != MIG_KIND_STRING) {
-        return value >= option->min && value <= option->max;
+        return value >= option->min && value <= option->max &&
+               (!option->power_of_two || (value & (value - 1)) == 0);
     }
     text = text_of(value);
     return text && strlen(text) <= option->max;
@@ -393,14 +416,14 @@ static bool parse_name(const MigOption *option, const char *text,
     return false;
 }
 
-/* The power of two that a size's suffix stands for.  No suffix means M. */
+/* Leave the shift as it is, or set it to the power of two that a size's suffix
+ * stands for. */
 static bool parse_suffix(const char *suffix, unsigned *shift)
 {
     static const char factors[] = "BKMGT";
     const char *factor = strchr(factors, g_ascii_toupper(suffix[0]));
 
     if (!suffix[0]) {
-        *shift = 20;
         return true;
     }
     if (!factor || suffix[1]) {
@@ -424,14 +447,15 @@ static uint64_t scale(uint64_t whole, double fraction, unsigned shift)
  * A decimal number, which may have a fraction as in "1.5G", and a suffix; or a
  * hexadecimal number without a suffix.  Whole numbers are exact.
  */
-static bool parse_size(const char *text, uint64_t *value)
+static bool parse_size(const MigOption *option, const char *text,
+                       uint64_t *value)
 {
     const char *number = skip_plus(text);
     size_t digits = strspn(number, "0123456789");
     const char *suffix = number + digits;
     double fraction = 0;
     uint64_t whole;
-    unsigned shift = 20;
+    unsigned shift = option->in_bytes ? 0 : 20;
 
     if (g_str_has_prefix(number, "0x")) {
         if (!parse_uint(number, &whole)) {
@@ -473,7 +497,7 @@ static bool parse_value(const MigOption *option, const char *text,
     case MIG_KIND_UINT:
         return parse_uint(text, value);
     case MIG_KIND_SIZE:
-        return parse_size(text, value);
+        return parse_size(option, text, value);
     case MIG_KIND_STRING:
         return parse_string(option, text, value);
     case MIG_KIND_ENUM:

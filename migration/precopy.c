@@ -72,9 +72,10 @@ static PassEnd end_pass(Source *s, const PassStart *start)
         .compressed = now.pages.compressed - before->compressed,
         .zero_bytes = now.pages.zero_bytes - before->zero_bytes,
         .unchanged = now.pages.unchanged - before->unchanged,
+        .xbzrle = now.pages.xbzrle - before->xbzrle,
     };
     end.idle = end.pages.unchanged > end.pages.zero + end.pages.normal +
-                                     end.pages.compressed;
+                                     end.pages.compressed + end.pages.xbzrle;
     return end;
 }
 
@@ -124,7 +125,8 @@ static uint64_t measure_pass(Source *s, const PassStart *start)
 
     measure_rate(s, start, &end);
     cost = bytes = cost_of(s, &end);
-    pages = end.pages.normal + end.pages.compressed + end.pages.unchanged;
+    pages = end.pages.normal + end.pages.compressed + end.pages.xbzrle +
+            end.pages.unchanged;
     if (s->pass > 1) {
         pages += end.pages.zero;
     } else {

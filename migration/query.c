@@ -110,6 +110,28 @@ static void fill_compression(const Migration *m, MigInfo *info,
     };
 }
 
+static void fill_xbzrle(const Migration *m, MigInfo *info, const StatsData *d)
+{
+    const PageCounts *p = &d->pages;
+    uint64_t looked_up = p->xbzrle + p->xbzrle_overflow + p->xbzrle_misses;
+
+    if (!info->xbzrle) {
+        return;
+    }
+    info->xbzrle_cache = (MigXbzrleInfo){
+        .cache_size = m->options.value[MIG_OPT_XBZRLE_CACHE_SIZE],
+        .pages = p->xbzrle,
+        .bytes = p->xbzrle_bytes,
+        .cache_miss = p->xbzrle_misses,
+        .overflow = p->xbzrle_overflow,
+        .cache_miss_rate = looked_up ? (double)p->xbzrle_misses /
+                                           (double)looked_up : 0,
+        .encoding_rate = p->xbzrle_bytes
+                             ? (double)(p->xbzrle * MIG_PAGE_SIZE) /
+                                   (double)p->xbzrle_bytes : 0,
+    };
+}
+
 /* A destination takes compressed pages whatever its options say. */
 static bool is_compressing(const Migration *m, const StatsData *d)
 {
@@ -146,6 +168,7 @@ void mig_query(Migration *m, MigInfo *info)
         .expected_downtime_ms = expected_downtime_locked(m, &d),
         .downtime_floor_ms = downtime_floor_locked(m, &d),
         .cpu_throttle = m->throttle,
+        .xbzrle = !m->peer.incoming && m->options.value[MIG_OPT_XBZRLE],
     };
     if (m->state == MIG_STATE_FAILED) {
         info->error = g_strdup(m->error->message);
@@ -153,6 +176,7 @@ void mig_query(Migration *m, MigInfo *info)
     fill_times_locked(m, info);
     fill_ram_locked(m, info, &d);
     fill_compression(m, info, &d);
+    fill_xbzrle(m, info, &d);
     pthread_mutex_unlock(&m->lock);
     pthread_mutex_unlock(&m->event_lock);
 }

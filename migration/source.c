@@ -74,7 +74,8 @@ static bool source_ask_host(Source *s, GError **errp)
     s->dirty = ram_dirty_new(s->blocks);
     s->ram = ram_save_new(s->stream, s->blocks, &m->options, &s->counted);
     migration_set_total(m, ram_blocks_bytes(s->blocks));
-    return true;
+    return !m->options.value[MIG_OPT_XBZRLE] ||
+           ram_save_use_xbzrle(s->ram, errp);
 }
 
 /* Without an answer the source does not go on, so that a destination that never

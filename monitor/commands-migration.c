@@ -541,6 +541,31 @@ static JsonObject *compression_to_json(const MigCompressionInfo *compression)
     return object;
 }
 
+static const Member xbzrle_members[] = {
+    { "cache-size", KIND_UINT },
+    { "bytes", KIND_UINT },
+    { "pages", KIND_UINT },
+    { "cache-miss", KIND_UINT },
+    { "cache-miss-rate", KIND_NUMBER },
+    { "encoding-rate", KIND_NUMBER },
+    { "overflow", KIND_UINT },
+    { NULL },
+};
+
+static JsonObject *xbzrle_to_json(const MigXbzrleInfo *xbzrle)
+{
+    JsonObject *object = json_object_new();
+
+    set_count(object, "cache-size", xbzrle->cache_size);
+    set_count(object, "bytes", xbzrle->bytes);
+    set_count(object, "pages", xbzrle->pages);
+    set_count(object, "cache-miss", xbzrle->cache_miss);
+    set_rate(object, "cache-miss-rate", xbzrle->cache_miss_rate);
+    set_rate(object, "encoding-rate", xbzrle->encoding_rate);
+    set_count(object, "overflow", xbzrle->overflow);
+    return object;
+}
+
 static const char *address_type(unsigned index)
 {
     static const char *const names[] = { "inet", "unix" };
@@ -600,6 +625,7 @@ static const Member migrate_members[] = {
     { "downtime", KIND_UINT, true },
     { "setup-time", KIND_UINT, true },
     { "ram", KIND_OBJECT, true, .members = ram_members },
+    { "xbzrle-cache", KIND_OBJECT, true, .members = xbzrle_members },
     { "compression", KIND_OBJECT, true, .members = compression_members },
     { "cpu-throttle-percentage", KIND_UINT, true },
     { "error-desc", KIND_STRING, true },
@@ -629,6 +655,10 @@ static void add_progress(JsonObject *object, const MigInfo *info)
     }
     json_object_set_int_member(object, "setup-time", info->setup_time_ms);
     json_object_set_object_member(object, "ram", ram_to_json(info));
+    if (info->xbzrle) {
+        json_object_set_object_member(object, "xbzrle-cache",
+                                      xbzrle_to_json(&info->xbzrle_cache));
+    }
     if (info->compress) {
         json_object_set_object_member(object, "compression",
                                       compression_to_json(&info->compression));

@@ -94,6 +94,7 @@ typedef enum {
     UNIT_NONE,
     UNIT_MS,
     UNIT_FLOOR,  /* ms of downtime that no pass makes shorter */
+    UNIT_BYTES,
     UNIT_KBYTES, /* the member is in bytes */
     UNIT_PAGES,
     UNIT_MBPS, /* a floating-point number, like the next */
@@ -143,6 +144,17 @@ static const Line phase_lines[] = {
     { NULL },
 };
 
+static const Line xbzrle_lines[] = {
+    { "cache size", "cache-size", UNIT_BYTES },
+    { "xbzrle transferred", "bytes", UNIT_KBYTES },
+    { "xbzrle pages", "pages", UNIT_PAGES },
+    { "xbzrle cache miss", "cache-miss", UNIT_PAGES },
+    { "xbzrle cache miss rate", "cache-miss-rate", UNIT_RATIO },
+    { "xbzrle encoding rate", "encoding-rate", UNIT_RATIO },
+    { "xbzrle overflow", "overflow", UNIT_NONE },
+    { NULL },
+};
+
 static const Line compression_lines[] = {
     { "compression pages", "pages", UNIT_PAGES },
     { "compression busy", "busy", UNIT_NONE },
@@ -173,6 +185,10 @@ static void print_value(JsonNode *value, Unit unit, GString *out)
     case UNIT_FLOOR:
         g_string_append_printf(out, "%" G_GINT64_FORMAT " ms, which no pass "
                                "makes shorter: downtime-limit cannot be met",
+                               json_node_get_int(value));
+        return;
+    case UNIT_BYTES:
+        g_string_append_printf(out, "%" G_GINT64_FORMAT " bytes",
                                json_node_get_int(value));
         return;
     case UNIT_KBYTES:
@@ -276,6 +292,10 @@ void print_migrate(const MonMachine *machine, JsonNode *result, GString *out)
     if (json_object_has_member(object, "ram")) {
         print_ram(json_object_get_object_member(object, "ram"),
                   g_str_equal(status, "completed"), out);
+    }
+    if (json_object_has_member(object, "xbzrle-cache")) {
+        print_lines(xbzrle_lines,
+                    json_object_get_object_member(object, "xbzrle-cache"), out);
     }
     if (json_object_has_member(object, "compression")) {
         print_lines(compression_lines,

@@ -155,6 +155,17 @@ typedef struct MigCompressionInfo {
                                * not changed, and that were not sent again */
 } MigCompressionInfo;
 
+/* Of the pages that were sent again; see docs/monitor.md. */
+typedef struct MigXbzrleInfo {
+    uint64_t cache_size;   /* bytes; the parameter */
+    uint64_t pages;        /* pages whose changes were sent, or that had none */
+    uint64_t bytes;        /* bytes of changes, with headers */
+    uint64_t cache_miss;   /* pages sent whole: the cache had no copy, */
+    uint64_t overflow;     /* or too much had changed */
+    double cache_miss_rate; /* cache_miss per page that was looked up, 0..1 */
+    double encoding_rate;  /* bytes of the pages / bytes of changes */
+} MigXbzrleInfo;
+
 typedef struct MigInfo {
     MigState state;
     bool incoming;
@@ -172,6 +183,8 @@ typedef struct MigInfo {
      * downtime that no pass makes shorter (bytes on their way, round trips).
      * Otherwise 0. */
     int64_t downtime_floor_ms;
+    bool xbzrle; /* source: the capability is on */
+    MigXbzrleInfo xbzrle_cache;
 } MigInfo;
 
 /* Fill info; free its error with mig_info_clear(). */

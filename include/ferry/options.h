@@ -16,6 +16,7 @@ G_BEGIN_DECLS
 
 typedef enum {
     /* capabilities: on or off, fixed while a migration runs */
+    MIG_OPT_XBZRLE,
     MIG_OPT_AUTO_CONVERGE,
     MIG_OPT_COMPRESS,
     MIG_OPT_EVENTS, /* for front ends: the library always tells its host */
@@ -38,6 +39,7 @@ typedef enum {
     MIG_OPT_TLS_HOSTNAME,
     MIG_OPT_MAX_BANDWIDTH,
     MIG_OPT_DOWNTIME_LIMIT,
+    MIG_OPT_XBZRLE_CACHE_SIZE,
     MIG_OPT_STALL_TIMEOUT,
     MIG_OPT__COUNT
 } MigOptionId;
@@ -55,7 +57,7 @@ typedef enum {
     MIG_KIND_CAPABILITY, /* on or off, set by migrate_set_capability */
     MIG_KIND_BOOL,       /* a parameter that is on or off */
     MIG_KIND_UINT,       /* a number from min to max */
-    MIG_KIND_SIZE,       /* the same; on HMP K, M, G suffixes, default M */
+    MIG_KIND_SIZE,       /* the same; on HMP K, M, G suffixes */
     MIG_KIND_STRING,     /* text of at most max bytes; '' means not set */
     MIG_KIND_ENUM,       /* one of some names, by its index */
 } MigOptionKind;
@@ -69,6 +71,9 @@ typedef struct MigOption {
     bool live;              /* may change while a migration runs */
     const char *help;       /* one line, no full stop */
     const char *const *names; /* MIG_KIND_ENUM: of the values; ends with NULL */
+    bool power_of_two; /* the value has to be one */
+    bool in_bytes;     /* MIG_KIND_SIZE: on HMP, a number without a suffix is
+                        * of bytes, otherwise of MiB */
 } MigOption;
 
 /* Every option, indexed by MigOptionId. */
@@ -109,7 +114,8 @@ const char *mig_options_string(const MigOptions *options, MigOptionId id);
 bool mig_options_check(const MigOptions *options, GError **errp);
 
 /* Set one option from text as HMP takes it: "on"/"off", a name, decimal or 0x
- * numbers, sizes with a suffix B, K, M, G, T (none: M), strings as they are.
+ * numbers, sizes with a suffix B, K, M, G, T (none: see in_bytes), strings as
+ * they are.
  * The error for a bad text names the kind and range: "Parameter
  * 'compress-threads' expects an integer between 1 and 255". */
 bool mig_options_set_text(MigOptions *options, const MigOption *option,

@@ -61,6 +61,14 @@ typedef struct RamBatch {
     const RamBlock *block;
     unsigned count;
     uint64_t page[RAM_BATCH_PAGES]; /* page numbers, ascending */
+    /* what to send instead of the guest's page; NULL: that */
+    const uint8_t *copy[RAM_BATCH_PAGES];
 } RamBatch;
+
+static inline const uint8_t *ram_batch_page(const RamBatch *batch, unsigned i)
+{
+    return batch->copy[i] ? batch->copy[i]
+                          : ram_block_page(batch->block, batch->page[i]);
+}
 
 #endif

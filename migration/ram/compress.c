@@ -111,7 +111,7 @@ static const uint8_t *gather_page(Packing *p, uint64_t page,
 static void add_page(Packing *p, CompressJob *job, unsigned i)
 {
     uint64_t page = job->batch.page[i];
-    const uint8_t *from = ram_block_page(job->batch.block, page);
+    const uint8_t *from = ram_batch_page(&job->batch, i);
     bool zero = buffer_is_zero(from, MIG_PAGE_SIZE);
 
     if (page_hash_still(job->key, job->hash[i], from, zero)) {

@@ -220,6 +220,7 @@ bool ram_dirty_take(RamDirty *dirty, RamBatch *batch)
                                    dirty->page, batch->page,
                                    RAM_BATCH_PAGES);
         if (batch->count) {
+            memset(batch->copy, 0, sizeof(batch->copy));
             dirty->page = batch->page[batch->count - 1] + 1;
             dirty->pages -= batch->count;
             return true;

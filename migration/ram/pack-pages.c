@@ -52,32 +52,32 @@ void pack_pages_free(PackPages *pages)
     }
 }
 
-static void put_plain(RamWriter *w, const RamBlock *block, uint64_t page)
+static void put_plain(RamWriter *w, uint64_t page, const uint8_t *from)
 {
     ram_writer_put_plain_head(w, page);
-    memcpy(w->to, ram_block_page(block, page), MIG_PAGE_SIZE);
+    memcpy(w->to, from, MIG_PAGE_SIZE);
     ram_writer_advance(w, MIG_PAGE_SIZE);
 }
 
 static void pack_page(PackPages *pages, CompressJob *job,
-                      const RamBlock *block, uint64_t page)
+                      const RamBlock *block, uint64_t page,
+                      const uint8_t *from)
 {
     if (!job->packed.count) {
         packer_begin(pages->packer, &job->pack);
     } else if (!ram_record_follows(&job->packed, page)) {
-        put_plain(&job->writer, block, page); /* a very long way behind */
+        put_plain(&job->writer, page, from); /* a very long way behind */
         return;
     }
     job->packed.page[job->packed.count++] = page;
-    packer_add(pages->packer, ram_block_key(block, page),
-               ram_block_page(block, page));
+    packer_add(pages->packer, ram_block_key(block, page), from);
 }
 
 static void add_page(PackPages *pages, CompressJob *job, unsigned i)
 {
     const RamBlock *block = job->batch.block;
     uint64_t page = job->batch.page[i];
-    const uint8_t *from = ram_block_page(block, page);
+    const uint8_t *from = ram_batch_page(&job->batch, i);
     bool zero = buffer_is_zero(from, MIG_PAGE_SIZE);
 
     if (page_hash_still(job->key, job->hash[i], from, zero)) {
@@ -86,7 +86,7 @@ static void add_page(PackPages *pages, CompressJob *job, unsigned i)
         ram_writer_add_zero(&job->writer, page);
         job->hash[i] = page_hash_zero(job->key);
     } else {
-        pack_page(pages, job, block, page);
+        pack_page(pages, job, block, page, from);
         job->hash[i] = (PageHash){ 0 }; /* the worker's, of the copy */
     }
 }

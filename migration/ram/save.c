@@ -9,6 +9,9 @@
  * one is free, and writes the oldest one's bytes when none is free.  At the end
  * of the pass it collects all jobs that are still out.
  *
+ * With xbzrle, pages that the cache has are looked at here, too, and leave the
+ * batch if their changes are short; see xbzrle-cache.c.
+ *
  * Pages that the host knows to be zero are not read.  They come last: by then
  * the walk may have found that some of them were written meanwhile.
  *
@@ -26,10 +29,16 @@
 #include "migration/ram/pack-pages.h"
 #include "migration/ram/sent-hash.h"
 #include "migration/ram/writer.h"
+#include "migration/ram/xbzrle-cache.h"
 #include "migration/wire/ram-record.h"
 #include "migration/wire/wire.h"
 #include "util/pipeline.h"
 #include "util/zero.h"
+
+/* Beyond a half of the page, compression is likely to make fewer bytes than its
+ * changes take.  Beyond the other, the page itself does. */
+#define XBZRLE_ROOM          (MIG_PAGE_SIZE - 3)
+#define XBZRLE_ROOM_COMPRESS (MIG_PAGE_SIZE / 2)
 
 struct RamSave {
     Stream *stream;
@@ -41,6 +50,9 @@ struct RamSave {
     SentHash *sent;     /* with pipeline */
     PackPages *packs;   /* NULL: the reader takes none */
     bool zero_ranges;
+    XbzrleCache *xbzrle; /* NULL: the capability is off, */
+    uint8_t *changes;    /* [XBZRLE_BATCH_BYTES]; the same */
+    unsigned pass;
     /* for batches that are sent uncompressed */
     uint8_t heads[WIRE_RECORD_HEAD_MAX + RAM_BATCH_PAGES * (8 + 1)];
     GOutputVector vectors[2 * RAM_BATCH_PAGES];
@@ -79,6 +91,8 @@ void ram_save_free(RamSave *save)
         pipeline_free(save->pipeline);
         sent_hash_free(save->sent);
         pack_pages_free(save->packs);
+        xbzrle_cache_free(save->xbzrle);
+        g_free(save->changes);
         g_free(save);
     }
 }
@@ -121,6 +135,15 @@ void ram_save_use_ranges(RamSave *save)
     save->zero_ranges = true;
 }
 
+bool ram_save_use_xbzrle(RamSave *save, GError **errp)
+{
+    uint64_t bytes = save->options->value[MIG_OPT_XBZRLE_CACHE_SIZE];
+
+    save->xbzrle = xbzrle_cache_new(bytes, save->blocks, errp);
+    save->changes = g_malloc(XBZRLE_BATCH_BYTES);
+    return save->xbzrle != NULL;
+}
+
 void ram_save_setup(RamSave *save)
 {
     const RamBlocks *blocks = save->blocks;
@@ -141,7 +164,7 @@ typedef struct PlainBatch {
     unsigned vectors;
 } PlainBatch;
 
-static void put_vector(PlainBatch *p, uint8_t *data, size_t size)
+static void put_vector(PlainBatch *p, const uint8_t *data, size_t size)
 {
     p->save->vectors[p->vectors++] = (GOutputVector){ data, size };
 }
@@ -154,10 +177,8 @@ static void put_heads(PlainBatch *p)
     }
 }
 
-static void add_page(PlainBatch *p, const RamBlock *block, uint64_t page)
+static void add_page(PlainBatch *p, uint64_t page, const uint8_t *data)
 {
-    uint8_t *data = ram_block_page(block, page);
-
     if (buffer_is_zero(data, MIG_PAGE_SIZE)) {
         ram_writer_add_zero(&p->heads, page);
     } else {
@@ -178,7 +199,7 @@ static bool save_plain(RamSave *save, const RamBatch *batch, GError **errp)
     };
 
     for (unsigned i = 0; i < batch->count; i++) {
-        add_page(&p, batch->block, batch->page[i]);
+        add_page(&p, batch->page[i], ram_batch_page(batch, i));
     }
     ram_writer_end_zeros(&p.heads);
     put_heads(&p);
@@ -268,8 +289,40 @@ static bool next_batch(RamSave *save, RamDirty *dirty, RamBatch *batch,
     return true;
 }
 
-static bool save_batch(RamSave *save, const RamBatch *batch, GError **errp)
+/* Send the changes of pages, and take these out of the batch.  What was sent of
+ * them whole is not what the destination has any more, so that its hash is
+ * forgotten. */
+static bool save_changes(RamSave *save, RamBatch *batch, GError **errp)
 {
+    RamWriter out = { .to = save->changes, .name = batch->block->name };
+    GOutputVector vector = { save->changes, 0 };
+    PageHash forgotten[RAM_BATCH_PAGES];
+    RamBatch taken;
+
+    xbzrle_cache_take(save->xbzrle, batch, &taken,
+                      save->pipeline ? XBZRLE_ROOM_COMPRESS : XBZRLE_ROOM,
+                      &out);
+    if (save->sent) {
+        sent_hash_take(save->sent, &taken, forgotten);
+    }
+    vector.size = (size_t)(out.to - save->changes);
+    if (vector.size && !stream_writev(save->stream, &vector, 1, errp)) {
+        return false;
+    }
+    stats_account(save->counted, &out.counts, stream_position(save->stream));
+    return true;
+}
+
+/* No page comes again in the first pass, so that it would only fill the
+ * cache. */
+static bool save_batch(RamSave *save, RamBatch *batch, GError **errp)
+{
+    if (save->xbzrle && save->pass > 1 && !save_changes(save, batch, errp)) {
+        return false;
+    }
+    if (batch->count == 0) {
+        return true;
+    }
     return save->pipeline ? save_compressed(save, batch, errp)
                           : save_plain(save, batch, errp);
 }
@@ -283,6 +336,10 @@ bool ram_save_pass(RamSave *save, RamDirty *dirty, GError **errp)
     if (save->options->value[MIG_OPT_COMPRESS] && !save->pipeline &&
         !start_pipeline(save, errp)) {
         return false;
+    }
+    save->pass++;
+    if (save->xbzrle) {
+        xbzrle_cache_begin_pass(save->xbzrle);
     }
     while (found) {
         if (!next_batch(save, dirty, &batch, &found, errp) ||

@@ -92,6 +92,8 @@ void stats_account(StatsChannel *channel, const PageCounts *more,
     d->pages.xbzrle += more->xbzrle;
     d->pages.xbzrle_bytes += more->xbzrle_bytes;
     d->pages.unchanged += more->unchanged;
+    d->pages.xbzrle_misses += more->xbzrle_misses;
+    d->pages.xbzrle_overflow += more->xbzrle_overflow;
     d->remaining -= MIN(pages, d->remaining);
     d->transferred += bytes;
     d->precopy_bytes += stats->stopped ? 0 : bytes;

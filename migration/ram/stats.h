@@ -21,6 +21,8 @@ typedef struct PageCounts {
     uint64_t xbzrle;           /* pages of which the changes were sent */
     uint64_t xbzrle_bytes;     /* bytes of stream, headers included */
     uint64_t unchanged;        /* not sent: the destination has them */
+    uint64_t xbzrle_misses;    /* pages of which there was no copy, */
+    uint64_t xbzrle_overflow;  /* or of which too much has changed */
 } PageCounts;
 
 typedef struct StatsData {

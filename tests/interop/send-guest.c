@@ -402,9 +402,11 @@ static void report(const Guest *g, const MigInfo *info)
     printf("{\"passes\": %u, \"compressed\": %" G_GUINT64_FORMAT
            ", \"normal\": %" G_GUINT64_FORMAT
            ", \"duplicate\": %" G_GUINT64_FORMAT
-           ", \"transferred\": %" G_GUINT64_FORMAT ", \"encoder\": \"%s\"}\n",
+           ", \"transferred\": %" G_GUINT64_FORMAT
+           ", \"xbzrle\": %" G_GUINT64_FORMAT ", \"encoder\": \"%s\"}\n",
            g->passes, info->compression.pages, info->ram.normal,
-           info->ram.duplicate, info->ram.transferred, encoder ? encoder : "");
+           info->ram.duplicate, info->ram.transferred,
+           info->xbzrle_cache.pages, encoder ? encoder : "");
 }
 
 static void send_guest(Guest *g, const char *where, const MigOptions *options)

@@ -76,6 +76,28 @@ class Source(interop_kit.SendTest):
         self.check_busy(report)
         self.check_runs_on(vm)
 
+    def check_changes(self, qemu, *options, **how):
+        """QEMU takes changes of pages without the capability."""
+        vm = self.run_qemu(qemu, "-S", "-incoming", "defer", **how)
+        report = self.receive_and_send(vm, "xbzrle=on", "downtime-limit=1",
+                                       *options)
+        self.assertGreater(report["xbzrle"], 1000)
+        self.check_memory(vm)
+
+    def test_xbzrle(self):
+        self.check_changes(interop_kit.need_qemu())
+
+    def test_xbzrle_compress(self):
+        self.check_changes(interop_kit.need_qemu(), "compress=on",
+                           compress=True)
+
+    def test_xbzrle_small_cache(self):
+        self.check_changes(interop_kit.need_qemu(),
+                           "xbzrle-cache-size=8M")
+
+    def test_xbzrle_to_the_newest(self):
+        self.check_changes(interop_kit.need_newest_qemu())
+
     def test_plain_to_the_newest(self):
         vm = self.run_qemu(interop_kit.need_newest_qemu(), "-S", "-incoming",
                            "defer")

@@ -95,6 +95,33 @@ static void test_writing_guest(gconstpointer data)
     }
 }
 
+/* With each method, and without compress. */
+static void test_xbzrle(void)
+{
+    for (unsigned i = 0; i <= 2 * MIG_METHOD__COUNT; i++) {
+        MigMethod method = i / 2 % MIG_METHOD__COUNT;
+        Pair *pair;
+        MigInfo src;
+
+        if (!codec_by_method(method)->available) {
+            continue;
+        }
+        pair = new_pair(method, 1);
+        pair_set(pair, MIG_OPT_COMPRESS, i < 2 * MIG_METHOD__COUNT);
+        pair_set(pair, MIG_OPT_XBZRLE, 1);
+        pair_set(pair, MIG_OPT_XBZRLE_CACHE_SIZE, i % 2 ? 16384 : 1 << 20);
+        pair_set(pair, MIG_OPT_DOWNTIME_LIMIT, 0);
+        pair->src_host->hook = write_pages;
+        pair_start(pair);
+        pair_assert_moved(pair);
+        mig_query(pair->src, &src);
+        g_assert_true(src.xbzrle);
+        g_assert_cmpuint(src.xbzrle_cache.pages, >, 0);
+        g_assert_cmpuint(src.xbzrle_cache.cache_miss, >, 0);
+        pair_free(pair);
+    }
+}
+
 /* The capability must be on: the method alone changes nothing. */
 static void test_method_alone(void)
 {
@@ -242,6 +269,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     add("levels", test_levels, MIG_METHOD_ZLIB);
     add("writing-guest", test_writing_guest, MIG_METHOD_ZLIB);
+    g_test_add_func("/method/xbzrle", test_xbzrle);
     g_test_add_func("/method/alone", test_method_alone);
     add("qemu-peer", test_qemu_peer, MIG_METHOD_ZSTD);
     add("ferry-peer", test_ferry_peer, MIG_METHOD_ZSTD);

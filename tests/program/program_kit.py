@@ -31,7 +31,7 @@ PAGE = 4096
 SLOW = 65536  # bytes/s: no migration here ends by itself at that rate
 PART = re.compile(rb"ab: start=0x([0-9a-f]+) pages=(\d+)\n")
 CAPABILITIES = {  # and what they are at first
-    "auto-converge": "off", "compress": "off", "events": "off",
+    "xbzrle": "off", "auto-converge": "off", "compress": "off", "events": "off",
     "return-path": "on", "pause-before-switchover": "off",
     "validate-uuid": "off", "verify": "off",
 }

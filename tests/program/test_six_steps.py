@@ -34,6 +34,7 @@ tls-creds: ''
 tls-hostname: ''
 max-bandwidth: 134217728 bytes/second
 downtime-limit: 300 ms
+xbzrle-cache-size: 67108864 bytes
 stall-timeout: 60 s
 """
 

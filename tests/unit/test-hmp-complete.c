@@ -36,8 +36,8 @@ static const struct {
     { "migrate -d", "-d", "-d" },
     { "migrate -d ", "", "" },
     { "migrate_set_capability ", "",
-      "auto-converge compress events return-path pause-before-switchover "
-      "validate-uuid verify" },
+      "xbzrle auto-converge compress events return-path "
+      "pause-before-switchover validate-uuid verify" },
     { "migrate_set_cap auto_c", "auto_c", "auto-converge" },
     { "migrate_set_capability compress ", "", "on off" },
     { "migrate_set_capability compress of", "of", "off" },

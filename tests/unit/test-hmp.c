@@ -80,6 +80,7 @@ static void test_parameters(Fixture *f, gconstpointer data)
            "tls-hostname: ''\n"
            "max-bandwidth: 1073741824 bytes/second\n"
            "downtime-limit: 300 ms\n"
+           "xbzrle-cache-size: 67108864 bytes\n"
            "stall-timeout: 60 s\n");
 }
 
@@ -478,6 +479,34 @@ static void test_info_throttled(Fixture *f, gconstpointer data)
                                          "cpu throttle percentage: 30\n"));
 }
 
+/* The lines that QEMU 7.2 and 10.0 print. */
+static void test_info_xbzrle(Fixture *f, gconstpointer data)
+{
+    g_autofree char *text = NULL;
+
+    fake_machine_set_info(f->machine, MIG_STATE_COMPLETED);
+    f->machine->info.xbzrle = true;
+    f->machine->info.xbzrle_cache = (MigXbzrleInfo){
+        .cache_size = 67108864,
+        .pages = 2877,
+        .bytes = 5018372,
+        .cache_miss = 2437,
+        .overflow = 1101,
+        .cache_miss_rate = 0.389,
+        .encoding_rate = 2.348,
+    };
+    text = client_ask(f->client, "info migrate");
+    g_assert_nonnull(strstr(text, "downtime ram: 5 kbytes\n"
+                                  "cache size: 67108864 bytes\n"
+                                  "xbzrle transferred: 4900 kbytes\n"
+                                  "xbzrle pages: 2877 pages\n"
+                                  "xbzrle cache miss: 2437 pages\n"
+                                  "xbzrle cache miss rate: 0.39\n"
+                                  "xbzrle encoding rate: 2.35\n"
+                                  "xbzrle overflow: 1101\n"
+                                  "compression pages: "));
+}
+
 static void test_info_completed(Fixture *f, gconstpointer data)
 {
     fake_machine_set_info(f->machine, MIG_STATE_COMPLETED);
@@ -756,6 +785,7 @@ int main(int argc, char **argv)
     add("/hmp/info-migrate/active", test_info_active);
     add("/hmp/info-migrate/floor", test_info_floor);
     add("/hmp/info-migrate/throttled", test_info_throttled);
+    add("/hmp/info-migrate/xbzrle", test_info_xbzrle);
     add("/hmp/info-migrate/completed", test_info_completed);
     add("/hmp/info-migrate/uncompressed", test_info_uncompressed);
     add("/hmp/info-migrate/incoming", test_info_incoming);

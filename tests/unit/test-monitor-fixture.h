@@ -19,6 +19,7 @@
 
 /* All capabilities with their states at first, but for that of compress. */
 #define CAPABILITIES(compress, is, next)                                       \
+    "xbzrle" is "off" next                                                     \
     "auto-converge" is "off" next "compress" is compress next "events" is      \
     "off" next "return-path" is "on" next "pause-before-switchover" is         \
     "off" next "validate-uuid" is "off" next "verify" is "off"

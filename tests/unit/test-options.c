@@ -48,6 +48,9 @@ static void test_promised(void)
         { "max-bandwidth", 0, INT64_MAX, 134217728, false, true },
         { "downtime-limit", 0, 2000000, 300, false, true },
         { "stall-timeout", 0, 86400, 60, false, true },
+        { "xbzrle", 0, 1, 0, true, false },
+        { "xbzrle-cache-size", 4096, UINT64_C(1) << 62, 64 << 20, false,
+          false },
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
@@ -204,6 +207,10 @@ static const TextRow good_texts[] = {
     { MIG_OPT_COMPRESS_METHOD, "lz4", MIG_METHOD_LZ4 },
     { MIG_OPT_MAX_BANDWIDTH, "+5", 5 << 20 },
     { MIG_OPT_MAX_BANDWIDTH, "010K", 10 << 10 },
+    { MIG_OPT_XBZRLE_CACHE_SIZE, "4096", 4096 }, /* bytes, as in QEMU */
+    { MIG_OPT_XBZRLE_CACHE_SIZE, "0x2000", 8192 },
+    { MIG_OPT_XBZRLE_CACHE_SIZE, "64M", 64 << 20 },
+    { MIG_OPT_XBZRLE_CACHE_SIZE, "0.5G", 1 << 29 },
 };
 
 static void test_texts(void)
@@ -237,6 +244,13 @@ static void test_texts(void)
     "Parameter 'max-bandwidth' expects a decimal number with a suffix B, K, " \
     "M, G or T, or a decimal or hexadecimal one of MiB; from 0 to " \
     "9223372036854775807 bytes"
+#define CACHE \
+    "Parameter 'xbzrle_cache_size' expects a power of two between 4096 and " \
+    "4611686018427387904 bytes"
+#define CACHE_TEXT \
+    "Parameter 'xbzrle-cache-size' expects a decimal number with a suffix B, " \
+    "K, M, G or T, or a decimal or hexadecimal one of bytes; from 4096 to " \
+    "4611686018427387904 bytes"
 #define SWITCH "Parameter 'compress' expects 'on' or 'off'"
 #define WAIT "Parameter 'compress_wait_thread' expects 'on' or 'off'"
 
@@ -245,6 +259,14 @@ static const struct {
     MigOptionId id;
     const char *text, *error;
 } bad_texts[] = {
+    { MIG_OPT_XBZRLE_CACHE_SIZE, "64", CACHE },
+    { MIG_OPT_XBZRLE_CACHE_SIZE, "0", CACHE },
+    { MIG_OPT_XBZRLE_CACHE_SIZE, "2048", CACHE },
+    { MIG_OPT_XBZRLE_CACHE_SIZE, "4097", CACHE },
+    { MIG_OPT_XBZRLE_CACHE_SIZE, "3M", CACHE },
+    { MIG_OPT_XBZRLE_CACHE_SIZE, "8388608T", CACHE },
+    { MIG_OPT_XBZRLE_CACHE_SIZE, "x", CACHE_TEXT },
+    { MIG_OPT_XBZRLE_CACHE_SIZE, "-1", CACHE_TEXT },
     { MIG_OPT_COMPRESS_THREADS, "0", THREADS },
     { MIG_OPT_COMPRESS_THREADS, "256", THREADS },
     { MIG_OPT_COMPRESS_THREADS, "-1", THREADS_TEXT },

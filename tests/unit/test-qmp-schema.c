@@ -118,7 +118,8 @@ static void expect(SchemaFixture *f, const char *name, const char *meta,
     "none|setup|active|pre-switchover|device|completed|failed|cancelling|"     \
     "cancelled"
 #define CAPABILITY_NAMES                                                       \
-    "auto-converge|compress|events|return-path|pause-before-switchover|"       \
+    "xbzrle|auto-converge|compress|events|return-path|"                        \
+    "pause-before-switchover|"                                                 \
     "validate-uuid|verify"
 #define PARAMETERS /* %s: the methods */                                       \
     "{*compress-level: int, *compress-method: %s, "                            \
@@ -127,7 +128,8 @@ static void expect(SchemaFixture *f, const char *name, const char *meta,
     "*throttle-trigger-threshold: int, *cpu-throttle-initial: int, "           \
     "*cpu-throttle-increment: int, *cpu-throttle-tailslow: bool, "             \
     "*max-cpu-throttle: int, *tls-creds: str, *tls-hostname: str, "            \
-    "*max-bandwidth: int, *downtime-limit: int, *stall-timeout: int}"
+    "*max-bandwidth: int, *downtime-limit: int, "                              \
+    "*xbzrle-cache-size: int, *stall-timeout: int}"
 
 static void test_arguments(SchemaFixture *f, gconstpointer data)
 {
@@ -167,6 +169,9 @@ static void test_results(SchemaFixture *f, gconstpointer data)
           "mbps: number, *dirty-sync-count: int, postcopy-requests: int, "
           "page-size: int, multifd-bytes: int, pages-per-second: int, "
           "*precopy-bytes: int, *downtime-bytes: int, postcopy-bytes: int}, "
+          "*xbzrle-cache: {cache-size: int, bytes: int, pages: int, "
+          "cache-miss: int, cache-miss-rate: number, "
+          "encoding-rate: number, overflow: int}, "
           "*compression: {pages: int, busy: int, busy-rate: number, "
           "compressed-size: int, compression-rate: number, "
           "*unchanged: int, *encoder: str}, "

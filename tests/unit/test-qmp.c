@@ -303,6 +303,7 @@ static void test_host_errors(Fixture *f, gconstpointer data)
 /* clang-format off */
 #define CAPABILITIES_JSON(compress)                                            \
     "{\"return\": ["                                                           \
+    STATE_JSON("xbzrle", "false") ", "                                         \
     STATE_JSON("auto-converge", "false") ", "                                  \
     STATE_JSON("compress", compress) ", "                                      \
     STATE_JSON("events", "false") ", "                                         \
@@ -382,7 +383,7 @@ static void test_parameters(Fixture *f, gconstpointer data)
             "\"cpu-throttle-tailslow\": false, \"max-cpu-throttle\": 99, "
             "\"tls-creds\": \"/a folder\", \"tls-hostname\": \"\", "
             "\"max-bandwidth\": 0, \"downtime-limit\": 300, "
-            "\"stall-timeout\": 60}}");
+            "\"xbzrle-cache-size\": 67108864, \"stall-timeout\": 60}}");
 }
 
 static void test_parameter_errors(Fixture *f, gconstpointer data)

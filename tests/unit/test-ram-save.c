@@ -622,6 +622,139 @@ static GBytes *send_untouched(TestRam *ram, bool compress, bool ranges)
     return mem_writer_finish(writer);
 }
 
+static void touch_page(uint8_t *page, GRand *rand)
+{
+    switch (g_rand_int_range(rand, 0, 6)) {
+    case 0:
+        return;
+    case 1:
+        memset(page, 0, MIG_PAGE_SIZE);
+        return;
+    case 2:
+        test_page_fill(page, PAGE_NOISE, g_rand_int(rand));
+        return;
+    case 3: /* perhaps what it was before */
+        test_page_fill(page, PAGE_TEXT, 1);
+        return;
+    default:
+        for (unsigned i = 0; i < 8; i++) {
+            page[g_rand_int_range(rand, 0, MIG_PAGE_SIZE)]++;
+        }
+        return;
+    }
+}
+
+/* Change every third page a little, much or not at all, and make it dirty. */
+static void touch_thirds(Sender *s, GRand *rand)
+{
+    uint64_t added;
+
+    for (unsigned i = 0; i < s->ram->blocks->count; i++) {
+        const RamBlock *block = &s->ram->blocks->block[i];
+
+        for (uint64_t n = i; n < block->pages; n += 3) {
+            touch_page(ram_block_page(block, n), rand);
+        }
+    }
+    g_assert_true(ram_dirty_collect(s->dirty, &third_host, s->ram, &added,
+                                    NULL));
+}
+
+/* Load as many sections, and what has come is what was sent. */
+static void check_loads(const TestRam *sent, GBytes *bytes, unsigned sections)
+{
+    g_autoptr(TestRam) ram = test_ram_new(300, 70);
+    g_autoptr(MemReader) r = mem_reader_new(bytes);
+    Stats *stats = stats_new(&clock_monotonic);
+    StatsChannel counted = { .stats = stats };
+    RamLoad *load = ram_load_new(r->stream, ram->blocks, 2, &counted);
+    g_autoptr(GError) err = NULL;
+
+    load_blocks(load, r->stream, &err);
+    for (unsigned i = 0; i < sections; i++) {
+        g_assert_no_error(err);
+        load_section(load, r->stream, &err);
+    }
+    g_assert_no_error(err);
+    g_assert_true(ram_load_drain(load, NULL));
+    test_ram_assert_same(sent, ram);
+    ram_load_free(load);
+    stats_free(stats);
+}
+
+/* Six passes, five of them with the same 123 pages. */
+static PageCounts send_changes(const MigOptions *options, uint32_t seed)
+{
+    g_autoptr(TestRam) ram = test_ram_new(300, 70);
+    g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
+    g_autoptr(GBytes) bytes = NULL;
+    MemWriter *writer = mem_writer_new();
+    StatsData data;
+    Sender s;
+
+    sender_init(&s, ram, options, writer);
+    g_assert_true(ram_save_use_xbzrle(s.save, NULL));
+    test_ram_fill(ram, 17);
+    ram_save_setup(s.save);
+    send_pass(&s);
+    for (unsigned pass = 2; pass <= 6; pass++) {
+        touch_thirds(&s, rand);
+        send_pass(&s);
+    }
+    stats_read(s.stats, &data);
+    sender_destroy(&s);
+    bytes = mem_writer_finish(writer);
+    check_loads(ram, bytes, 6);
+    return data.pages;
+}
+
+/* With and without compression, and a cache for all pages or for few. */
+static void test_changes(void)
+{
+    for (unsigned round = 0; round < 40; round++) {
+        bool compress = round & 1, small = round & 2;
+        MigOptions options = options_with(compress, round & 4, 2, 1);
+        PageCounts p;
+
+        options.value[MIG_OPT_XBZRLE_CACHE_SIZE] =
+            small ? 16 * MIG_PAGE_SIZE : UINT64_C(1) << 62;
+        p = send_changes(&options, round);
+        g_assert_cmpuint(p.xbzrle + p.zero + p.normal + p.compressed +
+                         p.unchanged, ==,
+                         370 + 5 * 123);
+        g_assert_cmpuint(p.xbzrle, >=, small ? 20 : 150);
+        g_assert_cmpuint(p.xbzrle_overflow, >=, small ? 1 : 30);
+        g_assert_cmpuint(p.xbzrle_misses, >=, 60);
+        g_assert_cmpuint(p.xbzrle_misses, <=, small ? 5 * 123 : 123);
+        g_assert_cmpuint(p.xbzrle_bytes, <, p.xbzrle * 64);
+        g_assert_true(compress == (p.compressed > 0));
+    }
+}
+
+/* A page that has not changed takes no byte. */
+static void test_changes_none(void)
+{
+    g_autoptr(TestRam) ram = test_ram_new(300, 70);
+    MigOptions options = options_with(false, true, 1, 1);
+    MemWriter *writer = mem_writer_new();
+    uint64_t added, position;
+    Sender s;
+
+    sender_init(&s, ram, &options, writer);
+    g_assert_true(ram_save_use_xbzrle(s.save, NULL));
+    test_ram_fill(ram, 17);
+    for (unsigned pass = 1; pass <= 3; pass++) {
+        position = stream_position(writer->stream);
+        send_pass(&s);
+        g_assert_true(ram_dirty_collect(s.dirty, &third_host, ram, &added,
+                                        NULL));
+    }
+    /* But zero pages do, because no copies of them are kept. */
+    g_assert_cmpuint(stream_position(writer->stream) - position, <, 123 * 16);
+    sender_destroy(&s);
+    g_bytes_unref(mem_writer_finish(writer));
+}
+
 static void test_untouched(void)
 {
     for (unsigned i = 0; i < 4; i++) {
@@ -708,6 +841,8 @@ int main(int argc, char **argv)
     g_test_add_func("/ram-save/unchanged/overtaking", test_overtaking);
     g_test_add_func("/ram-save/unchanged/second-attempt",
                     test_second_attempt);
+    g_test_add_func("/ram-save/changes", test_changes);
+    g_test_add_func("/ram-save/changes/none", test_changes_none);
     g_test_add_func("/ram-save/untouched", test_untouched);
     g_test_add_func("/ram-save/untouched/once", test_untouched_once);
     return g_test_run();
