@@ -22,6 +22,7 @@
  */
 #include "migration/internal.h"
 
+#include "migration/pack/pack.h"
 #include "migration/ram/digest.h"
 #include "migration/ram/load.h"
 #include "migration/wire/device.h"
@@ -57,6 +58,7 @@ typedef struct Dest {
     uint64_t *digest;   /* of each block; NULL: nobody has asked */
     RamPhase phase;
     const char *method; /* compress-method of the batches; NULL: none come */
+    bool packs;         /* and packs come instead of them */
 } Dest;
 
 static bool dest_accept(Dest *d, GError **errp)
@@ -112,6 +114,11 @@ static bool show_progress(void *opaque, GError **errp)
 
 /* Commands */
 
+static uint64_t history_of(const Dest *d)
+{
+    return d->m->options.value[MIG_OPT_COMPRESS_HISTORY];
+}
+
 static bool answer_ping(Dest *d, uint32_t value, GError **errp)
 {
     if (value == WIRE_FERRY_GO && d->ferry) {
@@ -132,7 +139,8 @@ static bool answer_ping(Dest *d, uint32_t value, GError **errp)
                                         WIRE_FERRY_ZERO_RANGE |
                                         WIRE_FERRY_WORKING |
                                         codec_features() |
-                                        WIRE_FERRY_VERIFY);
+                                        WIRE_FERRY_VERIFY |
+                                        pack_features(history_of(d)));
     }
     if (value == WIRE_FERRY_WORK && d->ferry) {
         d->says_working = true;
@@ -180,6 +188,25 @@ static bool verify_block(Dest *d, const Command *command, GError **errp)
     return true;
 }
 
+/* Before the first record. */
+static bool use_packs(Dest *d, uint32_t window, GError **errp)
+{
+    uint64_t history = history_of(d);
+
+    if (!d->ferry || d->phase != RAM_BEGUN || d->packs || !d->method) {
+        stream_bad(d->stream, errp, "packs are announced in a wrong place");
+        return false;
+    }
+    if (window > pack_window(history, pack_features(history))) {
+        stream_bad(d->stream, errp, "packs with a history of %u, which is more "
+                   "than was offered", window);
+        return false;
+    }
+    d->packs = true;
+    ram_load_use_packs(d->ram, window);
+    return true;
+}
+
 static bool load_command(Dest *d, Command *command, GError **errp)
 {
     if (!section_get_command_body(d->stream, command, errp)) {
@@ -199,6 +226,8 @@ static bool load_command(Dest *d, Command *command, GError **errp)
         return true;
     case WIRE_CMD_PING:
         return answer_ping(d, command->value, errp);
+    case WIRE_CMD_FERRY_PACKS:
+        return use_packs(d, command->value, errp);
     case WIRE_CMD_FERRY_VERIFY:
         return verify_block(d, command, errp);
     default:

@@ -69,6 +69,15 @@ static const MigOption options[MIG_OPT__COUNT] = {
         .max = 1,
         .help = "compare digests of RAM before the guest is handed over",
     },
+    [MIG_OPT_COMPRESS_HISTORY] = {
+        .id = MIG_OPT_COMPRESS_HISTORY,
+        .name = "compress-history",
+        .kind = MIG_KIND_SIZE,
+        .max = UINT64_C(16) << 30,
+        .def = 64 << 20,
+        .unit = "bytes",
+        .help = "earlier pages that both ends keep, to send less; 0: none",
+    },
     [MIG_OPT_COMPRESS_LEVEL] = {
         .id = MIG_OPT_COMPRESS_LEVEL,
         .name = "compress-level",

@@ -21,6 +21,7 @@
 #include "migration/source.h"
 
 #include "migration/pack/codec.h"
+#include "migration/pack/pack.h"
 #include "migration/wire/section.h"
 #include "migration/wire/wire.h"
 
@@ -105,6 +106,17 @@ static const char *batch_method(const Source *s)
     return batches ? codec_of(s)->name : NULL;
 }
 
+/* A history that is larger than RAM would help nobody. */
+static void use_packs(Source *s, uint16_t features)
+{
+    uint64_t history = s->m->options.value[MIG_OPT_COMPRESS_HISTORY];
+    unsigned window = pack_window(MIN(history, ram_blocks_bytes(s->blocks)),
+                                  features);
+
+    section_put_packs(s->stream, window);
+    ram_save_use_packs(s->ram, window);
+}
+
 static bool meet_peer(Source *s, GError **errp)
 {
     uint16_t features;
@@ -122,6 +134,9 @@ static bool meet_peer(Source *s, GError **errp)
                                "%s needs it; use zlib",
                     batch_method(s));
         return false;
+    }
+    if (batch_method(s) && (features & WIRE_FERRY_PACKS)) {
+        use_packs(s, features);
     }
     if (features & WIRE_FERRY_ZERO_RANGE) {
         ram_save_use_ranges(s->ram);

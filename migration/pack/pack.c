@@ -6,6 +6,25 @@
 
 #include "util/endian.h"
 
+uint16_t pack_features(uint64_t history)
+{
+    unsigned n = 1;
+
+    for (uint64_t mib = history >> 20; mib; mib >>= 1) {
+        n++;
+    }
+    return (uint16_t)(n << WIRE_FERRY_PACKS_SHIFT) & WIRE_FERRY_PACKS;
+}
+
+unsigned pack_window(uint64_t history, uint16_t features)
+{
+    unsigned n = (features & WIRE_FERRY_PACKS) >> WIRE_FERRY_PACKS_SHIFT;
+    uint64_t theirs = n > 1 ? UINT64_C(1) << (n - 2 + 20) : 0;
+
+    return (unsigned)MIN(MIN(history, theirs) / PACK_SLOT_BYTES,
+                         PACK_WINDOW_MAX);
+}
+
 void pack_put_head(uint8_t to[PACK_HEAD_SIZE], const PackHead *head)
 {
     store_be64(to, head->checksum);

@@ -69,6 +69,13 @@ typedef struct PackHead {
     (PACK_PAGES * (PACK_ENTRY_MAX + MIG_PAGE_SIZE) + PACK_EXTRA_MAX)
 #define PACK_SIZE_MAX   (PACK_HEAD_SIZE + PACK_BODY_MAX)
 
+/* What a destination says of its history, in bytes: of WIRE_FERRY_PACKS. */
+uint16_t pack_features(uint64_t history);
+
+/* The window, in packs, of a source with so much history and a destination with
+ * such features. */
+unsigned pack_window(uint64_t history, uint16_t features);
+
 void pack_put_head(uint8_t to[PACK_HEAD_SIZE], const PackHead *head);
 
 /* NULL, or what is wrong with it.  What comes out keeps every limit. */

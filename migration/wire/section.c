@@ -365,6 +365,12 @@ void section_put_verify(Stream *s, const char *block, uint64_t digest)
     stream_put_be64(s, digest);
 }
 
+void section_put_packs(Stream *s, uint32_t window)
+{
+    put_command(s, WIRE_CMD_FERRY_PACKS, sizeof(window));
+    stream_put_be32(s, window);
+}
+
 bool section_get_command_head(Stream *s, Command *command, GError **errp)
 {
     command->value = 0;
@@ -400,6 +406,7 @@ bool section_get_command_body(Stream *s, Command *command, GError **errp)
         expected = 0;
         break;
     case WIRE_CMD_PING:
+    case WIRE_CMD_FERRY_PACKS:
         expected = sizeof(command->value);
         break;
     case WIRE_CMD_FERRY_VERIFY:
@@ -415,6 +422,6 @@ bool section_get_command_body(Stream *s, Command *command, GError **errp)
                    command->number, command->length, expected);
         return false;
     }
-    return command->number != WIRE_CMD_PING ||
+    return expected == 0 ||
            stream_get_be32(s, &command->value, errp);
 }

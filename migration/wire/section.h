@@ -66,6 +66,7 @@ bool section_get_footer(Stream *s, uint32_t id, GError **errp);
 void section_put_ping(Stream *s, uint32_t value);
 void section_put_open_return_path(Stream *s);
 
+void section_put_packs(Stream *s, uint32_t window);
 void section_put_verify(Stream *s, const char *block, uint64_t digest);
 
 typedef struct Command {

@@ -60,6 +60,7 @@
 #define WIRE_CMD_POSTCOPY_RESUME  9
 #define WIRE_CMD_RECV_BITMAP      10
 #define WIRE_CMD_SWITCHOVER_START 11
+#define WIRE_CMD_FERRY_PACKS      0x4650 /* "FP": packs follow; their window */
 #define WIRE_CMD_FERRY_VERIFY     0x4656 /* "FV": the digest of a RAM block */
 
 /* Messages of the return path, destination to source. */
@@ -84,6 +85,9 @@
 #define WIRE_FERRY_ZERO_RANGE 0x0008u  /* feature: ranges of zero pages */
 #define WIRE_FERRY_WORKING    0x0010u  /* feature: says that it is working */
 #define WIRE_FERRY_VERIFY     0x0080u  /* feature: compares digests of RAM */
+/* features: reads packs; 1: without a history, n: with one of 2^(n - 2) MiB */
+#define WIRE_FERRY_PACKS       0x1f00u
+#define WIRE_FERRY_PACKS_SHIFT 8
 #define WIRE_FERRY_WORK     0x4652574bu /* PING: say that you work ("FRWK") */
 #define WIRE_FERRY_GO       0x4652474fu /* PING: the guest is yours ("FRGO") */
 #define WIRE_RP_FERRY_REASON 0x4652     /* return path: why it failed, text */

@@ -250,7 +250,7 @@ uint64_t stream_find_description(const void *stream, size_t size)
 /* The records that must exist so that their bytes are tried. */
 static void assert_has_records(const GByteArray *stream, const MoveKind *kind)
 {
-    static const RamPages batch = { 3, { TEXT_PAGE, NOISE_PAGE, 3 } };
+    static const RamPages packed = { 3, { TEXT_PAGE, NOISE_PAGE, 3 } };
     uint8_t head[WIRE_RECORD_HEAD_MAX];
     size_t size = ram_record_put_zero_range(head, ZERO_PAGE * MIG_PAGE_SIZE,
                                             NULL, pages[0] - ZERO_PAGE);
@@ -258,7 +258,7 @@ static void assert_has_records(const GByteArray *stream, const MoveKind *kind)
     find(stream->data, stream->len, head, size);
     if (codec_by_method(kind->method)->batch_pages > 1) {
         /* But for its length. */
-        size = ram_record_put_batch(head, &batch, NULL, 0);
+        size = ram_record_put_pack(head, &packed, NULL, 0);
         find(stream->data, stream->len, head, size - sizeof(uint32_t));
     }
 }

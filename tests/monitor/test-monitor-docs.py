@@ -166,7 +166,9 @@ class Docs(unittest.TestCase):
                           self.vm.hmp("migrate_set_capability "
                                       f"{names(row[0])[0]} {row[1]}"))
         for row in rows(section(self.options, "Parameters")):
-            value = "1B" if "bandwidth" in row[0] else row[2].split()[0]
+            value = "1B" if "bandwidth" in row[0] else \
+                row[2].removesuffix(" bytes") + "B" * row[2].endswith("bytes")
+            value = value.split()[0]
             self.assertEqual(self.vm.hmp("migrate_set_parameter "
                                          f"{names(row[0])[0]} {value}"), "")
         self.vm.hmp("migrate_cancel")

@@ -21,7 +21,7 @@ import tap  # transcript.py has added its folder
 BUILD = sys.argv[1]
 
 # Options that QEMU does not have.
-OWN = {"compress-method", "stall-timeout", "verify"}
+OWN = {"compress-history", "compress-method", "stall-timeout", "verify"}
 
 
 def parsed(kind, lines):

@@ -20,6 +20,7 @@ from ferry_vm import free_port, wait_until
 from program_kit import capability_list
 
 PARAMETERS = """\
+compress-history: 67108864 bytes
 compress-level: {level}
 compress-method: zlib
 compress-threads: {threads}

@@ -43,7 +43,8 @@ static const struct {
     { "migrate_set_capability compress of", "of", "off" },
     { "migrate_set_capability compress on ", "", "" },
     { "migrate_set_parameter compress-", "compress-",
-      "compress-level compress-method compress-threads compress-wait-thread" },
+      "compress-history compress-level compress-method compress-threads "
+      "compress-wait-thread" },
     { "migrate_set_parameter compress-wait-thread ", "", "on off" },
     { "migrate_set_parameter compress_level ", "", "" },
     { "migrate_set_parameter foo ", "", "" },

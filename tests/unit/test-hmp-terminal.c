@@ -199,8 +199,9 @@ static void test_list(Terminal *f, gconstpointer data)
     text = expect(f, PROMPT "migrate_set_parameter compress-");
     g_assert_cmpstr(text, ==,
                     "\r\n"
-                    "compress-level        compress-method       \r\n"
-                    "compress-threads      compress-wait-thread  \r\n" PROMPT
+                    "compress-history      compress-level        \r\n"
+                    "compress-method       compress-threads      \r\n"
+                    "compress-wait-thread  \r\n" PROMPT
                     "migrate_set_parameter compress-");
     run(f, "l\t7\r");
     expect_calls(f, "compress-level=7; ");

@@ -66,6 +66,7 @@ static void test_parameters(Fixture *f, gconstpointer data)
     expect(f, "migrate_set_parameter tls-hostname host", "");
     expect(f, "migrate_set_parameter tls-hostname \"\"", "");
     expect(f, "info migrate_parameters",
+           "compress-history: 67108864 bytes\n"
            "compress-level: 1\n"
            "compress-method: zlib\n"
            "compress-threads: 8\n"

@@ -41,6 +41,7 @@ static void test_promised(void)
         bool capability, live;
     } rows[] = {
         { "compress", 0, 1, 0, true, false },
+        { "compress-history", 0, UINT64_C(16) << 30, 64 << 20, false, false },
         { "compress-level", 0, 9, 1, false, false },
         { "compress-threads", 1, 255, 8, false, false },
         { "compress-wait-thread", 0, 1, 1, false, false },

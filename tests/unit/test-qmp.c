@@ -375,7 +375,8 @@ static void test_parameters(Fixture *f, gconstpointer data)
             "{\"tls-creds\": \"/a folder\", \"tls-hostname\": \"host\"}", DONE);
     answers(f, "migrate-set-parameters", "{\"tls-hostname\": null}", DONE);
     answers(f, "query-migrate-parameters", NULL,
-            "{\"return\": {\"compress-level\": 9, "
+            "{\"return\": {\"compress-history\": 67108864, "
+            "\"compress-level\": 9, "
             "\"compress-method\": \"zlib\", \"compress-threads\": 12, "
             "\"compress-wait-thread\": false, \"decompress-threads\": 2, "
             "\"throttle-trigger-threshold\": 50, "

@@ -47,6 +47,15 @@ static void fill_many(FakeHost *host)
     fill_noise(page_of(host, 0, 33), 33);
 }
 
+/* A page of each kind of pack, but for those that need an earlier one. */
+static void fill_packs(FakeHost *host)
+{
+    fill_many(host);
+    memcpy(page_of(host, 0, 11), page_of(host, 0, 10), MIG_PAGE_SIZE);
+    memcpy(page_of(host, 0, 149), page_of(host, 0, 10), MIG_PAGE_SIZE);
+    memset(page_of(host, 0, 12), 0xcc, MIG_PAGE_SIZE);
+}
+
 /* A batch must not reach over the end of a block. */
 static void fill_two(FakeHost *host)
 {
@@ -101,6 +110,12 @@ const GoldenCase golden_cases[] = {
       .peer = PEER_OTHER, .fill = fill_one },
     { .name = "batches", .pages = { 150 }, .blocks = 1, .compress = true,
       .method = MIG_METHOD_LZ4, .fill = fill_many },
+    { .name = "older-ferry", .pages = { 150 }, .blocks = 1,
+      .compress = true, .method = MIG_METHOD_LZ4, .peer = PEER_BATCHES,
+      .fill = fill_many },
+    { .name = "packs", .pages = { 150 }, .blocks = 1, .compress = true,
+      .method = MIG_METHOD_LZ4, .peer = PEER_PACKS, .fill = fill_packs,
+      .script = script_three_passes },
     { .name = "zero-range", .pages = { 70 }, .blocks = 1,
       .peer = PEER_RANGES, .fill = fill_one },
     { .name = NULL },

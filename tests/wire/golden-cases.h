@@ -14,6 +14,8 @@ typedef enum {
     PEER_NONE,  /* a one-way channel */
     PEER_FERRY, /* answers HELLO as Ferry does */
     PEER_RANGES, /* the same, and takes ranges of zero pages */
+    PEER_BATCHES, /* the same, and reads batches, as Ferry 0.1 does */
+    PEER_PACKS,  /* the same, and reads packs */
     PEER_OTHER, /* answers HELLO as QEMU does */
 } GoldenPeer;
 

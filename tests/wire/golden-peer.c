@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "migration/pack/codec.h"
+#include "migration/pack/pack.h"
 #include "migration/wire/wire.h"
 #include "util/endian.h"
 
@@ -24,7 +25,7 @@ static void put_message(GByteArray *to, uint16_t type, uint32_t value)
 /* What a destination answers, in all. */
 static void put_pongs(GByteArray *to, GoldenPeer peer, uint16_t features)
 {
-    if (peer == PEER_FERRY || peer == PEER_RANGES) {
+    if (peer != PEER_OTHER) {
         put_message(to, WIRE_RP_PONG, WIRE_FERRY_FEATURES | features);
     }
     put_message(to, WIRE_RP_PONG, WIRE_FERRY_HELLO);
@@ -69,15 +70,29 @@ static bool hear(IoChannel *channel, GByteArray *got)
     return nread > 0;
 }
 
+static uint16_t features_of(GoldenPeer peer)
+{
+    uint16_t features = WIRE_FERRY_HANDOVER;
+
+    if (peer != PEER_FERRY) {
+        features |= WIRE_FERRY_ZERO_RANGE;
+    }
+    if (peer == PEER_BATCHES || peer == PEER_PACKS) {
+        features |= WIRE_FERRY_LZ4;
+    }
+    if (peer == PEER_PACKS) {
+        features |= pack_features(1 << 20);
+    }
+    return features;
+}
+
 GBytes *golden_play_destination(IoChannel *channel, GoldenPeer peer)
 {
     g_autoptr(GByteArray) pongs = g_byte_array_new();
     g_autoptr(GByteArray) shut = g_byte_array_new();
     GByteArray *got = g_byte_array_new();
 
-    put_pongs(pongs, peer, WIRE_FERRY_HANDOVER |
-                               (peer == PEER_RANGES ? WIRE_FERRY_ZERO_RANGE
-                                                    : 0));
+    put_pongs(pongs, peer, features_of(peer));
     put_message(shut, WIRE_RP_SHUT, 0);
     while (!has_hello(got)) {
         g_assert_true(hear(channel, got));
@@ -117,7 +132,7 @@ void golden_assert_answers(GBytes *answers)
     put_pongs(expected, PEER_FERRY,
               WIRE_FERRY_HANDOVER | WIRE_FERRY_ZERO_RANGE |
                   WIRE_FERRY_WORKING | codec_features() |
-                  WIRE_FERRY_VERIFY);
+                  WIRE_FERRY_VERIFY | pack_features(64 << 20));
     put_message(expected, WIRE_RP_SHUT, 0);
     g_assert_cmpuint(g_bytes_get_size(answers), >=, expected->len);
     g_assert_cmpmem(g_bytes_get_data(answers, NULL), expected->len,

@@ -22,6 +22,8 @@ import sys
 import zlib
 from dataclasses import dataclass, field
 
+from read_pack import History, PackError, PAGES_MAX, ENTRY_MAX, HEAD
+
 PAGE = 4096
 FLAGS = PAGE - 1
 
@@ -31,9 +33,9 @@ EOF, START, PART, END, FULL, SUBSECTION, VMDESCRIPTION, CONFIGURATION, \
 FOOTER = 0x7E
 SECTION_NAMES = {START: "START", PART: "PART", END: "END", FULL: "FULL"}
 
-ZERO, MEM_SIZE, PLAIN, EOS, CONTINUE, XBZRLE, COMPRESSED, BATCH, ZERO_RANGE = \
-    0x002, 0x004, 0x008, 0x010, 0x020, 0x040, 0x100, 0x400, 0x800
-PAGE_KINDS = {ZERO: "zero", PLAIN: "plain", XBZRLE: "xbzrle",
+PACK, ZERO, MEM_SIZE, PLAIN, EOS, CONTINUE, XBZRLE, COMPRESSED, BATCH, ZERO_RANGE = \
+    0x001, 0x002, 0x004, 0x008, 0x010, 0x020, 0x040, 0x100, 0x400, 0x800
+PAGE_KINDS = {PACK: "pack", ZERO: "zero", PLAIN: "plain", XBZRLE: "xbzrle",
               COMPRESSED: "compressed", BATCH: "batch",
               ZERO_RANGE: "zero-range"}
 METHOD = "compress-method-"  # a capability
@@ -45,6 +47,7 @@ COMMANDS = {
     2: ("PING", {4}),
     3: ("POSTCOPY_ADVISE", {0, 16}),  # QEMU; what follows is still precopy
     11: ("SWITCHOVER_START", {0}),
+    0x4650: ("PACKS", {4}),
     0x4656: ("VERIFY", range(10, 265)),
 }
 HELLO, GO = 0x46525931, 0x4652474F
@@ -186,6 +189,7 @@ class Parser:
         self.ram_ended = False
         self.block = None  # of the record before; survives sections
         self.method = None  # that batches are compressed with
+        self.history = None  # of packs, once they are announced
         self.return_path = False
         self.hello = False
         self.advised = False  # postcopy, by a QEMU
@@ -282,6 +286,12 @@ class Parser:
             command["value"] = value
         elif name == "POSTCOPY_ADVISE":
             self.advised = True
+        elif name == "PACKS":
+            require(self.hello and self.method and self.ram_id is not None
+                    and self.block is None and self.history is None, at,
+                    "PACKS out of its place")
+            command["value"] = int.from_bytes(payload, "big")
+            self.history = History(command["value"], unpack_body)
         elif name == "VERIFY":
             require(payload[0] == size - 9, size_at,
                     f"VERIFY with {size} bytes")
@@ -438,7 +448,7 @@ class Parser:
             require(count <= self.s.total // PAGE, at,
                     f"a range of {count} pages")
             return list(range(first, first + count * PAGE, PAGE))
-        if kind != BATCH:
+        if kind not in (BATCH, PACK):
             return [first]
         count = c.u8("a batch")
         require(1 <= count <= BATCH_PAGES_MAX, at, f"a batch of {count} pages")
@@ -462,6 +472,34 @@ class Parser:
         return unpack(self.method, c.take(size, "a batch"), most, record,
                       self.s.ram is not None)
 
+    def pack(self, record):
+        """What the pages of a pack are, one after the other."""
+        c = self.c
+        at = c.at
+        most = HEAD.size + len(record.pages) * (ENTRY_MAX + PAGE)
+        size = c.u32("a pack")
+        require(1 <= size <= most, at,
+                f"a pack of {len(record.pages)} pages in {size} bytes")
+        record.data_offset = c.at
+        raw = bytes(c.take(size, "a pack"))
+        try:
+            pages, extra = self.history.read(
+                raw, [self.key(record.block, page) for page in record.pages])
+        except ImportError:
+            require(self.s.ram is None, record.offset,
+                    "a pack by zstd, for which this Python has no module")
+            return b""
+        except PackError as e:
+            raise StreamError(record.offset, f"a bad pack: {e}") from None
+        require(not extra, record.offset, "a pack with extra bytes")
+        return b"".join(pages)
+
+    def key(self, block, offset):
+        """Which page of all RAM it is, the blocks being sorted by name."""
+        before = sum(length for name, length in self.s.blocks.items()
+                     if name.encode() < block.encode())
+        return (before + offset) // PAGE
+
     def changed_page(self, record):
         """A page with the changes of an XBZRLE record made in it."""
         c = self.c
@@ -479,14 +517,18 @@ class Parser:
 
     def content(self, kind, record):
         c = self.c
-        require((kind == BATCH) == (self.method is not None)
-                or kind not in (BATCH, COMPRESSED), record.offset,
+        wanted = COMPRESSED if self.method is None else \
+            BATCH if self.history is None else PACK
+        require(kind == wanted or kind not in (PACK, BATCH, COMPRESSED),
+                record.offset,
                 f"{record.kind} with compress-method {self.method}")
         if kind == ZERO_RANGE:
             record.data_offset = c.at
             return bytes(PAGE * len(record.pages)) if self.s.ram else b""
         if kind == BATCH:
             return self.batch(record)
+        if kind == PACK:
+            return self.pack(record)
         if kind == PLAIN:
             return c.take(PAGE, "a plain page")
         if kind == XBZRLE:
@@ -740,6 +782,22 @@ def unpack(method, raw, size, record, wanted):
     return pages
 
 
+def unpack_body(method, raw, size):
+    """The body of a pack."""
+    if method == "zlib":
+        body = zlib.decompress(raw)
+    else:
+        try:
+            body = UNPACKERS[method](raw, size)
+        except ImportError:
+            raise
+        except Exception as e:  # pylint: disable=broad-except
+            raise PackError(f"{e!r}") from None
+    if len(body) != size:
+        raise PackError(f"a body of {len(body)} bytes instead of {size}")
+    return body
+
+
 def find_vmdescription(data, begin, end):
     """Where the vmdescription that ends at end begins, or None."""
     at = data.find(b"\x06", begin, end)
@@ -841,7 +899,7 @@ def section_report(section):
     for kind in PAGE_KINDS.values():
         sizes = [r.data_size for r in section.records if r.kind == kind]
         report[kind] = len(sizes)
-        if kind in ("compressed", "batch"):
+        if kind in ("compressed", "batch", "pack"):
             report[kind + "_bytes"] = sum(sizes)
     return report
 

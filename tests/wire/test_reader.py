@@ -17,12 +17,13 @@ import zlib
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "lib")]
+import read_pack  # noqa: E402
 import read_stream  # noqa: E402
 import tap  # noqa: E402
 from read_stream import PAGE, StreamError, parse  # noqa: E402
 
 NAMES = ["batches", "boards", "compressed", "ferry-peer", "other-peer",
-         "plain", "three-passes", "two-blocks", "zero-range"]
+         "older-ferry", "packs", "plain", "three-passes", "two-blocks", "zero-range"]
 
 
 def golden(name):
@@ -65,8 +66,7 @@ def many():
                   {33: noise(33)})
 
 
-def three_passes():
-    ram = many()
+def three_passes(ram):
     ram[5 * PAGE:6 * PAGE] = bytes(PAGE)
     for page, value in ((0, 0x11111111), (1, 0x22222222), (0, 0x33333333),
                         (0, 0x44444444), (149, 0x55555555)):
@@ -75,32 +75,44 @@ def three_passes():
     return ram
 
 
+def packs():
+    return memory(150, {p: text(p) for p in range(0, 150, 5)} |
+                  {33: noise(33), 11: text(10), 149: text(10),
+                   12: b"\xcc" * PAGE})
+
+
 EXPECTED_RAM = {
     "batches": {"ram0": many()},
     "boards": {"ram0": memory(1, {})},
     "compressed": {"ram0": many()},
     "ferry-peer": {"ram0": memory(2, {0: text(7)})},
     "other-peer": {"ram0": memory(2, {0: text(7)})},
+    "older-ferry": {"ram0": many()},
+    "packs": {"ram0": three_passes(packs())},
     "plain": {"ram0": memory(5, {1: text(1), 3: bytes(PAGE - 1) + b"\1"})},
-    "three-passes": {"ram0": three_passes()},
+    "three-passes": {"ram0": three_passes(many())},
     "two-blocks": {"ram0": memory(70, {69: text(69)}),
                    "ram1": memory(3, {0: text(70)})},
     "zero-range": {"ram0": memory(70, {0: text(7)})},
 }
 
-# Per section: zero, plain and compressed records, batches, ranges.
+# Per section: zero, plain and compressed records, batches, ranges, packs.
 EXPECTED_PAGES = {
     "batches": [(119, 0, 0, 3), (0, 0, 0)],
     "boards": [(1, 0, 0), (0, 0, 0)],
     "compressed": [(119, 1, 30), (0, 0, 0)],
     "ferry-peer": [(1, 0, 1), (0, 0, 0)],
     "other-peer": [(1, 0, 1), (0, 0, 0)],
+    "older-ferry": [(2, 0, 0, 3, 31), (0, 0, 0)],
+    "packs": [(2, 0, 0, 0, 31, 3), (1, 0, 0, 0, 0, 1),
+              (0, 0, 0, 0, 0, 1), (0, 0, 0, 0, 0, 1)],
     "plain": [(3, 2, 0), (0, 0, 0)],
     "three-passes": [(119, 1, 30), (1, 0, 2), (0, 0, 1), (0, 0, 2)],
     "two-blocks": [(71, 2, 0), (0, 0, 0)],
     "zero-range": [(0, 1, 0, 0, 2), (0, 0, 0)],
 }
-KINDS = ["zero", "plain", "compressed", "batch", "zero-range"]
+KINDS = ["zero", "plain", "compressed", "batch", "zero-range", "pack"]
+HANDED_OVER = ("ferry-peer", "older-ferry", "packs", "zero-range")
 
 
 class Whole(unittest.TestCase):
@@ -135,7 +147,8 @@ class Whole(unittest.TestCase):
 
     def test_what_ferry_never_sends(self):
         for name, _, s in self.each():
-            methods = ["compress-method-lz4"] if name == "batches" else []
+            methods = ["compress-method-lz4"] \
+                if name in ("batches", "older-ferry", "packs") else []
             self.assertEqual((s.capabilities, s.page_bits, s.uuid),
                              (methods, None, None))
             for r in s.records():
@@ -143,12 +156,12 @@ class Whole(unittest.TestCase):
                     self.assertLessEqual(r.data_size, 4091)
 
     def test_grouping(self):
-        """Ascending pages, and a name at least every 64; only a batch may
-        come behind zero pages that stand behind its first page."""
+        """Ascending pages, and a name at least every 64; only a batch or a
+        pack may come behind zero pages that stand behind its first page."""
         for name, data, s in self.each():
             for section in s.sections:
                 keys = [(r.block, r.page_offset) for r in section.records
-                        if r.kind != "batch"]
+                        if r.kind not in ("batch", "pack")]
                 self.assertEqual(keys, sorted(keys))
                 for r in section.records:
                     self.assertEqual(r.pages, sorted(r.pages))
@@ -166,11 +179,13 @@ class Whole(unittest.TestCase):
         numbers = {v[0]: k for k, v in read_stream.COMMANDS.items()}
         for name, _, s in self.each():
             expected = {"ferry-peer": hello + go, "zero-range": hello + go,
+                        "older-ferry": hello + go,
+                        "packs": hello + [(0x4650, 2)] + go,
                         "other-peer": hello}.get(name, [])
             self.assertEqual([(numbers[c["command"]], c.get("value"))
                               for c in s.commands], expected, name)
             self.assertEqual(s.handed_over,
-                             name in ("ferry-peer", "zero-range"), name)
+                             name in HANDED_OVER, name)
 
     def test_fake_device(self):
         for name, _, s in self.each():
@@ -544,6 +559,64 @@ class Damage(unittest.TestCase):
         r = parse(data).sections[1].records[0]
         self.insert(data, r.offset, u64(0x100) + b"\4ram0" + u32(1) + b"x",
                     "compressed with compress-method lz4")
+
+    def test_packs_command(self):
+        data = golden("packs")
+        at = data.index(b"\x08\x46\x50\0\4")
+        command = data[at:at + 9]
+        out = "PACKS out of its place"
+        self.insert(data, at, command, out, at + 9)
+        for name in ("ferry-peer", "batches"):
+            other = golden(name)
+            self.insert(other, parse(other).sections[1].offset, command, out)
+        first = next(r for r in parse(data).sections[1].records
+                     if r.kind == "pack")
+        self.refuse(data[:at] + data[at + 9:], first.offset - 9,
+                    "pack with compress-method lz4")
+
+    def refuse_pack(self, raw, cause, window=1):
+        """A first pack, or a list of packs of which the last is bad."""
+        raws = raw if isinstance(raw, list) else [raw]
+        history = read_pack.History(window, read_stream.unpack_body)
+        for good in raws[:-1]:
+            history.read(good, [0])
+        with self.assertRaises(read_pack.PackError) as caught:
+            history.read(raws[-1], [0])
+        self.assertIn(cause, str(caught.exception))
+
+    def test_bad_packs(self):
+        def pack(body, pages=1, extra=0, codec=0, size=None):
+            return read_pack.HEAD.pack(
+                0, len(body) if size is None else size, codec, pages,
+                extra) + body
+
+        def refer(back, page):
+            return pack(b"\2" + struct.pack(">HB", back, page))
+
+        def good(number):
+            page = bytes(range(256)) * 16
+            value = read_pack.checksum(number, [0], [page], b"") \
+                if read_pack.xxhash else 0
+            return struct.pack(">Q", value) + pack(b"\4" + page)[8:]
+
+        self.refuse_pack(b"", "without a head")
+        self.refuse_pack(pack(b"\0", pages=2), "a pack of 2 pages")
+        self.refuse_pack(pack(b"\5"), "kind 5")
+        self.refuse_pack(pack(b"\4"), "too short")
+        self.refuse_pack(pack(b"\0", extra=1), "too short")
+        self.refuse_pack(pack(b"\0\0"), "behind the body's end")
+        self.refuse_pack(pack(b"\0", size=2), "another size")
+        self.refuse_pack(pack(b"\0", codec=9), "codec 9")
+        self.refuse_pack(pack(b"\0", codec=3), "not shorter")
+        self.refuse_pack(refer(0, 0), "not there")
+        self.refuse_pack(refer(1, 0), "outside of the window")
+        self.refuse_pack([good(0), refer(1, 1)], "not there")
+        self.refuse_pack([good(0), good(1), refer(2, 0)],
+                         "outside of the window")
+        self.refuse_pack([good(0), pack(b"\3\0\1\0" + b"\xff" * 64)],
+                         "too many words")
+        if read_pack.xxhash:
+            self.refuse_pack(pack(b"\0"), "a wrong checksum")
 
     def changes(self, *data, encoding=1, size=None):
         """A stream with an XBZRLE record instead of its last plain page, and
