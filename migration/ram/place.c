@@ -36,7 +36,8 @@ void ram_place_zeros(RamPlace *place, const RamBlock *block, uint64_t page,
 {
     uint64_t end = page + count;
 
-    while ((page = page_bits_next(place->written, block, page, end)) < end) {
+    while (block->host &&
+           (page = page_bits_next(place->written, block, page, end)) < end) {
         memset(ram_block_page(block, page), 0, MIG_PAGE_SIZE);
         page_bits_clear(place->written, block, &page, 1);
     }

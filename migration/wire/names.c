@@ -104,8 +104,17 @@ static const CommandName commands[] = {
     [WIRE_CMD_SWITCHOVER_START] = { "SWITCHOVER_START", false },
 };
 
+static const CommandName ferry_packs = { "PACKS", false };
+static const CommandName ferry_verify = { "VERIFY", false };
+
 static const CommandName *find_command(uint16_t number)
 {
+    if (number == WIRE_CMD_FERRY_PACKS) {
+        return &ferry_packs;
+    }
+    if (number == WIRE_CMD_FERRY_VERIFY) {
+        return &ferry_verify;
+    }
     return number < G_N_ELEMENTS(commands) && commands[number].name
                ? &commands[number] : NULL;
 }

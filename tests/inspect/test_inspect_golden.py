@@ -30,7 +30,8 @@ SANITIZED = os.environ.get("FERRY_SANITIZE", "none") != "none"
 
 
 # What records of several pages are counted as.
-COUNTED_AS = {"batch": "compressed", "zero-range": "zero"}
+COUNTED_AS = {"batch": "compressed", "pack": "compressed",
+              "zero-range": "zero"}
 
 
 def kind_of(record):

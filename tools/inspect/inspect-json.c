@@ -125,7 +125,8 @@ static void add_commands(Out *o, const InspectReport *report)
         begin(o, NULL, '{');
         add_int(o, "offset", c->offset);
         add_text(o, "command", wire_command_name(c->command.number));
-        if (c->command.number == WIRE_CMD_PING) {
+        if (c->command.number == WIRE_CMD_PING ||
+            c->command.number == WIRE_CMD_FERRY_PACKS) {
             add_int(o, "value", c->command.value);
         }
         end(o, '}');

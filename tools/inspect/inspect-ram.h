@@ -15,6 +15,9 @@ InspectRam *inspect_ram_new(Stream *stream, const InspectConfig *config,
                             InspectReport *report, RamList *list,
                             GError **errp);
 
+/* Packs follow.  False where that is too late, or was said before. */
+bool inspect_ram_use_packs(InspectRam *ram, uint32_t window);
+
 /* A PART or END begins at offset; one of its records; its end. */
 bool inspect_ram_begin(InspectRam *ram, uint8_t type, uint64_t offset,
                        GError **errp);

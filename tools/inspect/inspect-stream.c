@@ -17,6 +17,7 @@
 #include "tools/inspect/inspect-ram.h"
 #include "tools/inspect/inspect-tail.h"
 #include "migration/pack/codec.h"
+#include "migration/pack/pack.h"
 #include "migration/wire/names.h"
 #include "migration/wire/reader.h"
 #include "migration/wire/return-message.h"
@@ -107,6 +108,31 @@ static bool get_ping(Walk *w, Command *command, GError **errp)
            answer_ping(w, command->value, errp);
 }
 
+/* What a hostile stream of a few megabytes may make this program keep. */
+#define WINDOW_MAX ((1u << 30) / PACK_SLOT_BYTES)
+
+static bool use_packs(Walk *w, Command *command, GError **errp)
+{
+    if (command->length != sizeof(command->value)) {
+        stream_bad(w->stream, errp, "a PACKS of %u bytes",
+                   command->length);
+        return false;
+    }
+    if (!stream_get_be32(w->stream, &command->value, errp)) {
+        return false;
+    }
+    if (command->value > WINDOW_MAX) {
+        return unsupported(errp, "packs with a history of more than 1 GiB are "
+                           "not supported");
+    }
+    if (!w->ram || !section_method(&w->report->preamble) ||
+        !inspect_ram_use_packs(w->ram, command->value)) {
+        stream_bad(w->stream, errp, "packs are announced in a wrong place");
+        return false;
+    }
+    return true;
+}
+
 static bool run_command(Walk *w, Command *command, GError **errp)
 {
     g_autofree char *name = NULL;
@@ -119,6 +145,8 @@ static bool run_command(Walk *w, Command *command, GError **errp)
         break;
     case WIRE_CMD_PING:
         return get_ping(w, command, errp);
+    case WIRE_CMD_FERRY_PACKS:
+        return use_packs(w, command, errp);
     case WIRE_CMD_POSTCOPY_ADVISE:
     case WIRE_CMD_SWITCHOVER_START:
         break;
