@@ -74,8 +74,8 @@ static PassEnd end_pass(Source *s, const PassStart *start)
         .unchanged = now.pages.unchanged - before->unchanged,
         .xbzrle = now.pages.xbzrle - before->xbzrle,
     };
-    end.idle = end.pages.unchanged > end.pages.zero + end.pages.normal +
-                                     end.pages.compressed + end.pages.xbzrle;
+    end.idle = end.pages.unchanged >
+               page_counts_all(&end.pages) - end.pages.unchanged;
     return end;
 }
 
@@ -125,13 +125,11 @@ static uint64_t measure_pass(Source *s, const PassStart *start)
 
     measure_rate(s, start, &end);
     cost = bytes = cost_of(s, &end);
-    pages = end.pages.normal + end.pages.compressed + end.pages.xbzrle +
-            end.pages.unchanged;
-    if (s->pass > 1) {
-        pages += end.pages.zero;
-    } else {
+    pages = page_counts_all(&end.pages);
+    if (s->pass == 1) {
         /* Leave the zero pages out: most were never used, and what the guest
          * dirties from now on is like the others. */
+        pages -= end.pages.zero;
         bytes -= end.pages.zero_bytes;
     }
     s->bytes_per_page = pages ? (double)bytes / (double)pages : PAGE_RECORD;

@@ -60,8 +60,7 @@ static void fill_source_ram(MigRamInfo *ram, const StatsData *d)
 static void fill_ram_locked(Migration *m, MigInfo *info, const StatsData *d)
 {
     double seconds = (double)info->total_time_ms / 1000;
-    uint64_t pages = d->pages.zero + d->pages.normal + d->pages.compressed +
-                     d->pages.xbzrle + d->pages.unchanged;
+    uint64_t pages = page_counts_all(&d->pages);
     double rate = d->bytes_per_second;
     double page_rate = d->pages_per_second;
 

@@ -108,19 +108,30 @@ static const uint8_t *gather_page(Packing *p, uint64_t page,
     return copy;
 }
 
-static void add_page(Packing *p, CompressJob *job, unsigned i)
+bool compress_skip_page(CompressJob *job, RamWriter *out, unsigned i,
+                        const uint8_t *from)
 {
-    uint64_t page = job->batch.page[i];
-    const uint8_t *from = ram_batch_page(&job->batch, i);
     bool zero = buffer_is_zero(from, MIG_PAGE_SIZE);
 
     if (page_hash_still(job->key, job->hash[i], from, zero)) {
-        p->out.counts.unchanged++;
-    } else if (zero) {
-        ram_writer_add_zero(&p->out, page);
+        out->counts.unchanged++;
+        return true;
+    }
+    if (zero) {
+        ram_writer_add_zero(out, job->batch.page[i]);
         job->hash[i] = page_hash_zero(job->key);
-    } else {
-        job->hash[i] = page_hash(job->key, gather_page(p, page, from));
+    }
+    return zero;
+}
+
+static void add_page(Packing *p, CompressJob *job, unsigned i)
+{
+    const uint8_t *from = ram_batch_page(&job->batch, i);
+
+    if (!compress_skip_page(job, &p->out, i, from)) {
+        const uint8_t *copy = gather_page(p, job->batch.page[i], from);
+
+        job->hash[i] = page_hash(job->key, copy);
     }
 }
 

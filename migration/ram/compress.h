@@ -40,6 +40,12 @@ typedef struct CompressJob {
     uint8_t out[]; /* the records */
 } CompressJob;
 
+/* Is nothing of page i of the batch to be encoded, whose bytes are at from?  No
+ * record is written of a page that is still what was sent last for it, and that
+ * of a zero page is written to out. */
+bool compress_skip_page(CompressJob *job, RamWriter *out, unsigned i,
+                        const uint8_t *from);
+
 /* A pool of CompressJob whose workers encode, with threads of them (1..255) and
  * twice as many jobs and 2.  The worker must stay until the pool was made; its
  * scratch_size is set here. */

@@ -15,7 +15,6 @@
 
 #include "migration/pack/packer.h"
 #include "migration/wire/ram-record.h"
-#include "util/zero.h"
 
 /* The records of zero and plain pages, and that of the pack. */
 #define JOB_BYTES \
@@ -59,8 +58,7 @@ static void put_plain(RamWriter *w, uint64_t page, const uint8_t *from)
     ram_writer_advance(w, MIG_PAGE_SIZE);
 }
 
-static void pack_page(PackPages *pages, CompressJob *job,
-                      const RamBlock *block, uint64_t page,
+static void pack_page(PackPages *pages, CompressJob *job, uint64_t page,
                       const uint8_t *from)
 {
     if (!job->packed.count) {
@@ -70,23 +68,15 @@ static void pack_page(PackPages *pages, CompressJob *job,
         return;
     }
     job->packed.page[job->packed.count++] = page;
-    packer_add(pages->packer, ram_block_key(block, page), from);
+    packer_add(pages->packer, ram_block_key(job->batch.block, page), from);
 }
 
 static void add_page(PackPages *pages, CompressJob *job, unsigned i)
 {
-    const RamBlock *block = job->batch.block;
-    uint64_t page = job->batch.page[i];
     const uint8_t *from = ram_batch_page(&job->batch, i);
-    bool zero = buffer_is_zero(from, MIG_PAGE_SIZE);
 
-    if (page_hash_still(job->key, job->hash[i], from, zero)) {
-        job->writer.counts.unchanged++;
-    } else if (zero) {
-        ram_writer_add_zero(&job->writer, page);
-        job->hash[i] = page_hash_zero(job->key);
-    } else {
-        pack_page(pages, job, block, page, from);
+    if (!compress_skip_page(job, &job->writer, i, from)) {
+        pack_page(pages, job, job->batch.page[i], from);
         job->hash[i] = (PageHash){ 0 }; /* the worker's, of the copy */
     }
 }

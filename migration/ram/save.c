@@ -226,7 +226,6 @@ static void fill_job(RamSave *save, CompressJob *job, const RamBatch *batch)
 static bool save_compressed(RamSave *save, const RamBatch *batch,
                             GError **errp)
 {
-    PageHash forgotten[RAM_BATCH_PAGES];
     void *next;
 
     if (!pipeline_try_next(save->pipeline, &next, errp)) {
@@ -234,7 +233,7 @@ static bool save_compressed(RamSave *save, const RamBatch *batch,
     }
     stats_job(save->counted->stats, !next);
     if (!next && !save->options->value[MIG_OPT_COMPRESS_WAIT_THREAD]) {
-        sent_hash_take(save->sent, batch, forgotten);
+        sent_hash_forget(save->sent, batch);
         return save_plain(save, batch, errp);
     }
     if (!next) {
@@ -296,14 +295,13 @@ static bool save_changes(RamSave *save, RamBatch *batch, GError **errp)
 {
     RamWriter out = { .to = save->changes, .name = batch->block->name };
     GOutputVector vector = { save->changes, 0 };
-    PageHash forgotten[RAM_BATCH_PAGES];
     RamBatch taken;
 
     xbzrle_cache_take(save->xbzrle, batch, &taken,
                       save->pipeline ? XBZRLE_ROOM_COMPRESS : XBZRLE_ROOM,
                       &out);
     if (save->sent) {
-        sent_hash_take(save->sent, &taken, forgotten);
+        sent_hash_forget(save->sent, &taken);
     }
     vector.size = (size_t)(out.to - save->changes);
     if (vector.size && !stream_writev(save->stream, &vector, 1, errp)) {

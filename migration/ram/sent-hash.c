@@ -73,6 +73,15 @@ void sent_hash_take(SentHash *sent, const RamBatch *batch, PageHash *hash)
     }
 }
 
+void sent_hash_forget(SentHash *sent, const RamBatch *batch)
+{
+    SentBlock *block = &sent->block[batch->block->index];
+
+    for (unsigned i = 0; i < batch->count; i++) {
+        take_one(sent, block, batch->page[i]);
+    }
+}
+
 void sent_hash_put(SentHash *sent, const RamBatch *batch,
                    const PageHash *hash)
 {

@@ -25,13 +25,16 @@ typedef struct SentHash SentHash;
 SentHash *sent_hash_new(const RamBlocks *blocks, GError **errp);
 void sent_hash_free(SentHash *sent); /* NULL is fine */
 
-/* Of all entries.  It is constant. */
+/* The key of all hashes here; it never changes. */
 const PageHashKey *sent_hash_key(const SentHash *sent);
 
 /* The entries of the batch's pages: hash[batch->count]. */
 void sent_hash_take(SentHash *sent, const RamBatch *batch, PageHash *hash);
 void sent_hash_put(SentHash *sent, const RamBatch *batch,
                    const PageHash *hash);
+
+/* Something else is sent for the batch's pages, whose hash is not noted. */
+void sent_hash_forget(SentHash *sent, const RamBatch *batch);
 
 /* These pages were sent for the first time, and were zero. */
 void sent_hash_put_zeros(SentHash *sent, const RamRun *run);

@@ -77,8 +77,7 @@ void stats_account(StatsChannel *channel, const PageCounts *more,
                    uint64_t position)
 {
     Stats *stats = channel->stats;
-    uint64_t pages = more->zero + more->normal + more->compressed +
-                     more->xbzrle + more->unchanged;
+    uint64_t pages = page_counts_all(more);
     uint64_t bytes = position - channel->position;
     StatsData *d = &stats->data;
 

@@ -25,6 +25,12 @@ typedef struct PageCounts {
     uint64_t xbzrle_overflow;  /* or of which too much has changed */
 } PageCounts;
 
+/* All pages that were dealt with, sent or not. */
+static inline uint64_t page_counts_all(const PageCounts *c)
+{
+    return c->zero + c->normal + c->compressed + c->xbzrle + c->unchanged;
+}
+
 typedef struct StatsData {
     PageCounts pages;
     uint64_t transferred;    /* bytes of stream */
