@@ -86,37 +86,35 @@ const char *wire_magic_name(uint32_t magic)
 }
 
 typedef struct CommandName {
+    uint16_t number;
     const char *name;
     bool postcopy; /* only sent with postcopy */
 } CommandName;
 
 static const CommandName commands[] = {
-    [WIRE_CMD_OPEN_RETURN_PATH] = { "OPEN_RETURN_PATH", false },
-    [WIRE_CMD_PING] = { "PING", false },
-    [WIRE_CMD_POSTCOPY_ADVISE] = { "POSTCOPY_ADVISE", true },
-    [WIRE_CMD_POSTCOPY_LISTEN] = { "POSTCOPY_LISTEN", true },
-    [WIRE_CMD_POSTCOPY_RUN] = { "POSTCOPY_RUN", true },
-    [WIRE_CMD_POSTCOPY_DISCARD] = { "POSTCOPY_RAM_DISCARD", true },
-    [WIRE_CMD_PACKAGED] = { "PACKAGED", true },
-    [WIRE_CMD_ENABLE_COLO] = { "ENABLE_COLO", false },
-    [WIRE_CMD_POSTCOPY_RESUME] = { "POSTCOPY_RESUME", true },
-    [WIRE_CMD_RECV_BITMAP] = { "RECV_BITMAP", true },
-    [WIRE_CMD_SWITCHOVER_START] = { "SWITCHOVER_START", false },
+    { WIRE_CMD_OPEN_RETURN_PATH, "OPEN_RETURN_PATH", false },
+    { WIRE_CMD_PING, "PING", false },
+    { WIRE_CMD_POSTCOPY_ADVISE, "POSTCOPY_ADVISE", true },
+    { WIRE_CMD_POSTCOPY_LISTEN, "POSTCOPY_LISTEN", true },
+    { WIRE_CMD_POSTCOPY_RUN, "POSTCOPY_RUN", true },
+    { WIRE_CMD_POSTCOPY_DISCARD, "POSTCOPY_RAM_DISCARD", true },
+    { WIRE_CMD_PACKAGED, "PACKAGED", true },
+    { WIRE_CMD_ENABLE_COLO, "ENABLE_COLO", false },
+    { WIRE_CMD_POSTCOPY_RESUME, "POSTCOPY_RESUME", true },
+    { WIRE_CMD_RECV_BITMAP, "RECV_BITMAP", true },
+    { WIRE_CMD_SWITCHOVER_START, "SWITCHOVER_START", false },
+    { WIRE_CMD_FERRY_PACKS, "PACKS", false },
+    { WIRE_CMD_FERRY_VERIFY, "VERIFY", false },
 };
-
-static const CommandName ferry_packs = { "PACKS", false };
-static const CommandName ferry_verify = { "VERIFY", false };
 
 static const CommandName *find_command(uint16_t number)
 {
-    if (number == WIRE_CMD_FERRY_PACKS) {
-        return &ferry_packs;
+    for (unsigned i = 0; i < G_N_ELEMENTS(commands); i++) {
+        if (commands[i].number == number) {
+            return &commands[i];
+        }
     }
-    if (number == WIRE_CMD_FERRY_VERIFY) {
-        return &ferry_verify;
-    }
-    return number < G_N_ELEMENTS(commands) && commands[number].name
-               ? &commands[number] : NULL;
+    return NULL;
 }
 
 const char *wire_command_name(uint16_t number)
