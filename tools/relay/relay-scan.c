@@ -123,7 +123,6 @@ static bool scan_command(Scan *scan, const Command *command, GError **errp)
     case WIRE_CMD_POSTCOPY_ADVISE:
     case WIRE_CMD_PING:
     case WIRE_CMD_SWITCHOVER_START:
-    case WIRE_CMD_FERRY_PACKS:
         break;
     default:
         /* Postcopy begins, or the command is unknown: some commands carry
