@@ -41,7 +41,7 @@ struct InspectRam {
     RamLoad *load;
     InspectSection section; /* the one in progress */
     bool in_progress;       /* a section is in progress */
-    bool packs; /* were announced */
+    bool packs;             /* were announced */
     bool begins_pass;       /* that section begins a pass */
     unsigned until_progress;
 };

@@ -98,35 +98,27 @@ static bool answer_ping(Walk *w, uint32_t value, GError **errp)
     return stream_flush(w->rp, errp);
 }
 
-static bool get_ping(Walk *w, Command *command, GError **errp)
+static bool get_value(Walk *w, Command *command, GError **errp)
 {
     if (command->length != sizeof(command->value)) {
-        stream_bad(w->stream, errp, "a PING of %u bytes", command->length);
+        stream_bad(w->stream, errp, "a %s of %u bytes",
+                   wire_command_name(command->number), command->length);
         return false;
     }
-    return stream_get_be32(w->stream, &command->value, errp) &&
-           answer_ping(w, command->value, errp);
+    return stream_get_be32(w->stream, &command->value, errp);
 }
 
 /* What a hostile stream of a few megabytes may make this program keep. */
 #define WINDOW_MAX ((1u << 30) / PACK_SLOT_BYTES)
 
-static bool use_packs(Walk *w, Command *command, GError **errp)
+static bool use_packs(Walk *w, uint32_t window, GError **errp)
 {
-    if (command->length != sizeof(command->value)) {
-        stream_bad(w->stream, errp, "a PACKS of %u bytes",
-                   command->length);
-        return false;
-    }
-    if (!stream_get_be32(w->stream, &command->value, errp)) {
-        return false;
-    }
-    if (command->value > WINDOW_MAX) {
+    if (window > WINDOW_MAX) {
         return unsupported(errp, "packs with a history of more than 1 GiB are "
                            "not supported");
     }
     if (!w->ram || !section_method(&w->report->preamble) ||
-        !inspect_ram_use_packs(w->ram, command->value)) {
+        !inspect_ram_use_packs(w->ram, window)) {
         stream_bad(w->stream, errp, "packs are announced in a wrong place");
         return false;
     }
@@ -144,9 +136,11 @@ static bool run_command(Walk *w, Command *command, GError **errp)
         }
         break;
     case WIRE_CMD_PING:
-        return get_ping(w, command, errp);
+        return get_value(w, command, errp) &&
+               answer_ping(w, command->value, errp);
     case WIRE_CMD_FERRY_PACKS:
-        return use_packs(w, command, errp);
+        return get_value(w, command, errp) &&
+               use_packs(w, command->value, errp);
     case WIRE_CMD_POSTCOPY_ADVISE:
     case WIRE_CMD_SWITCHOVER_START:
         break;
