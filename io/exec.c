@@ -96,36 +96,26 @@ static gboolean on_cancelled(int fd, GIOCondition condition, void *opaque)
     return on_late(opaque);
 }
 
-/* Does the command end within the time (-1: any), and before cancel?  g_subprocess_wait()
- * would watch cancel with GLib's own source: see io_cancel_source(). */
+/* Does the command end within the time (-1: any), and before cancel?
+ * g_subprocess_wait() would watch cancel with GLib's own source: see
+ * io_cancel_source(). */
 static bool ends_within(GSubprocess *command, int ms, GCancellable *cancel)
 {
     g_autoptr(GMainContext) context = g_main_context_new();
     g_autoptr(GCancellable) late = g_cancellable_new();
-    g_autoptr(GSource) timer = ms >= 0 ? g_timeout_source_new(ms) : NULL;
-    g_autoptr(GSource) stop = io_cancel_source(cancel);
     bool over = false;
 
     g_main_context_push_thread_default(context);
-    if (timer) {
-        g_source_set_callback(timer, on_late, late, NULL);
-        g_source_attach(timer, context);
+    if (ms >= 0) {
+        io_watch(context, g_timeout_source_new(ms), on_late, late);
     }
-    if (stop) {
-        g_source_set_callback(stop, G_SOURCE_FUNC(on_cancelled), late, NULL);
-        g_source_attach(stop, context);
-    }
+    io_watch(context, io_cancel_source(cancel), G_SOURCE_FUNC(on_cancelled),
+             late);
     g_subprocess_wait_async(command, late, on_end, &over);
     while (!over) {
         g_main_context_iteration(context, TRUE);
     }
-    if (timer) {
-        g_source_destroy(timer);
-    }
-    if (stop) {
-        g_source_destroy(stop);
-        g_cancellable_release_fd(cancel);
-    }
+    g_cancellable_release_fd(cancel);
     g_main_context_pop_thread_default(context);
     return !g_cancellable_is_cancelled(late);
 }

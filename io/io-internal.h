@@ -100,6 +100,11 @@ bool io_sync_data(IoSync *sync, GError **errp);
  * follow. */
 GSource *io_cancel_source(GCancellable *cancel);
 
+/* Have context watch the source, until either ends.  Takes source, which may be
+ * NULL. */
+void io_watch(GMainContext *context, GSource *source, GSourceFunc func,
+              void *opaque);
+
 /* A stretch of code in which SIGPIPE stays away from this thread. */
 typedef struct SigpipeHold {
     sigset_t old_mask;

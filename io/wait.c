@@ -33,12 +33,11 @@ static gboolean on_cancelled(int fd, GIOCondition condition, void *opaque)
     return G_SOURCE_REMOVE;
 }
 
-/* Takes source, which may be NULL. */
-static void watch(GMainContext *context, GSource *source, GSourceFunc func,
-                  bool *flag)
+void io_watch(GMainContext *context, GSource *source, GSourceFunc func,
+              void *opaque)
 {
     if (source) {
-        g_source_set_callback(source, func, flag, NULL);
+        g_source_set_callback(source, func, opaque, NULL);
         g_source_attach(source, context);
         g_source_unref(source);
     }
@@ -74,15 +73,15 @@ bool io_channel_wait_input(IoChannel *channel, int ms, GCancellable *until)
         return true;
     }
     context = g_main_context_new();
-    watch(context, g_pollable_input_stream_create_source(in, NULL),
-          G_SOURCE_FUNC(on_input), &input);
+    io_watch(context, g_pollable_input_stream_create_source(in, NULL),
+             G_SOURCE_FUNC(on_input), &input);
     /* On an aborted channel a read fails at once. */
-    watch(context, io_cancel_source(channel->aborted),
-          G_SOURCE_FUNC(on_cancelled), &input);
-    watch(context, io_cancel_source(until), G_SOURCE_FUNC(on_cancelled),
-          &over);
+    io_watch(context, io_cancel_source(channel->aborted),
+             G_SOURCE_FUNC(on_cancelled), &input);
+    io_watch(context, io_cancel_source(until), G_SOURCE_FUNC(on_cancelled),
+             &over);
     if (ms >= 0) {
-        watch(context, g_timeout_source_new((guint)ms), on_time, &over);
+        io_watch(context, g_timeout_source_new((guint)ms), on_time, &over);
     }
     while (!input && !over) {
         g_main_context_iteration(context, TRUE);
