@@ -274,6 +274,14 @@ static void print_addresses(const MonMachine *machine, GString *out)
     g_string_append_printf(out, "socket address: [\n\t%s\n]\n", text);
 }
 
+static void print_part(const Line *lines, JsonObject *object,
+                       const char *part, GString *out)
+{
+    if (json_object_has_member(object, part)) {
+        print_lines(lines, json_object_get_object_member(object, part), out);
+    }
+}
+
 void print_migrate(const MonMachine *machine, JsonNode *result, GString *out)
 {
     JsonObject *object = json_node_get_object(result);
@@ -293,13 +301,7 @@ void print_migrate(const MonMachine *machine, JsonNode *result, GString *out)
         print_ram(json_object_get_object_member(object, "ram"),
                   g_str_equal(status, "completed"), out);
     }
-    if (json_object_has_member(object, "xbzrle-cache")) {
-        print_lines(xbzrle_lines,
-                    json_object_get_object_member(object, "xbzrle-cache"), out);
-    }
-    if (json_object_has_member(object, "compression")) {
-        print_lines(compression_lines,
-                    json_object_get_object_member(object, "compression"), out);
-    }
+    print_part(xbzrle_lines, object, "xbzrle-cache", out);
+    print_part(compression_lines, object, "compression", out);
     print_lines(throttle_lines, object, out);
 }
