@@ -53,7 +53,8 @@ bool ram_dirty_refresh(RamDirty *dirty, uint64_t *added, GError **errp);
 
 /*
  * Take out the next other dirty pages, in address order, up to a batch of one
- * block, without copies.  False, once, when none are left; the walk then begins again.
+ * block, without copies.  False, once, when none are left; the walk then begins
+ * again.
  */
 bool ram_dirty_take(RamDirty *dirty, RamBatch *batch);
 

@@ -4,8 +4,8 @@
  *
  * Records come one by one.  Each is first turned into a block and checked
  * pages.  Compressed pages go to the decompression pool, and the others are
- * placed here, as are changes of pages (XBZRLE).  Records for the same page take
- * effect in their order, whatever their kinds: see in-flight.h.
+ * placed here, as are changes of pages (XBZRLE).  Records for the same page
+ * take effect in their order, whatever their kinds: see in-flight.h.
  */
 #include "migration/ram/load.h"
 

@@ -26,8 +26,8 @@ void ram_save_use_ranges(RamSave *save);
  * pass. */
 void ram_save_use_packs(RamSave *save, unsigned window);
 
-/* Of a page that is sent again, send what has changed, if that is short.  Called
- * before the first pass.  False when there is no memory for the copies. */
+/* Of a page that is sent again, send what has changed, if that is short.
+ * Called before the first pass.  False when there is no memory for the copies. */
 bool ram_save_use_xbzrle(RamSave *save, GError **errp);
 
 /* The content of the START section. */

@@ -8,8 +8,8 @@
  * went there.  The guest's page is read once, because the guest may be writing
  * to it.
  *
- * A page that is in its slot keeps it in this pass and in the next one.  So what
- * a batch borrows stays as it is, and pages that share a slot do not drive each
+ * A page that is in its slot keeps it in this pass and in the next one.  So
+ * what a batch borrows stays as it is, and pages that share a slot do not drive each
  * other out all the time.  A page that finds its slot taken is sent as if there
  * were no cache.
  *

@@ -74,10 +74,10 @@ typedef struct RamRecord {
 
 /*
  * Read one record up to its data: a plain page's MIG_PAGE_SIZE bytes, and a
- * compressed page's, a difference's or a batch's length bytes, are left in the
- * stream.  Legal
- * here: a known type with one flag, offset a multiple of the page size (but for
- * MEM_SIZE), lengths and counts within limits, pages ascending, fill byte 0.
+ * compressed page's, a page's changes' or a batch's length bytes, are left in
+ * the stream.  Legal here: a known type with one flag, offset a multiple of the
+ * page size (but for MEM_SIZE), lengths and counts within limits, pages
+ * ascending, fill byte 0.
  *
  * MIG_ERROR_UNSUPPORTED is for a type that QEMU has and Ferry lacks.  Then the
  * u64 has been read, and type, has_name and offset are set.
