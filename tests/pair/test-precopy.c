@@ -114,19 +114,28 @@ static bool dirty_less_and_less(FakeHost *host, FakePoint point, unsigned nth,
     return true;
 }
 
-static void test_dirtying(bool compress)
+/* Move a guest that does what hook says, at 1 ms for a page. */
+static Pair *move_slowly(bool compress, uint64_t limit_ms, FakeHook *hook,
+                         MigInfo *info)
 {
     Pair *pair = pair_new();
-    MigInfo info;
 
     pair_set(pair, MIG_OPT_COMPRESS, compress);
-    /* A page is 1 ms; nothing may be left when the guest stops. */
     pair_set(pair, MIG_OPT_MAX_BANDWIDTH, 4096000);
-    pair_set(pair, MIG_OPT_DOWNTIME_LIMIT, 0);
-    pair->src_host->hook = dirty_less_and_less;
+    pair_set(pair, MIG_OPT_DOWNTIME_LIMIT, limit_ms);
+    pair->src_host->hook = hook;
     pair_start(pair);
     pair_assert_moved(pair);
-    mig_query(pair->src, &info);
+    mig_query(pair->src, info);
+    return pair;
+}
+
+/* Nothing may be left when the guest stops. */
+static void test_dirtying(bool compress)
+{
+    MigInfo info;
+    Pair *pair = move_slowly(compress, 0, dirty_less_and_less, &info);
+
     g_assert_cmpuint(pair->src_host->passes, ==, 4);
     g_assert_cmpuint(info.ram.dirty_sync_count, ==, 6);
     g_assert_cmpuint(info.ram.downtime_bytes, >, 0);
@@ -160,17 +169,9 @@ static bool write_the_same(FakeHost *host, FakePoint point, unsigned nth,
 /* As if it wrote nothing: no pass but the first has pages. */
 static void test_unchanged(void)
 {
-    Pair *pair = pair_new();
     MigInfo info;
+    Pair *pair = move_slowly(true, 1, write_the_same, &info);
 
-    pair_set(pair, MIG_OPT_COMPRESS, 1);
-    /* Each page that was sent again would take 1 ms. */
-    pair_set(pair, MIG_OPT_MAX_BANDWIDTH, 4096000);
-    pair_set(pair, MIG_OPT_DOWNTIME_LIMIT, 1);
-    pair->src_host->hook = write_the_same;
-    pair_start(pair);
-    pair_assert_moved(pair);
-    mig_query(pair->src, &info);
     g_assert_cmpuint(info.ram.normal + info.ram.duplicate +
                      info.compression.pages, ==, 370);
     g_assert_cmpuint(pair->src_host->passes, ==, 2);

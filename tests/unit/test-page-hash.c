@@ -24,6 +24,14 @@ static PageHash hash_of(const PageHashKey *key, const uint64_t *page)
     return page_hash(key, (const uint8_t *)page);
 }
 
+/* A key, and a page: its hash. */
+static PageHash set_up(PageHashKey *key, uint64_t page[MIG_PAGE_SIZE / 8])
+{
+    init_key(key);
+    fill(page, 1);
+    return hash_of(key, page);
+}
+
 /* (1 + 2^63) * (2^64 - 1) + 3 * 5, by a key of few words. */
 static void test_by_hand(void)
 {
@@ -40,11 +48,8 @@ static void test_each_bit(void)
 {
     uint64_t page[MIG_PAGE_SIZE / 8];
     PageHashKey key;
-    PageHash before;
+    PageHash before = set_up(&key, page);
 
-    init_key(&key);
-    fill(page, 1);
-    before = hash_of(&key, page);
     for (unsigned bit = 0; bit < MIG_PAGE_SIZE * 8; bit++) {
         page[bit / 64] ^= UINT64_C(1) << bit % 64;
         g_assert_false(page_hash_equal(hash_of(&key, page), before));
@@ -57,11 +62,8 @@ static void test_words_change_places(void)
 {
     uint64_t page[MIG_PAGE_SIZE / 8];
     PageHashKey key;
-    PageHash before;
+    PageHash before = set_up(&key, page);
 
-    init_key(&key);
-    fill(page, 1);
-    before = hash_of(&key, page);
     for (unsigned i = 1; i < MIG_PAGE_SIZE / 8; i++) {
         uint64_t first = page[0];
 
@@ -92,12 +94,9 @@ static void test_still(void)
     static const uint64_t zero[MIG_PAGE_SIZE / 8];
     uint64_t page[MIG_PAGE_SIZE / 8];
     const uint8_t *bytes = (const uint8_t *)page;
-    PageHash hash;
     PageHashKey key;
+    PageHash hash = set_up(&key, page);
 
-    init_key(&key);
-    fill(page, 1);
-    hash = hash_of(&key, page);
     g_assert_true(page_hash_still(&key, hash, bytes, false));
     g_assert_false(page_hash_still(&key, hash, bytes, true));
     g_assert_true(page_hash_still(&key, page_hash_zero(&key), bytes, true));

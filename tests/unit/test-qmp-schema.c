@@ -122,7 +122,7 @@ static void expect(SchemaFixture *f, const char *name, const char *meta,
     "pause-before-switchover|"                                                 \
     "validate-uuid|verify"
 #define PARAMETERS /* %s: the methods */                                       \
-    "{*compress-history: int, *compress-level: int, *compress-method: %s, "     \
+    "{*compress-history: int, *compress-level: int, *compress-method: %s, "    \
     "*compress-threads: int, "                                                 \
     "*compress-wait-thread: bool, *decompress-threads: int, "                  \
     "*throttle-trigger-threshold: int, *cpu-throttle-initial: int, "           \

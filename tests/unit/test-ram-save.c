@@ -366,7 +366,8 @@ static void test_no_pool(void)
     sender_destroy(&s);
 }
 
-/* Packs: pages that are sent again, and have hardly changed, are nearly free. */
+/* Packs: pages that are sent again, and have hardly changed, are nearly
+ * free. */
 static void test_packs(void)
 {
     enum { THREADS = 3, WINDOW = 40 };
