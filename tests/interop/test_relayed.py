@@ -17,9 +17,6 @@ from qemu_vm import ticks
 sys.path.insert(0, os.path.join(interop_kit.ROOT, "tests", "relay"))
 from relay_kit import Relay  # noqa: E402
 
-# Not a multiple of 64 pages: see "QEMU under TCG loses writes" in
-# docs/testing.md.
-RAM = (256 << 20) + 8192
 MIB = 1 << 20
 
 
@@ -41,15 +38,13 @@ class Relayed(interop_kit.InteropTest):
 
     def guest(self, qemu, **kwargs):
         """A source, with a guest that is busy."""
-        vm = self.run_qemu(qemu, *interop_kit.need_guest().options(write=8),
-                           mem=f"{RAM >> 10}K", **kwargs)
+        vm = self.run_qemu(qemu, *interop_kit.need_guest().options(write=8), **kwargs)
         vm.set_capability("return-path")
         vm.serial.wait_for(b"round 1")
         return vm
 
     def incoming(self, qemu, *args, **kwargs):
-        vm = self.run_qemu(qemu, "-incoming", "defer", *args,
-                           mem=f"{RAM >> 10}K", **kwargs)
+        vm = self.run_qemu(qemu, "-incoming", "defer", *args, **kwargs)
         vm.receive(self.uri("vm"))
         return vm
 
@@ -77,7 +72,7 @@ class Relayed(interop_kit.InteropTest):
 
     def check_moved(self, src, dst):
         """The destination was started with -S."""
-        self.assert_same_ram(src.save_ram(RAM), dst.save_ram(RAM))
+        self.assert_same_ram(src.save_ram(), dst.save_ram())
         dst.qmp("cont")
         self.check_runs_on(src, dst)
 

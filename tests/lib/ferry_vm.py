@@ -324,7 +324,7 @@ class Vm:
     def save_ram(self, size=None):
         """RAM as a file; its path."""
         path = self.path("ram")
-        size = size or int(self.mem.removesuffix("M")) << 20
+        size = size or int(self.mem[:-1]) << {"K": 10, "M": 20}[self.mem[-1]]
         self.qmp("pmemsave", val=0, size=size, filename=path)
         return path
 
