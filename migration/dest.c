@@ -59,6 +59,7 @@ typedef struct Dest {
     RamPhase phase;
     const char *method; /* compress-method of the batches; NULL: none come */
     bool packs;         /* and packs come instead of them */
+    bool pages;         /* some have come, of any kind */
 } Dest;
 
 static bool dest_accept(Dest *d, GError **errp)
@@ -188,12 +189,13 @@ static bool verify_block(Dest *d, const Command *command, GError **errp)
     return true;
 }
 
-/* Before the first record. */
+/* Between the list of blocks and the first page. */
 static bool use_packs(Dest *d, uint32_t window, GError **errp)
 {
     uint64_t history = history_of(d);
 
-    if (!d->ferry || d->phase != RAM_BEGUN || d->packs || !d->method) {
+    if (!d->ferry || d->phase != RAM_BEGUN || d->pages || d->packs ||
+        !d->method) {
         stream_bad(d->stream, errp, "packs are announced in a wrong place");
         return false;
     }
@@ -334,6 +336,9 @@ static bool load_record(Dest *d, const Item *item, GError **errp)
 {
     if (!ram_load_record(d->ram, &item->record, errp)) {
         return false;
+    }
+    if (item->record.type != WIRE_RAM_EOS) {
+        d->pages = true;
     }
     if (item->ends_ram) {
         d->phase = RAM_ENDED;

@@ -61,6 +61,7 @@ void ram_load_set_codec(RamLoad *load, const Codec *codec)
 
 void ram_load_use_packs(RamLoad *load, unsigned window)
 {
+    g_assert(!load->pool);
     load->packs = true;
     load->window = window;
 }

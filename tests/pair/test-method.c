@@ -8,8 +8,12 @@
 #include <unistd.h>
 
 #include "migration/pack/codec.h"
+#include "migration/wire/ram-record.h"
+#include "migration/wire/section.h"
 #include "migration/wire/wire.h"
 #include "tests/lib/bare-peer.h"
+#include "tests/lib/expect-error.h"
+#include "tests/lib/mem-channel.h"
 #include "tests/lib/pair.h"
 #include "util/endian.h"
 
@@ -219,38 +223,98 @@ static void test_peer_leaves(gconstpointer data)
     pair_free(pair);
 }
 
-/* A destination is sent what it was not built with: it says so, and its
- * source is told. */
-static void test_unknown_method(void)
+/* A Ferry's stream, from its beginning to the header of its RAM; the length is
+ * that of "compress-method-" and the method. */
+#define BEGINNING(length, method)                                    \
+    "QEVM\0\0\0\3\7\0\0\0\10fake-1.0"                              \
+    "\5\032configuration/capabilities\0\0\0\1\0\0\0\1"             \
+    length "compress-method-" method                                 \
+    "\10\0\1\0\0\10\0\2\0\4FRY1"                                   \
+    "\1\0\0\0\1\3ram\0\0\0\0\0\0\0\4"
+
+/* A destination that is sent these bytes fails with these words, of which it
+ * tells its source the last one. */
+static void assert_refuses(GBytes *stream, MigErrorCode code,
+                           const char *says, const char *last)
 {
-    static const char stream[] =
-        "QEVM\0\0\0\3\7\0\0\0\10fake-1.0"
-        "\5\032configuration/capabilities\0\0\0\1\0\0\0\1"
-        "\026compress-method-brotli"
-        "\10\0\1\0\0\10\0\2\0\4FRY1"
-        "\1\0\0\0\1\3ram\0\0\0\0\0\0\0\4";
     Pair *pair = pair_new();
     g_autoptr(GError) err = NULL;
     char heard[256] = { 0 };
-    size_t length = 0, n;
+    size_t length = 0, n, size;
+    const void *data = g_bytes_get_data(stream, &size);
     IoChannel *ends[2];
 
     g_assert_true(io_channel_pair(ends, NULL));
     pair->dst = mig_new(&fake_mig_host, pair->dst_host, &pair->options);
     g_assert_true(mig_receive(pair->dst, ends[1], NULL));
-    g_assert_true(io_channel_writev(
-        ends[0], &(GOutputVector){ stream, sizeof(stream) - 1 }, 1, NULL));
+    g_assert_true(io_channel_writev(ends[0], &(GOutputVector){ data, size }, 1,
+                                    NULL));
     g_assert_false(mig_wait(pair->dst, &err));
-    g_assert_error(err, MIG_ERROR, MIG_ERROR_UNSUPPORTED);
-    g_assert_nonnull(strstr(err->message, "compress-method brotli, which is "
-                                          "not built in here"));
+    expect_error(&err, code, says);
     do {
         g_assert_true(io_channel_read(ends[0], heard + length,
                                       sizeof(heard) - length, &n, NULL));
         length += n;
     } while (n);
-    g_assert_nonnull(memmem(heard, length, "brotli", 6));
+    g_assert_nonnull(memmem(heard, length, last, strlen(last)));
     io_channel_free(ends[0]);
+    pair_free(pair);
+}
+
+/* A destination is sent what it was not built with: it says so, and its
+ * source is told. */
+static void test_unknown_method(void)
+{
+    static const char stream[] = BEGINNING("\026", "brotli");
+    g_autoptr(GBytes) bytes = g_bytes_new_static(stream, sizeof(stream) - 1);
+
+    assert_refuses(bytes, MIG_ERROR_UNSUPPORTED,
+                   "compress-method brotli, which is not built in here",
+                   "brotli");
+}
+
+static void put_blocks(Stream *s, Pair *pair)
+{
+    size_t count;
+    const MigRamBlock *block =
+        fake_mig_host.ram_blocks(pair->dst_host, &count);
+    uint64_t total = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        total += block[i].length;
+    }
+    ram_record_put_mem_size(s, total);
+    for (size_t i = 0; i < count; i++) {
+        stream_put_name(s, block[i].name);
+        stream_put_be64(s, block[i].length);
+    }
+    ram_record_put_eos(s);
+    section_put_footer(s, 1);
+}
+
+/* Batches and packs may not be mixed: not even one page may have come. */
+static void test_late_packs(void)
+{
+    static const char beginning[] = BEGINNING("\023", "lz4");
+    const SectionHeader part = { .type = WIRE_PART, .id = 1 };
+    Pair *pair = pair_new();
+    g_autoptr(MemWriter) w = mem_writer_new();
+    g_autoptr(GBytes) bytes = NULL;
+    uint8_t head[WIRE_RECORD_HEAD_MAX];
+
+    if (can_run(MIG_METHOD_LZ4)) {
+        stream_put_bytes(w->stream, beginning, sizeof(beginning) - 1);
+        put_blocks(w->stream, pair);
+        section_put_header(w->stream, &part);
+        stream_put_bytes(w->stream, head,
+                         ram_record_put_zero(head, 0, "ram0"));
+        ram_record_put_eos(w->stream);
+        section_put_footer(w->stream, 1);
+        section_put_packs(w->stream, 0);
+        bytes = mem_writer_finish(g_steal_pointer(&w));
+        assert_refuses(bytes, MIG_ERROR_STREAM,
+                       "packs are announced in a wrong place", "place");
+    }
     pair_free(pair);
 }
 
@@ -275,5 +339,6 @@ int main(int argc, char **argv)
     add("ferry-peer", test_ferry_peer, MIG_METHOD_ZSTD);
     add("peer-leaves", test_peer_leaves, MIG_METHOD_ZSTD);
     g_test_add_func("/method/unknown", test_unknown_method);
+    g_test_add_func("/method/late-packs", test_late_packs);
     return g_test_run();
 }
