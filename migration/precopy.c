@@ -50,23 +50,23 @@ static void start_pass(Source *s, PassStart *start)
 }
 
 /* What a pass was. */
-typedef struct PassEnd {
+typedef struct PassResult {
     int64_t length; /* ns */
     uint64_t written;
     PageCounts pages;
     bool idle; /* most pages had not changed, and were not sent */
-} PassEnd;
+} PassResult;
 
-static PassEnd end_pass(Source *s, const PassStart *start)
+static PassResult pass_result(const Source *s, const PassStart *start)
 {
     const PageCounts *before = &start->stats.pages;
     StatsData now;
-    PassEnd end;
+    PassResult pass;
 
     stats_read(s->m->stats, &now);
-    end.length = MAX(clock_now(s->m->clock) - start->time, 1);
-    end.written = now.transferred - start->stats.transferred;
-    end.pages = (PageCounts){
+    pass.length = MAX(clock_now(s->m->clock) - start->time, 1);
+    pass.written = now.transferred - start->stats.transferred;
+    pass.pages = (PageCounts){
         .zero = now.pages.zero - before->zero,
         .normal = now.pages.normal - before->normal,
         .compressed = now.pages.compressed - before->compressed,
@@ -74,9 +74,9 @@ static PassEnd end_pass(Source *s, const PassStart *start)
         .unchanged = now.pages.unchanged - before->unchanged,
         .xbzrle = now.pages.xbzrle - before->xbzrle,
     };
-    end.idle = end.pages.unchanged >
-               page_counts_all(&end.pages) - end.pages.unchanged;
-    return end;
+    pass.idle = pass.pages.unchanged >
+                page_counts_all(&pass.pages) - pass.pages.unchanged;
+    return pass;
 }
 
 /*
@@ -85,54 +85,67 @@ static PassEnd end_pass(Source *s, const PassStart *start)
  * An idle pass shows what the link can do at least.
  */
 static void measure_rate(Source *s, const PassStart *start,
-                         const PassEnd *end)
+                         const PassResult *pass)
 {
     int64_t shortest = MAX(SHORTEST_PASS, io_channel_round_trip(s->channel));
-    double bytes = (double)end->written, rate;
+    double bytes = (double)pass->written, rate;
 
-    if (end->length < shortest && s->bytes_per_second != 0) {
+    if (pass->length < shortest && s->bytes_per_second != 0) {
         return;
     }
-    if (end->length >= shortest) {
+    if (pass->length >= shortest) {
         bytes += (double)start->queued;
         bytes -= (double)io_channel_queued(s->channel);
     }
-    rate = MAX(bytes, 0) * NS_PER_S / (double)end->length;
-    s->bytes_per_second = end->idle ? MAX(rate, s->bytes_per_second) : rate;
+    rate = MAX(bytes, 0) * NS_PER_S / (double)pass->length;
+    s->bytes_per_second = pass->idle ? MAX(rate, s->bytes_per_second) : rate;
 }
 
-/* Bytes of stream.  An idle pass has cost time rather than bytes, and counts as
- * the bytes that the link takes in that time. */
-static uint64_t cost_of(const Source *s, const PassEnd *end)
+/* What a pass has cost, in bytes of stream.  An idle pass has cost time rather
+ * than bytes, and counts as the bytes that the link takes in that time. */
+static uint64_t cost_of(const Source *s, const PassResult *pass)
 {
     uint64_t limit = ratelimit_get(s->m->limit);
     double rate = s->bytes_per_second;
     double room;
 
-    if (!end->idle) {
-        return end->written;
+    if (!pass->idle) {
+        return pass->written;
     }
     room = (limit ? MIN(rate, (double)limit) : rate) *
-           ((double)end->length / NS_PER_S);
-    return MAX(end->written, (uint64_t)room);
+           ((double)pass->length / NS_PER_S);
+    return MAX(pass->written, (uint64_t)room);
+}
+
+/*
+ * What a page of the next pass will cost.  An idle pass may be the exception:
+ * as long as there is only one, a page costs what it did before.
+ */
+static void measure_pages(Source *s, const PassResult *pass, uint64_t bytes)
+{
+    uint64_t pages = page_counts_all(&pass->pages);
+    double before = s->last_per_page;
+
+    if (s->pass == 1) {
+        /* Leave the zero pages out: most were never used, and what the guest
+         * dirties from now on is like the others. */
+        pages -= pass->pages.zero;
+        bytes -= pass->pages.zero_bytes;
+    }
+    s->last_per_page = pages ? (double)bytes / (double)pages : PAGE_RECORD;
+    s->bytes_per_page = pass->idle ? MAX(s->last_per_page, before)
+                                   : s->last_per_page;
 }
 
 /* Learn from a pass what the next one will cost.  Returns what it has cost. */
 static uint64_t measure_pass(Source *s, const PassStart *start)
 {
-    PassEnd end = end_pass(s, start);
-    uint64_t cost, bytes, pages;
+    PassResult pass = pass_result(s, start);
+    uint64_t cost;
 
-    measure_rate(s, start, &end);
-    cost = bytes = cost_of(s, &end);
-    pages = page_counts_all(&end.pages);
-    if (s->pass == 1) {
-        /* Leave the zero pages out: most were never used, and what the guest
-         * dirties from now on is like the others. */
-        pages -= end.pages.zero;
-        bytes -= end.pages.zero_bytes;
-    }
-    s->bytes_per_page = pages ? (double)bytes / (double)pages : PAGE_RECORD;
+    measure_rate(s, start, &pass);
+    cost = cost_of(s, &pass);
+    measure_pages(s, &pass, cost);
     return cost;
 }
 

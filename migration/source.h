@@ -31,7 +31,8 @@ typedef struct Source {
     int64_t collected;  /* when the dirty log was collected last */
     ThrottleDecision throttle;
     /* as measured by the passes so far */
-    double bytes_per_page;
+    double last_per_page; /* bytes, in the last pass */
+    double bytes_per_page; /* to be expected of the next one */
     double bytes_per_second;
     /* what converge_decide() wants to be told again */
     double least_ms;

@@ -113,7 +113,7 @@ bool compress_skip_page(CompressJob *job, RamWriter *out, unsigned i,
 {
     bool zero = buffer_is_zero(from, MIG_PAGE_SIZE);
 
-    if (page_hash_still(job->key, job->hash[i], from, zero)) {
+    if (page_hash_matches(job->key, job->hash[i], from, zero)) {
         out->counts.unchanged++;
         return true;
     }

@@ -86,7 +86,7 @@ bool page_hash_key_init(PageHashKey *key, GError **errp)
     return true;
 }
 
-bool page_hash_still(const PageHashKey *key, PageHash hash,
+bool page_hash_matches(const PageHashKey *key, PageHash hash,
                      const uint8_t *page, bool zero)
 {
     if (!page_hash_is_known(hash)) {

@@ -50,7 +50,7 @@ static inline bool page_hash_is_known(PageHash hash)
  * hash?  No, if the hash is not known.  zero: the page was seen to be zero, and
  * need not be hashed.
  */
-bool page_hash_still(const PageHashKey *key, PageHash hash,
+bool page_hash_matches(const PageHashKey *key, PageHash hash,
                      const uint8_t *page, bool zero);
 
 #endif

@@ -295,13 +295,13 @@ static bool save_changes(RamSave *save, RamBatch *batch, GError **errp)
 {
     RamWriter out = { .to = save->changes, .name = batch->block->name };
     GOutputVector vector = { save->changes, 0 };
-    RamBatch taken;
+    RamBatch changed;
 
-    xbzrle_cache_take(save->xbzrle, batch, &taken,
+    xbzrle_cache_take(save->xbzrle, batch, &changed,
                       save->pipeline ? XBZRLE_ROOM_COMPRESS : XBZRLE_ROOM,
                       &out);
     if (save->sent) {
-        sent_hash_forget(save->sent, &taken);
+        sent_hash_forget(save->sent, &changed);
     }
     vector.size = (size_t)(out.to - save->changes);
     if (vector.size && !stream_writev(save->stream, &vector, 1, errp)) {

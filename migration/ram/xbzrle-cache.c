@@ -96,8 +96,8 @@ static bool is_free(const XbzrleCache *cache, const Slot *slot)
 }
 
 /* Write a record with what has changed from before to cache->page.  Returns the
- * bytes of changes, as xbzrle_encode() does; nothing is written of a page that
- * has not changed, or too much. */
+ * bytes of changes, as xbzrle_encode() does.  Nothing is written of a page that
+ * has not changed, nor of one that has changed too much. */
 static size_t put_changes(XbzrleCache *cache, uint64_t page,
                           const uint8_t *before, size_t room, RamWriter *out)
 {
@@ -107,8 +107,10 @@ static size_t put_changes(XbzrleCache *cache, uint64_t page,
     size_t size = xbzrle_encode(before, cache->page, out->to + head, room);
 
     if (size == 0) {
-        out->counts.xbzrle++;
-    } else if (size != XBZRLE_OVERFLOW) {
+        out->counts.unchanged++;
+    } else if (size == XBZRLE_OVERFLOW) {
+        out->counts.xbzrle_overflow++;
+    } else {
         ram_record_put_xbzrle(out->to, offset, out->name, (uint16_t)size);
         ram_writer_advance(out, head + size);
         out->counts.xbzrle++;
@@ -117,36 +119,39 @@ static size_t put_changes(XbzrleCache *cache, uint64_t page,
     return size;
 }
 
-/* Send a page that is in its slot.  Returns the copy, if that has to be sent
- * whole, or NULL. */
-static const uint8_t *send_again(XbzrleCache *cache, Slot *slot,
-                                 const RamBlock *block, uint64_t page,
-                                 size_t room, RamWriter *out)
+/* What is sent of a page. */
+typedef enum { SEND_NOTHING, SEND_CHANGES, SEND_WHOLE } Sending;
+
+/* A page that is in its slot.  If all of it has to be sent, *copy is it. */
+static Sending send_again(XbzrleCache *cache, Slot *slot,
+                          const RamBlock *block, uint64_t page, size_t room,
+                          RamWriter *out, const uint8_t **copy)
 {
-    uint8_t *copy = copy_of(cache, slot);
+    uint8_t *kept = copy_of(cache, slot);
     bool zero;
     size_t size;
 
+    *copy = kept;
     slot->pass = cache->pass;
     memcpy(cache->page, ram_block_page(block, page), MIG_PAGE_SIZE);
     zero = buffer_is_zero(cache->page, MIG_PAGE_SIZE);
-    if (zero && !buffer_is_zero(copy, MIG_PAGE_SIZE)) {
-        memset(copy, 0, MIG_PAGE_SIZE);
-        return copy;
+    if (zero && !buffer_is_zero(kept, MIG_PAGE_SIZE)) {
+        memset(kept, 0, MIG_PAGE_SIZE);
+        return SEND_WHOLE;
     }
-    size = put_changes(cache, page, copy, room, out);
-    if (size) {
-        memcpy(copy, cache->page, MIG_PAGE_SIZE);
+    size = put_changes(cache, page, kept, room, out);
+    if (size == 0) {
+        return SEND_NOTHING;
     }
-    out->counts.xbzrle_overflow += size == XBZRLE_OVERFLOW;
-    return size == XBZRLE_OVERFLOW ? copy : NULL;
+    memcpy(kept, cache->page, MIG_PAGE_SIZE);
+    return size == XBZRLE_OVERFLOW ? SEND_WHOLE : SEND_CHANGES;
 }
 
 /* Keep a page that is to be sent.  Returns the copy, which is what to send, or
  * NULL: there is none. */
-static const uint8_t *keep(XbzrleCache *cache, Slot *slot,
-                           const RamBlock *block, uint64_t page,
-                           RamWriter *out)
+static const uint8_t *keep_copy(XbzrleCache *cache, Slot *slot,
+                                const RamBlock *block, uint64_t page,
+                                RamWriter *out)
 {
     const uint8_t *from = ram_block_page(block, page);
 
@@ -162,28 +167,39 @@ static const uint8_t *keep(XbzrleCache *cache, Slot *slot,
     return memcpy(copy_of(cache, slot), from, MIG_PAGE_SIZE);
 }
 
-void xbzrle_cache_take(XbzrleCache *cache, RamBatch *batch, RamBatch *taken,
+/* A page of a batch: what to do with it, and perhaps a copy. */
+static Sending take_page(XbzrleCache *cache, const RamBlock *block,
+                         uint64_t page, size_t room, RamWriter *out,
+                         const uint8_t **copy)
+{
+    uint64_t key = ram_block_key(block, page);
+    Slot *slot = &cache->slot[key % cache->slots];
+
+    if (slot->key == key) {
+        return send_again(cache, slot, block, page, room, out, copy);
+    }
+    *copy = keep_copy(cache, slot, block, page, out);
+    return SEND_WHOLE;
+}
+
+void xbzrle_cache_take(XbzrleCache *cache, RamBatch *batch, RamBatch *changed,
                        size_t room, RamWriter *out)
 {
     const RamBlock *block = batch->block;
+    const uint8_t *copy;
     unsigned left = 0;
 
-    taken->block = block;
-    taken->count = 0;
+    changed->block = block;
+    changed->count = 0;
     for (unsigned i = 0; i < batch->count; i++) {
         uint64_t page = batch->page[i];
-        uint64_t key = ram_block_key(block, page);
-        Slot *slot = &cache->slot[key % cache->slots];
-        bool known = slot->key == key;
-        const uint8_t *copy =
-            known ? send_again(cache, slot, block, page, room, out)
-                  : keep(cache, slot, block, page, out);
+        Sending sending = take_page(cache, block, page, room, out, &copy);
 
-        if (copy || !known) {
+        if (sending == SEND_WHOLE) {
             batch->page[left] = page;
             batch->copy[left++] = copy;
-        } else {
-            taken->page[taken->count++] = page;
+        } else if (sending == SEND_CHANGES) {
+            changed->page[changed->count++] = page;
         }
     }
     batch->count = left;

@@ -31,12 +31,13 @@ void xbzrle_cache_free(XbzrleCache *cache); /* NULL is fine */
 void xbzrle_cache_begin_pass(XbzrleCache *cache);
 
 /*
- * Take those pages out of a batch whose changes take at most room bytes each,
- * put them into taken, and write the records.  The pages that stay in the batch
- * have to be sent as they are there: the cache counts on it for those that it
- * has a copy of.  These copies stay as they are until the pass ends.
+ * Take out of a batch the pages whose changes take at most room bytes each, and
+ * those that have not changed; write the changes' records.  changed gets the
+ * pages with changes.  The pages that stay in the batch have to be sent as they
+ * are there: the cache counts on it for those that it has a copy of.  These
+ * copies stay as they are until the pass ends.
  */
-void xbzrle_cache_take(XbzrleCache *cache, RamBatch *batch, RamBatch *taken,
+void xbzrle_cache_take(XbzrleCache *cache, RamBatch *batch, RamBatch *changed,
                        size_t room, RamWriter *out);
 
 #endif

@@ -166,7 +166,8 @@ static bool write_the_same(FakeHost *host, FakePoint point, unsigned nth,
     return true;
 }
 
-/* As if it wrote nothing: no pass but the first has pages. */
+/* As if it wrote nothing: no pass but the first has pages.  One pass of that
+ * kind could be the exception, two are believed. */
 static void test_unchanged(void)
 {
     MigInfo info;
@@ -174,40 +175,74 @@ static void test_unchanged(void)
 
     g_assert_cmpuint(info.ram.normal + info.ram.duplicate +
                      info.compression.pages, ==, 370);
-    g_assert_cmpuint(pair->src_host->passes, ==, 2);
-    g_assert_cmpuint(info.compression.unchanged, ==, 2 * 370);
+    g_assert_cmpuint(pair->src_host->passes, ==, 3);
+    g_assert_cmpuint(info.compression.unchanged, ==, 3 * 370);
     g_assert_cmpuint(info.ram.remaining, ==, 0);
     g_assert_cmpuint(info.ram.downtime_bytes, <, 4096);
     pair_free(pair);
 }
 
-/* The second pass finds in a second that nothing has changed.  From then on the
- * guest changes some pages. */
+/* One pass finds in half a second that nothing has changed: the second, or the
+ * third with xbzrle, which keeps nothing in the first.  From then on the guest
+ * changes some pages. */
 static bool change_later(FakeHost *host, FakePoint point, unsigned nth,
                          GError **errp)
 {
     Pair *pair = host->hook_data;
+    unsigned idle = pair->options.value[MIG_OPT_XBZRLE] ? 2 : 1;
 
     if (point == FAKE_LOG_COLLECT_PART &&
-        fake_host_calls(host, FAKE_LOG_COLLECT) == 1) {
+        fake_host_calls(host, FAKE_LOG_COLLECT) == idle) {
         fake_clock_advance(&pair->clock, NS_PER_S / 2);
     }
-    for (unsigned i = 0; point == FAKE_LOG_COLLECT && nth > 1 && i < 40; i++) {
+    if (point != FAKE_LOG_COLLECT || nth <= idle) {
+        return write_the_same(host, point, nth, errp);
+    }
+    for (unsigned i = 0; i < 40; i++) {
         fake_host_write(host, 0, i, 1000 * nth + i);
     }
-    return nth > 1 || write_the_same(host, point, nth, errp);
+    return true;
 }
 
 /* A pass without bytes does not look like a slow link. */
-static void test_unchanged_rate(void)
+static void test_unchanged_rate(gconstpointer data)
 {
+    bool xbzrle = GPOINTER_TO_UINT(data);
     Pair *pair = pair_new();
 
-    pair_set(pair, MIG_OPT_COMPRESS, 1);
+    pair_set(pair, xbzrle ? MIG_OPT_XBZRLE : MIG_OPT_COMPRESS, 1);
     pair_set(pair, MIG_OPT_MAX_BANDWIDTH, 10 << 20);
     pair_set(pair, MIG_OPT_DOWNTIME_LIMIT, 25);
     pair->src_host->hook = change_later;
     pair->src_host->hook_data = pair;
+    pair_start(pair);
+    pair_assert_moved(pair);
+    g_assert_cmpuint(pair->src_host->passes, ==, xbzrle ? 4 : 3);
+    pair_free(pair);
+}
+
+/* All pages are as they were in the second pass, and others after it. */
+static bool change_all_later(FakeHost *host, FakePoint point, unsigned nth,
+                             GError **errp)
+{
+    if (point != FAKE_LOG_COLLECT || nth != 2) {
+        return nth > 2 || write_the_same(host, point, nth, errp);
+    }
+    for (unsigned i = 0; i < 300; i++) {
+        fake_host_write(host, 0, i, 1000 + i);
+    }
+    return true;
+}
+
+/* A pass without bytes does not make the pages cheap that come after it. */
+static void test_unchanged_price(void)
+{
+    Pair *pair = pair_new();
+
+    pair_set(pair, MIG_OPT_COMPRESS, 1);
+    pair_set(pair, MIG_OPT_MAX_BANDWIDTH, 2 << 20);
+    pair_set(pair, MIG_OPT_DOWNTIME_LIMIT, 25);
+    pair->src_host->hook = change_all_later;
     pair_start(pair);
     pair_assert_moved(pair);
     g_assert_cmpuint(pair->src_host->passes, ==, 3);
@@ -384,7 +419,11 @@ int main(int argc, char **argv)
     g_test_add_func("/precopy/dirtying/plain", test_dirtying_plain);
     g_test_add_func("/precopy/dirtying/compress", test_dirtying_compress);
     g_test_add_func("/precopy/unchanged", test_unchanged);
-    g_test_add_func("/precopy/unchanged/rate", test_unchanged_rate);
+    g_test_add_data_func("/precopy/unchanged/rate", GUINT_TO_POINTER(0),
+                         test_unchanged_rate);
+    g_test_add_data_func("/precopy/unchanged/rate-xbzrle", GUINT_TO_POINTER(1),
+                         test_unchanged_rate);
+    g_test_add_func("/precopy/unchanged/price", test_unchanged_price);
     g_test_add_func("/precopy/unchanged/again", test_unchanged_again);
     g_test_add_func("/precopy/zero-and-back", test_zero_and_back);
     g_test_add_func("/precopy/live-guest", test_live_guest);

@@ -97,12 +97,12 @@ static void test_still(void)
     PageHashKey key;
     PageHash hash = set_up(&key, page);
 
-    g_assert_true(page_hash_still(&key, hash, bytes, false));
-    g_assert_false(page_hash_still(&key, hash, bytes, true));
-    g_assert_true(page_hash_still(&key, page_hash_zero(&key), bytes, true));
+    g_assert_true(page_hash_matches(&key, hash, bytes, false));
+    g_assert_false(page_hash_matches(&key, hash, bytes, true));
+    g_assert_true(page_hash_matches(&key, page_hash_zero(&key), bytes, true));
     g_assert_true(page_hash_equal(page_hash_zero(&key), hash_of(&key, zero)));
     page[7]++;
-    g_assert_false(page_hash_still(&key, hash, bytes, false));
+    g_assert_false(page_hash_matches(&key, hash, bytes, false));
 }
 
 /* Without a key nothing is known, and nothing is what it was. */
@@ -113,8 +113,8 @@ static void test_no_key(void)
 
     g_assert_false(page_hash_is_known(hash));
     g_assert_false(page_hash_is_known(page_hash_zero(NULL)));
-    g_assert_false(page_hash_still(NULL, hash, (uint8_t *)page, false));
-    g_assert_false(page_hash_still(NULL, hash, (uint8_t *)page, true));
+    g_assert_false(page_hash_matches(NULL, hash, (uint8_t *)page, false));
+    g_assert_false(page_hash_matches(NULL, hash, (uint8_t *)page, true));
 }
 
 int main(int argc, char **argv)
