@@ -117,6 +117,33 @@ static void use_packs(Source *s, uint16_t features)
     ram_save_use_packs(s->ram, window);
 }
 
+static bool check_method(Source *s, uint16_t features, GError **errp)
+{
+    if (!batch_method(s) || (features & codec_of(s)->feature)) {
+        return true;
+    }
+    g_set_error(errp, MIG_ERROR, MIG_ERROR_PEER,
+                features ? "the destination's Ferry was built without "
+                           "compress-method %s; use another"
+                         : "the destination is not Ferry: compress-method "
+                           "%s needs it; use zlib",
+                batch_method(s));
+    return false;
+}
+
+/* Every QEMU reads changes of pages, and every Ferry that reads packs. */
+static bool check_xbzrle(Source *s, uint16_t features, GError **errp)
+{
+    if (!s->m->options.value[MIG_OPT_XBZRLE] || !features ||
+        (features & WIRE_FERRY_PACKS)) {
+        return true;
+    }
+    g_set_error_literal(errp, MIG_ERROR, MIG_ERROR_PEER,
+                        "the destination's Ferry is too old for the "
+                        "capability xbzrle; turn it off");
+    return false;
+}
+
 static bool meet_peer(Source *s, GError **errp)
 {
     uint16_t features;
@@ -126,13 +153,8 @@ static bool meet_peer(Source *s, GError **errp)
     }
     s->met = true;
     features = return_path_features(s->rp);
-    if (batch_method(s) && !(features & codec_of(s)->feature)) {
-        g_set_error(errp, MIG_ERROR, MIG_ERROR_PEER,
-                    features ? "the destination's Ferry was built without "
-                               "compress-method %s; use another"
-                             : "the destination is not Ferry: compress-method "
-                               "%s needs it; use zlib",
-                    batch_method(s));
+    if (!check_method(s, features, errp) ||
+        !check_xbzrle(s, features, errp)) {
         return false;
     }
     if (batch_method(s) && (features & WIRE_FERRY_PACKS)) {

@@ -25,8 +25,7 @@
  * of 4 TiB, once in 10^10 migrations.  A guest that wins harms its own memory
  * and nobody else's.
  *
- * Measured, ns for a page in the cache: NH 180, UMAC-64 330, UMAC-128 480, AES
- * GMAC 600, Poly1305 810 or more.
+ * docs/performance.md has what other hashes cost.
  *
  * Where memory is hashed in place, the guest may write to it meanwhile.  Then
  * the hash may be that of a page that never was.  If it is taken for the one

@@ -6,6 +6,7 @@
  */
 #include "migration/ram/sent-hash.h"
 
+#include "ferry/error.h"
 #include "util/bitmap.h"
 
 typedef struct SentBlock {
@@ -19,17 +20,30 @@ struct SentHash {
     SentBlock block[]; /* [blocks->count] */
 };
 
+static bool block_init(SentBlock *sent, const RamBlock *block, GError **errp)
+{
+    sent->hash = g_try_new0(PageHash, block->pages);
+    if (!sent->hash) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_HOST,
+                    "no memory for hashes of the pages of RAM block '%s'",
+                    block->name);
+        return false;
+    }
+    sent->zero = bitmap_new(block->pages);
+    return true;
+}
+
 SentHash *sent_hash_new(const RamBlocks *blocks, GError **errp)
 {
     SentHash *sent = g_malloc0(sizeof(*sent) +
                                blocks->count * sizeof(sent->block[0]));
+    bool ok = page_hash_key_init(&sent->key, errp);
 
     sent->blocks = blocks;
-    for (unsigned i = 0; i < blocks->count; i++) {
-        sent->block[i].hash = g_new0(PageHash, blocks->block[i].pages);
-        sent->block[i].zero = bitmap_new(blocks->block[i].pages);
+    for (unsigned i = 0; ok && i < blocks->count; i++) {
+        ok = block_init(&sent->block[i], &blocks->block[i], errp);
     }
-    if (!page_hash_key_init(&sent->key, errp)) {
+    if (!ok) {
         sent_hash_free(sent);
         return NULL;
     }

@@ -208,6 +208,21 @@ static void test_ferry_peer(gconstpointer data)
     pair_free(pair);
 }
 
+/* A Ferry that is too old for what the user has asked for. */
+static void test_xbzrle_old_peer(void)
+{
+    Pair *pair = pair_new();
+    int peer;
+
+    pair_set(pair, MIG_OPT_XBZRLE, 1);
+    peer = peer_start(pair);
+    say_pong(peer, WIRE_FERRY_FEATURES | (0xffff & ~WIRE_FERRY_PACKS));
+    say_pong(peer, WIRE_FERRY_HELLO);
+    assert_refused(pair, "too old for the capability xbzrle");
+    close(peer);
+    pair_free(pair);
+}
+
 /* What a QEMU does when it has read the configuration. */
 static void test_peer_leaves(gconstpointer data)
 {
@@ -334,6 +349,7 @@ int main(int argc, char **argv)
     add("levels", test_levels, MIG_METHOD_ZLIB);
     add("writing-guest", test_writing_guest, MIG_METHOD_ZLIB);
     g_test_add_func("/method/xbzrle", test_xbzrle);
+    g_test_add_func("/method/xbzrle-old-peer", test_xbzrle_old_peer);
     g_test_add_func("/method/alone", test_method_alone);
     add("qemu-peer", test_qemu_peer, MIG_METHOD_ZSTD);
     add("ferry-peer", test_ferry_peer, MIG_METHOD_ZSTD);

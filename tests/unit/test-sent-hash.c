@@ -2,6 +2,7 @@
 /* migration/ram/sent-hash.h */
 #include "migration/ram/sent-hash.h"
 
+#include "tests/lib/expect-error.h"
 #include "tests/lib/test-ram.h"
 
 typedef struct World {
@@ -139,6 +140,18 @@ static void test_zeros(void)
     world_destroy(&w);
 }
 
+/* RAM whose hashes have no room is refused, and nothing aborts. */
+static void test_no_memory(void)
+{
+    RamBlock block[] = { { .name = "a", .pages = 1 },
+                         { .name = "b", .pages = UINT64_MAX / 8 } };
+    const RamBlocks blocks = { .block = block, .count = 2 };
+    g_autoptr(GError) err = NULL;
+
+    g_assert_null(sent_hash_new(&blocks, &err));
+    expect_error(&err, MIG_ERROR_HOST, "no memory for hashes");
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -148,5 +161,6 @@ int main(int argc, char **argv)
     g_test_add_func("/sent-hash/batch", test_batch);
     g_test_add_func("/sent-hash/blocks", test_blocks);
     g_test_add_func("/sent-hash/zeros", test_zeros);
+    g_test_add_func("/sent-hash/no-memory", test_no_memory);
     return g_test_run();
 }
