@@ -58,8 +58,6 @@ typedef struct Dest {
     uint64_t *digest;   /* of each block; NULL: nobody has asked */
     RamPhase phase;
     const char *method; /* compress-method of the batches; NULL: none come */
-    bool packs;         /* and packs come instead of them */
-    bool pages;         /* some have come, of any kind */
 } Dest;
 
 static bool dest_accept(Dest *d, GError **errp)
@@ -194,18 +192,16 @@ static bool use_packs(Dest *d, uint32_t window, GError **errp)
 {
     uint64_t history = history_of(d);
 
-    if (!d->ferry || d->phase != RAM_BEGUN || d->pages || d->packs ||
-        !d->method) {
-        stream_bad(d->stream, errp, "packs are announced in a wrong place");
-        return false;
-    }
     if (window > pack_window(history, pack_features(history))) {
         stream_bad(d->stream, errp, "packs with a history of %u, which is more "
                    "than was offered", window);
         return false;
     }
-    d->packs = true;
-    ram_load_use_packs(d->ram, window);
+    if (!d->ferry || d->phase != RAM_BEGUN || !d->method ||
+        !ram_load_use_packs(d->ram, window)) {
+        stream_bad(d->stream, errp, "packs are announced in a wrong place");
+        return false;
+    }
     return true;
 }
 
@@ -336,9 +332,6 @@ static bool load_record(Dest *d, const Item *item, GError **errp)
 {
     if (!ram_load_record(d->ram, &item->record, errp)) {
         return false;
-    }
-    if (item->record.type != WIRE_RAM_EOS) {
-        d->pages = true;
     }
     if (item->ends_ram) {
         d->phase = RAM_ENDED;

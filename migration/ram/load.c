@@ -59,11 +59,14 @@ void ram_load_set_codec(RamLoad *load, const Codec *codec)
     load->codec = codec;
 }
 
-void ram_load_use_packs(RamLoad *load, unsigned window)
+bool ram_load_use_packs(RamLoad *load, unsigned window)
 {
-    g_assert(!load->pool);
+    if (load->packs || load->block) {
+        return false;
+    }
     load->packs = true;
     load->window = window;
+    return true;
 }
 
 void ram_load_free(RamLoad *load)

@@ -28,9 +28,9 @@ void ram_load_free(RamLoad *load);
  * page. */
 void ram_load_set_codec(RamLoad *load, const Codec *codec);
 
-/* The source sends packs instead, which refer to window packs before.  Called
- * before the first record. */
-void ram_load_use_packs(RamLoad *load, unsigned window);
+/* The source sends packs instead, which refer to window packs before.  False
+ * when that was said before, or a page has come. */
+bool ram_load_use_packs(RamLoad *load, unsigned window);
 
 /* An observer that reads a stream without having the guest: the inspector. */
 typedef struct RamWatcher {

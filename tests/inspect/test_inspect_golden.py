@@ -300,6 +300,15 @@ class MadeUp(InspectTest):
         self.assertEqual([d["size"] for d in report["devices"]],
                          [len(devices[0]), len(devices[2])])
 
+    def test_late_packs(self):
+        """Packs that are announced when a batch has come, or twice."""
+        packs = command(0x4650, u32(1))
+        for name in "batches", "packs":
+            data = golden(name)
+            at = read_stream.parse(data).sections[2].offset
+            self.refused(data[:at] + packs + data[at:],
+                         text="packs are announced in a wrong place")
+
     def test_device_with_footers_in_it(self):
         """Neither a footer nor what looks like a vmdescription misleads."""
         inner = b"\x7e" + u32(2) + b"\0\x06" + u32(2) + b"{}" + \

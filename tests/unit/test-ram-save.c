@@ -405,7 +405,7 @@ static void test_packs(void)
 
     r = mem_reader_new(bytes);
     load = ram_load_new(r->stream, to->blocks, 2, &counted);
-    ram_load_use_packs(load, WINDOW);
+    g_assert_true(ram_load_use_packs(load, WINDOW));
     g_assert_true(load_blocks(load, r->stream, &err));
     for (unsigned pass = 1; pass <= 3; pass++) {
         load_section(load, r->stream, &err);

@@ -41,7 +41,6 @@ struct InspectRam {
     RamLoad *load;
     InspectSection section; /* the one in progress */
     bool in_progress;       /* a section is in progress */
-    bool packs;             /* were announced */
     bool begins_pass;       /* that section begins a pass */
     unsigned until_progress;
 };
@@ -301,12 +300,7 @@ static void count_section(InspectRam *ram)
 
 bool inspect_ram_use_packs(InspectRam *ram, uint32_t window)
 {
-    if (ram->packs || ram->report->sections->len > 0) {
-        return false;
-    }
-    ram->packs = true;
-    ram_load_use_packs(ram->load, window);
-    return true;
+    return ram_load_use_packs(ram->load, window);
 }
 
 bool inspect_ram_begin(InspectRam *ram, uint8_t type, uint64_t offset,
