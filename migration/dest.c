@@ -58,6 +58,8 @@ typedef struct Dest {
     uint64_t *digest;   /* of each block; NULL: nobody has asked */
     RamPhase phase;
     const char *method; /* compress-method of the batches; NULL: none come */
+    bool sums;          /* the stream has a checksum */
+    uint64_t summed;    /* the stream's position behind SUM; 0: none yet */
 } Dest;
 
 static bool dest_accept(Dest *d, GError **errp)
@@ -202,6 +204,8 @@ static bool use_packs(Dest *d, uint32_t window, GError **errp)
         stream_bad(d->stream, errp, "packs are announced in a wrong place");
         return false;
     }
+    stream_sum_begin(d->stream);
+    d->sums = true;
     return true;
 }
 
@@ -226,6 +230,9 @@ static bool load_command(Dest *d, Command *command, GError **errp)
         return answer_ping(d, command->value, errp);
     case WIRE_CMD_FERRY_PACKS:
         return use_packs(d, command->value, errp);
+    case WIRE_CMD_FERRY_SUM:
+        d->summed = stream_position(d->stream);
+        return true;
     case WIRE_CMD_FERRY_VERIFY:
         return verify_block(d, command, errp);
     default:
@@ -368,6 +375,20 @@ static bool load_item(Dest *d, Item *item, GError **errp)
     }
 }
 
+/* EOF has been read. */
+static bool check_end(Dest *d, GError **errp)
+{
+    if (d->phase != RAM_ENDED) {
+        return wrong_order(d, "the end of the stream", errp);
+    }
+    if (d->sums && d->summed != stream_position(d->stream) - 1) {
+        stream_bad(d->stream, errp, "the end of the stream, without a "
+                   "checksum");
+        return false;
+    }
+    return devices_check_loaded(d->devices, errp);
+}
+
 /* Everything up to and including EOF. */
 static bool dest_load(Dest *d, GError **errp)
 {
@@ -375,9 +396,7 @@ static bool dest_load(Dest *d, GError **errp)
 
     while ((item = reader_next(d->reader, errp))) {
         if (item->type == ITEM_EOF) {
-            return d->phase == RAM_ENDED
-                       ? devices_check_loaded(d->devices, errp)
-                       : wrong_order(d, "the end of the stream", errp);
+            return check_end(d, errp);
         }
         if (!load_item(d, item, errp)) {
             return false;

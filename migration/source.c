@@ -114,6 +114,8 @@ static void use_packs(Source *s, uint16_t features)
                                   features);
 
     section_put_packs(s->stream, window);
+    stream_sum_begin(s->stream);
+    s->sums = true;
     ram_save_use_packs(s->ram, window);
 }
 

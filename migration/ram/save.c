@@ -26,6 +26,8 @@
  */
 #include "migration/ram/save.h"
 
+#include <string.h>
+
 #include "migration/ram/pack-pages.h"
 #include "migration/ram/sent-hash.h"
 #include "migration/ram/writer.h"
@@ -56,6 +58,7 @@ struct RamSave {
     /* for batches that are sent uncompressed */
     uint8_t heads[WIRE_RECORD_HEAD_MAX + RAM_BATCH_PAGES * (8 + 1)];
     GOutputVector vectors[2 * RAM_BATCH_PAGES];
+    uint8_t *copies; /* [RAM_BATCH_PAGES] of a page each; with packs */
 };
 
 static bool write_job(void *opaque, void *opaque_save, GError **errp)
@@ -93,6 +96,7 @@ void ram_save_free(RamSave *save)
         pack_pages_free(save->packs);
         xbzrle_cache_free(save->xbzrle);
         g_free(save->changes);
+        g_free(save->copies);
         g_free(save);
     }
 }
@@ -105,6 +109,7 @@ static unsigned threads_of(const RamSave *save)
 void ram_save_use_packs(RamSave *save, unsigned window)
 {
     save->packs = pack_pages_new(window, threads_of(save));
+    save->copies = g_malloc((size_t)RAM_BATCH_PAGES * MIG_PAGE_SIZE);
 }
 
 /* When all is known of the reader: with the first pass. */
@@ -223,6 +228,21 @@ static void fill_job(RamSave *save, CompressJob *job, const RamBatch *batch)
     }
 }
 
+/* Send a batch uncompressed, when others are jobs.  Where the stream has a
+ * checksum, with packs, the guest must not change bytes between that and the
+ * write. */
+static bool save_beside(RamSave *save, const RamBatch *batch, GError **errp)
+{
+    RamBatch copied = *batch;
+
+    sent_hash_forget(save->sent, batch);
+    for (unsigned i = 0; save->packs && i < batch->count; i++) {
+        copied.copy[i] = memcpy(save->copies + i * MIG_PAGE_SIZE,
+                                ram_batch_page(batch, i), MIG_PAGE_SIZE);
+    }
+    return save_plain(save, &copied, errp);
+}
+
 static bool save_compressed(RamSave *save, const RamBatch *batch,
                             GError **errp)
 {
@@ -233,8 +253,7 @@ static bool save_compressed(RamSave *save, const RamBatch *batch,
     }
     stats_job(save->counted->stats, !next);
     if (!next && !save->options->value[MIG_OPT_COMPRESS_WAIT_THREAD]) {
-        sent_hash_forget(save->sent, batch);
-        return save_plain(save, batch, errp);
+        return save_beside(save, batch, errp);
     }
     if (!next) {
         next = pipeline_next(save->pipeline, errp);

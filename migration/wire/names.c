@@ -104,6 +104,7 @@ static const CommandName commands[] = {
     { WIRE_CMD_RECV_BITMAP, "RECV_BITMAP", true },
     { WIRE_CMD_SWITCHOVER_START, "SWITCHOVER_START", false },
     { WIRE_CMD_FERRY_PACKS, "PACKS", false },
+    { WIRE_CMD_FERRY_SUM, "SUM", false },
     { WIRE_CMD_FERRY_VERIFY, "VERIFY", false },
 };
 

@@ -371,6 +371,12 @@ void section_put_packs(Stream *s, uint32_t window)
     stream_put_be32(s, window);
 }
 
+void section_put_sum(Stream *s)
+{
+    put_command(s, WIRE_CMD_FERRY_SUM, sizeof(uint64_t));
+    stream_put_be64(s, stream_sum(s));
+}
+
 bool section_get_command_head(Stream *s, Command *command, GError **errp)
 {
     command->value = 0;
@@ -395,6 +401,23 @@ static bool get_verify(Stream *s, Command *command, GError **errp)
     return true;
 }
 
+bool section_get_sum(Stream *s, const Command *command, GError **errp)
+{
+    uint64_t ours = stream_sum(s), theirs;
+
+    if (command->length != sizeof(theirs)) {
+        stream_bad(s, errp, "a SUM of %u bytes", command->length);
+        return false;
+    }
+    if (!stream_get_be64(s, &theirs, errp)) {
+        return false;
+    }
+    if (ours != theirs) {
+        stream_bad(s, errp, "the stream's checksum is wrong");
+    }
+    return ours == theirs;
+}
+
 bool section_get_command_body(Stream *s, Command *command, GError **errp)
 {
     g_autofree char *text = NULL;
@@ -409,6 +432,8 @@ bool section_get_command_body(Stream *s, Command *command, GError **errp)
     case WIRE_CMD_FERRY_PACKS:
         expected = sizeof(command->value);
         break;
+    case WIRE_CMD_FERRY_SUM:
+        return section_get_sum(s, command, errp);
     case WIRE_CMD_FERRY_VERIFY:
         return get_verify(s, command, errp);
     default:

@@ -67,6 +67,7 @@ void section_put_ping(Stream *s, uint32_t value);
 void section_put_open_return_path(Stream *s);
 
 void section_put_packs(Stream *s, uint32_t window);
+void section_put_sum(Stream *s); /* stream_sum(), up to here */
 void section_put_verify(Stream *s, const char *block, uint64_t digest);
 
 typedef struct Command {
@@ -81,7 +82,10 @@ typedef struct Command {
 bool section_get_command_head(Stream *s, Command *command, GError **errp);
 
 /* Read the payload.  Commands that a destination does not know are refused
- * (MIG_ERROR_UNSUPPORTED). */
+ * (MIG_ERROR_UNSUPPORTED), and so is a SUM that is not stream_sum(). */
 bool section_get_command_body(Stream *s, Command *command, GError **errp);
+
+/* Read the payload of a SUM and compare. */
+bool section_get_sum(Stream *s, const Command *command, GError **errp);
 
 #endif

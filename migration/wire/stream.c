@@ -9,6 +9,9 @@
 #include <stdarg.h>
 #include <string.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include "util/endian.h"
 
 #define STREAM_BUFFER  (256u << 10)
@@ -22,6 +25,7 @@ struct Stream {
     void *watch_opaque;
     const StreamTap *tap; /* or NULL */
     void *tap_opaque;
+    XXH3_state_t *sum; /* NULL: nobody has asked for one */
     GError *error;     /* writer: the first error, until it is reported */
     bool failed;       /* writer: after an error nothing more goes out */
     uint64_t position; /* bytes got or put */
@@ -45,6 +49,7 @@ void stream_free(Stream *s)
 {
     if (s) {
         g_clear_error(&s->error);
+        XXH3_freeState(s->sum);
         g_free(s);
     }
 }
@@ -52,6 +57,28 @@ void stream_free(Stream *s)
 uint64_t stream_position(const Stream *s)
 {
     return s->position;
+}
+
+void stream_sum_begin(Stream *s)
+{
+    g_assert(!s->sum);
+    s->sum = XXH3_createState();
+    g_assert(s->sum);
+    XXH3_64bits_reset(s->sum);
+}
+
+uint64_t stream_sum(const Stream *s)
+{
+    return s->sum ? XXH3_64bits_digest(s->sum) : 0;
+}
+
+/* These bytes are the next ones. */
+static void advance(Stream *s, const void *buf, size_t size)
+{
+    s->position += size;
+    if (s->sum) {
+        XXH3_64bits_update(s->sum, buf, size);
+    }
 }
 
 void stream_set_pacer(Stream *s, StreamPacer *pacer, void *opaque)
@@ -148,7 +175,7 @@ void stream_put_bytes(Stream *s, const void *buf, size_t size)
 {
     const uint8_t *from = buf;
 
-    s->position += size;
+    advance(s, buf, size);
     while (size) {
         size_t part = MIN(size, STREAM_BUFFER - s->end);
 
@@ -217,8 +244,8 @@ bool stream_writev(Stream *s, const GOutputVector *vectors, unsigned count,
     for (unsigned i = 0; i < count; i++) {
         all[1 + i] = vectors[i];
         bytes += vectors[i].size;
+        advance(s, vectors[i].buffer, vectors[i].size);
     }
-    s->position += bytes - s->end;
     if (s->end) {
         send_vectors(s, all, 1 + count, bytes);
     } else {
@@ -259,7 +286,7 @@ static bool read_some(Stream *s, void *buf, size_t size, size_t *nread,
 /* Account for bytes that were copied to their destination, or are skipped. */
 static bool give(Stream *s, const void *buf, size_t size, GError **errp)
 {
-    s->position += size;
+    advance(s, buf, size);
     return !size || !s->tap || !s->tap->given ||
            s->tap->given(s->tap_opaque, buf, size, errp);
 }

@@ -27,6 +27,11 @@ void stream_free(Stream *s);
 /* Bytes read, or put, since the start. */
 uint64_t stream_position(const Stream *s);
 
+/* A checksum (XXH3, 64 bits) over all bytes that are put, or given out, from now
+ * on; and what it is so far.  Not yet begun: 0. */
+void stream_sum_begin(Stream *s);
+uint64_t stream_sum(const Stream *s);
+
 /*
  * Called before bytes go to the channel.  May block to keep a rate.  May fail.
  */

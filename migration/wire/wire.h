@@ -61,6 +61,7 @@
 #define WIRE_CMD_RECV_BITMAP      10
 #define WIRE_CMD_SWITCHOVER_START 11
 #define WIRE_CMD_FERRY_PACKS      0x4650 /* "FP": packs follow; their window */
+#define WIRE_CMD_FERRY_SUM        0x4653 /* "FS": a checksum of the stream */
 #define WIRE_CMD_FERRY_VERIFY     0x4656 /* "FV": the digest of a RAM block */
 
 /* Messages of the return path, destination to source. */

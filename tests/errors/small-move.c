@@ -33,7 +33,7 @@ const MoveKind move_zlib = { "zlib", MIG_METHOD_ZLIB, false };
 MoveKind move_kind(MigMethod method)
 {
     return (MoveKind){ codec_by_method(method)->name, method,
-                       method != MIG_METHOD_ZLIB };
+                       method == MIG_METHOD_LZ4 };
 }
 
 bool move_kind_works(const MoveKind *kind)

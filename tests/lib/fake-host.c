@@ -380,6 +380,16 @@ void fake_host_quiet_guest(FakeHost *host)
     pthread_mutex_unlock(&host->lock);
 }
 
+void fake_host_assert_same_devices(const FakeHost *a, const FakeHost *b)
+{
+    g_assert_cmpuint(a->state.counter, ==, b->state.counter);
+    g_assert_cmpuint(a->state.reg[0], ==, b->state.reg[0]);
+    g_assert_cmpuint(a->state.reg[1], ==, b->state.reg[1]);
+    g_assert_cmpint(a->state.flag, ==, b->state.flag);
+    g_assert_cmpmem(a->state.fifo, 16, b->state.fifo, 16);
+    g_assert_cmpuint(a->state.extra, ==, b->state.extra);
+}
+
 void fake_host_assert_same(const FakeHost *a, const FakeHost *b)
 {
     g_assert_cmpuint(a->blocks, ==, b->blocks);
@@ -392,12 +402,7 @@ void fake_host_assert_same(const FakeHost *a, const FakeHost *b)
                             MIG_PAGE_SIZE);
         }
     }
-    g_assert_cmpuint(a->state.counter, ==, b->state.counter);
-    g_assert_cmpuint(a->state.reg[0], ==, b->state.reg[0]);
-    g_assert_cmpuint(a->state.reg[1], ==, b->state.reg[1]);
-    g_assert_cmpint(a->state.flag, ==, b->state.flag);
-    g_assert_cmpmem(a->state.fifo, 16, b->state.fifo, 16);
-    g_assert_cmpuint(a->state.extra, ==, b->state.extra);
+    fake_host_assert_same_devices(a, b);
 }
 
 unsigned fake_host_calls(FakeHost *host, FakePoint point)

@@ -96,6 +96,7 @@ void fake_host_quiet_guest(FakeHost *host);
 
 /* Compare RAM and device state. */
 void fake_host_assert_same(const FakeHost *a, const FakeHost *b);
+void fake_host_assert_same_devices(const FakeHost *a, const FakeHost *b);
 
 unsigned fake_host_calls(FakeHost *host, FakePoint point);
 bool fake_host_running(FakeHost *host);

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "migration/pack/codec.h"
 #include "tests/lib/pair.h"
 #include "util/bitmap.h"
 
@@ -326,7 +327,7 @@ static bool stop_guest_at_fourth(FakeHost *host, FakePoint point,
 /* A guest that writes all the time, also into pages that are in the hands of
  * a worker: no record may be torn, nothing may be lost.  The second block is so
  * small that its pages are written many times while each is compressed. */
-static void test_live_guest(void)
+static void move_live_guest(MigMethod method, bool waits)
 {
     static const uint64_t pages[] = { 3000, 2 };
 
@@ -335,6 +336,8 @@ static void test_live_guest(void)
         MigInfo info;
 
         pair_set(pair, MIG_OPT_COMPRESS, 1);
+        pair_set(pair, MIG_OPT_COMPRESS_METHOD, method);
+        pair_set(pair, MIG_OPT_COMPRESS_WAIT_THREAD, waits);
         pair_set(pair, MIG_OPT_COMPRESS_LEVEL, 9);
         /* Four passes with the guest writing, then it ends. */
         pair_set(pair, MIG_OPT_MAX_BANDWIDTH, 100 << 20);
@@ -346,6 +349,23 @@ static void test_live_guest(void)
         mig_query(pair->src, &info);
         g_assert_cmpuint(info.ram.dirty_sync_count, >=, 4);
         pair_free(pair);
+    }
+}
+
+static void test_live_guest(void)
+{
+    move_live_guest(MIG_METHOD_ZLIB, true);
+}
+
+/* Where batches go uncompressed, too, the stream's checksum must be that of the
+ * bytes that were sent. */
+static void test_live_guest_packs(void)
+{
+    for (unsigned method = MIG_METHOD_ZSTD; method < MIG_METHOD__COUNT;
+         method++) {
+        if (codec_by_method(method)->available) {
+            move_live_guest(method, false);
+        }
     }
 }
 
@@ -427,6 +447,7 @@ int main(int argc, char **argv)
     g_test_add_func("/precopy/unchanged/again", test_unchanged_again);
     g_test_add_func("/precopy/zero-and-back", test_zero_and_back);
     g_test_add_func("/precopy/live-guest", test_live_guest);
+    g_test_add_func("/precopy/live-guest-packs", test_live_guest_packs);
     g_test_add_func("/precopy/bandwidth", test_bandwidth);
     g_test_add_func("/precopy/twenty", test_twenty);
     return g_test_run();

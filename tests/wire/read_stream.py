@@ -22,7 +22,8 @@ import sys
 import zlib
 from dataclasses import dataclass, field
 
-from read_pack import History, PackError, PAGES_MAX, ENTRY_MAX, HEAD
+from read_pack import (History, PackError, PAGES_MAX, ENTRY_MAX, HEAD,
+                       stream_sum)
 
 PAGE = 4096
 FLAGS = PAGE - 1
@@ -48,6 +49,7 @@ COMMANDS = {
     3: ("POSTCOPY_ADVISE", {0, 16}),  # QEMU; what follows is still precopy
     11: ("SWITCHOVER_START", {0}),
     0x4650: ("PACKS", {4}),
+    0x4653: ("SUM", {8}),
     0x4656: ("VERIFY", range(10, 265)),
 }
 HELLO, GO = 0x46525931, 0x4652474F
@@ -189,7 +191,9 @@ class Parser:
         self.ram_ended = False
         self.block = None  # of the record before; survives sections
         self.method = None  # that batches are compressed with
-        self.history = None  # of packs, once they are announced
+        self.history = None  # of packs, once they are announced,
+        self.packs_at = None  # behind the announcement
+        self.sum_at = None  # behind SUM
         self.return_path = False
         self.hello = False
         self.advised = False  # postcopy, by a QEMU
@@ -292,12 +296,22 @@ class Parser:
                     "PACKS out of its place")
             command["value"] = int.from_bytes(payload, "big")
             self.history = History(command["value"], unpack_body)
+            self.packs_at = c.at
+        elif name == "SUM":
+            self.check_sum(at, payload)
         elif name == "VERIFY":
             require(payload[0] == size - 9, size_at,
                     f"VERIFY with {size} bytes")
             command["value"] = (f"{payload[1:-8].decode(errors='replace')} "
                                 f"{payload[-8:].hex()}")
         self.s.commands.append(command)
+
+    def check_sum(self, at, payload):
+        """Over all that stands behind PACKS, up to the sum itself."""
+        require(self.packs_at is not None, at, "SUM without PACKS")
+        self.sum_at = self.c.at
+        require(stream_sum(self.c.data[self.packs_at:self.sum_at - 8]) in
+                (None, int.from_bytes(payload, "big")), at, "a wrong SUM")
 
     def ping(self, at, value):
         require(self.return_path, at, "PING without a return path")
@@ -581,6 +595,8 @@ class Parser:
     def eof(self):
         kind, at = self.next_type("EOF")
         require(kind == EOF, at, f"section type 0x{kind:02x} instead of EOF")
+        require(self.packs_at is None or self.sum_at == at, at,
+                "EOF without SUM")
         require(self.c.at == self.c.limit, self.c.at,
                 "bytes between EOF and the vmdescription")
 

@@ -180,7 +180,7 @@ class Whole(unittest.TestCase):
         for name, _, s in self.each():
             expected = {"ferry-peer": hello + go, "zero-range": hello + go,
                         "older-ferry": hello + go,
-                        "packs": hello + [(0x4650, 2)] + go,
+                        "packs": hello + [(0x4650, 2), (0x4653, None)] + go,
                         "other-peer": hello}.get(name, [])
             self.assertEqual([(numbers[c["command"]], c.get("value"))
                               for c in s.commands], expected, name)
@@ -573,6 +573,24 @@ class Damage(unittest.TestCase):
                      if r.kind == "pack")
         self.refuse(data[:at] + data[at + 9:], first.offset - 9,
                     "pack with compress-method lz4")
+
+    def test_sum(self):
+        data = golden("packs")
+        at = data.rindex(b"\x08\x46\x53\0\x08")
+        command = data[at:at + 13]
+        self.change(data, at + 3, b"\0\7", "SUM with 7 bytes")
+        self.insert(data, at + 13, b"\x08\0\x0b\0\0", "EOF without SUM",
+                    at + 18)
+        self.refuse(data[:at] + data[at + 13:], at, "EOF without SUM")
+        self.insert(self.ferry, parse(self.ferry).vmdescription[0] - 1,
+                    command, "SUM without PACKS")
+
+    def test_sum_covers_devices(self):
+        data = golden("packs")
+        counter = data.index(bytes.fromhex("0123456789ABCDEF"))
+        if read_pack.xxhash:
+            self.change(data, counter, b"\2", "a wrong SUM",
+                        data.rindex(b"\x08\x46\x53"))
 
     def refuse_pack(self, raw, cause, window=1):
         """A first pack, or a list of packs of which the last is bad."""

@@ -122,6 +122,7 @@ static bool use_packs(Walk *w, uint32_t window, GError **errp)
         stream_bad(w->stream, errp, "packs are announced in a wrong place");
         return false;
     }
+    stream_sum_begin(w->stream);
     return true;
 }
 
@@ -141,6 +142,8 @@ static bool run_command(Walk *w, Command *command, GError **errp)
     case WIRE_CMD_FERRY_PACKS:
         return get_value(w, command, errp) &&
                use_packs(w, command->value, errp);
+    case WIRE_CMD_FERRY_SUM:
+        return section_get_sum(w->stream, command, errp);
     case WIRE_CMD_POSTCOPY_ADVISE:
     case WIRE_CMD_SWITCHOVER_START:
         break;
