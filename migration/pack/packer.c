@@ -16,6 +16,7 @@
 
 #include <string.h>
 
+#include "migration/pack/entropy.h"
 #include "util/endian.h"
 
 /* A body this small is a few references: not worth encoding. */
@@ -261,7 +262,7 @@ size_t pack_encode(const PackJob *job, const CodecWorker *worker, uint8_t *to)
         .extra = job->extra_size,
     };
 
-    if (raw >= ENCODE_MIN) {
+    if (raw >= ENCODE_MIN && !entropy_is_full(body, raw)) {
         size = worker->codec->encode(worker->encoder, body, raw, packed,
                                      raw - 1);
     }
