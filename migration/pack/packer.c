@@ -3,14 +3,14 @@
  * Theory of operation
  *
  * Two tables say where to look for what a page might repeat: one by content,
- * one by key.  Each has at least two entries for a page of the history.  They
- * are lossy: an entry says where the last page stands that hashed there, and
- * forgets the one before.  An entry proves nothing.  One that is too old is
+ * one by address.  Each has at least two entries for a page of the history.
+ * They are lossy: an entry says where the last page stands that hashed there,
+ * and forgets the one before.  An entry proves nothing.  One that is too old is
  * passed over, and what another one points to is compared byte by byte.  So a
  * guest that makes pages collide costs itself bytes, and nobody else anything.
  *
- * Of a page whose key was there, the words that differ are counted; where they
- * are no more than half, they are worth a delta.
+ * Of a page whose address was there, the words that differ are counted; where
+ * they are no more than half, they are worth a delta.
  */
 #include "migration/pack/packer.h"
 
@@ -24,10 +24,10 @@
 
 struct Packer {
     PackHistory history;
-    PackSlot *filling;  /* of pack history.next - 1 */
-    uint64_t mask;      /* of an index into the tables */
-    uint64_t *by_hash;  /* [mask + 1]: a page's number and 1, or 0 */
-    uint64_t *by_key;   /* the same */
+    PackSlot *filling;    /* of pack history.next - 1 */
+    uint64_t mask;        /* of an index into the tables */
+    uint64_t *by_hash;    /* [mask + 1]: a page's number and 1, or 0 */
+    uint64_t *by_address; /* the same */
 };
 
 static uint64_t table_size(unsigned slots)
@@ -49,7 +49,7 @@ Packer *packer_new(unsigned window, unsigned in_flight)
     size = table_size(packer->history.slots);
     packer->mask = size - 1;
     packer->by_hash = g_new0(uint64_t, size);
-    packer->by_key = g_new0(uint64_t, size);
+    packer->by_address = g_new0(uint64_t, size);
     return packer;
 }
 
@@ -58,7 +58,7 @@ void packer_free(Packer *packer)
     if (packer) {
         pack_history_destroy(&packer->history);
         g_free(packer->by_hash);
-        g_free(packer->by_key);
+        g_free(packer->by_address);
         g_free(packer);
     }
 }
@@ -118,10 +118,10 @@ static unsigned differing_words(const uint8_t *a, const uint8_t *b)
 }
 
 static void find_reference(const Packer *packer, PackPage *page,
-                           const uint8_t *bytes, uint64_t key_entry)
+                           const uint8_t *bytes, uint64_t address_entry)
 {
     Found same = look_up(packer, packer->by_hash[page->hash & packer->mask]);
-    Found before = look_up(packer, key_entry);
+    Found before = look_up(packer, address_entry);
     unsigned words;
 
     page->kind = PACK_NEW;
@@ -144,14 +144,21 @@ static bool is_pattern(const uint8_t *page)
     return memcmp(page, page + 8, MIG_PAGE_SIZE - 8) == 0;
 }
 
-void packer_add(Packer *packer, uint64_t key, const uint8_t *from)
+/* Where by_address has its entry for an address. */
+static uint64_t *find_entry(const Packer *packer, uint64_t address)
+{
+    return &packer->by_address[pack_hash(&address, sizeof(address)) &
+                               packer->mask];
+}
+
+void packer_add(Packer *packer, uint64_t key, uint64_t address,
+                const uint8_t *from)
 {
     PackSlot *slot = packer->filling;
     unsigned index = slot->pages++;
     PackPage *page = &slot->page[index];
     uint8_t *bytes = pack_slot_page(slot, index);
-    uint64_t *by_key = &packer->by_key[pack_hash(&key, sizeof(key)) &
-                                       packer->mask];
+    uint64_t *before = find_entry(packer, address);
     uint64_t entry = (packer->history.next - 1) * PACK_PAGES + index + 1;
 
     g_assert(index < PACK_PAGES);
@@ -164,9 +171,9 @@ void packer_add(Packer *packer, uint64_t key, const uint8_t *from)
         page->kind = page->pattern ? PACK_PATTERN : PACK_ZERO;
         return;
     }
-    find_reference(packer, page, bytes, *by_key);
+    find_reference(packer, page, bytes, *before);
     packer->by_hash[page->hash & packer->mask] = entry;
-    *by_key = entry;
+    *before = entry;
 }
 
 PackCounts pack_counts(const PackJob *job)

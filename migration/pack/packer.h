@@ -34,9 +34,11 @@ typedef struct PackJob {
 void packer_begin(Packer *packer, PackJob *job);
 
 /* Copy a page, of which the guest may change bytes meanwhile, into the last
- * pack that was begun, which has room.  The key says which page it is: the
- * content that last had the key is a candidate for a delta. */
-void packer_add(Packer *packer, uint64_t key, const uint8_t *page);
+ * pack that was begun, which has room.  The key goes into the checksum.  The
+ * address is only for the search: the content that was last added with it is a
+ * candidate for a delta. */
+void packer_add(Packer *packer, uint64_t key, uint64_t address,
+                const uint8_t *page);
 
 /* What the pages became. */
 typedef struct PackCounts {

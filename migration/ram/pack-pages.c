@@ -61,6 +61,8 @@ static void put_plain(RamWriter *w, uint64_t page, const uint8_t *from)
 static void pack_page(PackPages *pages, CompressJob *job, uint64_t page,
                       const uint8_t *from)
 {
+    uint64_t key = ram_block_key(job->batch.block, page);
+
     if (!job->packed.count) {
         packer_begin(pages->packer, &job->pack);
     } else if (!ram_record_follows(&job->packed, page)) {
@@ -68,7 +70,7 @@ static void pack_page(PackPages *pages, CompressJob *job, uint64_t page,
         return;
     }
     job->packed.page[job->packed.count++] = page;
-    packer_add(pages->packer, ram_block_key(job->batch.block, page), from);
+    packer_add(pages->packer, key, key, from);
 }
 
 static void add_page(PackPages *pages, CompressJob *job, unsigned i)

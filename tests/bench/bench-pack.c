@@ -68,7 +68,8 @@ static void move_pack(Bench *b, uint64_t first, Costs *costs)
     packer_begin(b->packer, &out);
     for (unsigned i = 0; i < count; i++) {
         key[i] = first + i;
-        packer_add(b->packer, key[i], ram_block_page(b->block, first + i));
+        packer_add(b->packer, key[i], key[i],
+                   ram_block_page(b->block, first + i));
     }
     costs->add += lap(&last);
     size = pack_encode(&out, b->encoder, b->pack);

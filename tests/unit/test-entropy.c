@@ -76,7 +76,7 @@ static void test_pack(void)
 
     packer_begin(packer, &job);
     for (unsigned i = 0; i < PAGES; i++) {
-        packer_add(packer, i, bytes + i * MIG_PAGE_SIZE);
+        packer_add(packer, i, i, bytes + i * MIG_PAGE_SIZE);
     }
     g_assert_cmpuint(pack_encode(&job, &worker, out), ==,
                      PACK_HEAD_SIZE + PAGES + SIZE);

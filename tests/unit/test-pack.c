@@ -76,7 +76,7 @@ static void begin(World *w, Trip *t)
 
 static void add(World *w, Trip *t, uint64_t key)
 {
-    packer_add(w->packer, key, w->guest[key]);
+    packer_add(w->packer, key, key, w->guest[key]);
     memcpy(t->expected[t->pages], w->guest[key], MIG_PAGE_SIZE);
     t->key[t->pages++] = key;
 }
@@ -249,6 +249,35 @@ static void test_order(void)
         trip_destroy(&t[i]);
         g_free(body[i]);
     }
+    world_destroy(&w);
+}
+
+/* The address, not the key, says which page may be the one before. */
+static void test_address(void)
+{
+    PackCounts counts;
+    World w;
+    Trip t;
+
+    world_init(&w, &codec_zlib, 1);
+    trip_init(&t);
+    for (uint64_t address = 0; address < 2; address++) {
+        test_page_fill(w.guest[address], PAGE_NOISE, (uint32_t)address);
+    }
+    for (unsigned round = 0; round < 2; round++) {
+        begin(&w, &t);
+        for (uint64_t address = 0; address < 2; address++) {
+            w.guest[address][round] ^= 1;
+            packer_add(w.packer, 7, address, w.guest[address]);
+            memcpy(t.expected[address], w.guest[address], MIG_PAGE_SIZE);
+            t.key[t.pages++] = 7;
+        }
+        counts = pack_counts(&t.job);
+        encode(&w, &t);
+        g_assert_cmpstr(unpack(&w, &t), ==, NULL);
+    }
+    g_assert_cmpuint(counts.kind[PACK_DELTA], ==, 2);
+    trip_destroy(&t);
     world_destroy(&w);
 }
 
@@ -633,6 +662,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/pack/random", test_random);
     g_test_add_func("/pack/order", test_order);
+    g_test_add_func("/pack/address", test_address);
     g_test_add_func("/pack/kinds", test_kinds);
     g_test_add_func("/pack/window", test_window);
     g_test_add_func("/pack/same-pack", test_same_pack);
