@@ -15,8 +15,7 @@ typedef struct Fixture {
 
 static void put_x(PumpJob *job)
 {
-    job->out = (const uint8_t *)"x";
-    job->out_size = 1;
+    pump_job_set(job, "x", 1);
 }
 
 static void *worker_new(const void *gate, GError **errp)

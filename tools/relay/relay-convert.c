@@ -140,8 +140,7 @@ static void convert_run_job(void *opaque, void *opaque_worker)
     }
     memcpy(to, job->literal + done, job->literals - done);
     to += job->literals - done;
-    job->pump.out = job->out;
-    job->pump.out_size = (size_t)(to - job->out);
+    pump_job_set(&job->pump, job->out, (size_t)(to - job->out));
     job->pump.pages = job->pages;
 }
 

@@ -41,10 +41,22 @@ const uint8_t *pump_first(const Pump *pump, size_t *size)
 
 static void keep_first(Pump *pump, const PumpJob *job)
 {
-    size_t part = MIN(GREETING_MAX - pump->first_size, job->out_size);
+    for (unsigned i = 0; i < job->pieces; i++) {
+        size_t part = MIN(GREETING_MAX - pump->first_size, job->piece[i].size);
 
-    memcpy(pump->first + pump->first_size, job->out, part);
-    pump->first_size += part;
+        memcpy(pump->first + pump->first_size, job->piece[i].buffer, part);
+        pump->first_size += part;
+    }
+}
+
+static size_t size_of(const PumpJob *job)
+{
+    size_t size = 0;
+
+    for (unsigned i = 0; i < job->pieces; i++) {
+        size += job->piece[i].size;
+    }
+    return size;
 }
 
 static void count_waited(Pump *pump)
@@ -59,13 +71,16 @@ static void count_waited(Pump *pump)
 
 static bool write_job(void *opaque, void *opaque_pump, GError **errp)
 {
-    const PumpJob *job = opaque;
+    PumpJob *job = opaque;
     Pump *pump = opaque_pump;
     const PumpOutput *to = &pump->output;
-    GOutputVector vector = { job->out, job->out_size };
-    int64_t since = clock_now(&clock_monotonic);
+    int64_t since;
+    size_t size;
 
     count_waited(pump);
+    if (to->finish) {
+        to->finish(job, to->opaque);
+    }
     if (job->fault) {
         g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
                     "%s, at byte %" G_GUINT64_FORMAT " of the stream",
@@ -73,12 +88,15 @@ static bool write_job(void *opaque, void *opaque_pump, GError **errp)
         return false;
     }
     keep_first(pump, job);
-    pump->write_failed = !io_channel_writev(to->channel, &vector, 1, errp);
+    size = size_of(job); /* writing changes the pieces */
+    since = clock_now(&clock_monotonic);
+    pump->write_failed = !io_channel_writev(to->channel, job->piece,
+                                            job->pieces, errp);
     relay_stats_waited(to->stats, to->wait, since);
     if (pump->write_failed) {
         return false;
     }
-    relay_stats_add(&to->stats->bytes_out, job->out_size);
+    relay_stats_add(&to->stats->bytes_out, size);
     relay_stats_add(&to->stats->pages, job->pages);
     return true;
 }

@@ -20,15 +20,33 @@
 
 #define PUMP_QUEUE_NS (20 * NS_PER_MS)
 
-/* Every job begins with this.  A worker sets it in run(); the owner reads it
- * when it writes the job. */
+/* Pieces of a job's output, at most: as many as 64 pages, what stands before
+ * each, and what follows them. */
+#define PUMP_PIECES (2 * 64 + 1)
+
+/* Every job begins with this.  A worker sets it in run(), or the owner in
+ * finish(); the owner uses it up when it writes the job. */
 typedef struct PumpJob {
-    const uint8_t *out;
-    size_t out_size;
+    GOutputVector piece[PUMP_PIECES]; /* of the output */
+    unsigned pieces;
     uint64_t pages;    /* in the job, for the statistics */
     const char *fault; /* NULL, or why there is no output: a constant */
     uint64_t fault_at; /* if fault: where in QEMU's stream */
 } PumpJob;
+
+/* Put the next piece of the output behind those that are there. */
+static inline void pump_job_add(PumpJob *job, const void *buf, size_t size)
+{
+    g_assert(job->pieces < PUMP_PIECES);
+    job->piece[job->pieces++] = (GOutputVector){ buf, size };
+}
+
+/* The output is this and nothing else. */
+static inline void pump_job_set(PumpJob *job, const void *buf, size_t size)
+{
+    job->pieces = 0;
+    pump_job_add(job, buf, size);
+}
 
 typedef struct Pump Pump;
 
@@ -36,6 +54,10 @@ typedef struct PumpOutput {
     IoChannel *channel; /* borrowed */
     RelayStats *stats;
     RelayWait wait;     /* what a write to the channel counts as */
+    /* Optional: the owner calls it for each job, in the order of submission,
+     * just before it writes the job. */
+    void (*finish)(void *job, void *opaque);
+    void *opaque;
 } PumpOutput;
 
 /* Jobs are structs that begin with a PumpJob. */

@@ -42,8 +42,7 @@ static void receive_run_job(void *opaque, void *worker)
 
     job->pump.fault = batch_unpack(&unpack, worker);
     job->pump.fault_at = job->position;
-    job->pump.out = job->buffer;
-    job->pump.out_size = job->head.bytes;
+    pump_job_set(&job->pump, job->buffer, job->head.bytes);
     job->pump.pages = job->head.pages;
 }
 

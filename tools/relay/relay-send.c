@@ -50,8 +50,8 @@ static void send_run_job(void *opaque, void *worker)
 {
     SendJob *job = opaque;
 
-    job->pump.out = job->frame;
-    job->pump.out_size = batch_pack(&job->batch, worker, job->frame);
+    pump_job_set(&job->pump, job->frame,
+                 batch_pack(&job->batch, worker, job->frame));
     job->pump.pages = job->batch.pages;
 }
 
