@@ -26,8 +26,33 @@ static void test_good(void)
     g_assert_cmpuint(args.options.value[MIG_OPT_DECOMPRESS_THREADS], ==, 5);
     g_assert_cmpint(args.role, ==, RELAY_ROLE_AUTO);
     g_assert_true(args.codec == &codec_zlib);
+    g_assert_cmpuint(args.options.value[MIG_OPT_COMPRESS_HISTORY], ==,
+                     64 << 20);
     g_assert_true(args.json && !args.once && !args.stats);
     relay_args_clear(&args);
+}
+
+static void test_history(void)
+{
+    const struct {
+        const char *text;
+        uint64_t bytes;
+    } rows[] = {
+        { "0", 0 }, { "1", 1 << 20 }, { "300K", 300 << 10 },
+        { "7m", 7 << 20 }, { "16G", UINT64_C(16) << 30 },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autofree char *line = g_strconcat(
+            "relay --listen unix:/a --connect unix:/b --history ",
+            rows[i].text, NULL);
+        RelayArgs args;
+
+        g_assert_true(parse(&args, line, NULL));
+        g_assert_cmpuint(args.options.value[MIG_OPT_COMPRESS_HISTORY], ==,
+                         rows[i].bytes);
+        relay_args_clear(&args);
+    }
 }
 
 /* What only one migration can use. */
@@ -112,6 +137,13 @@ static void test_bad(void)
         { "relay --to-qemu --role send", "--role send: this relay is to be" },
         { "relay --listen unix:/a --connect unix:/b --to-qemu "
           "--compress-method zstd", "no --compress-method" },
+        { "relay --listen unix:/a --connect unix:/b --from-qemu "
+          "--history 1M", "--history is kept by two relays" },
+        { "relay --history M", "'compress-history' expects" },
+        { "relay --history -1", "'compress-history' expects" },
+        { "relay --history 17G", "between 0 and 17179869184" },
+        { "relay --history 1Mi", "'compress-history' expects" },
+        { "relay --history 1T", "between 0 and 17179869184" },
         { "relay --role both", "--role both: expected auto" },
         { "relay --compress-level 10", "between 0 and 9" },
         { "relay --compress-threads 0", "between 1 and 255" },
@@ -223,6 +255,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/relay/args/good", test_good);
+    g_test_add_func("/relay/args/history", test_history);
     g_test_add_func("/relay/args/once", test_once);
     g_test_add_func("/relay/args/tls", test_tls);
     g_test_add_func("/relay/args/elsewhere", test_elsewhere);

@@ -30,7 +30,7 @@ static bool read_hello(const void *data, size_t size, Hello *hello)
 
 static void test_hello(void)
 {
-    const Hello hello = { 1, 64, "zlib", "", 0x0123456789abcdef };
+    const Hello hello = { 1, 64, "zlib", "", { 0x0123456789abcdef } };
     const Hello no = { 1, 64, "zstd", "why" };
     g_autoptr(GBytes) bytes = hello_bytes(&hello);
     g_autoptr(GBytes) refusal = hello_bytes(&no);
@@ -97,42 +97,53 @@ static const char *head_fault(const FrameHead *head)
     FrameHead got;
 
     frame_put_head(bytes, head);
-    return frame_get_head(bytes, RELAY_PAGES, &got);
+    return frame_get_head(bytes, RELAY_PAGES_MAX, &got);
 }
 
 static void test_heads(void)
 {
     const FrameHead good[] = {
-        { RELAY_DATA, 0, 1, 1, 1, 0 },
-        { RELAY_DATA, 1, 4096, 2, 2, 0 },
+        { RELAY_DATA, 0, 1, 1, 1 },
+        { RELAY_DATA, 1, 4096, 2, 2 },
         { RELAY_DATA, RELAY_PAGES, RELAY_BYTES_MAX(RELAY_PAGES),
-          RELAY_BODY_MAX(RELAY_PAGES), 1, 0 },
-        { RELAY_END, 0, 0, 8, 8, 0 },
-        { RELAY_DELIVERED, 0, 0, 8, 8, 0 },
-        { RELAY_ABORT, 0, 0, RELAY_REASON_MAX, RELAY_REASON_MAX, 0 },
-        { RELAY_VERDICT, 0, 0, 1, 1, 0 },
-        { RELAY_VERDICT, 0, 0, 1 + RELAY_REASON_MAX, 1 + RELAY_REASON_MAX, 0 },
+          RELAY_BODY_MAX(RELAY_PAGES), 1 },
+        { RELAY_END, 0, 0, 8, 8 },
+        { RELAY_DELIVERED, 0, 0, 8, 8 },
+        { RELAY_ABORT, 0, 0, RELAY_REASON_MAX, RELAY_REASON_MAX },
+        { RELAY_PACK, 1, 4096, 17, 17, { 0 } },
+        { RELAY_PACK, PACK_PAGES, RELAY_BYTES_MAX(PACK_PAGES), PACK_SIZE_MAX,
+          PACK_SIZE_MAX, { PACK_WINDOW_MAX } },
+        { RELAY_VERDICT, 0, 0, 1, 1 },
+        { RELAY_VERDICT, 0, 0, 1 + RELAY_REASON_MAX, 1 + RELAY_REASON_MAX },
     };
     const FrameHead bad[] = {
-        { 0, 0, 1, 1, 1, 0 },
-        { 6, 0, 0, 8, 8, 0 },
-        { RELAY_DATA, 0, 0, 1, 1, 0 },
-        { RELAY_DATA, 0, 1, 1, 0, 0 },
-        { RELAY_DATA, 0, 1, 1, 2, 0 },
-        { RELAY_DATA, 1, 4095, 2, 2, 0 },
-        { RELAY_DATA, RELAY_PAGES + 1, RELAY_BYTES_MAX(RELAY_PAGES + 1), 1, 1,
-          0 },
-        { RELAY_DATA, 0, RELAY_BYTES_MAX(0) + 1, 1, 1, 0 },
-        { RELAY_DATA, 0, 1, RELAY_BODY_MAX(0) + 1, 1, 0 },
-        { RELAY_DATA, 0, 32000, 1, 1, 0 }, /* more than it has */
-        { RELAY_DATA, 0, 1, 2, 2, 0 },
-        { RELAY_END, 0, 0, 7, 7, 0 },
-        { RELAY_END, 0, 1, 8, 8, 0 },
-        { RELAY_END, 0, 0, 8, 7, 0 },
-        { RELAY_ABORT, 0, 0, RELAY_REASON_MAX + 1, RELAY_REASON_MAX + 1, 0 },
-        { RELAY_VERDICT, 0, 0, 0, 0, 0 },
-        { RELAY_VERDICT, 0, 1, 2, 2, 0 },
-        { RELAY_VERDICT, 0, 0, 2 + RELAY_REASON_MAX, 2 + RELAY_REASON_MAX, 0 },
+        { 0, 0, 1, 1, 1 },
+        { 7, 0, 0, 8, 8 },
+        { RELAY_DATA, 0, 0, 1, 1 },
+        { RELAY_DATA, 0, 1, 1, 0 },
+        { RELAY_DATA, 0, 1, 1, 2 },
+        { RELAY_DATA, 1, 4095, 2, 2 },
+        { RELAY_DATA, RELAY_PAGES_MAX + 1, RELAY_BYTES_MAX(RELAY_PAGES_MAX + 1),
+          1, 1 },
+        { RELAY_DATA, 0, RELAY_BYTES_MAX(0) + 1, 1, 1 },
+        { RELAY_DATA, 0, 1, RELAY_BODY_MAX(0) + 1, 1 },
+        { RELAY_DATA, 0, 32000, 1, 1 }, /* more than it has */
+        { RELAY_DATA, 0, 1, 2, 2 },
+        { RELAY_PACK, 0, 1, 17, 17 },
+        { RELAY_PACK, 1, 4095, 17, 17 },
+        { RELAY_PACK, 1, RELAY_BYTES_MAX(1) + 1, 17, 17 },
+        { RELAY_PACK, PACK_PAGES + 1, RELAY_BYTES_MAX(PACK_PAGES + 1), 99, 99 },
+        { RELAY_PACK, 1, 4096, 16, 16 },
+        { RELAY_PACK, 1, 4096, 18, 17 },
+        { RELAY_PACK, 1, 4096, PACK_SIZE_MAX + 1, PACK_SIZE_MAX + 1 },
+        { RELAY_PACK, 1, 4096, 17, 17, { PACK_WINDOW_MAX + 1 } },
+        { RELAY_END, 0, 0, 7, 7 },
+        { RELAY_END, 0, 1, 8, 8 },
+        { RELAY_END, 0, 0, 8, 7 },
+        { RELAY_ABORT, 0, 0, RELAY_REASON_MAX + 1, RELAY_REASON_MAX + 1 },
+        { RELAY_VERDICT, 0, 0, 0, 0 },
+        { RELAY_VERDICT, 0, 1, 2, 2 },
+        { RELAY_VERDICT, 0, 0, 2 + RELAY_REASON_MAX, 2 + RELAY_REASON_MAX },
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(good); i++) {
@@ -145,7 +156,8 @@ static void test_heads(void)
 
 static void test_head_damaged(void)
 {
-    const FrameHead head = { RELAY_DATA, 1, 4100, 600, 60, 0x12345678 };
+    const FrameHead head = { RELAY_DATA, 1, 4100, 600, 60,
+                             { 0x12345678 } };
     uint8_t bytes[RELAY_HEAD_SIZE], again[RELAY_HEAD_SIZE];
     FrameHead got;
 
@@ -340,7 +352,7 @@ static void test_batch_table(void)
 
     for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
         FrameHead head = { RELAY_DATA, rows[i].pages, rows[i].bytes,
-                           rows[i].body, rows[i].body, 0 };
+                           rows[i].body, rows[i].body };
         CodecWorker none = { .codec = &codec_zlib };
         uint8_t out[3 * MIG_PAGE_SIZE];
         Unpack u = { &head, 0, rows[i].table, out };

@@ -23,7 +23,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from relay_kit import (END, EOF, EOS, FOOTER, PAGE, PART, PONG,  # noqa: E402
                        RELAY, ROOT, SHUT, SHUT_FAILED, STATUS, Chain,
                        RelayTest, Wire, head, plain, preamble, receive,
-                       receive_all, receive_all_or_reset, sample_stream)
+                       receive_all, receive_all_or_reset, sample_stream, zero)
 import tap  # noqa: E402
 from ferry_vm import TIMEOUT, methods, wait_until  # noqa: E402
 
@@ -93,7 +93,7 @@ class Exact(RelayTest):
 
     def test_levels_and_threads(self):
         data = sample_stream(random.Random(6), pages=200)
-        for level, threads in ((0, 1), (9, 3)):
+        for level, threads in ((0, 1), (9, 2), (1, 8)):
             self.setUp()
             self.check(data, sender=["--compress-level", str(level),
                                      "--compress-threads", str(threads)],
@@ -117,6 +117,29 @@ class Exact(RelayTest):
                 chain = self.check(data, sender=["--compress-method", method])
                 self.assertIn(method.encode(), chain.wire.forward[16:32])
                 self.assertLess(len(chain.wire.forward), len(data) // 2)
+
+    def test_history(self):
+        """The smaller one counts; a page that comes again is sent as a few
+        bytes, if it is in the history.  (Where the link is slow, packs have
+        16 pages, and take the room of 64.)"""
+        rand = random.Random(23)
+        pages = [rand.randbytes(PAGE) for _ in range(400)]
+        records = b"".join(plain(i * PAGE, page, None if i else b"pc.ram")
+                           for i, page in enumerate(pages))
+        data = preamble() + PART + records + EOS + FOOTER + END + records + \
+            EOS + FOOTER + EOF
+        for sender, receiver, size in (("64M", "64M", 64 << 20),
+                                       ("0", "64M", 0), ("64M", "0", 0),
+                                       ("9M", "1G", 9 << 20),
+                                       ("16G", "9300K", 36 << 18)):
+            with self.subTest(sender=sender, receiver=receiver):
+                self.setUp()
+                chain = self.check(data, sender=["--history", sender],
+                                   receiver=["--history", receiver])
+                for relay in chain.sender, chain.receiver:
+                    self.assertEqual(relay.reports()[0]["history"], size)
+                self.assertEqual(len(chain.wire.forward) < len(data) * 6 / 10,
+                                 size > len(pages) * PAGE)
 
     def test_recorded(self):
         """All recorded streams."""
@@ -327,13 +350,14 @@ class Prompt(RelayTest):
         chain.wire.open_gate.clear()
         chain.source.sendall(PART + head(0, 8, b"pc.ram") + bytes(PAGE))
         rand = random.Random(15)
-        page = plain(PAGE, rand.randbytes(PAGE))
+        data = memoryview(b"".join(plain(i * PAGE, rand.randbytes(PAGE))
+                                   for i in range(1, 4096)))
         chain.source.setblocking(False)
         sent = 0
         blocked = False
-        while not blocked and sent < 32 << 20:
+        while not blocked and sent < len(data):
             try:
-                sent += chain.source.send(page)
+                sent += chain.source.send(data[sent:sent + PAGE])
             except BlockingIOError:
                 blocked = is_full(chain.source)
         self.assertTrue(blocked)
@@ -918,18 +942,35 @@ class Outcomes(RelayTest):
             self.assertEqual(relay.wait(), status, relay.stderr())
 
 
+def start_receiver(test):
+    """A receiver in front of a QEMU's listener, and the link to it."""
+    listener = test.listen("qemu")
+    receiver = test.start("--listen", "unix:" + test.path("link"),
+                          "--connect", "unix:" + test.path("qemu"),
+                          "--once", "--json")
+    return listener, receiver, test.connect("link", receiver)
+
+
 class OlderRelay(RelayTest):
     """At the other end is one that speaks version 1 only."""
-    HELLO = struct.pack(">8sHHI16s", b"\xfeFRELAY\n", 1, 64, 0, b"zlib")
+    VERSION = 1
+    VERDICT = b""  # what it says of a stream, and what it is told of others
+    TOLD_WHOLE = []
+    TOLD_CUT = [(3, b"the source has closed before the end of RAM")]
 
     def hello(self):
-        return self.HELLO + struct.pack(">I", zlib.crc32(self.HELLO))
+        hello = struct.pack(">8sHHI16s", b"\xfeFRELAY\n", self.VERSION, 64, 0,
+                            b"zlib")
+        return hello + struct.pack(">I", zlib.crc32(hello))
 
-    def frame(self, kind, before, stands_for, body):
-        head = struct.pack(">BBHIIII", kind, 0, 0, stands_for, len(body),
-                           len(body), zlib.crc32(struct.pack(">Q", before) +
-                                                 body))
-        return head + struct.pack(">I", zlib.crc32(head)) + body
+    def frame(self, kind, before, body, stands_for=b"", pages=0):
+        """stands_for: bytes of the stream."""
+        packed = zlib.compress(body) if pages else body
+        head = struct.pack(">BBHIIII", kind, 0, pages, len(stands_for),
+                           len(body), len(packed),
+                           zlib.crc32(struct.pack(">Q", before) +
+                                      (stands_for or body)))
+        return head + struct.pack(">I", zlib.crc32(head)) + packed
 
     def frames(self, data):
         out = []
@@ -949,52 +990,60 @@ class OlderRelay(RelayTest):
         source.sendall(data)
         source.shutdown(socket.SHUT_WR)
         link = self.accept(listener)
-        receive(link, 36)
+        self.assertEqual(receive(link, 36)[8:10], b"\0\3")
         link.sendall(self.hello())
         got = bytearray()
         while not any(kind in (2, 3) for kind, _ in self.frames(got)):
             got += link.recv(1 << 20)
         kind, body = self.frames(got)[-1]
         if kind == 3:
-            link.sendall(self.frame(3, 0, 0, b"the other relay says: " + body))
+            link.sendall(self.frame(3, 0, b"the other relay says: " + body))
         else:
-            link.sendall(self.frame(2, 0, 0, bytes(8)) +
-                         self.frame(4, 0, 0, struct.pack(">Q", len(data))))
+            link.sendall(self.frame(2, 0, bytes(8)) +
+                         self.frame(4, 0, struct.pack(">Q", len(data))))
         sender.wait()
         return self.frames(got), sender.reports()[0]
 
     def test_receives_whole(self):
-        frames, report = self.send(sample_stream(random.Random(32), pages=3,
-                                                 return_path=False))
-        self.assertEqual({kind for kind, _ in frames[:-1]}, {1})
-        self.assertEqual(frames[-1][0], 2)
+        data = sample_stream(random.Random(32), pages=3, return_path=False)
+        frames, report = self.send(data)
+        told = [*self.TOLD_WHOLE, (2, struct.pack(">Q", len(data)))]
+        self.assertEqual(frames[-len(told):], told)
+        self.assertEqual({kind for kind, _ in frames[:-len(told)]}, {1})
         self.assertEqual(report["status"], "completed")
+        self.assertEqual(report["history"], 0)
 
     def test_receives_cut(self):
-        """It learns by ABORT that not all has come."""
+        """It learns that not all has come."""
         frames, report = self.send(preamble() + PART)
-        self.assertEqual(frames[-1],
-                         (3, b"the source has closed before the end of RAM"))
+        self.assertEqual(frames[-len(self.TOLD_CUT):], self.TOLD_CUT)
         self.assertEqual(report["status"], "failed")
         self.assertEqual(report["error"],
                          "the source has closed before the end of RAM")
 
+    def send_by_hand(self, link, data):
+        """Some literals, and a frame with two pages, of which one is zero."""
+        begin = preamble() + PART + plain(0, b"x" * PAGE, b"pc.ram")
+        first, page, zeros, last = (data[:len(begin) - PAGE], b"x" * PAGE,
+                                    head(PAGE, 8) + bytes(PAGE),
+                                    data[len(begin) + 8 + PAGE:])
+        body = page + head(PAGE, 8) + b"end" + struct.pack(">HH", 0, 0x8008)
+        link.sendall(self.hello() + self.frame(1, 0, first, first) +
+                     self.frame(1, len(first), body, page + zeros + last, 2))
+        if self.VERDICT:
+            link.sendall(self.frame(5, len(data), self.VERDICT))
+        link.sendall(self.frame(2, len(data), struct.pack(">Q", len(data))))
+
     def test_sends(self):
-        """It does not say whether the stream was whole."""
-        data = sample_stream(random.Random(33), pages=2)[:9000]
+        """Whether the stream was whole, it does not say or does not know."""
+        data = preamble() + PART + plain(0, b"x" * PAGE, b"pc.ram") + \
+            plain(PAGE, bytes(PAGE)) + b"end"
         for back, status in ((b"", "unknown"), (SHUT, "completed"),
                              (SHUT_FAILED, "failed")):
             with self.subTest(status=status):
                 self.setUp()
-                listener = self.listen("qemu")
-                receiver = self.start("--listen", "unix:" + self.path("link"),
-                                      "--connect", "unix:" + self.path("qemu"),
-                                      "--once", "--json")
-                link = self.connect("link", receiver)
-                link.sendall(self.hello() +
-                             self.frame(1, 0, len(data), data) +
-                             self.frame(2, len(data), 0,
-                                        struct.pack(">Q", len(data))))
+                listener, receiver, link = start_receiver(self)
+                self.send_by_hand(link, data)
                 self.assertEqual(receive(link, 36), self.hello())
                 destination = self.accept(listener)
                 self.assertEqual(receive_all(destination), data)
@@ -1003,6 +1052,45 @@ class OlderRelay(RelayTest):
                 self.assertEqual(receiver.wait(), STATUS[status])
                 report, = receiver.reports()
                 self.assertEqual(report["status"], status)
+                self.assertEqual(report["history"], 0)
+
+
+class OlderRelay2(OlderRelay):
+    """It knows of verdicts, but keeps no history."""
+    VERSION = 2
+    VERDICT = b"\4"
+    TOLD_WHOLE = [(5, b"\1")]
+    TOLD_CUT = [(5, b"\2the source has closed before the end of RAM"),
+                (2, struct.pack(">Q", len(preamble() + PART)))]
+
+
+class Recorded(RelayTest):
+    """What a sender of version 3 has sent stays readable."""
+
+    def stream(self):
+        text = (b"text of a page " * 300)[:PAGE]
+        other = text[:100] + bytes([text[100] ^ 1]) + text[101:]
+        first = [text, text, bytes(PAGE), b"pattern!" * 512, other]
+        return (preamble(blocks={b"pc.ram": 1 << 20}) + PART + b"".join(
+            plain(i * PAGE, page, None if i else b"pc.ram")
+            for i, page in enumerate(first)) +
+            plain(0, other) + zero(9 * PAGE) + plain(PAGE, text) +
+            EOS + FOOTER + END + EOS + FOOTER + EOF)
+
+    def test_packs(self):
+        """All kinds of pages, in two packs."""
+        folder = os.path.join(ROOT, "tests", "fuzz", "corpus", "relay-receive")
+        for method in methods(RELAY):
+            with self.subTest(method=method):
+                self.setUp()
+                listener, receiver, link = start_receiver(self)
+                with open(os.path.join(folder, "pack-" + method), "rb") as f:
+                    link.sendall(f.read())
+                destination = self.accept(listener)
+                self.assertEqual(receive_all(destination), self.stream())
+                destination.sendall(SHUT)
+                destination.close()
+                self.assertEqual(receiver.wait(), 0, receiver.stderr())
 
 
 class Commands(RelayTest):

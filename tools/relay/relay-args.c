@@ -66,6 +66,17 @@ static bool set_parameter(void *target, const char *name, char *const *values,
                                           errp);
 }
 
+static bool set_history(void *target, const char *name, char *const *values,
+                        GError **errp)
+{
+    RelayArgs *args = target;
+
+    args->keeps = true;
+    return mig_options_set_text(&args->options,
+                                mig_option(MIG_OPT_COMPRESS_HISTORY),
+                                values[0], errp);
+}
+
 #define TARGET(member) offsetof(RelayArgs, member)
 
 static const ArgsOption options[] = {
@@ -89,6 +100,8 @@ static const ArgsOption options[] = {
       set_parameter },
     { "decompress-threads", "N", "threads that unpack, per migration (2)",
       set_parameter },
+    { "history", "SIZE", "memory for earlier pages, per migration; the smaller "
+      "of the two relays' counts, 0: none (64M)", set_history },
     { "tls-creds", "DIR", "encrypt the link, with the certificates in this "
       "folder; needs --role", set_parameter },
     { "tls-hostname", "NAME", "name that the receiver's certificate must have "
@@ -222,6 +235,9 @@ static bool check_together(const RelayArgs *args, GError **errp)
                args->options.value[MIG_OPT_COMPRESS_METHOD]) {
         text = "QEMU's compressed pages are zlib: no --compress-method with "
                "--to-qemu and --from-qemu";
+    } else if (args->role > RELAY_ROLE_RECEIVE && args->keeps) {
+        text = "--history is kept by two relays: not with --to-qemu and "
+               "--from-qemu";
     } else if (args->packs && !packs) {
         text = "--compress-... does nothing where pages are only unpacked";
     } else if (args->unpacks && !unpacks) {

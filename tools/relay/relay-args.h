@@ -28,6 +28,7 @@ typedef struct RelayArgs {
     bool one_place; /* the far end can be connected to only once */
     bool help, version; /* was given: nothing else is checked */
     bool packs, unpacks; /* an option for packing, unpacking was given */
+    bool keeps; /* --history was given */
     MigOptions options;
     const Codec *codec; /* of compress-method */
     uint64_t nonce; /* what this relay calls itself in HELLO; never 0 */

@@ -36,15 +36,24 @@ size_t batch_add_literal(Batch *batch, const void *buf, size_t size)
     return part;
 }
 
-bool batch_add_page(Batch *batch, const uint8_t *page)
+bool batch_add_place(Batch *batch)
 {
     if (batch->pages == RELAY_PAGES) {
         return false;
     }
-    memcpy(batch->body + (size_t)batch->pages * MIG_PAGE_SIZE, page,
-           MIG_PAGE_SIZE);
     batch->before[batch->pages++] = (uint16_t)batch->tail;
     batch->tail = 0;
+    return true;
+}
+
+bool batch_add_page(Batch *batch, const uint8_t *page)
+{
+    uint8_t *to = batch->body + (size_t)batch->pages * MIG_PAGE_SIZE;
+
+    if (!batch_add_place(batch)) {
+        return false;
+    }
+    memcpy(to, page, MIG_PAGE_SIZE);
     return true;
 }
 

@@ -24,7 +24,7 @@ typedef struct Batch {
     uint16_t before[RELAY_PAGES]; /* literal bytes before each page */
     uint32_t literals;            /* bytes of literals */
     uint32_t tail;                /* those of them after the last page */
-    uint8_t literal[RELAY_LITERAL_MAX];
+    uint8_t literal[RELAY_EXTRA_MAX]; /* and room for the table of a pack */
     /* The pages; aligned for buffer_is_zero(). */
     _Alignas(8) uint8_t body[RELAY_BODY_MAX(RELAY_PAGES)];
 } Batch;
@@ -43,6 +43,8 @@ size_t batch_add_literal(Batch *batch, const void *buf, size_t size);
 
 /* False when the batch is full. */
 bool batch_add_page(Batch *batch, const uint8_t *page);
+/* The page's place only, while its bytes are kept elsewhere. */
+bool batch_add_place(Batch *batch);
 
 /*
  * Write the whole frame to `to`, which has room for a head and

@@ -128,11 +128,23 @@ static bool data_is_legal(const FrameHead *h, unsigned max_pages)
            h->packed > 0 && h->packed <= h->body;
 }
 
+/* The body is a pack, whose head says how large it is when it is decoded. */
+static bool pack_is_legal(const FrameHead *h, unsigned max_pages)
+{
+    return h->pages > 0 && h->pages <= MIN(max_pages, PACK_PAGES) &&
+           h->bytes >= (size_t)h->pages * MIG_PAGE_SIZE &&
+           h->bytes <= RELAY_BYTES_MAX(h->pages) &&
+           h->packed == h->body && h->body > PACK_HEAD_SIZE &&
+           h->body <= PACK_SIZE_MAX && h->window <= PACK_WINDOW_MAX;
+}
+
 static bool is_legal(const FrameHead *h, unsigned max_pages)
 {
     switch (h->type) {
     case RELAY_DATA:
         return data_is_legal(h, max_pages);
+    case RELAY_PACK:
+        return pack_is_legal(h, max_pages);
     case RELAY_END:
     case RELAY_DELIVERED:
         return !h->pages && !h->bytes && h->packed == h->body &&

@@ -17,7 +17,10 @@ typedef struct Hello {
     uint16_t pages; /* most in a batch, 1..RELAY_PAGES_MAX */
     char method[RELAY_METHOD_SIZE + 1];
     char reason[RELAY_REASON_MAX + 1]; /* of a refusal; otherwise "" */
-    uint64_t nonce; /* the sender's; 0: none, as in an ANSWER */
+    union {
+        uint64_t nonce;  /* HELLO: the sender's; 0: none */
+        uint64_t window; /* ANSWER: the receiver's; older relays send 0 */
+    };
 } Hello;
 
 bool hello_write(IoChannel *channel, const Hello *hello, GError **errp);
@@ -33,7 +36,10 @@ typedef struct FrameHead {
     uint32_t bytes;  /* of the stream that the frame stands for */
     uint32_t body;   /* the body's size when decoded */
     uint32_t packed; /* its size on the link: body, or less */
-    uint32_t checksum;
+    union {
+        uint32_t checksum;
+        uint32_t window; /* PACK: the sender's; the pack has a checksum */
+    };
 } FrameHead;
 
 void frame_put_head(uint8_t to[RELAY_HEAD_SIZE], const FrameHead *head);

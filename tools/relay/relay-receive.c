@@ -4,12 +4,17 @@
  * a pool has unpacked.  Before the thread waits for the link, even in the
  * middle of a frame, it writes the bytes of all whole frames, unless more bytes
  * come meanwhile.
+ *
+ * Workers decode packs in any order.  What a pack's pages refer to is looked up
+ * just before the pack is written, in the order of the stream, and the pages
+ * are written from where the history has them.
  */
 #include "tools/relay/relay-receive.h"
 
 #include "tools/relay/relay-batch.h"
 #include "tools/relay/relay-greeting.h"
 #include "tools/relay/relay-link.h"
+#include "tools/relay/relay-pack.h"
 #include "tools/relay/relay-pump.h"
 #include "util/clock.h"
 
@@ -17,22 +22,68 @@ typedef struct ReceiveJob {
     PumpJob pump;
     FrameHead head;
     uint64_t position; /* bytes of the stream before it */
+    UnpackJob pack;    /* of a PACK frame */
     uint8_t *packed;   /* in buffer, behind the output: the frame's body */
-    uint8_t buffer[];  /* output: [RELAY_BYTES_MAX(pages)], then packed:
-                        * [RELAY_BODY_MAX(pages)] */
+    uint8_t buffer[];  /* output: [output_max(pages)], then packed:
+                        * [packed_max(pages)] */
 } ReceiveJob;
+
+typedef struct ReceiveWorker {
+    CodecWorker *data;  /* for DATA */
+    UnpackWorker *pack; /* for PACK */
+} ReceiveWorker;
 
 struct RelayReceive {
     RelayReceiveConfig config;
     Pump *pump;
+    Unpacker *unpacker; /* NULL: no PACK has come */
+    unsigned window;    /* the unpacker's, and the sender's */
     int64_t idle_since;
 };
 
+/* What a frame stands for, or the decoded body of its pack. */
+static size_t output_max(unsigned pages)
+{
+    return MAX(RELAY_BYTES_MAX(pages), PACK_BODY_MAX);
+}
+
+static size_t packed_max(unsigned pages)
+{
+    return MAX(RELAY_BODY_MAX(pages), PACK_SIZE_MAX);
+}
+
 /* Workers */
 
-static void receive_run_job(void *opaque, void *worker)
+static void receive_worker_free(void *opaque)
 {
-    ReceiveJob *job = opaque;
+    ReceiveWorker *worker = opaque;
+
+    if (worker->data) {
+        codec_worker_free(worker->data);
+    }
+    if (worker->pack) {
+        unpack_worker_free(worker->pack);
+    }
+    g_free(worker);
+}
+
+static void *receive_worker_new(const void *config, GError **errp)
+{
+    ReceiveWorker *worker = g_new0(ReceiveWorker, 1);
+
+    worker->data = codec_worker_new_decoder(config, errp);
+    if (worker->data) {
+        worker->pack = unpack_worker_new(NULL, errp);
+    }
+    if (!worker->pack) {
+        receive_worker_free(worker);
+        return NULL;
+    }
+    return worker;
+}
+
+static void unpack_data(ReceiveJob *job, const CodecWorker *worker)
+{
     Unpack unpack = {
         .head = &job->head,
         .position = job->position,
@@ -41,9 +92,37 @@ static void receive_run_job(void *opaque, void *worker)
     };
 
     job->pump.fault = batch_unpack(&unpack, worker);
-    job->pump.fault_at = job->position;
     pump_job_set(&job->pump, job->buffer, job->head.bytes);
+}
+
+static void receive_run_job(void *opaque, void *opaque_worker)
+{
+    ReceiveJob *job = opaque;
+    const ReceiveWorker *worker = opaque_worker;
+
+    job->pump.fault_at = job->position;
     job->pump.pages = job->head.pages;
+    if (job->head.type == RELAY_PACK) {
+        unpack_decode(&job->pack, worker->pack);
+    } else {
+        unpack_data(job, worker->data);
+    }
+}
+
+/* In the order of the stream. */
+static void finish_job(void *opaque, void *opaque_receive)
+{
+    ReceiveJob *job = opaque;
+    RelayReceive *receive = opaque_receive;
+
+    if (job->head.type != RELAY_PACK) {
+        return;
+    }
+    job->pump.pieces = 0;
+    job->pump.fault = unpack_finish(receive->unpacker, &job->pack);
+    if (!job->pump.fault) {
+        job->pump.fault = relay_pack_join(&job->head, &job->pack, &job->pump);
+    }
 }
 
 /* Frames */
@@ -67,20 +146,64 @@ static bool on_idle(void *opaque, bool waits, GError **errp)
 
 static const StreamTap receive_tap = { .idle = on_idle };
 
-static bool take_data(RelayReceive *receive, LinkReader *link,
-                      const FrameHead *head, GError **errp)
+/* Twice as many jobs as threads, and 2. */
+static unsigned jobs_of(unsigned threads)
 {
-    ReceiveJob *job = pump_next(receive->pump, errp);
+    return 2 * threads + 2;
+}
 
+/* The first PACK says how large the sender's history is. */
+static bool check_window(RelayReceive *receive, const FrameHead *head,
+                         GError **errp)
+{
+    const RelayReceiveConfig *config = &receive->config;
+
+    if (config->version < RELAY_PACK_FROM || head->window > config->window ||
+        (receive->unpacker && head->window != receive->window)) {
+        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                    "a pack with a history that was not agreed on");
+        return false;
+    }
+    if (!receive->unpacker) {
+        receive->window = head->window;
+        receive->unpacker = unpacker_new(head->window,
+                                         jobs_of(config->threads));
+        relay_stats_add(&config->stats->history,
+                        (uint64_t)head->window * PACK_SLOT_BYTES);
+    }
+    return true;
+}
+
+static void begin_pack(RelayReceive *receive, ReceiveJob *job)
+{
+    relay_pack_begin(receive->unpacker, &job->pack, &job->head, job->position);
+    job->pack.in = job->packed;
+    job->pack.size = job->head.packed;
+    job->pack.body = job->buffer;
+}
+
+/* DATA or PACK. */
+static bool take_bytes(RelayReceive *receive, LinkReader *link,
+                       const FrameHead *head, GError **errp)
+{
+    ReceiveJob *job;
+
+    if (head->type == RELAY_PACK && !check_window(receive, head, errp)) {
+        return false;
+    }
+    job = pump_next(receive->pump, errp);
     if (!job) {
         return false;
     }
-    job->packed = job->buffer + RELAY_BYTES_MAX(receive->config.pages);
+    job->packed = job->buffer + output_max(receive->config.pages);
     if (!link_get_bytes(link, job->packed, head->packed, errp)) {
         return false;
     }
     job->head = *head;
     job->position = link->position;
+    if (head->type == RELAY_PACK) {
+        begin_pack(receive, job);
+    }
     link->position += head->bytes;
     relay_stats_add(&receive->config.stats->bytes_in,
                     RELAY_HEAD_SIZE + head->packed);
@@ -131,7 +254,8 @@ static bool receive_frames(RelayReceive *receive, LinkReader *link,
         }
         switch (head.type) {
         case RELAY_DATA:
-            if (!take_data(receive, link, &head, errp)) {
+        case RELAY_PACK:
+            if (!take_bytes(receive, link, &head, errp)) {
                 return false;
             }
             break;
@@ -160,14 +284,21 @@ RelayReceive *relay_receive_new(const RelayReceiveConfig *config,
     PoolConfig pool = {
         .name = "relay/unpk",
         .workers = config->threads,
-        .job_size = sizeof(ReceiveJob) + RELAY_BYTES_MAX(config->pages) +
-                    RELAY_BODY_MAX(config->pages),
-        .worker_new = codec_worker_new_decoder,
+        .jobs = jobs_of(config->threads),
+        .job_size = sizeof(ReceiveJob) + output_max(config->pages) +
+                    packed_max(config->pages),
+        .worker_new = receive_worker_new,
         .worker_config = &worker,
-        .worker_free = codec_worker_free,
+        .worker_free = receive_worker_free,
         .run = receive_run_job,
     };
-    PumpOutput output = { config->to, config->stats, RELAY_WAIT_QEMU };
+    PumpOutput output = {
+        .channel = config->to,
+        .stats = config->stats,
+        .wait = RELAY_WAIT_QEMU,
+        .finish = finish_job,
+        .opaque = receive,
+    };
 
     receive->config = *config;
     receive->pump = pump_new(&pool, &output, errp);
@@ -182,6 +313,7 @@ void relay_receive_free(RelayReceive *receive)
 {
     if (receive) {
         pump_free(receive->pump);
+        unpacker_free(receive->unpacker);
         g_free(receive);
     }
 }

@@ -15,6 +15,8 @@
 typedef struct RelayReceiveConfig {
     Stream *from;    /* the link, after HELLO */
     IoChannel *to;   /* QEMU */
+    unsigned version; /* that ANSWER agreed to */
+    unsigned window; /* most packs of history, if the version has PACK */
     const Codec *codec;
     unsigned pages;  /* most in a batch */
     unsigned threads;

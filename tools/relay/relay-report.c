@@ -49,6 +49,7 @@ static void add_numbers(JsonBuilder *json, const RelayReport *r)
     json_builder_add_double_value(json, packed ? (double)plain / (double)packed
                                                : 1.0);
     add_int(json, "pages", (int64_t)relay_stats_get(&stats->pages));
+    add_int(json, "history", (int64_t)relay_stats_get(&stats->history));
     add_int(json, "reverse-bytes",
             (int64_t)relay_stats_get(&stats->reverse_bytes));
     add_int(json, "total-time", r->time / NS_PER_MS);

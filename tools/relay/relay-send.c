@@ -15,11 +15,16 @@
  * QEMU believes that all bytes that are read here have been sent.  So the link
  * must never need long for them: batches become smaller while the link takes
  * longer than BATCH_NS for each, and no more than a batch is read ahead.
+ *
+ * To a receiver that has PACK, a batch with pages is a pack: this thread copies
+ * its pages to the history, and looks them up there.  A batch of literals only,
+ * and all batches for an older receiver, are DATA.
  */
 #include "tools/relay/relay-send.h"
 
 #include "tools/relay/relay-batch.h"
 #include "tools/relay/relay-link.h"
+#include "tools/relay/relay-pack.h"
 #include "tools/relay/relay-pump.h"
 #include "tools/relay/relay-scan.h"
 #include "util/clock.h"
@@ -30,12 +35,16 @@
 typedef struct SendJob {
     PumpJob pump;
     Batch batch;
-    uint8_t frame[RELAY_HEAD_SIZE + RELAY_BODY_MAX(RELAY_PAGES)];
+    PackJob pack;    /* of the batch's pages; without a slot: it is DATA */
+    unsigned window; /* of pack */
+    uint8_t frame[RELAY_HEAD_SIZE + MAX(RELAY_BODY_MAX(RELAY_PAGES),
+                                        PACK_SIZE_MAX)];
 } SendJob;
 
 struct RelaySend {
     RelaySendConfig config;
     Pump *pump;
+    Packer *packer;     /* NULL: no pages have come, or they are DATA */
     SendJob *filling;   /* or NULL */
     unsigned most_pages; /* in a batch; adapted to the link */
     uint64_t position;  /* bytes in the batches that were submitted */
@@ -49,9 +58,12 @@ struct RelaySend {
 static void send_run_job(void *opaque, void *worker)
 {
     SendJob *job = opaque;
+    size_t size = job->pack.slot
+                      ? relay_pack_write(&job->batch, &job->pack, job->window,
+                                         worker, job->frame)
+                      : batch_pack(&job->batch, worker, job->frame);
 
-    pump_job_set(&job->pump, job->frame,
-                 batch_pack(&job->batch, worker, job->frame));
+    pump_job_set(&job->pump, job->frame, size);
     job->pump.pages = job->batch.pages;
 }
 
@@ -87,6 +99,7 @@ static Batch *filling_batch(RelaySend *send, GError **errp)
         }
         adapt_to_link(send);
         batch_reset(&send->filling->batch, send->position, !send->opaque);
+        send->filling->pack.slot = NULL;
     }
     return &send->filling->batch;
 }
@@ -115,23 +128,61 @@ static bool on_literal(void *opaque, const void *buf, size_t size,
     return true;
 }
 
+/* Twice as many jobs as threads, and 2. */
+static unsigned jobs_of(unsigned threads)
+{
+    return 2 * threads + 2;
+}
+
+static void begin_pack(RelaySend *send, SendJob *job)
+{
+    unsigned window = send->config.window;
+
+    if (!send->packer) {
+        send->packer = packer_new(window, jobs_of(send->config.threads));
+        relay_stats_add(&send->config.stats->history,
+                        (uint64_t)window * PACK_SLOT_BYTES);
+    }
+    packer_begin(send->packer, &job->pack);
+    job->window = window;
+}
+
+static uint64_t address_of(const ScanPage *page)
+{
+    return ram_block_key(page->block, page->record->offset / MIG_PAGE_SIZE);
+}
+
+/* False when the batch that is being filled is full. */
+static bool add_page(RelaySend *send, const ScanPage *page)
+{
+    SendJob *job = send->filling;
+
+    if (job->batch.pages >= send->most_pages) {
+        return false;
+    }
+    if (send->config.version < RELAY_PACK_FROM) {
+        return batch_add_page(&job->batch, page->data);
+    }
+    if (!job->pack.slot) {
+        begin_pack(send, job);
+    }
+    packer_add(send->packer, job->batch.position, address_of(page),
+               page->data);
+    return batch_add_place(&job->batch);
+}
+
 static bool on_page(void *opaque, const ScanPage *page, GError **errp)
 {
     RelaySend *send = opaque;
-    Batch *batch = filling_batch(send, errp);
 
     relay_stats_add(&send->config.stats->bytes_in, page->size);
-    if (!batch) {
+    if (!filling_batch(send, errp)) {
         return false;
     }
-    if (batch->pages >= send->most_pages ||
-        !batch_add_page(batch, page->data)) {
+    if (!add_page(send, page)) {
         /* The page's head stays in the full batch, and goes ahead. */
-        if (!submit(send, errp)) {
-            return false;
-        }
-        batch = filling_batch(send, errp);
-        return batch && batch_add_page(batch, page->data);
+        return submit(send, errp) && filling_batch(send, errp) &&
+               add_page(send, page);
     }
     return true;
 }
@@ -192,11 +243,14 @@ RelaySend *relay_send_new(const RelaySendConfig *config, GError **errp)
 {
     RelaySend *send = g_new0(RelaySend, 1);
     CodecWorkerConfig worker = {
-        .codec = config->codec, .level = config->level
+        .codec = config->codec,
+        .level = config->level,
+        .scratch_size = PACK_BODY_MAX,
     };
     PoolConfig pool = {
         .name = "relay/pack",
         .workers = config->threads,
+        .jobs = jobs_of(config->threads),
         .job_size = sizeof(SendJob),
         .worker_new = codec_worker_new_encoder,
         .worker_config = &worker,
@@ -219,6 +273,7 @@ void relay_send_free(RelaySend *send)
 {
     if (send) {
         pump_free(send->pump);
+        packer_free(send->packer);
         g_free(send);
     }
 }

@@ -16,6 +16,7 @@ typedef struct RelaySendConfig {
     Stream *from;     /* QEMU */
     IoChannel *to;    /* the link, after ANSWER */
     unsigned version; /* that ANSWER agreed to */
+    unsigned window;  /* packs of history, if the version has PACK */
     const Codec *codec;
     unsigned level, threads;
     RelayStats *stats;

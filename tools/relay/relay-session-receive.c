@@ -2,6 +2,7 @@
 /* A session at the receiver: link to QEMU. */
 #include "tools/relay/relay-session-role.h"
 
+#include "tools/relay/relay-pack.h"
 #include "tools/relay/relay-receive.h"
 
 static bool reverse(Session *s, GError **errp)
@@ -34,14 +35,18 @@ static bool check_who(Session *s, const Hello *hello, GError **errp)
     return !s->refused;
 }
 
-/* Connect to QEMU, and say whether that worked. */
+/* Connect to QEMU, and say whether that worked.  hello then has what both
+ * relays use. */
 static bool answer(Session *s, Hello *hello, GError **errp)
 {
-    Hello back = { .version = MIN(hello->version, RELAY_VERSION),
-                   .pages = hello->pages };
+    Hello back = { .pages = hello->pages };
     const Codec *codec = codec_find(hello->method);
     GError *err = NULL;
 
+    hello->version = back.version = MIN(hello->version, RELAY_VERSION);
+    if (back.version >= RELAY_PACK_FROM) {
+        back.window = relay_pack_window(&s->args->options);
+    }
     if (!codec || !codec->available) {
         g_strlcpy(hello->method, codec_zlib.name, sizeof(hello->method));
     }
@@ -62,6 +67,8 @@ static bool receive_stream(Session *s, const Hello *hello, bool *qemu_failed,
     RelayReceiveConfig config = {
         .from = s->near_in,
         .to = s->far,
+        .version = hello->version,
+        .window = relay_pack_window(&s->args->options),
         .codec = codec_find(hello->method),
         .pages = hello->pages,
         .threads =

@@ -2,6 +2,7 @@
 /* A session at the sender: QEMU to link. */
 #include "tools/relay/relay-session-role.h"
 
+#include "tools/relay/relay-pack.h"
 #include "tools/relay/relay-reverse.h"
 #include "tools/relay/relay-send.h"
 #include "util/text.h"
@@ -164,6 +165,8 @@ static RelaySend *new_send(Session *s, GError **errp)
         .to = s->far,
         .codec = agreed_codec(s, errp),
         .version = s->answer.version,
+        .window = (unsigned)MIN(s->answer.window,
+                                relay_pack_window(&s->args->options)),
         .level = (unsigned)s->args->options.value[MIG_OPT_COMPRESS_LEVEL],
         .threads = (unsigned)s->args->options.value[MIG_OPT_COMPRESS_THREADS],
         .stats = &s->stats,

@@ -23,6 +23,7 @@ typedef struct RelayStats {
     _Atomic uint64_t bytes_in;
     _Atomic uint64_t bytes_out;
     _Atomic uint64_t pages; /* packed or unpacked */
+    _Atomic uint64_t history; /* bytes of it, once it is allocated */
     _Atomic int64_t waited[RELAY_WAIT__COUNT]; /* ns */
     /* The reverse thread's. */
     _Atomic uint64_t reverse_bytes; /* QEMU's */

@@ -9,13 +9,15 @@
 #include <glib.h>
 
 #include "ferry/host.h"
+#include "migration/pack/pack.h"
 
 /* HELLO and ANSWER. */
 #define RELAY_MAGIC        "\376FRELAY\n"
 #define RELAY_MAGIC_SIZE   8
 #define RELAY_TLS_FIRST_BYTE 0x16
-#define RELAY_VERSION      2u
+#define RELAY_VERSION      3u
 #define RELAY_VERDICT_FROM 2u /* the version that has VERDICT */
+#define RELAY_PACK_FROM    3u /* the version that has PACK */
 #define RELAY_METHOD_SIZE  8
 #define RELAY_HELLO_SIZE   32 /* up to the reason and the checksum */
 #define RELAY_REASON_MAX   1024u
@@ -26,6 +28,7 @@
 #define RELAY_ABORT     3u
 #define RELAY_DELIVERED 4u
 #define RELAY_VERDICT   5u
+#define RELAY_PACK      6u
 
 /* VERDICT's first byte. */
 typedef enum {
@@ -81,6 +84,11 @@ typedef enum {
 #define RELAY_BYTES_MAX(pages)                                              \
     ((size_t)(pages) * MIG_PAGE_SIZE + RELAY_LITERAL_MAX)
 
+/* The extra bytes of a PACK frame's pack, at most. */
+#define RELAY_EXTRA_MAX (RELAY_LITERAL_MAX + 2 * PACK_PAGES)
+
+G_STATIC_ASSERT(RELAY_EXTRA_MAX <= PACK_EXTRA_MAX);
+G_STATIC_ASSERT(RELAY_PAGES <= PACK_PAGES);
 G_STATIC_ASSERT(sizeof(RELAY_MAGIC) - 1 == RELAY_MAGIC_SIZE);
 G_STATIC_ASSERT((RELAY_LITERAL_MAX & RELAY_ZERO_PAGE) == 0);
 G_STATIC_ASSERT(RELAY_PAGES <= RELAY_PAGES_MAX);
