@@ -2,14 +2,19 @@
 /*
  * The bytes that a receiver gets over the link: HELLO, then frames.  Random
  * changes hardly ever leave a checksum right.  So each input is tried again
- * with corrected checksums of HELLO, of the frames' heads, and of bodies that
- * are not packed.
+ * with corrected checksums of HELLO, of the frames' heads, of bodies that are
+ * not packed, and of packs of which nothing else is wrong.
  */
+#include <string.h>
+
 #include "tests/fuzz/fuzz.h"
 #include "tests/lib/mem-channel.h"
+#include "tools/relay/relay-pack.h"
 #include "tools/relay/relay-receive.h"
 #include "tools/relay/relay-reverse.h"
 #include "util/endian.h"
+
+enum { WINDOW = 3 };
 
 static uint32_t checksum(const uint8_t *data, size_t size)
 {
@@ -33,8 +38,38 @@ static size_t mend_hello(uint8_t *data, size_t size)
     return at + 4;
 }
 
+/* What a pack is unpacked with to find its checksum. */
+typedef struct Mender {
+    Unpacker *unpacker;
+    UnpackWorker *worker;
+    uint8_t *body;
+} Mender;
+
+static void mend_pack(Mender *mender, uint8_t *data, size_t packed,
+                      uint64_t position)
+{
+    FrameHead head = { .pages = MIN(load_be16(data + 2), PACK_PAGES) };
+    const char *fault;
+    UnpackJob job;
+
+    if (packed < PACK_HEAD_SIZE || packed > PACK_SIZE_MAX || !head.pages) {
+        return;
+    }
+    relay_pack_begin(mender->unpacker, &job, &head, position);
+    job.in = data + RELAY_HEAD_SIZE;
+    job.size = packed;
+    job.body = mender->body;
+    unpack_decode(&job, mender->worker);
+    fault = unpack_finish(mender->unpacker, &job);
+    if (fault && !strcmp(fault, "the checksum of a pack is wrong")) {
+        store_be64(data + RELAY_HEAD_SIZE,
+                   pack_checksum(job.number, job.slot, job.extra,
+                                 job.head.extra));
+    }
+}
+
 /* The body's checksum, too, where it is of the bytes that are there. */
-static void mend_frames(uint8_t *data, size_t size)
+static void mend_frames(Mender *mender, uint8_t *data, size_t size)
 {
     uint64_t position = 0;
 
@@ -42,7 +77,9 @@ static void mend_frames(uint8_t *data, size_t size)
         uint32_t bytes = load_be32(data + 4);
         size_t packed = MIN(load_be32(data + 12), size - RELAY_HEAD_SIZE);
 
-        if (load_be32(data + 8) == packed) {
+        if (data[0] == RELAY_PACK) {
+            mend_pack(mender, data, packed, position);
+        } else if (load_be32(data + 8) == packed) {
             store_be32(data + 16,
                        frame_checksum_add(frame_checksum_begin(position),
                                           data + RELAY_HEAD_SIZE, packed));
@@ -54,6 +91,23 @@ static void mend_frames(uint8_t *data, size_t size)
     }
 }
 
+static void mend(uint8_t *data, size_t size)
+{
+    Mender mender = {
+        .unpacker = unpacker_new(WINDOW, 1),
+        .worker = unpack_worker_new(NULL, NULL),
+        .body = g_malloc(PACK_BODY_MAX),
+    };
+    size_t at = mend_hello(data, size);
+
+    if (at < size) {
+        mend_frames(&mender, data + at, size - at);
+    }
+    unpacker_free(mender.unpacker);
+    unpack_worker_free(mender.worker);
+    g_free(mender.body);
+}
+
 static void forward(MemReader *r, const Hello *hello)
 {
     MemWriter *w = mem_writer_new();
@@ -62,6 +116,8 @@ static void forward(MemReader *r, const Hello *hello)
     RelayReceiveConfig config = {
         .from = r->stream,
         .to = w->channel,
+        .version = hello->version,
+        .window = WINDOW,
         .codec = codec_find(hello->method),
         .pages = hello->pages,
         .threads = 1,
@@ -116,11 +172,8 @@ static void run(const uint8_t *data, size_t size, bool back)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     g_autofree uint8_t *mended = g_memdup2(data, size);
-    size_t at = mend_hello(mended, size);
 
-    if (at < size) {
-        mend_frames(mended + at, size - at);
-    }
+    mend(mended, size);
     for (int back = 0; back < 2; back++) {
         run(data, size, back);
         run(mended, size, back);
