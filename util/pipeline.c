@@ -18,7 +18,7 @@ Pipeline *pipeline_new(const PipelineConfig *config, GError **errp)
 
     p->config = *config;
     if (!pool->jobs) {
-        pool->jobs = 2 * pool->workers + 2;
+        pool->jobs = pipeline_jobs(pool->workers);
     }
     p->pool = pool_new(pool, errp);
     if (!p->pool) {

@@ -22,8 +22,14 @@
 
 typedef struct Pipeline Pipeline;
 
+/* As many jobs as a pipeline has if its config leaves it open. */
+static inline unsigned pipeline_jobs(unsigned workers)
+{
+    return 2 * workers + 2;
+}
+
 typedef struct PipelineConfig {
-    PoolConfig pool; /* jobs may be 0: twice the workers, and 2 */
+    PoolConfig pool; /* jobs may be 0: pipeline_jobs(workers) */
 
     /* Called by the owner.  If it fails, the owner's call fails. */
     bool (*sink)(void *job, void *opaque, GError **errp);

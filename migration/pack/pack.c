@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "migration/pack/pack.h"
 
+#include "ferry/error.h"
+
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -52,22 +54,34 @@ const char *pack_get_head(const uint8_t from[PACK_HEAD_SIZE], PackHead *head)
     return NULL;
 }
 
-void pack_history_init(PackHistory *h, unsigned window, unsigned in_flight)
+bool pack_history_init(PackHistory *h, unsigned window, unsigned in_flight,
+                       GError **errp)
 {
     g_assert(window <= PACK_WINDOW_MAX && in_flight > 0);
     *h = (PackHistory){ .window = window, .slots = window + in_flight };
-    h->slot = g_new0(PackSlot, h->slots);
-    for (unsigned i = 0; i < h->slots; i++) {
-        h->slot[i].bytes = g_malloc(PACK_SLOT_BYTES);
+    h->slot = g_try_new0(PackSlot, h->slots);
+    h->bytes = g_try_malloc_n(h->slots, PACK_SLOT_BYTES);
+    if (!h->slot || !h->bytes) {
+        pack_history_destroy(h);
+        pack_no_memory(errp);
+        return false;
     }
+    for (unsigned i = 0; i < h->slots; i++) {
+        h->slot[i].bytes = h->bytes + (size_t)i * PACK_SLOT_BYTES;
+    }
+    return true;
 }
 
 void pack_history_destroy(PackHistory *h)
 {
-    for (unsigned i = 0; i < h->slots; i++) {
-        g_free(h->slot[i].bytes);
-    }
     g_free(h->slot);
+    g_free(h->bytes);
+}
+
+void pack_no_memory(GError **errp)
+{
+    g_set_error_literal(errp, MIG_ERROR, MIG_ERROR_HOST,
+                        "no memory for the history of pages");
 }
 
 uint64_t pack_hash(const void *buf, size_t size)

@@ -107,11 +107,15 @@ typedef struct PackHistory {
     unsigned window;
     unsigned slots;
     PackSlot *slot;
-    uint64_t next; /* number of the pack that is to come */
+    uint8_t *bytes; /* of all slots */
+    uint64_t next;  /* number of the pack that is to come */
 } PackHistory;
 
-void pack_history_init(PackHistory *h, unsigned window, unsigned in_flight);
+/* False, and MIG_ERROR_HOST, when there is no memory. */
+bool pack_history_init(PackHistory *h, unsigned window, unsigned in_flight,
+                       GError **errp);
 void pack_history_destroy(PackHistory *h);
+void pack_no_memory(GError **errp); /* that error */
 
 static inline PackSlot *pack_history_slot(const PackHistory *h, uint64_t pack)
 {

@@ -40,16 +40,24 @@ static uint64_t table_size(unsigned slots)
     return size;
 }
 
-Packer *packer_new(unsigned window, unsigned in_flight)
+Packer *packer_new(unsigned window, unsigned in_flight, GError **errp)
 {
     Packer *packer = g_new0(Packer, 1);
     uint64_t size;
 
-    pack_history_init(&packer->history, window, in_flight);
+    if (!pack_history_init(&packer->history, window, in_flight, errp)) {
+        g_free(packer);
+        return NULL;
+    }
     size = table_size(packer->history.slots);
     packer->mask = size - 1;
-    packer->by_hash = g_new0(uint64_t, size);
-    packer->by_address = g_new0(uint64_t, size);
+    packer->by_hash = g_try_new0(uint64_t, size);
+    packer->by_address = g_try_new0(uint64_t, size);
+    if (!packer->by_hash || !packer->by_address) {
+        packer_free(packer);
+        pack_no_memory(errp);
+        return NULL;
+    }
     return packer;
 }
 

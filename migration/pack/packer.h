@@ -15,8 +15,9 @@
 
 typedef struct Packer Packer;
 
-/* Packs may refer to window packs before; 0: only to their own pages. */
-Packer *packer_new(unsigned window, unsigned in_flight);
+/* Packs may refer to window packs before; 0: only to their own pages.  NULL, and
+ * MIG_ERROR_HOST, when there is no memory. */
+Packer *packer_new(unsigned window, unsigned in_flight, GError **errp);
 void packer_free(Packer *packer); /* NULL is fine */
 
 /* A pack that is being filled or encoded: at most in_flight at a time. */

@@ -23,11 +23,14 @@ struct UnpackWorker {
     void *decoder[CODEC_COUNT]; /* by method; NULL: not available */
 };
 
-Unpacker *unpacker_new(unsigned window, unsigned in_flight)
+Unpacker *unpacker_new(unsigned window, unsigned in_flight, GError **errp)
 {
     Unpacker *unpacker = g_new0(Unpacker, 1);
 
-    pack_history_init(&unpacker->history, window, in_flight);
+    if (!pack_history_init(&unpacker->history, window, in_flight, errp)) {
+        g_free(unpacker);
+        return NULL;
+    }
     return unpacker;
 }
 

@@ -17,8 +17,9 @@
 typedef struct Unpacker Unpacker;
 
 /* The sender's window, or a larger one, and at most in_flight packs between
- * unpacker_begin() and unpack_finish(). */
-Unpacker *unpacker_new(unsigned window, unsigned in_flight);
+ * unpacker_begin() and unpack_finish().  NULL, and MIG_ERROR_HOST, when there is
+ * no memory. */
+Unpacker *unpacker_new(unsigned window, unsigned in_flight, GError **errp);
 void unpacker_free(Unpacker *unpacker); /* NULL is fine */
 
 /* What a worker decodes with: NULL and an error when it cannot be made.  For

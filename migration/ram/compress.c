@@ -30,6 +30,7 @@
 #include "migration/ram/writer.h"
 #include "migration/wire/ram-record.h"
 #include "migration/wire/wire.h"
+#include "util/pipeline.h"
 #include "util/zero.h"
 
 /* No record is longer than plain records of its pages.  Only the first record
@@ -160,7 +161,7 @@ PoolConfig compress_pool(CodecWorkerConfig *worker, unsigned threads)
     return (PoolConfig){
         .name = "mig/comp",
         .workers = threads,
-        .jobs = 2 * threads + 2,
+        .jobs = pipeline_jobs(threads),
         .job_size = sizeof(CompressJob) + JOB_BYTES,
         .worker_new = codec_worker_new_encoder,
         .worker_config = worker,

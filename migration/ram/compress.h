@@ -47,7 +47,7 @@ bool compress_skip_page(CompressJob *job, RamWriter *out, unsigned i,
                         const uint8_t *from);
 
 /* A pool of CompressJob whose workers encode, with threads of them (1..255) and
- * twice as many jobs and 2.  The worker must stay until the pool was made; its
+ * pipeline_jobs(threads).  The worker must stay until the pool was made; its
  * scratch_size is set here. */
 PoolConfig compress_pool(CodecWorkerConfig *worker, unsigned threads);
 

@@ -19,7 +19,7 @@
 
 typedef struct DecompressPool DecompressPool;
 
-/* threads 1..255; 2 * threads + 2 jobs are allocated.  blocks must outlive
+/* threads 1..255; pipeline_jobs(threads) are allocated.  blocks must outlive
  * it; pages of a block without memory are decoded and dropped. */
 DecompressPool *decompress_new(const Codec *codec, unsigned threads,
                                const RamBlocks *blocks, GError **errp);

@@ -15,6 +15,7 @@
 
 #include "migration/pack/packer.h"
 #include "migration/wire/ram-record.h"
+#include "util/pipeline.h"
 
 /* The records of zero and plain pages, and that of the pack. */
 #define JOB_BYTES \
@@ -29,17 +30,15 @@ struct PackPages {
     Packer *packer;
 };
 
-/* Twice as many jobs as threads, and 2. */
-static unsigned jobs_of(unsigned threads)
-{
-    return 2 * threads + 2;
-}
-
-PackPages *pack_pages_new(unsigned window, unsigned threads)
+PackPages *pack_pages_new(unsigned window, unsigned threads, GError **errp)
 {
     PackPages *pages = g_new0(PackPages, 1);
 
-    pages->packer = packer_new(window, jobs_of(threads));
+    pages->packer = packer_new(window, pipeline_jobs(threads), errp);
+    if (!pages->packer) {
+        g_free(pages);
+        return NULL;
+    }
     return pages;
 }
 
@@ -143,7 +142,7 @@ PoolConfig pack_pages_pool(CodecWorkerConfig *worker, unsigned threads)
     return (PoolConfig){
         .name = "mig/comp",
         .workers = threads,
-        .jobs = jobs_of(threads),
+        .jobs = pipeline_jobs(threads),
         .job_size = sizeof(CompressJob) + JOB_BYTES,
         .worker_new = codec_worker_new_encoder,
         .worker_config = worker,

@@ -13,8 +13,8 @@
 typedef struct PackPages PackPages;
 
 /* The destination keeps a window of so many packs; threads as for
- * pack_pages_pool(). */
-PackPages *pack_pages_new(unsigned window, unsigned threads);
+ * pack_pages_pool().  NULL, and MIG_ERROR_HOST, when there is no memory. */
+PackPages *pack_pages_new(unsigned window, unsigned threads, GError **errp);
 void pack_pages_free(PackPages *pages); /* NULL is fine */
 
 /* As compress_pool(). */

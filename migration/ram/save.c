@@ -50,7 +50,9 @@ struct RamSave {
     Pipeline *pipeline; /* of CompressJob; NULL: compress is off, or no pass
                          * has begun */
     SentHash *sent;     /* with pipeline */
-    PackPages *packs;   /* NULL: the reader takes none */
+    PackPages *packs;   /* with pipeline; NULL: the reader takes none */
+    bool takes_packs;   /* the reader does, */
+    unsigned window;    /* and keeps so many */
     bool zero_ranges;
     XbzrleCache *xbzrle; /* NULL: the capability is off, */
     uint8_t *changes;    /* [XBZRLE_BATCH_BYTES]; the same */
@@ -108,7 +110,8 @@ static unsigned threads_of(const RamSave *save)
 
 void ram_save_use_packs(RamSave *save, unsigned window)
 {
-    save->packs = pack_pages_new(window, threads_of(save));
+    save->takes_packs = true;
+    save->window = window;
     save->copies = g_malloc((size_t)RAM_BATCH_PAGES * MIG_PAGE_SIZE);
 }
 
@@ -121,8 +124,9 @@ static bool start_pipeline(RamSave *save, GError **errp)
         .level = (unsigned)value[MIG_OPT_COMPRESS_LEVEL],
     };
     PipelineConfig config = {
-        .pool = save->packs ? pack_pages_pool(&worker, threads_of(save))
-                            : compress_pool(&worker, threads_of(save)),
+        .pool = save->takes_packs
+                    ? pack_pages_pool(&worker, threads_of(save))
+                    : compress_pool(&worker, threads_of(save)),
         .sink = write_job,
         .opaque = save,
     };
@@ -130,6 +134,12 @@ static bool start_pipeline(RamSave *save, GError **errp)
     save->sent = sent_hash_new(save->blocks, errp);
     if (!save->sent) {
         return false;
+    }
+    if (save->takes_packs) {
+        save->packs = pack_pages_new(save->window, threads_of(save), errp);
+        if (!save->packs) {
+            return false;
+        }
     }
     save->pipeline = pipeline_new(&config, errp);
     return save->pipeline != NULL;

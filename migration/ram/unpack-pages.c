@@ -88,7 +88,6 @@ UnpackPages *unpack_pages_new(unsigned window, unsigned threads,
         .pool = {
             .name = "mig/dec",
             .workers = threads,
-            .jobs = 2 * threads + 2,
             .job_size = sizeof(UnpackPagesJob),
             .worker_new = unpack_worker_new,
             .worker_free = unpack_worker_free,
@@ -98,14 +97,16 @@ UnpackPages *unpack_pages_new(unsigned window, unsigned threads,
         .opaque = unpack,
     };
 
-    unpack->in_flight.pipeline = pipeline_new(&config, errp);
-    if (!unpack->in_flight.pipeline) {
-        g_free(unpack);
-        return NULL;
-    }
-    unpack->unpacker = unpacker_new(window, config.pool.jobs);
     unpack->place = place;
     unpack->in_flight.pages = page_bits_new(blocks);
+    unpack->unpacker = unpacker_new(window, pipeline_jobs(threads), errp);
+    if (unpack->unpacker) {
+        unpack->in_flight.pipeline = pipeline_new(&config, errp);
+    }
+    if (!unpack->in_flight.pipeline) {
+        unpack_pages_free(unpack);
+        return NULL;
+    }
     return unpack;
 }
 

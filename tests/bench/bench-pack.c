@@ -98,8 +98,8 @@ static Costs run(const RamBlock *block, const Row *row)
     unsigned window = row->history * ((1u << 20) / PACK_SLOT_BYTES);
     Bench b = {
         .block = block,
-        .packer = packer_new(window, 1),
-        .unpacker = unpacker_new(window, 1),
+        .packer = packer_new(window, 1, NULL),
+        .unpacker = unpacker_new(window, 1, NULL),
         .encoder = codec_worker_new_encoder(&config, NULL),
         .decoder = unpack_worker_new(NULL, NULL),
         .pack = g_malloc(PACK_SIZE_MAX),

@@ -94,7 +94,7 @@ static void mend_frames(Mender *mender, uint8_t *data, size_t size)
 static void mend(uint8_t *data, size_t size)
 {
     Mender mender = {
-        .unpacker = unpacker_new(WINDOW, 1),
+        .unpacker = unpacker_new(WINDOW, 1, NULL),
         .worker = unpack_worker_new(NULL, NULL),
         .body = g_malloc(PACK_BODY_MAX),
     };

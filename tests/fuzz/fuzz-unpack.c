@@ -78,7 +78,7 @@ static bool unpack(Unpacker *unpacker, UnpackWorker *worker, Input *in)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    Unpacker *unpacker = unpacker_new(WINDOW, IN_FLIGHT);
+    Unpacker *unpacker = unpacker_new(WINDOW, IN_FLIGHT, NULL);
     UnpackWorker *worker = unpack_worker_new(NULL, NULL);
     Input in = { data, size };
 

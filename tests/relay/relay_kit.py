@@ -32,6 +32,12 @@ PAGE = 4096
 STATUS = {"completed": 0, "failed": 1, "unknown": 2}
 
 
+def sanitized():
+    with open(RELAY, "rb") as f:
+        program = f.read()
+    return b"__asan_init" in program or b"__tsan_init" in program
+
+
 class Relay:
     """A ferry-relay process; its errors are kept.  prefix is what runs it,
     somewhere else for example."""

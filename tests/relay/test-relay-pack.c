@@ -326,7 +326,7 @@ static const char *unpack(Reader *r, Unpacker *unpacker, const uint8_t *frame,
 static const char *unpack_all(Reader *r, const uint8_t *link, size_t size,
                               const uint8_t *stream)
 {
-    Unpacker *unpacker = unpacker_new(2, 1);
+    Unpacker *unpacker = unpacker_new(2, 1, NULL);
     const char *fault = NULL;
     uint64_t position = 0;
     FrameHead head;
@@ -454,8 +454,8 @@ static const char *join(const uint8_t *extra, uint16_t size, uint32_t bytes)
     g_autofree PumpJob *out = g_new0(PumpJob, 1);
     const uint8_t page[MIG_PAGE_SIZE] = { 1 };
     FrameHead head = { RELAY_PACK, 1, bytes };
-    Packer *packer = packer_new(0, 1);
-    Unpacker *unpacker = unpacker_new(0, 1);
+    Packer *packer = packer_new(0, 1, NULL);
+    Unpacker *unpacker = unpacker_new(0, 1, NULL);
     UnpackJob unpack;
     PackJob pack;
     const char *fault;

@@ -9,6 +9,7 @@ import pathlib
 import pty
 import random
 import re
+import resource
 import select
 import shlex
 import socket
@@ -23,7 +24,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from relay_kit import (END, EOF, EOS, FOOTER, PAGE, PART, PONG,  # noqa: E402
                        RELAY, ROOT, SHUT, SHUT_FAILED, STATUS, Chain,
                        RelayTest, Wire, head, plain, preamble, receive,
-                       receive_all, receive_all_or_reset, sample_stream, zero)
+                       receive_all, receive_all_or_reset, sample_stream,
+                       sanitized, zero)
 import tap  # noqa: E402
 from ferry_vm import TIMEOUT, methods, wait_until  # noqa: E402
 
@@ -140,6 +142,22 @@ class Exact(RelayTest):
                     self.assertEqual(relay.reports()[0]["history"], size)
                 self.assertEqual(len(chain.wire.forward) < len(data) * 6 / 10,
                                  size > len(pages) * PAGE)
+
+    @tap.only_if(not sanitized())  # sanitizers need more for themselves
+    def test_no_memory(self):
+        """A relay that gets none for its history says so, and ends as after
+        any other failure."""
+        for limited in "sender", "receiver":
+            with self.subTest(limited=limited):
+                self.setUp()
+                chain = Chain(self, sender=["--history", "4G"],
+                              receiver=["--history", "4G"])
+                resource.prlimit(getattr(chain, limited).process.pid,
+                                 resource.RLIMIT_AS, (3 << 30, 3 << 30))
+                chain.say(preamble() + PART + plain(0, bytes(PAGE), b"pc.ram"))
+                chain.check_outcome("failed", "no memory for the history")
+                for relay in chain.sender, chain.receiver:
+                    self.assertNotIn("went away", relay.stderr())
 
     def test_recorded(self):
         """All recorded streams."""

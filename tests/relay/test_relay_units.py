@@ -12,7 +12,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from relay_kit import (RELAY, ROOT, RelayTest, receive_all,  # noqa: E402
-                       sample_stream)
+                       sample_stream, sanitized)
 import tap  # noqa: E402
 from ferry_vm import TIMEOUT  # noqa: E402
 
@@ -46,12 +46,6 @@ class Units(RelayTest):
             status, said = self.analyze("security", "--offline=true",
                                         f"--threshold={EXPOSURE}", path)
             self.assertEqual(status, 0, said)
-
-
-def sanitized():
-    with open(RELAY, "rb") as f:
-        program = f.read()
-    return b"__asan_init" in program or b"__tsan_init" in program
 
 
 def filter_set(name):

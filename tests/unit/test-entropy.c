@@ -70,7 +70,7 @@ static void test_pack(void)
     g_autofree uint8_t *out = g_malloc(PACK_SIZE_MAX);
     g_autofree uint8_t *scratch = g_malloc(PACK_BODY_MAX);
     const CodecWorker worker = { .codec = &codec, .scratch = scratch };
-    Packer *packer = packer_new(0, 1);
+    Packer *packer = packer_new(0, 1, NULL);
     PackHead head;
     PackJob job;
 

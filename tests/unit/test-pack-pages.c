@@ -40,7 +40,7 @@ static void world_init(World *w)
     w->to = test_ram_new(PAGES_A, PAGES_B);
     w->swapped = swap(w->to);
     w->place = ram_place_new(w->swapped);
-    w->pack = pack_pages_new(WINDOW, THREADS);
+    w->pack = pack_pages_new(WINDOW, THREADS, NULL);
     w->pool = pool_new(&config, &err);
     g_assert_no_error(err);
     w->unpack = unpack_pages_new(WINDOW, THREADS, w->swapped, w->place, &err);

@@ -4,9 +4,11 @@
  * bytes; and what no packer makes is refused.
  */
 #include <string.h>
+#include <sys/resource.h>
 
 #include "migration/pack/packer.h"
 #include "migration/pack/unpacker.h"
+#include "tests/lib/expect-error.h"
 #include "tests/lib/test-ram.h"
 #include "util/endian.h"
 
@@ -38,8 +40,8 @@ static void world_init(World *w, const Codec *codec, unsigned window)
         .codec = codec, .level = 1, .scratch_size = PACK_BODY_MAX
     };
 
-    w->packer = packer_new(window, IN_FLIGHT);
-    w->unpacker = unpacker_new(window, IN_FLIGHT);
+    w->packer = packer_new(window, IN_FLIGHT, NULL);
+    w->unpacker = unpacker_new(window, IN_FLIGHT, NULL);
     w->encoder = codec_worker_new_encoder(&config, NULL);
     w->decoder = unpack_worker_new(NULL, NULL);
     w->guest = g_malloc0((gsize)KEYS * MIG_PAGE_SIZE);
@@ -422,7 +424,7 @@ static void test_damaged(void)
     }
     for (size_t at = 0; at < t[PACKS - 1].size; at += at < 99 ? 1 : 97) {
         unpacker_free(w.unpacker);
-        w.unpacker = unpacker_new(PACKS, IN_FLIGHT);
+        w.unpacker = unpacker_new(PACKS, IN_FLIGHT, NULL);
         for (unsigned i = 0; i < PACKS - 1; i++) {
             g_assert_cmpstr(unpack(&w, &t[i]), ==, NULL);
         }
@@ -433,7 +435,7 @@ static void test_damaged(void)
     }
     g_assert_cmpuint(refused, >, tried - 10); /* zlib has unused bits */
     unpacker_free(w.unpacker);
-    w.unpacker = unpacker_new(PACKS, IN_FLIGHT);
+    w.unpacker = unpacker_new(PACKS, IN_FLIGHT, NULL);
     t[0].key[0] += KEYS;
     g_assert_cmpstr(unpack(&w, &t[0]), ==, "the checksum of a pack is wrong");
     t[0].key[0] -= KEYS;
@@ -657,9 +659,33 @@ static void test_heads(void)
     }
 }
 
+/* The largest history does not fit: an error, and nobody aborts.  Sanitizers
+ * need more room than that for themselves. */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+static void test_no_memory(void)
+{
+    const struct rlimit limit = { UINT64_C(1) << 30, UINT64_C(1) << 30 };
+    GError *err = NULL;
+
+    if (!g_test_subprocess()) {
+        g_test_trap_subprocess(NULL, 0, 0);
+        g_test_trap_assert_passed();
+        return;
+    }
+    g_assert_cmpint(setrlimit(RLIMIT_AS, &limit), ==, 0);
+    g_assert_null(packer_new(PACK_WINDOW_MAX, IN_FLIGHT, &err));
+    expect_error(&err, MIG_ERROR_HOST, "no memory for the history");
+    g_assert_null(unpacker_new(PACK_WINDOW_MAX, IN_FLIGHT, &err));
+    expect_error(&err, MIG_ERROR_HOST, "no memory for the history");
+}
+#endif
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    g_test_add_func("/pack/no-memory", test_no_memory);
+#endif
     g_test_add_func("/pack/random", test_random);
     g_test_add_func("/pack/order", test_order);
     g_test_add_func("/pack/address", test_address);

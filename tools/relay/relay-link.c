@@ -58,6 +58,7 @@ void link_blame(GError **errp, const char *who)
     if (!errp || !*errp || strstr((*errp)->message, WENT_AWAY) ||
         g_error_matches(*errp, G_IO_ERROR, G_IO_ERROR_CANCELLED) ||
         g_error_matches(*errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA) ||
+        g_error_matches(*errp, MIG_ERROR, MIG_ERROR_HOST) ||
         g_error_matches(*errp, MIG_ERROR, MIG_ERROR_CANCELLED)) {
         return;
     }

@@ -37,7 +37,8 @@ typedef struct LinkReader {
 
 /* Where *errp says that a connection has ended or broken, let it say whose: who
  * is "the other relay" or the like.  An error that says who already, or that
- * tells of an abort or of damage, is left as it is. */
+ * tells of an abort, of damage, or of what this relay lacks, is left as it
+ * is. */
 void link_blame(GError **errp, const char *who);
 
 /* Read from the link.  An error says that the other relay went away. */

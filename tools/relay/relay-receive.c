@@ -146,10 +146,21 @@ static bool on_idle(void *opaque, bool waits, GError **errp)
 
 static const StreamTap receive_tap = { .idle = on_idle };
 
-/* Twice as many jobs as threads, and 2. */
-static unsigned jobs_of(unsigned threads)
+/* With the first PACK. */
+static bool make_unpacker(RelayReceive *receive, unsigned window,
+                          GError **errp)
 {
-    return 2 * threads + 2;
+    const RelayReceiveConfig *config = &receive->config;
+
+    receive->window = window;
+    receive->unpacker = unpacker_new(window, pipeline_jobs(config->threads),
+                                     errp);
+    if (!receive->unpacker) {
+        return false;
+    }
+    relay_stats_add(&config->stats->history,
+                    (uint64_t)window * PACK_SLOT_BYTES);
+    return true;
 }
 
 /* The first PACK says how large the sender's history is. */
@@ -164,14 +175,7 @@ static bool check_window(RelayReceive *receive, const FrameHead *head,
                     "a pack with a history that was not agreed on");
         return false;
     }
-    if (!receive->unpacker) {
-        receive->window = head->window;
-        receive->unpacker = unpacker_new(head->window,
-                                         jobs_of(config->threads));
-        relay_stats_add(&config->stats->history,
-                        (uint64_t)head->window * PACK_SLOT_BYTES);
-    }
-    return true;
+    return receive->unpacker || make_unpacker(receive, head->window, errp);
 }
 
 static void begin_pack(RelayReceive *receive, ReceiveJob *job)
@@ -284,7 +288,6 @@ RelayReceive *relay_receive_new(const RelayReceiveConfig *config,
     PoolConfig pool = {
         .name = "relay/unpk",
         .workers = config->threads,
-        .jobs = jobs_of(config->threads),
         .job_size = sizeof(ReceiveJob) + output_max(config->pages) +
                     packed_max(config->pages),
         .worker_new = receive_worker_new,

@@ -128,23 +128,22 @@ static bool on_literal(void *opaque, const void *buf, size_t size,
     return true;
 }
 
-/* Twice as many jobs as threads, and 2. */
-static unsigned jobs_of(unsigned threads)
+/* Pages have come, and may travel in packs. */
+static bool need_packer(RelaySend *send, GError **errp)
 {
-    return 2 * threads + 2;
-}
+    const RelaySendConfig *config = &send->config;
 
-static void begin_pack(RelaySend *send, SendJob *job)
-{
-    unsigned window = send->config.window;
-
-    if (!send->packer) {
-        send->packer = packer_new(window, jobs_of(send->config.threads));
-        relay_stats_add(&send->config.stats->history,
-                        (uint64_t)window * PACK_SLOT_BYTES);
+    if (send->packer || config->version < RELAY_PACK_FROM) {
+        return true;
     }
-    packer_begin(send->packer, &job->pack);
-    job->window = window;
+    send->packer = packer_new(config->window, pipeline_jobs(config->threads),
+                              errp);
+    if (!send->packer) {
+        return false;
+    }
+    relay_stats_add(&config->stats->history,
+                    (uint64_t)config->window * PACK_SLOT_BYTES);
+    return true;
 }
 
 static uint64_t address_of(const ScanPage *page)
@@ -160,11 +159,12 @@ static bool add_page(RelaySend *send, const ScanPage *page)
     if (job->batch.pages >= send->most_pages) {
         return false;
     }
-    if (send->config.version < RELAY_PACK_FROM) {
+    if (!send->packer) {
         return batch_add_page(&job->batch, page->data);
     }
     if (!job->pack.slot) {
-        begin_pack(send, job);
+        packer_begin(send->packer, &job->pack);
+        job->window = send->config.window;
     }
     packer_add(send->packer, job->batch.position, address_of(page),
                page->data);
@@ -176,7 +176,7 @@ static bool on_page(void *opaque, const ScanPage *page, GError **errp)
     RelaySend *send = opaque;
 
     relay_stats_add(&send->config.stats->bytes_in, page->size);
-    if (!filling_batch(send, errp)) {
+    if (!need_packer(send, errp) || !filling_batch(send, errp)) {
         return false;
     }
     if (!add_page(send, page)) {
@@ -250,7 +250,6 @@ RelaySend *relay_send_new(const RelaySendConfig *config, GError **errp)
     PoolConfig pool = {
         .name = "relay/pack",
         .workers = config->threads,
-        .jobs = jobs_of(config->threads),
         .job_size = sizeof(SendJob),
         .worker_new = codec_worker_new_encoder,
         .worker_config = &worker,
