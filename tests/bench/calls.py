@@ -50,7 +50,8 @@ def pages(info):
 
 def count(who, image):
     guest = who.program.idle(MIB, image)
-    with Link() as link, vms.pair(who, link, MIB, guest) as (src, dst):
+    with Link() as link, \
+            vms.pair(who, link, f"{MIB}M", guest) as (src, dst):
         with Counter(src.process.pid) as source, \
                 Counter(dst.process.pid) as destination:
             vms.migrate(src, dst, vms.uri_at(link), migrate.LIMIT)

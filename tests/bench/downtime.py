@@ -20,7 +20,7 @@ import relay
 import vms
 from delay_link import DelayLink
 
-MIB = 80
+RAM = vms.odd_ram(80)
 LIMIT_MS = 300
 RTTS = [1, 50, 200]      # ms
 RATES = {20: "ws=8 rate=150", 200: "ws=64 rate=1500"}  # Mbit/s: the guest
@@ -47,12 +47,12 @@ def way(build, who, link, guest):
     """Both machines, and the URI by which one is reached from the other."""
     with contextlib.ExitStack() as stack:
         if not isinstance(who, relay.Relayed):
-            yield (*stack.enter_context(vms.pair(who, link, MIB, guest)),
+            yield (*stack.enter_context(vms.pair(who, link, RAM, guest)),
                    vms.uri_at(link))
             return
         folder = stack.enter_context(
             tempfile.TemporaryDirectory(prefix="ferry-bench-"))
-        both = stack.enter_context(vms.pair(who, link, MIB, guest,
+        both = stack.enter_context(vms.pair(who, link, RAM, guest,
                                             f"unix:{folder}/vm"))
         stack.enter_context(relay.relays(build, link, folder, who.method))
         yield (*both, f"unix:{folder}/out")

@@ -34,7 +34,7 @@ def gap_ms(src, dst):
 
 def run_one(contestant, link, rate=RATE):
     guest = contestant.program.guest("stress", load(rate))
-    with vms.pair(contestant, link, MIB, guest) as (src, dst):
+    with vms.pair(contestant, link, vms.odd_ram(MIB), guest) as (src, dst):
         src.qmp("cont")
         src.serial.wait_for(lambda text: text.count(b".") >= SETTLE)
         outcome = vms.migrate(src, dst, vms.uri_at(link), LIMIT)

@@ -70,7 +70,7 @@ def bound(outcome, mbit):
 
 def run_idle(contestant, link, image):
     guest = contestant.program.idle(MIB, image)
-    with vms.pair(contestant, link, MIB, guest) as (src, dst):
+    with vms.pair(contestant, link, f"{MIB}M", guest) as (src, dst):
         return vms.migrate(src, dst, vms.uri_at(link), LIMIT)
 
 

@@ -96,7 +96,7 @@ def relays(build, link, folder, method):
 def run_relayed(build, contestant, link, image):
     guest = contestant.program.idle(migrate.MIB, image)
     with tempfile.TemporaryDirectory(prefix="ferry-bench-") as folder, \
-            vms.pair(contestant, link, migrate.MIB, guest,
+            vms.pair(contestant, link, f"{migrate.MIB}M", guest,
                      f"unix:{folder}/vm") as (src, dst), \
             relays(build, link, folder, contestant.method) as both:
         outcome = vms.migrate(src, dst, f"unix:{folder}/out", migrate.LIMIT)

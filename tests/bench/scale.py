@@ -28,7 +28,8 @@ def contestant(build, method, threads=migrate.THREADS):
 
 def run(who, image, mib):
     guest = who.program.idle(mib, image)
-    with Link() as link, vms.pair(who, link, mib, guest) as (src, dst):
+    with Link() as link, \
+            vms.pair(who, link, f"{mib}M", guest) as (src, dst):
         return vms.migrate(src, dst, vms.uri_at(link), migrate.LIMIT)
 
 
