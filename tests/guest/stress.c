@@ -6,12 +6,13 @@
  *   rate=PAGES     pages written a second (0: as many as the CPU can)
  *   words=N        random 64-bit words written to each, at random places (8)
  *   beat=MS        a '.' on the serial port every so many ms (100; 0: none)
+ *   mark=PAGES     a '+' whenever so many pages have been written (0: none)
  *   seed=N         of the random numbers (1)
  *   fill=KIND      of the working set at the start: keep (RAM as it is), zero,
  *                  random, or text (deflates to about a third)
  *
  * Once the working set is filled one line tells where it is, then come the
- * dots, 64 a line.  Only CPU 0 works; the others halt.
+ * signs, 64 a line.  Only CPU 0 works; the others halt.
  *
  *   stress: start=0x8000000 pages=32768 rate=15000 beat=100
  *
@@ -19,7 +20,8 @@
  * millisecond, writes as many pages as the time since the last one is worth.
  * What was missed for lack of CPU is made up, but for not more than 100 ms, so
  * that a long delay is not followed by a long burst.  Beats are never dropped:
- * their number tells guest time.
+ * their number tells guest time.  The number of marks tells what was really
+ * written.
  */
 #include "tests/guest/guest.h"
 
@@ -28,7 +30,7 @@ enum {
     BATCH = 64,                 /* most pages between two looks at the clock */
     TURN_US = 1000,
     NAP_US = 100000,            /* a turn where there is nothing to write */
-    BEATS_PER_LINE = 64,
+    SIGNS_PER_LINE = 64,
 };
 
 /* Counts in pages times TIMER_HZ, to be exact without fractions. */
@@ -37,12 +39,12 @@ typedef struct Pacer {
     uint64_t credit;
 } Pacer;
 
-/* Counts in ticks times 1000, for the same reason. */
-typedef struct Beat {
+/* A sign on the serial port whenever another `period` has passed; 0: never. */
+typedef struct Ticker {
+    char sign;
     uint64_t period;
     uint64_t passed;
-    unsigned column;
-} Beat;
+} Ticker;
 
 static Range working_set(const BootInfo *info)
 {
@@ -143,23 +145,28 @@ static uint64_t pacer_take(Pacer *pacer, uint32_t ticks)
     return due;
 }
 
-static void beat_advance(Beat *beat, uint32_t ticks)
+static void put_sign(char sign, unsigned *column)
 {
-    if (beat->period == 0) {
+    put_char(sign);
+    if (++*column == SIGNS_PER_LINE) {
+        put_char('\n');
+        *column = 0;
+    }
+}
+
+static void ticker_advance(Ticker *ticker, uint64_t amount, unsigned *column)
+{
+    if (ticker->period == 0) {
         return;
     }
-    for (beat->passed += ticks * 1000ULL; beat->passed >= beat->period;
-         beat->passed -= beat->period) {
-        put_char('.');
-        if (++beat->column == BEATS_PER_LINE) {
-            put_char('\n');
-            beat->column = 0;
-        }
+    for (ticker->passed += amount; ticker->passed >= ticker->period;
+         ticker->passed -= ticker->period) {
+        put_sign(ticker->sign, column);
     }
 }
 
 /* Up to the next beat, unless that is far away. */
-static uint32_t nap_us(const Beat *beat)
+static uint32_t nap_us(const Ticker *beat)
 {
     uint64_t left = (beat->period - beat->passed) * 1000 / TIMER_HZ + 1;
 
@@ -194,7 +201,10 @@ void guest_main(const BootInfo *info, unsigned cpu)
     uint64_t beat_ms = option_number(info, "beat", 100);
     uint64_t seed = option_number(info, "seed", 1);
     Pacer pacer = { .rate = option_number(info, "rate", 0) };
-    Beat beat = { .period = beat_ms * TIMER_HZ };
+    /* In ticks times 1000, to be exact without fractions. */
+    Ticker beat = { .sign = '.', .period = beat_ms * TIMER_HZ };
+    Ticker mark = { .sign = '+', .period = option_number(info, "mark", 0) };
+    unsigned column = 0;
     Clock clock = { 0 };
 
     if (cpu != 0) {
@@ -207,10 +217,11 @@ void guest_main(const BootInfo *info, unsigned cpu)
         uint32_t ticks = clock_advance(&clock);
         uint64_t due = range.pages ? pacer_take(&pacer, ticks) : 0;
 
-        beat_advance(&beat, ticks);
+        ticker_advance(&beat, ticks * 1000ULL, &column);
         for (uint64_t i = 0; i < due; i++) {
             write_page(range, words, &seed);
         }
+        ticker_advance(&mark, due, &column);
         if (due < BATCH) {
             idle(range.pages ? TURN_US : nap_us(&beat));
         }

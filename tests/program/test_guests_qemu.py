@@ -71,6 +71,13 @@ class GuestsUnderQemu(unittest.TestCase):
                       range(0, len(top), 4096))
         self.assertGreater(written, 100)
 
+    def test_stress_marks_what_it_writes(self):
+        _, serial = self.start("stress", "ws=4 rate=5000 beat=10 mark=50")
+        text = serial.wait_for(lambda text: text.count(b".") >= 30 and
+                               b"+" in text)
+        # A beat of guest time is worth 50 pages.
+        self.assertLessEqual(text.count(b"+"), text.count(b".") + 1)
+
 
 if __name__ == "__main__":
     tap.main()
