@@ -64,8 +64,7 @@ def run_one(build, who, mbit, rtt_ms):
     with DelayLink(build, mbit, rtt_ms) as link, \
             way(build, who, link, guest) as (src, dst, uri):
         src.set_parameters(downtime_limit=LIMIT_MS)
-        src.qmp("cont")
-        src.serial.wait_for(lambda text: text.count(b".") >= SETTLE)
+        loaded.start(src, SETTLE)
         outcome = vms.migrate(src, dst, uri, GIVE_UP, fast=False)
         if outcome.status == "completed":
             outcome.gap_ms = loaded.gap_ms(src, dst)

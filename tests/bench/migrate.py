@@ -86,6 +86,8 @@ def show(row):
           f"  {row['passes']:3} passes", end="")
     if row["gap_ms"] is not None:
         print(f"  silent {row['gap_ms']:.0f} ms", end="")
+    if row["written"] is not None:
+        print(f"  {row['written']:.0f} pages/s written", end="")
     print("" if row["status"] == "completed"
           else f"  ({row['status']}: {row['error']})", flush=True)
 

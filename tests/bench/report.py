@@ -102,9 +102,11 @@ def migrate(rows):
 
 def loaded(rows):
     title("A guest that works")
-    table(["", "s", "bound, s", "MB", "CPU, s", "passes", "silent, ms"],
+    table(["", "s", "bound, s", "MB", "CPU, s", "passes", "silent, ms",
+           "pages/s written"],
           [[*outcome(r), r["passes"],
-            f"{r['gap_ms']:.0f}" if r["gap_ms"] else ""]
+            f"{r['gap_ms']:.0f}" if r["gap_ms"] else "",
+            f"{r['written']:.0f}"]
            for r in rows if "scale" not in r])
     grown(rows, "pages/s", "pages a second rewritten, 1 Gbit/s")
 

@@ -128,7 +128,7 @@ def bench_migrate(build, folder, image):
 
 def bench_loaded(build, folder, image):
     rows = list(loaded.by_contestant(find_contestants(build)))
-    plot_links(folder, rows, "loaded", loaded.load(loaded.RATE))
+    plot_links(folder, rows, "loaded", loaded.Work().append)
     return [*rows, *loaded.by_rate(build)]
 
 

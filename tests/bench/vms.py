@@ -101,6 +101,7 @@ class Outcome:
         self.passes = ram.get("dirty-sync-count", 0)
         self.downtime_ms = info.get("downtime")
         self.gap_ms = None           # of the beats on the serial port
+        self.written = None          # pages a second, by the guest
 
     def as_json(self):
         return dict(vars(self))
