@@ -19,30 +19,17 @@ import calls
 import downtime
 import loaded
 import migrate
+import peers
 import plot
 import relay
+import results
 import scale
 import vms
 
 sys.path.insert(0, os.path.join(vms.ROOT, "tests", "interop"))
 import debian  # noqa: E402
 import linux_image  # noqa: E402
-import newest_qemu  # noqa: E402
-import qemu_vm  # noqa: E402
 import ram_image  # noqa: E402
-
-INSTALLED_QEMU = "qemu-system-x86_64"
-
-
-def find_peers(build):
-    """The paths of QEMU 7.2 and of the newest QEMU; None for what is not."""
-    old = INSTALLED_QEMU if qemu_vm.version(INSTALLED_QEMU) == (7, 2) else None
-    try:
-        new = newest_qemu.newest_qemu(os.path.join(build, "interop"))
-    except debian.Unavailable as err:
-        print(f"no newer QEMU: {err}")
-        new = None
-    return old, new
 
 
 def show_codec(rows):
@@ -116,7 +103,7 @@ def plot_links(folder, rows, bench, guest="4 GiB, stopped guest"):
 
 def find_contestants(build):
     return [*migrate.ferry(build),
-            *migrate.qemus(build, *find_peers(build))]
+            *migrate.qemus(build, *peers.find(build))]
 
 
 def bench_migrate(build, folder, image):
@@ -141,7 +128,7 @@ def make_image(build, path):
     """The RAM of a Linux guest, or else what looks like it."""
     scratch = path + ".new"
     try:
-        linux_image.build(scratch, migrate.MIB, INSTALLED_QEMU,
+        linux_image.build(scratch, migrate.MIB, peers.INSTALLED,
                           os.path.join(build, "interop"))
         print(f"{path}: the RAM of a Linux guest")
     except debian.Unavailable as err:
@@ -155,13 +142,13 @@ def bench_calls(build, folder, image):
 
 
 def bench_relay(build, folder, image):
-    rows = list(relay.run(build, *find_peers(build), image))
+    rows = list(relay.run(build, *peers.find(build), image))
     plot_links(folder, rows, "relay")
     return rows
 
 
 def bench_downtime(build, folder, image):
-    return list(downtime.run(build, find_peers(build)[0]))
+    return list(downtime.run(build, peers.find(build)[0]))
 
 
 BENCHES = {"codec": bench_codec, "pool": bench_pool, "hash": bench_hash,
@@ -172,18 +159,13 @@ BENCHES = {"codec": bench_codec, "pool": bench_pool, "hash": bench_hash,
 
 def main():
     build, *names = sys.argv[1:] or ["build"]
-    folder = os.path.join(build, "bench")
+    folder = results.folder(build)
     image = os.path.join(folder, "ram-image")
-    os.makedirs(folder, exist_ok=True)
     if not os.path.exists(image):
         make_image(build, image)
     for name in names or BENCHES:
         print(f"\n=== {name}")
-        result = BENCHES[name](build, folder, image)
-        path = os.path.join(folder, f"{name}.json")
-        with open(path, "w", encoding="utf-8") as f:
-            json.dump(result, f, indent=1)
-        print(f"\nas JSON: {path}")
+        results.keep(folder, name, BENCHES[name](build, folder, image))
 
 
 if __name__ == "__main__":
