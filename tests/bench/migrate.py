@@ -20,9 +20,9 @@ LIMIT = 120                      # seconds for one migration
 THREADS = 2
 
 
-def ferry(build):
+def ferry(build, accel="soft"):
     """What Ferry has: method by method."""
-    program = vms.FerryVm(build)
+    program = vms.FerryVm(build, accel)
     threads = {"compress-threads": THREADS}
     yield vms.Contestant("Ferry plain", program)
     for method in methods(build):

@@ -9,6 +9,8 @@ import os
 import statistics
 import sys
 
+import frontier as points
+
 # (level, pages) of the rows that are shown: of the libraries of the zlib
 # format, and of each method that takes pages together.
 LIBRARIES = {"zlib": [(1, 1), (6, 1)], "libdeflate": [(1, 1), (6, 1)],
@@ -123,6 +125,21 @@ def grown(rows, kind, text):
            for name in dict.fromkeys(r["name"] for r in mine)])
 
 
+def point(row):
+    return points.why_not(row) or f"{row['seconds']:.1f} s"
+
+
+def frontier(rows):
+    rates = sorted({r["rate"] for r in rows})
+    for mbit in dict.fromkeys(r["mbit"] for r in rows):
+        title(f"Pages rewritten a second that can be moved, {mbit} Mbit/s")
+        mine = points.by_name(r for r in rows if r["mbit"] == mbit)
+        table(["", *rates, "frontier"],
+              [[name, *(next((point(r) for r in found if r["rate"] == rate),
+                             "") for rate in rates), points.frontier(found)]
+               for name, found in mine.items()])
+
+
 def scale(rows):
     grown(rows, "GiB", "GiB of guest, 1 GiB touched")
     grown(rows, "threads", "threads at each end")
@@ -146,8 +163,8 @@ def downtime(rows):
 
 
 SECTIONS = {"codec": codec, "pool": pool, "hash": hashes, "calls": calls,
-            "migrate": migrate, "loaded": loaded, "scale": scale,
-            "relay": relay, "downtime": downtime}
+            "migrate": migrate, "loaded": loaded, "frontier": frontier,
+            "scale": scale, "relay": relay, "downtime": downtime}
 
 
 def main():

@@ -5,7 +5,7 @@
 make bench-relay runs the one with relays only.
 
     tests/bench/run.py BUILD [codec] [pool] [hash] [calls] [migrate] [loaded]
-                             [scale] [relay] [downtime]
+                             [frontier] [scale] [relay] [downtime]
 
 What is compared was measured in one run.  Results go to BUILD/bench; the RAM
 image that all use is made there once.
@@ -17,6 +17,7 @@ import sys
 
 import calls
 import downtime
+import frontier
 import loaded
 import migrate
 import peers
@@ -119,6 +120,12 @@ def bench_loaded(build, folder, image):
     return [*rows, *loaded.by_rate(build)]
 
 
+def bench_frontier(build, folder, image):
+    rows = list(frontier.run(build, peers.find(build)[1]))
+    frontier.draw(folder, rows)
+    return rows
+
+
 def bench_scale(build, folder, image):
     return [*scale.by_size(build, image),
             *scale.by_threads(build, image, migrate.MIB)]
@@ -153,7 +160,8 @@ def bench_downtime(build, folder, image):
 
 BENCHES = {"codec": bench_codec, "pool": bench_pool, "hash": bench_hash,
            "calls": bench_calls, "migrate": bench_migrate,
-           "loaded": bench_loaded, "scale": bench_scale, "relay": bench_relay,
+           "loaded": bench_loaded, "frontier": bench_frontier,
+           "scale": bench_scale, "relay": bench_relay,
            "downtime": bench_downtime}
 
 

@@ -57,10 +57,10 @@ class FerryVm:
 
     IMAGE_FORM = "elf"
 
-    def __init__(self, build, words=None):
+    def __init__(self, build, accel="soft"):
         self.build = build
-        self.words = words or [os.path.join(build, "vmm", "ferry-vm"),
-                               "-accel", "soft"]
+        self.words = [os.path.join(build, "vmm", "ferry-vm"),
+                      "-accel", accel]
 
     def guest(self, name, append):
         """A guest that runs when it is told to."""
@@ -79,8 +79,9 @@ class Qemu(FerryVm):
     IMAGE_FORM = "multiboot"
 
     def __init__(self, build, binary):
-        super().__init__(build, [binary, "-nodefaults", "-display", "none",
-                                 "-accel", "tcg"])
+        super().__init__(build)
+        self.words = [binary, "-nodefaults", "-display", "none",
+                      "-accel", "tcg"]
 
     def idle(self, mib, image):
         return ["-S", "-object",
