@@ -58,7 +58,6 @@ typedef struct Dest {
     uint64_t *digest;   /* of each block; NULL: nobody has asked */
     RamPhase phase;
     const char *method; /* compress-method of the batches; NULL: none come */
-    bool sums;          /* the stream has a checksum */
     uint64_t summed;    /* the stream's position behind SUM; 0: none yet */
 } Dest;
 
@@ -205,7 +204,6 @@ static bool use_packs(Dest *d, uint32_t window, GError **errp)
         return false;
     }
     stream_sum_begin(d->stream);
-    d->sums = true;
     return true;
 }
 
@@ -381,7 +379,8 @@ static bool check_end(Dest *d, GError **errp)
     if (d->phase != RAM_ENDED) {
         return wrong_order(d, "the end of the stream", errp);
     }
-    if (d->sums && d->summed != stream_position(d->stream) - 1) {
+    if (stream_has_sum(d->stream) &&
+        d->summed != stream_position(d->stream) - 1) {
         stream_bad(d->stream, errp, "the end of the stream, without a "
                    "checksum");
         return false;

@@ -115,7 +115,6 @@ static void use_packs(Source *s, uint16_t features)
 
     section_put_packs(s->stream, window);
     stream_sum_begin(s->stream);
-    s->sums = true;
     ram_save_use_packs(s->ram, window);
 }
 

@@ -24,7 +24,6 @@ typedef struct Source {
     RamDirty *dirty;
     Devices *devices;
     RamSave *ram;
-    bool sums;          /* the stream gets a checksum */
     bool logging;       /* the dirty log is on */
     bool stopped;       /* the guest is stopped */
     bool exposed;       /* the destination may run it without our leave */

@@ -57,14 +57,6 @@ static bool send_digests(Source *s, GError **errp)
     return true;
 }
 
-/* What the destination has got must be what was sent, before it can run. */
-static void put_sum(Source *s)
-{
-    if (s->sums) {
-        section_put_sum(s->stream);
-    }
-}
-
 /*
  * The commit point, unless the destination waits for GO or is a file; then the
  * end of the stream.  Everything before the end is written first: as long as
@@ -81,7 +73,9 @@ static bool send_end(Source *s, GError **errp)
     if (s->rp) {
         return_path_expect_shut(s->rp);
     }
-    put_sum(s);
+    if (stream_has_sum(s->stream)) {
+        section_put_sum(s->stream);
+    }
     stream_put_u8(s->stream, WIRE_EOF);
     devices_describe(s->devices, s->stream);
     if (!stream_flush(s->stream, errp)) {

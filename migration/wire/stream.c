@@ -67,6 +67,11 @@ void stream_sum_begin(Stream *s)
     XXH3_64bits_reset(s->sum);
 }
 
+bool stream_has_sum(const Stream *s)
+{
+    return s->sum != NULL;
+}
+
 uint64_t stream_sum(const Stream *s)
 {
     return s->sum ? XXH3_64bits_digest(s->sum) : 0;
