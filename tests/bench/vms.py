@@ -10,6 +10,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
 import ferry_vm  # noqa: E402
+import qemu_vm  # noqa: E402
 
 PORT = 4444
 TICK = os.sysconf("SC_CLK_TCK")
@@ -120,9 +121,8 @@ def wait_for_end(vm, limit):
 
 
 def odd_ram(mib):
-    """-m of a guest that writes.  QEMU under TCG loses writes where RAM is a
-    multiple of 64 pages: docs/testing.md."""
-    return f"{(mib << 10) + 8}K"
+    """-m of a guest that writes."""
+    return f"{qemu_vm.odd_ram(mib) >> 10}K"
 
 
 def uri_at(link):

@@ -22,7 +22,7 @@ from ferry_vm import wait_until  # noqa: E402
 QEMU = os.environ.get("QEMU", "qemu-system-x86_64")
 VERSION = qemu_vm.version(QEMU)
 UUID = "00112233-4455-6677-8899-aabbccddeeff"
-SIZE = (32 << 20) + 8192
+SIZE = qemu_vm.odd_ram(32)
 PASSES = 4
 # The rest of the first MiB shows devices and firmware.
 RAM = ((0, 640 << 10), (1 << 20, SIZE))

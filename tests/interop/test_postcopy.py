@@ -17,6 +17,7 @@ import sys
 import interop_kit
 import tap
 from ferry_vm import QmpError, wait_until
+from qemu_vm import odd_ram
 
 for folder in "relay", "program":
     sys.path.insert(0, os.path.join(interop_kit.ROOT, "tests", folder))
@@ -24,9 +25,7 @@ from program_kit import ALPHABET, letters_of  # noqa: E402
 from relay_kit import Relay  # noqa: E402
 
 AB = os.path.join(interop_kit.BUILD, "tests", "guest", "ab.multiboot")
-# Not a multiple of 64 pages: see "QEMU under TCG loses writes" in
-# docs/testing.md.
-RAM = (48 << 20) + 8192
+RAM = odd_ram(48)
 CAPABILITIES = "postcopy-ram", "postcopy-preempt", "return-path"
 
 

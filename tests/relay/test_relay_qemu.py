@@ -19,11 +19,10 @@ from program_kit import ALPHABET, letters_of  # noqa: E402
 import tap  # noqa: E402
 from ferry_vm import (TIMEOUT, Qmp, QmpError, Serial,  # noqa: E402
                       differing_pages, wait_until)
+from qemu_vm import odd_ram  # noqa: E402
 
 QEMU = os.environ.get("QEMU", "qemu-system-x86_64")
-# Not a multiple of 64 pages: see "QEMU under TCG loses writes" in
-# docs/testing.md.
-RAM = (48 << 20) + 8192
+RAM = odd_ram(48)
 
 
 def qemu_version():
