@@ -405,6 +405,10 @@ bool section_get_sum(Stream *s, const Command *command, GError **errp)
 {
     uint64_t ours = stream_sum(s), theirs;
 
+    if (!stream_has_sum(s)) {
+        stream_bad(s, errp, "a SUM without PACKS");
+        return false;
+    }
     if (command->length != sizeof(theirs)) {
         stream_bad(s, errp, "a SUM of %u bytes", command->length);
         return false;

@@ -82,7 +82,8 @@ typedef struct Command {
 bool section_get_command_head(Stream *s, Command *command, GError **errp);
 
 /* Read the payload.  Commands that a destination does not know are refused
- * (MIG_ERROR_UNSUPPORTED), and so is a SUM that is not stream_sum(). */
+ * (MIG_ERROR_UNSUPPORTED), and so is a SUM that is not stream_sum(), or comes
+ * where none has begun. */
 bool section_get_command_body(Stream *s, Command *command, GError **errp);
 
 /* Read the payload of a SUM and compare. */

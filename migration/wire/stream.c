@@ -26,6 +26,7 @@ struct Stream {
     const StreamTap *tap; /* or NULL */
     void *tap_opaque;
     XXH3_state_t *sum; /* NULL: nobody has asked for one */
+    bool sum_held;     /* nothing is added to it */
     GError *error;     /* writer: the first error, until it is reported */
     bool failed;       /* writer: after an error nothing more goes out */
     uint64_t position; /* bytes got or put */
@@ -77,11 +78,29 @@ uint64_t stream_sum(const Stream *s)
     return s->sum ? XXH3_64bits_digest(s->sum) : 0;
 }
 
+void stream_sum_hold(Stream *s)
+{
+    s->sum_held = true;
+}
+
+uint64_t stream_sum_with(const Stream *s, const void *buf, size_t size)
+{
+    XXH3_state_t *sum = XXH3_createState();
+    uint64_t value;
+
+    g_assert(s->sum && sum);
+    XXH3_copyState(sum, s->sum);
+    XXH3_64bits_update(sum, buf, size);
+    value = XXH3_64bits_digest(sum);
+    XXH3_freeState(sum);
+    return value;
+}
+
 /* These bytes are the next ones. */
 static void advance(Stream *s, const void *buf, size_t size)
 {
     s->position += size;
-    if (s->sum) {
+    if (s->sum && !s->sum_held) {
         XXH3_64bits_update(s->sum, buf, size);
     }
 }

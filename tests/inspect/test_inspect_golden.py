@@ -309,6 +309,37 @@ class MadeUp(InspectTest):
             self.refused(data[:at] + packs + data[at:],
                          text="packs are announced in a wrong place")
 
+    def test_sum(self):
+        """Where packs come, no damaged byte is missed, in whatever pieces the
+        part behind RAM comes, and the checksum cannot be left out."""
+        data = golden("packs")
+        s = read_stream.parse(data)
+        begin = s.devices[0]["offset"] + 15
+        end = s.devices[0]["offset"] + s.devices[0]["size"] - 5
+        for at in range(begin, end):
+            bad = bytearray(data)
+            bad[at] ^= 1
+            self.refused(bytes(bad), text="the stream's checksum is wrong")
+        sum_at = data.rindex(b"\x08\x46\x53\0\x08")
+        without = data[:sum_at] + data[sum_at + 13:]
+        self.refused(without, text="ends without its checksum, before byte "
+                     f"{sum_at} of the stream")
+        self.refused(data[:sum_at + 13] + command(11) + data[sum_at + 13:],
+                     text="ends without its checksum")
+        # The same without a vmdescription.
+        self.refused(without[:sum_at + 1], text="ends without its checksum")
+
+    def test_sum_among_ram(self):
+        """It is read, and compared, wherever it stands."""
+        data = golden("packs")
+        at = read_stream.parse(data).sections[1].offset
+        self.refused(data[:at] + command(0x4653, u64(0)) + data[at:],
+                     text="the stream's checksum is wrong")
+        plain = golden("ferry-peer")
+        at = read_stream.parse(plain).sections[1].offset
+        self.refused(plain[:at] + command(0x4653, u64(0)) + plain[at:],
+                     text="a SUM without PACKS")
+
     def test_device_with_footers_in_it(self):
         """Neither a footer nor what looks like a vmdescription misleads."""
         inner = b"\x7e" + u32(2) + b"\0\x06" + u32(2) + b"{}" + \

@@ -417,6 +417,38 @@ static void test_commands(void)
     g_assert_cmpuint(command.number, ==, WIRE_CMD_SWITCHOVER_START);
 }
 
+/* A SUM is compared with the sum of what stood before it.  Where none has begun
+ * there is nothing that it could be right about, 0 included. */
+static void test_sum(void)
+{
+    g_autoptr(MemWriter) w = mem_writer_new();
+    g_autoptr(GBytes) written = NULL;
+    g_autoptr(MemReader) r = NULL;
+    GError *err = NULL;
+    Command command;
+
+    stream_sum_begin(w->stream);
+    section_put_ping(w->stream, 1);
+    section_put_sum(w->stream);
+    written = mem_writer_finish(g_steal_pointer(&w));
+    for (unsigned missed = 0; missed < 2; missed++) {
+        uint8_t type;
+
+        r = mem_reader_new(written);
+        g_assert_true(stream_skip(r->stream, missed, NULL));
+        stream_sum_begin(r->stream);
+        g_assert_true(stream_skip(r->stream, 9 - missed, NULL));
+        g_assert_true(stream_get_u8(r->stream, &type, NULL));
+        g_assert_true(section_get_command_head(r->stream, &command, NULL));
+        g_assert_true(section_get_command_body(r->stream, &command, &err) ==
+                      !missed);
+        g_clear_pointer(&r, mem_reader_free);
+    }
+    expect_error(&err, MIG_ERROR_STREAM, "the stream's checksum is wrong");
+    read_command("\x46\x53\0\10\0\0\0\0\0\0\0", 12, &command, &err);
+    expect_error(&err, MIG_ERROR_STREAM, "a SUM without PACKS");
+}
+
 static void test_command_lengths(void)
 {
     static const struct {
@@ -512,6 +544,7 @@ int main(int argc, char **argv)
     g_test_add_func("/section/footer", test_footer);
     g_test_add_func("/section/command/put", test_put_commands);
     g_test_add_func("/section/command/get", test_commands);
+    g_test_add_func("/section/command/sum", test_sum);
     g_test_add_func("/section/command/lengths", test_command_lengths);
     g_test_add_func("/section/command/names", test_command_names);
     g_test_add_func("/section/command/unknown", test_unknown_commands);

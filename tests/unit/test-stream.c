@@ -84,8 +84,30 @@ static void test_sum(void)
     g_assert_true(stream_skip(r->stream, 100, NULL));
     g_assert_true(stream_get_bytes(r->stream, bytes, SIZE - 95, NULL));
     g_assert_cmpuint(stream_sum(r->stream), ==, sum);
+    g_assert_cmpuint(stream_sum_with(r->stream, "", 1), ==, changed);
     g_assert_true(stream_get_u8(r->stream, bytes, NULL));
     g_assert_cmpuint(stream_sum(r->stream), ==, changed);
+}
+
+/* Bytes that are read while the sum is held are added by the reader, or not at
+ * all. */
+static void test_sum_held(void)
+{
+    g_autoptr(GBytes) written = g_bytes_new_static("abcdef", 6);
+    g_autoptr(MemReader) whole = mem_reader_new(written);
+    g_autoptr(MemReader) held = mem_reader_new(written);
+    uint64_t sum;
+
+    stream_sum_begin(whole->stream);
+    stream_sum_begin(held->stream);
+    g_assert_true(stream_skip(whole->stream, 5, NULL));
+    g_assert_true(stream_skip(held->stream, 2, NULL));
+    sum = stream_sum(held->stream);
+    stream_sum_hold(held->stream);
+    g_assert_true(stream_skip(held->stream, 4, NULL));
+    g_assert_cmpuint(stream_sum(held->stream), ==, sum);
+    g_assert_cmpuint(stream_sum_with(held->stream, "cde", 3), ==,
+                     stream_sum(whole->stream));
 }
 
 static void test_put_types(void)
@@ -720,6 +742,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/stream/sum", test_sum);
+    g_test_add_func("/stream/sum-held", test_sum_held);
     g_test_add_func("/stream/put/types", test_put_types);
     g_test_add_func("/stream/get/types", test_get_types);
     g_test_add_func("/stream/get/eof", test_eof_at_each_byte);

@@ -17,6 +17,9 @@
  * footer of a long chain could otherwise be followed through all the rest of
  * it.
  *
+ * Where two Ferrys use packs, the last command before EOF is SUM.  It is over
+ * all that stands before it, and is compared when EOF has been found.
+ *
  * A stream may lack a vmdescription (QEMU's suppress-vmdesc).  Then it must end
  * with a footer and EOF, and the devices stay opaque.
  */
@@ -38,6 +41,7 @@
 #define COMMAND_HEAD 5u /* type, number, length */
 #define DESC_HEAD    5u /* type, length */
 #define GO_SIZE      (COMMAND_HEAD + 4u)
+#define SUM_SIZE     (COMMAND_HEAD + 8u)
 
 typedef struct Tail {
     Stream *stream;
@@ -400,6 +404,36 @@ static bool walk_devices(Tail *t, GError **errp)
 
 /* The end */
 
+static bool is_command(const uint8_t *at, uint16_t number, uint16_t length)
+{
+    return at[0] == WIRE_COMMAND && load_be16(at + 1) == number &&
+           load_be16(at + 3) == length;
+}
+
+/* Is the stream up to this EOF what its SUM says, if it has to have one? */
+static bool check_sum(const Tail *t, size_t eof, GError **errp)
+{
+    size_t sum = eof - SUM_SIZE, value = eof - sizeof(uint64_t);
+    const char *fault = NULL;
+
+    if (!stream_has_sum(t->stream)) {
+        return true;
+    }
+    if (eof < SUM_SIZE || !is_command(tail_at(t, sum), WIRE_CMD_FERRY_SUM,
+                                      sizeof(uint64_t))) {
+        fault = "the stream ends without its checksum";
+    } else if (load_be64(tail_at(t, value)) !=
+               stream_sum_with(t->stream, t->bytes->data, value)) {
+        fault = "the stream's checksum is wrong";
+    }
+    if (fault) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_STREAM,
+                    "%s, before byte %" G_GUINT64_FORMAT " of the stream",
+                    fault, position_of(t, eof));
+    }
+    return !fault;
+}
+
 static bool read_more(Tail *t, size_t *got, GError **errp)
 {
     size_t had = t->bytes->len;
@@ -427,8 +461,8 @@ static bool look_behind(Tail *t, GError **errp)
         }
     }
     go = tail_at(t, t->end);
-    if (t->bytes->len - t->end >= GO_SIZE && go[0] == WIRE_COMMAND &&
-        load_be16(go + 1) == WIRE_CMD_PING && load_be16(go + 3) == 4 &&
+    if (t->bytes->len - t->end >= GO_SIZE &&
+        is_command(go, WIRE_CMD_PING, sizeof(uint32_t)) &&
         load_be32(go + COMMAND_HEAD) == WIRE_FERRY_GO) {
         t->report->handed_over = true;
         t->end += GO_SIZE;
@@ -446,7 +480,8 @@ static bool finish_described(Tail *t, GError **errp)
     t->report->devices_size = t->eof;
     t->report->vmdescription_offset = position_of(t, t->eof + 1);
     t->report->vmdescription_size = t->end - t->eof - 1;
-    return walk_devices(t, errp) && look_behind(t, errp);
+    return walk_devices(t, errp) && check_sum(t, t->eof, errp) &&
+           look_behind(t, errp);
 }
 
 /* The channel has ended, and there was no vmdescription. */
@@ -458,7 +493,7 @@ static bool finish_opaque(Tail *t, GError **errp)
                       *tail_at(t, len - 1 - FOOTER_SIZE) == WIRE_FOOTER)) &&
         *tail_at(t, len - 1) == WIRE_EOF) {
         t->report->devices_size = len - 1;
-        return true;
+        return check_sum(t, len - 1, errp);
     }
     if (t->fault) {
         g_set_error(errp, MIG_ERROR, MIG_ERROR_STREAM,
@@ -508,6 +543,7 @@ bool inspect_tail(Stream *stream, const InspectConfig *config,
     };
     bool ok;
 
+    stream_sum_hold(stream);
     report->devices_offset = stream_position(stream);
     ok = read_tail(&t, errp);
     g_free(t.fault);
