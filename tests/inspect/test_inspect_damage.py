@@ -192,6 +192,16 @@ class Flipped(InspectTest):
                          f"{r.offset} of the stream is bad")
             self.inspect(bytes(bad))  # not looked at
 
+    def test_changes(self):
+        """Of a page: their encoding, a run's counts, their number."""
+        self.data = golden("changes")
+        self.s = read_stream.parse(self.data)
+        r = next(r for r in self.s.records() if r.kind == "xbzrle")
+        self.flip(self.data, r.data_offset - 3, text="changes of a page in enc")
+        self.flip(self.data, r.data_offset - 2, text="of a page in 652")
+        self.flip(self.data, r.data_offset,
+                  text=f"offset 0x{r.page_offset:x}: bad changes")
+
     def test_devices(self):
         d = self.s.devices[0]
         for at in (0, 5, 6, 13):  # type, name's length, name, instance

@@ -31,6 +31,7 @@ SANITIZED = os.environ.get("FERRY_SANITIZE", "none") != "none"
 
 # What records of several pages are counted as.
 COUNTED_AS = {"batch": "compressed", "pack": "compressed",
+              "xbzrle": "compressed",
               "zero-range": "zero"}
 
 

@@ -94,6 +94,30 @@ static bool script_three_passes(FakeHost *host, FakePoint point, unsigned nth,
     return true;
 }
 
+/*
+ * Pages that come for the third time, as changes: none, two runs with the page's
+ * last byte in one of them, and such that make a page of a zero page.
+ */
+static bool script_changes(FakeHost *host, FakePoint point, unsigned nth,
+                           GError **errp)
+{
+    if (point == FAKE_LOG_COLLECT && nth == 1) {
+        fake_host_write(host, 0, 0, 0x11111111);
+        fake_host_write(host, 0, 1, 0x22222222);
+    } else if (point == FAKE_LOG_COLLECT && nth == 2) {
+        fake_host_write(host, 0, 0, 0x11111111);
+        page_of(host, 0, 1)[MIG_PAGE_SIZE - 1] = 2;
+        fake_host_write(host, 0, 1, 0x44444444);
+    } else if (point == FAKE_LOG_COLLECT && nth == 3) {
+        memset(page_of(host, 0, 0), 0, MIG_PAGE_SIZE);
+        fake_host_write(host, 0, 0, 0);
+    } else if (point == FAKE_VM_STOP) {
+        fake_host_write(host, 0, 0, 0x66666666);
+        fake_host_write(host, 0, 1, 0x77777777);
+    }
+    return true;
+}
+
 const GoldenCase golden_cases[] = {
     { .name = "plain", .pages = { 5 }, .blocks = 1, .fill = fill_few },
     { .name = "compressed", .pages = { 150 }, .blocks = 1, .compress = true,
@@ -116,6 +140,8 @@ const GoldenCase golden_cases[] = {
     { .name = "packs", .pages = { 150 }, .blocks = 1, .compress = true,
       .method = MIG_METHOD_LZ4, .peer = PEER_PACKS, .fill = fill_packs,
       .script = script_three_passes },
+    { .name = "changes", .pages = { 2 }, .blocks = 1, .xbzrle = true,
+      .fill = fill_one, .script = script_changes },
     { .name = "zero-range", .pages = { 70 }, .blocks = 1,
       .peer = PEER_RANGES, .fill = fill_one },
     { .name = NULL },

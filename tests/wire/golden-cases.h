@@ -24,6 +24,7 @@ typedef struct GoldenCase {
     uint64_t pages[FAKE_BLOCKS_MAX];
     size_t blocks;
     bool compress;
+    bool xbzrle;
     MigMethod method;
     bool boards; /* devices with arrays, structs and subsections */
     GoldenPeer peer;

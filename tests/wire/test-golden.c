@@ -61,6 +61,7 @@ static Machine *machine_new(const GoldenCase *c)
     set_option(vm, MIG_OPT_MAX_BANDWIDTH, 0);
     set_option(vm, MIG_OPT_DOWNTIME_LIMIT, 0); /* until nothing is dirty */
     set_option(vm, MIG_OPT_COMPRESS, c->compress);
+    set_option(vm, MIG_OPT_XBZRLE, c->xbzrle);
     set_option(vm, MIG_OPT_COMPRESS_LEVEL, LEVEL);
     set_option(vm, MIG_OPT_COMPRESS_METHOD, c->method);
     if (c->boards) {

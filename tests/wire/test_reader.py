@@ -22,8 +22,9 @@ import read_stream  # noqa: E402
 import tap  # noqa: E402
 from read_stream import PAGE, StreamError, parse  # noqa: E402
 
-NAMES = ["batches", "boards", "compressed", "ferry-peer", "other-peer",
-         "older-ferry", "packs", "plain", "three-passes", "two-blocks", "zero-range"]
+NAMES = ["batches", "boards", "changes", "compressed", "ferry-peer",
+         "other-peer", "older-ferry", "packs", "plain", "three-passes",
+         "two-blocks", "zero-range"]
 
 
 def golden(name):
@@ -66,13 +67,24 @@ def many():
                   {33: noise(33)})
 
 
-def three_passes(ram):
-    ram[5 * PAGE:6 * PAGE] = bytes(PAGE)
-    for page, value in ((0, 0x11111111), (1, 0x22222222), (0, 0x33333333),
-                        (0, 0x44444444), (149, 0x55555555)):
+def write(ram, *writes):
+    """(page, value), as the guests of golden-cases.c do."""
+    for page, value in writes:
         at = page * PAGE + value % (PAGE // 4) * 4
         ram[at:at + 4] = struct.pack("<I", value)
     return ram
+
+
+def three_passes(ram):
+    ram[5 * PAGE:6 * PAGE] = bytes(PAGE)
+    return write(ram, (0, 0x11111111), (1, 0x22222222), (0, 0x33333333),
+                 (0, 0x44444444), (149, 0x55555555))
+
+
+def changes():
+    ram = memory(2, {1: bytes(PAGE - 1) + b"\2"})
+    return write(ram, (1, 0x22222222), (1, 0x44444444), (0, 0x66666666),
+                 (1, 0x77777777))
 
 
 def packs():
@@ -84,6 +96,7 @@ def packs():
 EXPECTED_RAM = {
     "batches": {"ram0": many()},
     "boards": {"ram0": memory(1, {})},
+    "changes": {"ram0": changes()},
     "compressed": {"ram0": many()},
     "ferry-peer": {"ram0": memory(2, {0: text(7)})},
     "other-peer": {"ram0": memory(2, {0: text(7)})},
@@ -96,10 +109,13 @@ EXPECTED_RAM = {
     "zero-range": {"ram0": memory(70, {0: text(7)})},
 }
 
-# Per section: zero, plain and compressed records, batches, ranges, packs.
+# Per section: zero, plain and compressed records, batches, ranges, packs,
+# changes.
 EXPECTED_PAGES = {
     "batches": [(119, 0, 0, 3), (0, 0, 0)],
     "boards": [(1, 0, 0), (0, 0, 0)],
+    "changes": [(1, 1, 0), (0, 2, 0), (0, 0, 0, 0, 0, 0, 1), (1, 0, 0),
+                (0, 0, 0, 0, 0, 0, 2)],
     "compressed": [(119, 1, 30), (0, 0, 0)],
     "ferry-peer": [(1, 0, 1), (0, 0, 0)],
     "other-peer": [(1, 0, 1), (0, 0, 0)],
@@ -111,7 +127,8 @@ EXPECTED_PAGES = {
     "two-blocks": [(71, 2, 0), (0, 0, 0)],
     "zero-range": [(0, 1, 0, 0, 2), (0, 0, 0)],
 }
-KINDS = ["zero", "plain", "compressed", "batch", "zero-range", "pack"]
+KINDS = ["zero", "plain", "compressed", "batch", "zero-range", "pack",
+         "xbzrle"]
 HANDED_OVER = ("ferry-peer", "older-ferry", "packs", "zero-range")
 
 
