@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What QEMU saves of a running Linux guest is read back as QEMU has it.
 
-Read by ferry-inspect, and by the independent reader, which must agree.
+Read by ferry-inspect, and by the independent reader, which must agree; or by
+ferry-inspect alone, while QEMU sends it.
 """
 import json
+import os
 import subprocess
 
 import interop_kit
@@ -12,13 +14,20 @@ import tap
 from ferry_vm import wait_until
 
 
-def inspect(stream, block, out):
-    """What ferry-inspect says of a stream; block goes to the file out."""
-    done = subprocess.run(
+def start_inspect(stream, block, out):
+    """ferry-inspect with a stream; block goes to the file out."""
+    return subprocess.Popen(
         [interop_kit.FERRY_INSPECT, "--json", "--extract", block, out,
-         stream], capture_output=True, text=True, check=True,
-        timeout=interop_kit.TIMEOUT)
-    return json.loads(done.stdout)
+         stream], stdout=subprocess.PIPE, text=True)
+
+
+def finish_inspect(process):
+    """What it says."""
+    with process:
+        said, _ = process.communicate(timeout=interop_kit.TIMEOUT)
+    if process.returncode:
+        raise RuntimeError(f"ferry-inspect ended with {process.returncode}")
+    return json.loads(said)
 
 
 def changed_pages(vm):
@@ -36,19 +45,19 @@ class SavedStreams(interop_kit.InteropTest):
         vm.save(stream)
         return stream, vm.save_ram()
 
-    def save_changes(self, qemu):
-        """The same with xbzrle: some pages came at least three times."""
+    def send_changes(self, qemu, uri):
+        """Migrate with xbzrle, so that some pages come at least three times.
+        What QEMU itself says is in memory then."""
         guest = interop_kit.need_guest()
         vm = self.run_qemu(qemu, *guest.options(write=8))
         vm.serial.wait_for(b"round 1")
         vm.set_capability("xbzrle")
         vm.set_parameters(max_bandwidth=20 << 20, downtime_limit=1)
-        stream = self.path("stream")
-        vm.qmp("migrate", uri=f"exec:cat > {stream}")
+        vm.qmp("migrate", uri=uri)
         wait_until(lambda: changed_pages(vm) > 500, "changes of pages")
         vm.set_parameters(max_bandwidth=0, downtime_limit=20000)
         self.assert_completed(vm)
-        return stream, vm.save_ram()
+        return vm.save_ram()
 
     def check_readers_agree(self, found, parsed):
         for kind, also in (("zero", ""), ("plain", ""),
@@ -68,13 +77,25 @@ class SavedStreams(interop_kit.InteropTest):
         self.assertEqual("compressed" in kinds, compress)
 
     def check_changes(self, qemu):
-        parsed = self.check_saved(*self.save_changes(qemu))
+        stream = self.path("stream")
+        ram = self.send_changes(qemu, f"exec:cat > {stream}")
+        parsed = self.check_saved(stream, ram)
         self.assertGreater(
             sum(r.kind == "xbzrle" for r in parsed.records()), 100)
 
+    def check_changes_live(self, qemu):
+        uri = f"unix:{self.path('socket')}"
+        process = start_inspect(uri, "pc.ram", self.path("extracted"))
+        self.addCleanup(process.kill)
+        wait_until(lambda: os.path.exists(self.path("socket")), "the socket")
+        ram = self.send_changes(qemu, uri)
+        found = finish_inspect(process)
+        self.assertGreater(found["ram"]["compressed"], 500)
+        self.assert_same_ram(self.path("extracted"), ram)
+
     def check_saved(self, stream, ram):
         extracted = self.path("extracted")
-        found = inspect(stream, "pc.ram", extracted)
+        found = finish_inspect(start_inspect(stream, "pc.ram", extracted))
         self.assert_same_ram(extracted, ram)
 
         parsed = read_stream.parse(read_stream.load(stream), ram=True,
@@ -95,8 +116,14 @@ class SavedStreams(interop_kit.InteropTest):
     def test_xbzrle(self):
         self.check_changes(interop_kit.need_qemu())
 
+    def test_xbzrle_live(self):
+        self.check_changes_live(interop_kit.need_qemu())
+
     def test_newest_xbzrle(self):
         self.check_changes(interop_kit.need_newest_qemu())
+
+    def test_newest_xbzrle_live(self):
+        self.check_changes_live(interop_kit.need_newest_qemu())
 
     def test_newest_plain(self):
         self.check(interop_kit.need_newest_qemu(), compress=False)
