@@ -116,7 +116,7 @@ class ProgramTest(unittest.TestCase):
         """Start a machine that ends with the test, and must end well."""
         need_accel(self, kwargs.get("accel", "soft"))
         kwargs.setdefault("mem", self.mem)
-        vm = Machine(BUILD, *args, **kwargs)
+        vm = Machine(kwargs.pop("build", BUILD), *args, **kwargs)
         vm.killed = False
         self.addCleanup(self.end, vm)
         return vm

@@ -42,13 +42,13 @@ class Relay:
     """A ferry-relay process; its errors are kept.  prefix is what runs it,
     somewhere else for example."""
 
-    def __init__(self, folder, *args, prefix=(), **kwargs):
+    def __init__(self, folder, *args, prefix=(), program=RELAY, **kwargs):
         self.errors = tempfile.TemporaryFile(dir=folder)
         self.output = tempfile.TemporaryFile(dir=folder)
         kwargs.setdefault("stdin", subprocess.DEVNULL)
         kwargs.setdefault("stdout", self.output)
         kwargs.setdefault("stderr", self.errors)
-        self.process = subprocess.Popen([*prefix, RELAY, *args], **kwargs)
+        self.process = subprocess.Popen([*prefix, program, *args], **kwargs)
 
     @staticmethod
     def _written(file):
