@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Ferry 0.1, built from this repository's own history."""
 import os
+import shutil
 import subprocess
 
 import debian
@@ -12,7 +13,8 @@ PROGRAMS = ("vmm/ferry-vm", "tools/relay/ferry-relay")
 
 
 def unpack(root, folder):
-    """The commit's files, into folder."""
+    """The commit's files, into folder, where an attempt may have failed."""
+    shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
     archive = os.path.join(folder, "archive.tar")
     debian.run("git", "-C", root, "archive", "-o", archive, COMMIT)
