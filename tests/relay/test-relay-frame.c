@@ -8,6 +8,26 @@
 
 #define FRAME_MAX (RELAY_HEAD_SIZE + RELAY_BODY_MAX(RELAY_PAGES))
 
+/* The CRC-32 of Ethernet, whatever library computes it, in whatever pieces. */
+static void test_checksum(void)
+{
+    g_autofree uint8_t *bytes = g_malloc(70000);
+    uint32_t whole;
+
+    g_assert_cmphex(frame_checksum_add(0, "123456789", 9), ==, 0xcbf43926);
+    for (unsigned i = 0; i < 70000; i++) {
+        bytes[i] = (uint8_t)(i * i >> 5);
+    }
+    whole = frame_checksum_add(0, bytes, 70000);
+    for (unsigned cut = 0; cut <= 70000; cut += 777) {
+        uint32_t sum = frame_checksum_add(0, bytes, cut);
+
+        g_assert_cmphex(frame_checksum_add(sum, bytes + cut, 70000 - cut), ==,
+                        whole);
+    }
+    g_assert_cmphex(frame_checksum_begin(0), ==, 0x6522df69);
+}
+
 /* HELLO */
 
 static GBytes *hello_bytes(const Hello *hello)
@@ -522,6 +542,7 @@ static void test_link_back(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/relay/checksum", test_checksum);
     g_test_add_func("/relay/hello", test_hello);
     g_test_add_func("/relay/hello/damaged", test_hello_damaged);
     g_test_add_func("/relay/hello/limits", test_hello_limits);
