@@ -5,8 +5,9 @@
     tests/fuzz/run.py SECONDS [NAME...]
 
 builds with clang's libFuzzer in build-fuzz/ and runs each fuzzer (or those
-named) for so many seconds, from the inputs of tests/fuzz/corpus/NAME and those
-that earlier runs have made in build-fuzz/corpus/NAME.  An input that crashes,
+named) for so many seconds, from the inputs of tests/fuzz/corpus/NAME, the golden
+streams where it reads such a stream as it is, and the inputs that earlier runs
+have made in build-fuzz/corpus/NAME.  An input that crashes,
 hangs or leaks is left in build-fuzz/found/, and the exit status is 1.
 """
 import os
@@ -16,6 +17,8 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 CORPUS = os.path.join(ROOT, "tests", "fuzz", "corpus")
+GOLDEN = os.path.join(ROOT, "tests", "wire", "golden")
+READS_GOLDEN = ("inspect", "relay-convert", "relay-scan")
 BUILD = os.environ.get("FUZZ_BUILD", os.path.join(ROOT, "build-fuzz"))
 MAX_BYTES = {"load": 20000, "ram": 20000, "qmp": 4096, "elf": 8192,
              "inspect": 20000, "relay-convert": 20000, "relay-receive": 20000,
@@ -46,7 +49,8 @@ def fuzz(name, seconds):
         [os.path.join(BUILD, "tests", "fuzz", f"fuzz-{name}"),
          f"-max_total_time={seconds}", f"-max_len={MAX_BYTES.get(name, 1024)}",
          f"-artifact_prefix={found}{name}-", f"-timeout={HANGS}",
-         "-print_final_stats=1", mine, os.path.join(CORPUS, name)],
+         "-print_final_stats=1", mine, os.path.join(CORPUS, name),
+         *([GOLDEN] if name in READS_GOLDEN else [])],
         check=False)
     return done.returncode == 0
 
