@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Up to how many bytes the changes of a page should be sent instead of the page,
- * compressed: XBZRLE_ROOM_COMPRESS of migration/ram/save.c.
+ * Up to how many bytes the changes of a page should be sent instead of the
+ * page, compressed: XBZRLE_ROOM_COMPRESS of migration/ram/save.c.
  *
  *     bench-xbzrle IMAGE [PAGES]
  *
- * Pages of the image are changed: words all over the page, or in a row, to noise
- * or to those of another page.  Prints the bytes that a page takes on average by zlib at level 1, and
- * by changes where these take no more than a quarter of the page, a half or all
- * of it, and zlib for the others; last if the smaller of both were sent, which
- * takes the time of both.  And the CPU time for a page, of both.
+ * Pages of the image are changed: words all over the page, or in a row, to
+ * noise or to those of another page.  Prints the bytes that a page takes on
+ * average by zlib at level 1, and by changes where these take no more than a
+ * quarter of the page, a half or all of it, and zlib for the others; last if
+ * the smaller of both were sent, which takes the time of both.  And the CPU
+ * time for a page, of both.
  */
 #include <glib.h>
 #include <stdio.h>

@@ -78,8 +78,8 @@ static void hash_page(PackPage *page, const uint8_t *bytes, PackKind kind)
                            MIG_PAGE_SIZE);
 }
 
-/* A whole pack in a->pack, whose pages' keys are key, key + step, ..., and whose
- * extra bytes are zero.  Returns its size. */
+/* A whole pack in a->pack.  Its pages' keys are key, key + step, ..., its extra
+ * bytes are zero.  Returns its size. */
 static size_t make_pack(Attacker *a, uint64_t number, uint64_t key,
                         unsigned step, unsigned extra)
 {

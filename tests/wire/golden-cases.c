@@ -95,8 +95,8 @@ static bool script_three_passes(FakeHost *host, FakePoint point, unsigned nth,
 }
 
 /*
- * Pages that come for the third time, as changes: none, two runs with the page's
- * last byte in one of them, and such that make a page of a zero page.
+ * Pages that come for the third time, as changes: none, two runs with the
+ * page's last byte in one of them, and such that make a page of a zero page.
  */
 static bool script_changes(FakeHost *host, FakePoint point, unsigned nth,
                            GError **errp)
