@@ -8,7 +8,8 @@ struct Pipeline {
     PipelineConfig config;
     Pool *pool;
     int64_t waited;
-    int64_t sink_time;
+    int64_t sink_time; /* lately, for a job */
+    int64_t sunk;      /* for all */
 };
 
 Pipeline *pipeline_new(const PipelineConfig *config, GError **errp)
@@ -40,8 +41,10 @@ static bool sink(Pipeline *p, void *job, GError **errp)
 {
     int64_t since = clock_now(&clock_monotonic);
     bool ok = p->config.sink(job, p->config.opaque, errp);
+    int64_t taken = clock_now(&clock_monotonic) - since;
 
-    p->sink_time = (p->sink_time + clock_now(&clock_monotonic) - since) / 2;
+    p->sink_time = (p->sink_time + taken) / 2;
+    p->sunk += taken;
     pool_release(p->pool);
     return ok;
 }
@@ -74,8 +77,7 @@ static bool finish_all(Pipeline *p, bool wait, GError **errp)
     return true;
 }
 
-/* How many jobs may be in use, with the one to be filled. */
-static unsigned most_jobs(const Pipeline *p)
+unsigned pipeline_most(const Pipeline *p)
 {
     unsigned jobs = p->config.pool.jobs;
 
@@ -91,7 +93,7 @@ bool pipeline_try_next(Pipeline *p, void **job, GError **errp)
     bool any = true;
 
     *job = NULL;
-    while (any && pool_pending(p->pool) >= most_jobs(p)) {
+    while (any && pool_pending(p->pool) >= pipeline_most(p)) {
         if (!finish_oldest(p, false, &any, errp)) {
             return false;
         }
@@ -106,7 +108,7 @@ void *pipeline_next(Pipeline *p, GError **errp)
 {
     bool any;
 
-    while (pool_pending(p->pool) >= most_jobs(p)) {
+    while (pool_pending(p->pool) >= pipeline_most(p)) {
         if (!finish_oldest(p, true, &any, errp)) {
             return NULL;
         }
@@ -137,6 +139,21 @@ bool pipeline_flush(Pipeline *p, GError **errp)
 int64_t pipeline_waited(const Pipeline *p)
 {
     return p->waited;
+}
+
+int64_t pipeline_sunk(const Pipeline *p)
+{
+    return p->sunk;
+}
+
+unsigned pipeline_pending(const Pipeline *p)
+{
+    return pool_pending(p->pool);
+}
+
+unsigned pipeline_ready(const Pipeline *p)
+{
+    return pool_ready(p->pool);
 }
 
 int64_t pipeline_sink_time(const Pipeline *p)

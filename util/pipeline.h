@@ -70,6 +70,17 @@ bool pipeline_flush(Pipeline *pipeline, GError **errp);
 /* How long the owner has waited for workers, in ns. */
 int64_t pipeline_waited(const Pipeline *pipeline);
 
+/* How long the sink has taken for all jobs, in ns. */
+int64_t pipeline_sunk(const Pipeline *pipeline);
+
+/* How many jobs are submitted and have not gone to the sink; and of these, how
+ * many are done. */
+unsigned pipeline_pending(const Pipeline *pipeline);
+unsigned pipeline_ready(const Pipeline *pipeline);
+
+/* How many jobs may be in use now, with the one to be filled. */
+unsigned pipeline_most(const Pipeline *pipeline);
+
 /* How long the sink has lately taken for a job, in ns.  Each job counts half as
  * much as the next one. */
 int64_t pipeline_sink_time(const Pipeline *pipeline);

@@ -80,6 +80,7 @@ static void *worker_main(void *arg)
     Pool *pool = worker->pool;
     uint64_t number;
 
+    thread_give_way(pool->config.nice);
     while (take_job(pool, &number)) {
         pool->config.run(job_at(pool, number), worker->state);
         finish_job(pool, number);
@@ -182,6 +183,18 @@ void pool_release(Pool *pool)
 unsigned pool_pending(const Pool *pool)
 {
     return (unsigned)(pool->submitted - pool->released);
+}
+
+unsigned pool_ready(Pool *pool)
+{
+    unsigned ready = 0;
+
+    pthread_mutex_lock(&pool->lock);
+    for (uint64_t i = pool->released; i < pool->started; i++) {
+        ready += pool->done[i % pool->config.jobs];
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return ready;
 }
 
 static void stop_workers(Pool *pool)

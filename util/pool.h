@@ -28,6 +28,7 @@ typedef struct PoolConfig {
     unsigned workers; /* at least 1 */
     unsigned jobs;    /* at least 1 */
     size_t job_size;  /* bytes, its buffers among them; zero at first */
+    int nice;         /* added to the workers' nice value */
 
     /* Optional: what a worker owns; made before its thread starts, in
      * pool_new().  NULL and an error when it cannot be made. */
@@ -52,6 +53,9 @@ void pool_release(Pool *pool);
 
 /* How many jobs are submitted and not yet released. */
 unsigned pool_pending(const Pool *pool);
+
+/* How many of these are done. */
+unsigned pool_ready(Pool *pool);
 
 /* Waits for running jobs.  Drops the jobs that no worker has begun, and those
  * that were not collected, because a migration that fails does not empty its

@@ -8,7 +8,9 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "util/fail.h"
 
@@ -28,6 +30,17 @@ bool thread_start(pthread_t *thread, const char *name, void *(*run)(void *),
     }
     pthread_setname_np(*thread, name);
     return true;
+}
+
+/* In Linux each thread has its own. */
+void thread_give_way(int nice)
+{
+    id_t thread = (id_t)gettid();
+
+    if (nice) {
+        setpriority(PRIO_PROCESS, thread,
+                    getpriority(PRIO_PROCESS, thread) + nice);
+    }
 }
 
 void thread_join(pthread_t thread)

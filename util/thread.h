@@ -19,6 +19,9 @@ bool thread_start(pthread_t *thread, const char *name, void *(*run)(void *),
 
 void thread_join(pthread_t thread);
 
+/* Raise the calling thread's nice value by so much. */
+void thread_give_way(int nice);
+
 /* A mutex that its holder may lock again. */
 void thread_mutex_init_recursive(pthread_mutex_t *mutex);
 
