@@ -198,7 +198,7 @@ static bool use_packs(Dest *d, uint32_t window, GError **errp)
                    "than was offered", window);
         return false;
     }
-    if (!d->ferry || d->phase != RAM_BEGUN || !d->method ||
+    if (!d->ferry || d->phase != RAM_BEGUN ||
         !ram_load_use_packs(d->ram, window)) {
         stream_bad(d->stream, errp, "packs are announced in a wrong place");
         return false;

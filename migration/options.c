@@ -8,8 +8,14 @@
 #include "ferry/host.h"
 #include "migration/pack/codec.h"
 
-/* Hosts name the methods by MigMethod, in the order of the rows. */
-G_STATIC_ASSERT(CODEC_COUNT == MIG_METHOD__COUNT);
+/* Hosts name the methods by MigMethod: the codecs, in the order of their rows,
+ * and auto. */
+G_STATIC_ASSERT(CODEC_COUNT == MIG_METHOD_AUTO);
+
+#define METHOD_NAME(codec) codec.name,
+static const char *const method_names[] = {
+    CODEC_LIST(METHOD_NAME) "auto", NULL
+};
 
 static const MigOption options[MIG_OPT__COUNT] = {
     [MIG_OPT_XBZRLE] = {
@@ -90,9 +96,10 @@ static const MigOption options[MIG_OPT__COUNT] = {
         .id = MIG_OPT_COMPRESS_METHOD,
         .name = "compress-method",
         .kind = MIG_KIND_ENUM,
-        .max = CODEC_COUNT - 1,
-        .names = codec_names,
-        .help = "zlib is what QEMU reads, the others are for a Ferry",
+        .max = MIG_METHOD__COUNT - 1,
+        .def = MIG_METHOD_AUTO,
+        .names = method_names,
+        .help = "auto: to a Ferry whichever is fastest now, else zlib",
     },
     [MIG_OPT_COMPRESS_THREADS] = {
         .id = MIG_OPT_COMPRESS_THREADS,
@@ -371,7 +378,7 @@ const char *mig_options_string(const MigOptions *values, MigOptionId id)
 bool mig_options_check(const MigOptions *values, GError **errp)
 {
     const Codec *codec =
-        codec_by_method(values->value[MIG_OPT_COMPRESS_METHOD]);
+        codec_without_packs(values->value[MIG_OPT_COMPRESS_METHOD]);
 
     if (!codec->available) {
         g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,

@@ -84,12 +84,30 @@ static void fill_ram_locked(Migration *m, MigInfo *info, const StatsData *d)
 const char *mig_encoder(const MigOptions *options)
 {
     const Codec *codec =
-        codec_by_method(options->value[MIG_OPT_COMPRESS_METHOD]);
+        codec_without_packs(options->value[MIG_OPT_COMPRESS_METHOD]);
 
     return codec->available
                ? codec->encoder_name(
                      (unsigned)options->value[MIG_OPT_COMPRESS_LEVEL])
                : NULL;
+}
+
+/* What is at work; until the destination is known, what all can read. */
+static void fill_encoding(const Migration *m, MigCompressionInfo *info,
+                          const StatsEncoding *encoding)
+{
+    const uint64_t *value = m->options.value;
+
+    if (encoding->method) {
+        info->method = encoding->method;
+        info->level = encoding->level;
+        info->reason = encoding->reason;
+        info->encoder = encoding->encoder;
+        return;
+    }
+    info->method = codec_without_packs(value[MIG_OPT_COMPRESS_METHOD])->name;
+    info->level = (unsigned)value[MIG_OPT_COMPRESS_LEVEL];
+    info->encoder = mig_encoder(&m->options);
 }
 
 static void fill_compression(const Migration *m, MigInfo *info,
@@ -105,8 +123,10 @@ static void fill_compression(const Migration *m, MigInfo *info,
         .busy_rate = d->jobs ? (double)d->busy / (double)d->jobs : 0,
         .compressed_size = bytes,
         .rate = bytes ? (double)raw / (double)bytes : 0,
-        .encoder = m->peer.incoming ? NULL : mig_encoder(&m->options),
     };
+    if (!m->peer.incoming) {
+        fill_encoding(m, &info->compression, &d->encoding);
+    }
 }
 
 static void fill_xbzrle(const Migration *m, MigInfo *info, const StatsData *d)

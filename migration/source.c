@@ -92,12 +92,14 @@ static bool get_answer(Source *s, GError **errp)
     return ok;
 }
 
+/* That of records, if the destination takes no packs. */
 static const Codec *codec_of(const Source *s)
 {
-    return codec_by_method(s->m->options.value[MIG_OPT_COMPRESS_METHOD]);
+    return codec_without_packs(s->m->options.value[MIG_OPT_COMPRESS_METHOD]);
 }
 
-/* The compress-method that only a Ferry reads; NULL when it is not used. */
+/* The compress-method that only a Ferry reads; NULL when it is not used, or may
+ * not be. */
 static const char *batch_method(const Source *s)
 {
     bool batches = s->m->options.value[MIG_OPT_COMPRESS] &&
@@ -106,8 +108,27 @@ static const char *batch_method(const Source *s)
     return batches ? codec_of(s)->name : NULL;
 }
 
+/* How packs may be encoded; of no rung: there are to be none. */
+static Ladder ladder_for(const Source *s, uint16_t features)
+{
+    const uint64_t *value = s->m->options.value;
+    Ladder all = ladder_of_all(features);
+
+    if (!value[MIG_OPT_COMPRESS] || !(features & WIRE_FERRY_PACKS)) {
+        return (Ladder){ .rungs = 0 };
+    }
+    if (batch_method(s)) {
+        return ladder_of_one(codec_of(s),
+                             (unsigned)value[MIG_OPT_COMPRESS_LEVEL]);
+    }
+    if (value[MIG_OPT_COMPRESS_METHOD] == MIG_METHOD_AUTO && all.rungs > 1) {
+        return all;
+    }
+    return (Ladder){ .rungs = 0 };
+}
+
 /* A history that is larger than RAM would help nobody. */
-static void use_packs(Source *s, uint16_t features)
+static void use_packs(Source *s, uint16_t features, const Ladder *ladder)
 {
     uint64_t history = s->m->options.value[MIG_OPT_COMPRESS_HISTORY];
     unsigned window = pack_window(MIN(history, ram_blocks_bytes(s->blocks)),
@@ -115,7 +136,7 @@ static void use_packs(Source *s, uint16_t features)
 
     section_put_packs(s->stream, window);
     stream_sum_begin(s->stream);
-    ram_save_use_packs(s->ram, window);
+    ram_save_use_packs(s->ram, window, ladder);
 }
 
 static bool check_method(Source *s, uint16_t features, GError **errp)
@@ -148,6 +169,7 @@ static bool check_xbzrle(Source *s, uint16_t features, GError **errp)
 static bool meet_peer(Source *s, GError **errp)
 {
     uint16_t features;
+    Ladder ladder;
 
     if (!get_answer(s, errp)) {
         return false;
@@ -158,8 +180,9 @@ static bool meet_peer(Source *s, GError **errp)
         !check_xbzrle(s, features, errp)) {
         return false;
     }
-    if (batch_method(s) && (features & WIRE_FERRY_PACKS)) {
-        use_packs(s, features);
+    ladder = ladder_for(s, features);
+    if (ladder.rungs) {
+        use_packs(s, features, &ladder);
     }
     if (features & WIRE_FERRY_ZERO_RANGE) {
         ram_save_use_ranges(s->ram);

@@ -521,6 +521,9 @@ static const Member compression_members[] = {
     { "compression-rate", KIND_NUMBER },
     { "unchanged", KIND_UINT, true },
     { "encoder", KIND_STRING, true },
+    { "method", KIND_STRING, true },
+    { "level", KIND_UINT, true },
+    { "reason", KIND_STRING, true },
     { NULL },
 };
 
@@ -537,6 +540,13 @@ static JsonObject *compression_to_json(const MigCompressionInfo *compression)
         set_count(object, "unchanged", compression->unchanged);
         json_object_set_string_member(object, "encoder",
                                       compression->encoder);
+    }
+    if (compression->method) {
+        json_object_set_string_member(object, "method", compression->method);
+        set_count(object, "level", compression->level);
+    }
+    if (compression->reason) {
+        json_object_set_string_member(object, "reason", compression->reason);
     }
     return object;
 }

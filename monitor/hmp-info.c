@@ -163,6 +163,9 @@ static const Line compression_lines[] = {
     { "compression rate", "compression-rate", UNIT_RATIO },
     { "compression unchanged", "unchanged", UNIT_PAGES },
     { "compression encoder", "encoder", UNIT_TEXT },
+    { "compression method", "method", UNIT_TEXT },
+    { "compression level", "level", UNIT_NONE },
+    { "compression reason", "reason", UNIT_TEXT },
     { NULL },
 };
 

@@ -176,7 +176,11 @@ static void show_version(void)
     for (uint64_t i = method->min; i <= method->max; i++) {
         mig_options_set(&options, method, i, NULL);
         printf("compress-method %s:", method->names[i]);
-        show_encoders(&options);
+        if (i == MIG_METHOD_AUTO) {
+            printf(" whichever of these is fastest\n");
+        } else {
+            show_encoders(&options);
+        }
     }
 }
 

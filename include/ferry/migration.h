@@ -150,7 +150,13 @@ typedef struct MigCompressionInfo {
     double busy_rate;         /* busy per job, of all jobs so far, 0..1 */
     uint64_t compressed_size; /* bytes of compressed pages, with headers */
     double rate;              /* raw bytes / compressed bytes */
-    const char *encoder;      /* source: as mig_encoder() says; else NULL */
+    const char *encoder;      /* source: as mig_encoder() says of what is at
+                               * work, "none" with plain; else NULL */
+    /* Source: what is at work; before the first pass, what would be if the
+     * destination were no Ferry; else NULL. */
+    const char *method;       /* a compress-method but auto, or "plain" */
+    const char *reason;       /* compress-method auto: why this; or NULL */
+    unsigned level;           /* of the method's compress-levels */
     uint64_t unchanged;       /* source: pages that the guest has written but
                                * not changed, and that were not sent again */
 } MigCompressionInfo;

@@ -12,9 +12,10 @@
 #ifdef HAVE_ZSTD
 #include <zstd.h>
 
+static const int levels[CODEC_LEVELS] = { -1, 1, 2, 3, 4, 5, 6, 7, 9, 12 };
+
 static void *zstd_encoder_new(unsigned level, GError **errp)
 {
-    static const int levels[CODEC_LEVELS] = { -1, 1, 2, 3, 4, 5, 6, 7, 9, 12 };
     ZSTD_CCtx *z = level <= CODEC_LEVEL_MAX ? ZSTD_createCCtx() : NULL;
 
     if (!z ||
@@ -32,6 +33,11 @@ static void *zstd_encoder_new(unsigned level, GError **errp)
 static void zstd_encoder_free(void *encoder)
 {
     ZSTD_freeCCtx(encoder);
+}
+
+static void zstd_encoder_set_level(void *encoder, unsigned level)
+{
+    ZSTD_CCtx_setParameter(encoder, ZSTD_c_compressionLevel, levels[level]);
 }
 
 static size_t zstd_encode(void *encoder, const uint8_t *in, size_t in_size,
@@ -97,6 +103,7 @@ const Codec codec_zstd = {
     .encoder_name = zstd_encoder_name,
     .encoder_new = zstd_encoder_new,
     .encoder_free = zstd_encoder_free,
+    .encoder_set_level = zstd_encoder_set_level,
     .encode = zstd_encode,
     .decoder_new = zstd_decoder_new,
     .decoder_free = zstd_decoder_free,

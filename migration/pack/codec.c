@@ -8,13 +8,15 @@
 #define CODEC_ADDRESS(codec) &codec,
 static const Codec *const codecs[] = { CODEC_LIST(CODEC_ADDRESS) };
 
-#define CODEC_NAME(codec) codec.name,
-const char *const codec_names[] = { CODEC_LIST(CODEC_NAME) NULL };
-
 const Codec *codec_by_method(uint64_t method)
 {
     g_assert(method < G_N_ELEMENTS(codecs));
     return codecs[method];
+}
+
+const Codec *codec_without_packs(uint64_t method)
+{
+    return method < CODEC_COUNT ? codecs[method] : &codec_zlib;
 }
 
 unsigned codec_method(const Codec *codec)

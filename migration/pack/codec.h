@@ -44,6 +44,8 @@ typedef struct Codec {
     /* level is 0 to CODEC_LEVEL_MAX: the higher, the smaller and slower. */
     void *(*encoder_new)(unsigned level, GError **errp);
     void (*encoder_free)(void *encoder);
+    /* Encode at another level from now on.  NULL: not possible. */
+    void (*encoder_set_level)(void *encoder, unsigned level);
     /* Returns the bytes written to out; 0 when they would be more than max.  A
      * codec may give up up to CODEC_SLACK bytes earlier. */
     size_t (*encode)(void *encoder, const uint8_t *in, size_t in_size,
@@ -78,16 +80,17 @@ CODEC_LIST(CODEC_DECLARE)
 #define CODEC_ADD_ONE(codec) + 1
 #define CODEC_COUNT          (0 CODEC_LIST(CODEC_ADD_ONE))
 
-/* The name of each, and NULL. */
-extern const char *const codec_names[CODEC_COUNT + 1];
-
 /* Measured (make bench): pages that are encoded together get smaller, and
  * faster.  More than 16 pages gain hardly anything. */
 #define CODEC_BATCH_PAGES 16
 
-/* By a value of the option compress-method. */
+/* By a value of the option compress-method that names a codec. */
 const Codec *codec_by_method(uint64_t method);
 unsigned codec_method(const Codec *codec); /* and back */
+
+/* The codec of records where packs cannot be had: by any value of the option
+ * compress-method. */
+const Codec *codec_without_packs(uint64_t method);
 
 /* By the name of a compress-method; NULL when no codec has that name. */
 const Codec *codec_find(const char *method);

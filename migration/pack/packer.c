@@ -277,7 +277,7 @@ size_t pack_encode(const PackJob *job, const CodecWorker *worker, uint8_t *to)
         .extra = job->extra_size,
     };
 
-    if (raw >= ENCODE_MIN && !entropy_is_full(body, raw)) {
+    if (worker->codec && raw >= ENCODE_MIN && !entropy_is_full(body, raw)) {
         size = worker->codec->encode(worker->encoder, body, raw, packed,
                                      raw - 1);
     }

@@ -50,7 +50,8 @@ PackCounts pack_counts(const PackJob *job);
 
 /*
  * Write the pack to `to`, which has room for PACK_SIZE_MAX, and return its
- * size.  The worker's scratch has room for PACK_BODY_MAX.
+ * size.  The worker's scratch has room for PACK_BODY_MAX.  If it has no codec, the
+ * body is stored.
  */
 size_t pack_encode(const PackJob *job, const CodecWorker *worker, uint8_t *to);
 

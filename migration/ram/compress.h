@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "migration/pack/codec-worker.h"
+#include "migration/pack/ladder.h"
 #include "migration/pack/packer.h"
 #include "migration/ram/blocks.h"
 #include "migration/ram/page-hash.h"
@@ -31,6 +32,7 @@ typedef struct CompressJob {
     RamWriter writer; /* what is written of out already */
     RamPages packed;  /* the pages of the pack; perhaps none, then there is */
     PackJob pack;     /* no pack */
+    const Rung *rung; /* how the pack is encoded */
     /* Of the batch's pages.  Filled: of what was sent last.  Collected: of what
      * was sent now, or what it was, where that is still the same. */
     PageHash hash[RAM_BATCH_PAGES];

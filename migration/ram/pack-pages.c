@@ -75,18 +75,25 @@ static void pack_page(PackPages *pages, CompressJob *job, uint64_t page,
 static void add_page(PackPages *pages, CompressJob *job, unsigned i)
 {
     const uint8_t *from = ram_batch_page(&job->batch, i);
+    uint64_t page = job->batch.page[i];
 
-    if (!compress_skip_page(job, &job->writer, i, from)) {
-        pack_page(pages, job, job->batch.page[i], from);
-        job->hash[i] = (PageHash){ 0 }; /* the worker's, of the copy */
+    if (compress_skip_page(job, &job->writer, i, from)) {
+        return;
     }
+    if (job->rung->codec) {
+        pack_page(pages, job, page, from);
+    } else {
+        put_plain(&job->writer, page, from);
+    }
+    job->hash[i] = (PageHash){ 0 }; /* of a pack: the worker's, of the copy */
 }
 
-void pack_pages_fill(PackPages *pages, CompressJob *job,
+void pack_pages_fill(PackPages *pages, CompressJob *job, const Rung *rung,
                      const RamBatch *batch, bool zero_ranges)
 {
     job->batch = *batch;
     job->packed.count = 0;
+    job->rung = rung;
     job->writer = (RamWriter){
         .to = job->out, .name = batch->block->name,
         .zero_ranges = zero_ranges,
@@ -129,14 +136,14 @@ static void pack_run(void *opaque, void *worker)
 
     if (job->packed.count) {
         hash_pack(job);
-        put_pack(job, worker);
+        put_pack(job, ladder_worker_at(worker, job->rung));
     }
     job->size = (size_t)(job->writer.to - job->out);
     job->counts = job->writer.counts;
     g_assert(job->size <= JOB_BYTES);
 }
 
-PoolConfig pack_pages_pool(CodecWorkerConfig *worker, unsigned threads)
+PoolConfig pack_pages_pool(LadderWorkerConfig *worker, unsigned threads)
 {
     worker->scratch_size = PACK_BODY_MAX;
     return (PoolConfig){
@@ -144,9 +151,9 @@ PoolConfig pack_pages_pool(CodecWorkerConfig *worker, unsigned threads)
         .workers = threads,
         .jobs = pipeline_jobs(threads),
         .job_size = sizeof(CompressJob) + JOB_BYTES,
-        .worker_new = codec_worker_new_encoder,
+        .worker_new = ladder_worker_new,
         .worker_config = worker,
-        .worker_free = codec_worker_free,
+        .worker_free = ladder_worker_free,
         .run = pack_run,
     };
 }

@@ -18,11 +18,12 @@ PackPages *pack_pages_new(unsigned window, unsigned threads, GError **errp);
 void pack_pages_free(PackPages *pages); /* NULL is fine */
 
 /* As compress_pool(). */
-PoolConfig pack_pages_pool(CodecWorkerConfig *worker, unsigned threads);
+PoolConfig pack_pages_pool(LadderWorkerConfig *worker, unsigned threads);
 
 /* Copy the batch's pages into the job, which has its key and hashes, instead of
- * setting its batch. */
-void pack_pages_fill(PackPages *pages, CompressJob *job,
+ * setting its batch.  They will be encoded by the rung; one without a codec
+ * makes no pack, but plain pages, which the history does not have. */
+void pack_pages_fill(PackPages *pages, CompressJob *job, const Rung *rung,
                      const RamBatch *batch, bool zero_ranges);
 
 #endif

@@ -28,12 +28,14 @@
 
 #include <string.h>
 
+#include "migration/pack/choose.h"
 #include "migration/ram/pack-pages.h"
 #include "migration/ram/sent-hash.h"
 #include "migration/ram/writer.h"
 #include "migration/ram/xbzrle-cache.h"
 #include "migration/wire/ram-record.h"
 #include "migration/wire/wire.h"
+#include "util/clock.h"
 #include "util/pipeline.h"
 #include "util/zero.h"
 
@@ -53,6 +55,10 @@ struct RamSave {
     PackPages *packs;   /* with pipeline; NULL: the reader takes none */
     bool takes_packs;   /* the reader does, */
     unsigned window;    /* and keeps so many */
+    Ladder ladder;      /* with takes_packs: how they may be encoded, */
+    Choice choice;      /* and how the next one is */
+    int64_t filled;     /* ns: jobs that have pages took to be filled */
+    uint64_t written;   /* pages of these, in the stream */
     bool zero_ranges;
     XbzrleCache *xbzrle; /* NULL: the capability is off, */
     uint8_t *changes;    /* [XBZRLE_BATCH_BYTES]; the same */
@@ -74,6 +80,7 @@ static bool write_job(void *opaque, void *opaque_save, GError **errp)
         return false;
     }
     sent_hash_put(save->sent, &job->batch, job->hash);
+    save->written += job->counts.compressed + job->counts.normal;
     stats_account(save->counted, &job->counts, stream_position(save->stream));
     return true;
 }
@@ -108,41 +115,93 @@ static unsigned threads_of(const RamSave *save)
     return (unsigned)save->options->value[MIG_OPT_COMPRESS_THREADS];
 }
 
-void ram_save_use_packs(RamSave *save, unsigned window)
+void ram_save_use_packs(RamSave *save, unsigned window, const Ladder *ladder)
 {
     save->takes_packs = true;
     save->window = window;
+    save->ladder = *ladder;
     save->copies = g_malloc((size_t)RAM_BATCH_PAGES * MIG_PAGE_SIZE);
+}
+
+/* Where the choice is ours, the queue is no longer than it takes to make it. */
+#define CHOOSE_QUEUE_NS (200 * NS_PER_MS)
+
+static void tell_encoding(RamSave *save, const Codec *codec, unsigned level,
+                          const char *reason)
+{
+    stats_encoding(save->counted->stats, &(StatsEncoding){
+        .method = codec ? codec->name : "plain",
+        .encoder = codec ? codec->encoder_name(level) : "none",
+        .level = level,
+        .reason = reason,
+    });
+}
+
+static void tell_rung(RamSave *save)
+{
+    const Rung *rung = &save->ladder.rung[save->choice.rung];
+
+    tell_encoding(save, rung->codec, rung->level,
+                  choose_reason(save->choice.reason));
+}
+
+/* The reader takes packs. */
+static bool start_packs(RamSave *save, GError **errp)
+{
+    bool chooses = save->ladder.rungs > 1;
+    LadderWorkerConfig worker = { .ladder = &save->ladder };
+    PipelineConfig config = {
+        .pool = pack_pages_pool(&worker, threads_of(save)),
+        .sink = write_job,
+        .opaque = save,
+        .queue_ns = chooses ? CHOOSE_QUEUE_NS : 0,
+    };
+
+    config.pool.nice = chooses ? CHOOSE_NICE : 0;
+    save->packs = pack_pages_new(save->window, threads_of(save), errp);
+    if (!save->packs) {
+        return false;
+    }
+    save->pipeline = pipeline_new(&config, errp);
+    if (!save->pipeline) {
+        return false;
+    }
+    choose_begin(&save->choice, &save->ladder);
+    tell_rung(save);
+    return true;
+}
+
+/* The reader may be a QEMU. */
+static bool start_records(RamSave *save, GError **errp)
+{
+    const uint64_t *value = save->options->value;
+    CodecWorkerConfig worker = {
+        .codec = codec_without_packs(value[MIG_OPT_COMPRESS_METHOD]),
+        .level = (unsigned)value[MIG_OPT_COMPRESS_LEVEL],
+    };
+    PipelineConfig config = {
+        .pool = compress_pool(&worker, threads_of(save)),
+        .sink = write_job,
+        .opaque = save,
+    };
+
+    save->pipeline = pipeline_new(&config, errp);
+    if (!save->pipeline) {
+        return false;
+    }
+    tell_encoding(save, worker.codec, worker.level, NULL);
+    return true;
 }
 
 /* When all is known of the reader: with the first pass. */
 static bool start_pipeline(RamSave *save, GError **errp)
 {
-    const uint64_t *value = save->options->value;
-    CodecWorkerConfig worker = {
-        .codec = codec_by_method(value[MIG_OPT_COMPRESS_METHOD]),
-        .level = (unsigned)value[MIG_OPT_COMPRESS_LEVEL],
-    };
-    PipelineConfig config = {
-        .pool = save->takes_packs
-                    ? pack_pages_pool(&worker, threads_of(save))
-                    : compress_pool(&worker, threads_of(save)),
-        .sink = write_job,
-        .opaque = save,
-    };
-
     save->sent = sent_hash_new(save->blocks, errp);
     if (!save->sent) {
         return false;
     }
-    if (save->takes_packs) {
-        save->packs = pack_pages_new(save->window, threads_of(save), errp);
-        if (!save->packs) {
-            return false;
-        }
-    }
-    save->pipeline = pipeline_new(&config, errp);
-    return save->pipeline != NULL;
+    return save->takes_packs ? start_packs(save, errp)
+                             : start_records(save, errp);
 }
 
 void ram_save_use_ranges(RamSave *save)
@@ -226,12 +285,46 @@ static bool save_plain(RamSave *save, const RamBatch *batch, GError **errp)
     return true;
 }
 
+/* Which rung the next pack is encoded by. */
+static const Rung *choose_rung(RamSave *save)
+{
+    ChooseLook look = {
+        .now = clock_now(&clock_monotonic),
+        .bytes = stream_position(save->stream),
+        .pages = save->written,
+        .filled = save->filled,
+        .sent = pipeline_sunk(save->pipeline),
+        .waited = pipeline_waited(save->pipeline),
+        .ready = pipeline_ready(save->pipeline),
+        .pending = pipeline_pending(save->pipeline),
+    };
+
+    /* While the queue fills, nobody waits. */
+    if (look.pending + 1 >= pipeline_most(save->pipeline) &&
+        save->ladder.rungs > 1 &&
+        choose_look(&save->choice, &save->ladder, &look)) {
+        tell_rung(save);
+    }
+    return &save->ladder.rung[save->choice.rung];
+}
+
+static void fill_pack(RamSave *save, CompressJob *job, const RamBatch *batch)
+{
+    const Rung *rung = choose_rung(save);
+    int64_t since = clock_now(&clock_monotonic);
+
+    pack_pages_fill(save->packs, job, rung, batch, save->zero_ranges);
+    if (job->packed.count || job->writer.counts.normal) {
+        save->filled += clock_now(&clock_monotonic) - since;
+    }
+}
+
 static void fill_job(RamSave *save, CompressJob *job, const RamBatch *batch)
 {
     job->key = sent_hash_key(save->sent);
     sent_hash_take(save->sent, batch, job->hash);
     if (save->packs) {
-        pack_pages_fill(save->packs, job, batch, save->zero_ranges);
+        fill_pack(save, job, batch);
     } else {
         job->batch = *batch;
         job->zero_ranges = save->zero_ranges;

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "ferry/options.h"
+#include "migration/pack/ladder.h"
 #include "migration/ram/blocks.h"
 #include "migration/ram/dirty.h"
 #include "migration/ram/stats.h"
@@ -22,9 +23,9 @@ void ram_save_free(RamSave *save);
 /* The reader takes ranges of zero pages.  Called before the first pass. */
 void ram_save_use_ranges(RamSave *save);
 
-/* The reader takes packs, with a window of so many.  Called before the first
- * pass. */
-void ram_save_use_packs(RamSave *save, unsigned window);
+/* The reader takes packs, with a window of so many, which may be encoded like
+ * this.  Called before the first pass. */
+void ram_save_use_packs(RamSave *save, unsigned window, const Ladder *ladder);
 
 /* Of a page that is sent again, send what has changed, if that is short.
  * Called before the first pass.  False when there is no memory for the copies. */

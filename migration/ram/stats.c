@@ -121,6 +121,13 @@ void stats_job(Stats *stats, bool busy)
     pthread_mutex_unlock(&stats->lock);
 }
 
+void stats_encoding(Stats *stats, const StatsEncoding *encoding)
+{
+    pthread_mutex_lock(&stats->lock);
+    stats->data.encoding = *encoding;
+    pthread_mutex_unlock(&stats->lock);
+}
+
 void stats_sync(Stats *stats, uint64_t remaining, uint64_t dirty_rate)
 {
     pthread_mutex_lock(&stats->lock);

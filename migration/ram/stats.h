@@ -31,8 +31,17 @@ static inline uint64_t page_counts_all(const PageCounts *c)
     return c->zero + c->normal + c->compressed + c->xbzrle + c->unchanged;
 }
 
+/* How pages are compressed now.  The texts are constants. */
+typedef struct StatsEncoding {
+    const char *method;  /* NULL: there is no pool yet */
+    const char *encoder;
+    const char *reason;  /* why this was chosen; or NULL */
+    unsigned level;
+} StatsEncoding;
+
 typedef struct StatsData {
     PageCounts pages;
+    StatsEncoding encoding;
     uint64_t transferred;    /* bytes of stream */
     uint64_t precopy_bytes;  /* of transferred: before stats_stopped() */
     uint64_t remaining;      /* pages */
@@ -74,6 +83,8 @@ void stats_found(Stats *stats, uint64_t pages);
 /* A job goes to the compression pool; busy: it had to wait, or found no
  * place. */
 void stats_job(Stats *stats, bool busy);
+
+void stats_encoding(Stats *stats, const StatsEncoding *encoding);
 
 /* The dirty log was collected: what is left to send, and pages/s. */
 void stats_sync(Stats *stats, uint64_t remaining, uint64_t dirty_rate);

@@ -107,7 +107,7 @@ static void test_xbzrle(void)
         Pair *pair;
         MigInfo src;
 
-        if (!codec_by_method(method)->available) {
+        if (!codec_without_packs(method)->available) {
             continue;
         }
         pair = new_pair(method, 1);
@@ -124,6 +124,58 @@ static void test_xbzrle(void)
         g_assert_cmpuint(src.xbzrle_cache.cache_miss, >, 0);
         pair_free(pair);
     }
+}
+
+/* What is at work is told, and why. */
+static void assert_told(const MigCompressionInfo *info)
+{
+    const char *const methods[] = { "plain", "lz4", "zstd", NULL };
+
+    g_assert_nonnull(info->method);
+    g_assert_true(g_strv_contains(methods, info->method));
+    g_assert_cmpuint(info->level, <=, CODEC_LEVEL_MAX);
+    g_assert_cmpstr(info->encoder, ==, !strcmp(info->method, "plain")
+                                           ? "none" : info->method);
+}
+
+/* auto between two Ferrys: packs, or pages as they are. */
+static void test_auto(void)
+{
+    for (unsigned threads = 1; threads <= 8; threads += 7) {
+        Pair *pair = new_pair(MIG_METHOD_AUTO, 1);
+        MigInfo src, dst;
+
+        pair_set(pair, MIG_OPT_COMPRESS_THREADS, threads);
+        pair_set(pair, MIG_OPT_DOWNTIME_LIMIT, 0);
+        pair->src_host->hook = write_pages;
+        pair_start(pair);
+        pair_assert_moved(pair);
+        mig_query(pair->src, &src);
+        mig_query(pair->dst, &dst);
+        assert_told(&src.compression);
+        g_assert_null(dst.compression.method);
+        g_assert_cmpuint(src.compression.pages, ==, dst.compression.pages);
+        g_assert_cmpuint(src.ram.normal, ==, dst.ram.normal);
+        g_assert_cmpuint(src.ram.transferred, ==, dst.ram.transferred);
+        pair_free(pair);
+    }
+}
+
+/* auto to a destination that takes no packs is what every QEMU reads. */
+static void test_auto_without_packs(void)
+{
+    Pair *pair = new_pair(MIG_METHOD_AUTO, 1);
+    MigInfo info;
+
+    pair_set(pair, MIG_OPT_RETURN_PATH, 0);
+    pair_start(pair);
+    pair_assert_moved(pair);
+    mig_query(pair->src, &info);
+    g_assert_cmpstr(info.compression.method, ==, "zlib");
+    g_assert_cmpuint(info.compression.level, ==, 1);
+    g_assert_null(info.compression.reason);
+    g_assert_cmpuint(info.compression.pages, >, 100);
+    pair_free(pair);
 }
 
 /* The capability must be on: the method alone changes nothing. */
@@ -350,6 +402,8 @@ int main(int argc, char **argv)
     add("writing-guest", test_writing_guest, MIG_METHOD_ZLIB);
     g_test_add_func("/method/xbzrle", test_xbzrle);
     g_test_add_func("/method/xbzrle-old-peer", test_xbzrle_old_peer);
+    g_test_add_func("/method/auto", test_auto);
+    g_test_add_func("/method/auto-without-packs", test_auto_without_packs);
     g_test_add_func("/method/alone", test_method_alone);
     add("qemu-peer", test_qemu_peer, MIG_METHOD_ZSTD);
     add("ferry-peer", test_ferry_peer, MIG_METHOD_ZSTD);

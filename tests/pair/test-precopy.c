@@ -50,7 +50,7 @@ static void test_compress(void)
     g_assert_cmpuint(src.compression.pages, ==, dst.compression.pages);
     g_assert_cmpuint(src.compression.compressed_size, ==,
                      dst.compression.compressed_size);
-    g_assert_cmpfloat(src.compression.rate, >, 2);
+    g_assert_cmpfloat(src.compression.rate, >, 1.5);
     g_assert_cmpuint(src.ram.normal + src.ram.duplicate +
                      src.compression.pages, ==, 370);
     g_assert_cmpuint(src.ram.transferred, ==, dst.ram.transferred);
@@ -64,6 +64,7 @@ static void test_levels(void)
         MigInfo info;
 
         pair_set(pair, MIG_OPT_COMPRESS, 1);
+        pair_set(pair, MIG_OPT_COMPRESS_METHOD, MIG_METHOD_ZLIB);
         pair_set(pair, MIG_OPT_COMPRESS_LEVEL, level);
         pair_start(pair);
         pair_assert_moved(pair);
@@ -363,7 +364,7 @@ static void test_live_guest_packs(void)
 {
     for (unsigned method = MIG_METHOD_ZSTD; method < MIG_METHOD__COUNT;
          method++) {
-        if (codec_by_method(method)->available) {
+        if (codec_without_packs(method)->available) {
             move_live_guest(method, false);
         }
     }

@@ -22,7 +22,7 @@ from program_kit import capability_list
 PARAMETERS = """\
 compress-history: 67108864 bytes
 compress-level: {level}
-compress-method: zlib
+compress-method: auto
 compress-threads: {threads}
 compress-wait-thread: on
 decompress-threads: {decompress}
@@ -64,8 +64,11 @@ compression busy rate: [01]\.\d\d
 compressed size: (?P<compressed_size>\d+) kbytes
 compression rate: \d+\.\d\d
 compression unchanged: \d+ pages
-compression encoder: (ISA-L|libdeflate|zlib)
-""")
+compression encoder: (none|lz4|zstd)
+compression method: (plain|lz4|zstd)
+compression level: \d
+(compression reason: .*
+)?""")
 
 
 class SixSteps(program_kit.ProgramTest):

@@ -89,6 +89,7 @@ static GBytes *make_stream(unsigned pages, unsigned passes)
 typedef struct Setting {
     unsigned version, window, threads;
     const Codec *codec;
+    bool chooses; /* compress-method auto */
 } Setting;
 
 /* All frames, from a HELLO's end on. */
@@ -108,6 +109,8 @@ static GBytes *send_stream(GBytes *stream, const Setting *as,
         .codec = as->codec,
         .level = 1,
         .threads = as->threads,
+        .ladder = as->chooses ? ladder_of_all(codec_features())
+                              : ladder_of_one(as->codec, 1),
         .stats = &stats,
         .findings = &findings,
         .back = &back,
@@ -250,6 +253,19 @@ static void test_threads(void)
             }
         }
     }
+}
+
+/* compress-method auto: every pack says by itself how it was encoded. */
+static void test_auto(void)
+{
+    const Codec *codec = codec_zstd.available ? &codec_zstd : &codec_zlib;
+    const Setting as = { RELAY_VERSION, 64, 2, codec, true };
+    g_autoptr(GBytes) stream = make_stream(4000, 2);
+    uint64_t history;
+    g_autoptr(GBytes) link = send_stream(stream, &as, &history);
+
+    g_assert_cmpuint(count_frames(link, RELAY_PACK), >, 100);
+    assert_received(link, &as, stream);
 }
 
 /* The pages of the second pass are found by their addresses. */
@@ -500,6 +516,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/relay/pack/threads", test_threads);
+    g_test_add_func("/relay/pack/auto", test_auto);
     g_test_add_func("/relay/pack/history", test_history);
     g_test_add_func("/relay/pack/no-packs", test_no_packs);
     g_test_add_func("/relay/pack/damaged", test_damaged);

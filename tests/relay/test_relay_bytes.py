@@ -118,7 +118,8 @@ class Exact(RelayTest):
                 if method not in there:
                     continue
                 chain = self.check(data, sender=["--compress-method", method])
-                self.assertIn(method.encode(), chain.wire.forward[16:32])
+                greeting = "zstd" if method == "auto" else method
+                self.assertIn(greeting.encode(), chain.wire.forward[16:32])
                 self.assertLess(len(chain.wire.forward), len(data) // 2)
 
     def test_history(self):
@@ -1101,6 +1102,8 @@ class Recorded(RelayTest):
         """All kinds of pages, in two packs."""
         folder = os.path.join(ROOT, "tests", "fuzz", "corpus", "relay-receive")
         for method in methods(RELAY):
+            if method == "auto":
+                continue
             with self.subTest(method=method):
                 self.setUp()
                 listener, receiver, link = start_receiver(self)

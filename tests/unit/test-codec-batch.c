@@ -238,8 +238,9 @@ static void test_find(void)
 {
     const MigOption *option = mig_option(MIG_OPT_COMPRESS_METHOD);
 
-    g_assert_cmpuint(option->max, ==, CODEC_COUNT - 1);
-    g_assert_null(option->names[CODEC_COUNT]);
+    g_assert_cmpuint(option->max, ==, CODEC_COUNT);
+    g_assert_cmpstr(option->names[MIG_METHOD_AUTO], ==, "auto");
+    g_assert_null(option->names[CODEC_COUNT + 1]);
     for (unsigned i = 0; i < CODEC_COUNT; i++) {
         const Codec *codec = codec_by_method(i);
 

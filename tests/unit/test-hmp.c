@@ -68,7 +68,7 @@ static void test_parameters(Fixture *f, gconstpointer data)
     expect(f, "info migrate_parameters",
            "compress-history: 67108864 bytes\n"
            "compress-level: 1\n"
-           "compress-method: zlib\n"
+           "compress-method: auto\n"
            "compress-threads: 8\n"
            "compress-wait-thread: off\n"
            "decompress-threads: 2\n"

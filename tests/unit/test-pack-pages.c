@@ -19,6 +19,7 @@ typedef struct World {
     RamBlocks *swapped; /* of `to`: "b" before "a" */
     RamPlace *place;
     PackPages *pack;
+    Ladder ladder;
     Pool *pool;
     UnpackPages *unpack;
 } World;
@@ -32,10 +33,11 @@ static RamBlocks *swap(const TestRam *ram)
 
 static void world_init(World *w)
 {
-    CodecWorkerConfig worker = { .codec = &codec_zlib, .level = 1 };
+    LadderWorkerConfig worker = { .ladder = &w->ladder };
     PoolConfig config = pack_pages_pool(&worker, THREADS);
     g_autoptr(GError) err = NULL;
 
+    w->ladder = ladder_of_one(&codec_zlib, 1);
     w->from = test_ram_new(PAGES_A, PAGES_B);
     w->to = test_ram_new(PAGES_A, PAGES_B);
     w->swapped = swap(w->to);
@@ -74,7 +76,7 @@ static GBytes *pack_batch(World *w, const RamBatch *batch, PageCounts *counts)
     CompressJob *job = pool_next(w->pool);
     GBytes *bytes;
 
-    pack_pages_fill(w->pack, job, batch, true);
+    pack_pages_fill(w->pack, job, w->ladder.rung, batch, true);
     pool_submit(w->pool);
     job = pool_collect(w->pool, true);
     *counts = job->counts;

@@ -174,7 +174,8 @@ static void test_results(SchemaFixture *f, gconstpointer data)
           "encoding-rate: number, overflow: int}, "
           "*compression: {pages: int, busy: int, busy-rate: number, "
           "compressed-size: int, compression-rate: number, "
-          "*unchanged: int, *encoder: str}, "
+          "*unchanged: int, *encoder: str, *method: str, *level: int, "
+          "*reason: str}, "
           "*cpu-throttle-percentage: int, *error-desc: str, "
           "*socket-address: [{type: inet|unix, *host: str, *port: str, "
           "*path: str}]}" },

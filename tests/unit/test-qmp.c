@@ -377,7 +377,7 @@ static void test_parameters(Fixture *f, gconstpointer data)
     answers(f, "query-migrate-parameters", NULL,
             "{\"return\": {\"compress-history\": 67108864, "
             "\"compress-level\": 9, "
-            "\"compress-method\": \"zlib\", \"compress-threads\": 12, "
+            "\"compress-method\": \"auto\", \"compress-threads\": 12, "
             "\"compress-wait-thread\": false, \"decompress-threads\": 2, "
             "\"throttle-trigger-threshold\": 50, "
             "\"cpu-throttle-initial\": 20, \"cpu-throttle-increment\": 10, "

@@ -86,7 +86,11 @@ static void test_fresh(void)
             .state = MIG_STATE_NONE,
             .compress = compress,
             .expected_downtime_ms = 300, /* the default downtime-limit */
-            .compression.encoder = codec_zlib.encoder_name(1),
+            .compression = {
+                .method = codec_zlib.name,
+                .level = 1,
+                .encoder = codec_zlib.encoder_name(1),
+            },
         };
         MigInfo info;
         World world;

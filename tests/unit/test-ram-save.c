@@ -381,12 +381,14 @@ static void test_packs(void)
     Stats *stats = stats_new(&clock_monotonic);
     StatsChannel counted = { .stats = stats };
     uint64_t position[4], added;
+    Ladder ladder;
     RamLoad *load;
     Sender s;
 
     test_ram_fill(from, 1);
     sender_init(&s, from, &options, writer);
-    ram_save_use_packs(s.save, WINDOW);
+    ladder = ladder_of_one(&codec_zlib, 1);
+    ram_save_use_packs(s.save, WINDOW, &ladder);
     ram_save_setup(s.save);
     position[0] = stream_position(writer->stream);
     for (unsigned pass = 1; pass <= 3; pass++) {
@@ -433,7 +435,9 @@ static void resend_init(Resend *r, const MigOptions *options, bool packs)
     test_ram_fill(r->ram, 1);
     sender_init(&r->s, r->ram, options, r->writer);
     if (packs) {
-        ram_save_use_packs(r->s.save, 0);
+        Ladder ladder = ladder_of_one(&codec_zlib, 1);
+
+        ram_save_use_packs(r->s.save, 0, &ladder);
     }
     send_pass(&r->s);
 }

@@ -291,7 +291,7 @@ class Parser:
         elif name == "POSTCOPY_ADVISE":
             self.advised = True
         elif name == "PACKS":
-            require(self.hello and self.method and self.ram_id is not None
+            require(self.hello and self.ram_id is not None
                     and self.block is None and self.history is None, at,
                     "PACKS out of its place")
             command["value"] = int.from_bytes(payload, "big")
@@ -531,8 +531,8 @@ class Parser:
 
     def content(self, kind, record):
         c = self.c
-        wanted = COMPRESSED if self.method is None else \
-            BATCH if self.history is None else PACK
+        wanted = PACK if self.history is not None else \
+            COMPRESSED if self.method is None else BATCH
         require(kind == wanted or kind not in (PACK, BATCH, COMPRESSED),
                 record.offset,
                 f"{record.kind} with compress-method {self.method}")

@@ -583,9 +583,14 @@ class Damage(unittest.TestCase):
         command = data[at:at + 9]
         out = "PACKS out of its place"
         self.insert(data, at, command, out, at + 9)
-        for name in ("ferry-peer", "batches"):
-            other = golden(name)
-            self.insert(other, parse(other).sections[1].offset, command, out)
+        other = golden("batches")  # to nobody who has said what it reads
+        self.insert(other, parse(other).sections[1].offset, command, out)
+        other = parse(self.ferry)
+        record = next(r for r in other.sections[1].records
+                      if r.kind == "compressed")
+        self.insert(self.ferry, other.sections[1].offset, command,
+                    "compressed with compress-method",
+                    record.offset + len(command))
         first = next(r for r in parse(data).sections[1].records
                      if r.kind == "pack")
         self.refuse(data[:at] + data[at + 9:], first.offset - 9,

@@ -117,8 +117,7 @@ static bool use_packs(Walk *w, uint32_t window, GError **errp)
         return unsupported(errp, "packs with a history of more than 1 GiB are "
                            "not supported");
     }
-    if (!w->ram || !section_method(&w->report->preamble) ||
-        !inspect_ram_use_packs(w->ram, window)) {
+    if (!w->ram || !inspect_ram_use_packs(w->ram, window)) {
         stream_bad(w->stream, errp, "packs are announced in a wrong place");
         return false;
     }

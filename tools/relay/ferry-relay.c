@@ -531,6 +531,7 @@ static void show_version(void)
         printf("compress-method %s: %s\n", codec->name,
                codec->available ? "built in" : "not built in");
     }
+    printf("compress-method auto: whichever of these is fastest\n");
 }
 
 static int run_or_help(const RelayArgs *args, GError **errp)

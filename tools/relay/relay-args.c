@@ -95,7 +95,7 @@ static const ArgsOption options[] = {
     { "compress-level", "N", "0 stores, 1 is the fastest, 9 the smallest (1)",
       set_parameter },
     { "compress-method", "NAME", "how pages are packed on the link: one of the "
-      "methods below (zlib)", set_parameter },
+      "methods below (auto)", set_parameter },
     { "compress-threads", "N", "threads that pack, per migration (8)",
       set_parameter },
     { "decompress-threads", "N", "threads that unpack, per migration (2)",
@@ -232,7 +232,9 @@ static bool check_together(const RelayArgs *args, GError **errp)
     } else if (!args->stdio && (!args->listen || !args->connect)) {
         text = "give --listen and --connect";
     } else if (args->role > RELAY_ROLE_RECEIVE &&
-               args->options.value[MIG_OPT_COMPRESS_METHOD]) {
+               codec_without_packs(
+                   args->options.value[MIG_OPT_COMPRESS_METHOD]) !=
+                   &codec_zlib) {
         text = "QEMU's compressed pages are zlib: no --compress-method with "
                "--to-qemu and --from-qemu";
     } else if (args->role > RELAY_ROLE_RECEIVE && args->keeps) {
@@ -303,6 +305,18 @@ static bool is_socket(const IoUri *uri)
     return uri->kind == IO_URI_TCP || uri->kind == IO_URI_UNIX;
 }
 
+/* auto: to a receiver that does not know packs, the one with the fewest
+ * bytes. */
+static const Codec *codec_for_relays(const MigOptions *values)
+{
+    uint64_t method = values->value[MIG_OPT_COMPRESS_METHOD];
+    Ladder all = ladder_of_all(codec_features());
+    const Codec *highest = all.rung[all.rungs - 1].codec;
+
+    return method == MIG_METHOD_AUTO && highest ? highest
+                                                : codec_without_packs(method);
+}
+
 bool relay_args_parse(RelayArgs *args, int argc, char **argv, GError **errp)
 {
     *args = (RelayArgs){ .listen = NULL };
@@ -318,8 +332,7 @@ bool relay_args_parse(RelayArgs *args, int argc, char **argv, GError **errp)
         !mig_options_check(&args->options, errp)) {
         return false;
     }
-    args->codec =
-        codec_by_method(args->options.value[MIG_OPT_COMPRESS_METHOD]);
+    args->codec = codec_for_relays(&args->options);
     args->nonce = ((uint64_t)g_random_int() << 32 | g_random_int()) | 1;
     args->one_peer = !args->listen || !is_socket(args->listen);
     args->one_place = !args->connect;
@@ -346,5 +359,7 @@ char *relay_args_help(void)
                                codec->available ? "" : " (not built in)",
                                codec->help, codec->levels);
     }
+    g_string_append(text, "auto\n        whichever is fastest now, of those "
+                          "that both relays have\n        does not matter\n");
     return g_string_free(text, FALSE);
 }

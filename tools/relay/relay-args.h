@@ -9,7 +9,7 @@
 
 #include "ferry/options.h"
 #include "ferry/uri.h"
-#include "migration/pack/codec.h"
+#include "migration/pack/ladder.h"
 
 typedef enum {
     RELAY_ROLE_AUTO,      /* by the first bytes */
@@ -30,7 +30,7 @@ typedef struct RelayArgs {
     bool packs, unpacks; /* an option for packing, unpacking was given */
     bool keeps; /* --history was given */
     MigOptions options;
-    const Codec *codec; /* of compress-method */
+    const Codec *codec; /* of DATA frames, by compress-method */
     uint64_t nonce; /* what this relay calls itself in HELLO; never 0 */
     const char *tls_creds; /* "": the link is not encrypted */
     const char *tls_peer;  /* send: the name in the receiver's certificate */

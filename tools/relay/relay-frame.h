@@ -19,9 +19,26 @@ typedef struct Hello {
     char reason[RELAY_REASON_MAX + 1]; /* of a refusal; otherwise "" */
     union {
         uint64_t nonce;  /* HELLO: the sender's; 0: none */
-        uint64_t window; /* ANSWER: the receiver's; older relays send 0 */
+        uint64_t offer;  /* ANSWER: hello_offer(); older relays send 0 */
     };
 } Hello;
+
+/* What a receiver can do: methods, as codec_features() says, and how many packs
+ * of history. */
+static inline uint64_t hello_offer(uint16_t features, unsigned window)
+{
+    return (uint64_t)features << 32 | window;
+}
+
+static inline uint16_t offer_features(uint64_t offer)
+{
+    return (uint16_t)(offer >> 32);
+}
+
+static inline unsigned offer_window(uint64_t offer)
+{
+    return (uint32_t)offer;
+}
 
 bool hello_write(IoChannel *channel, const Hello *hello, GError **errp);
 /* False and G_IO_ERROR_INVALID_DATA when the bytes are no HELLO. */

@@ -28,6 +28,16 @@ int64_t pump_write_time(const Pump *pump)
     return pipeline_sink_time(pump->pipeline);
 }
 
+unsigned pump_pending(const Pump *pump)
+{
+    return pipeline_pending(pump->pipeline);
+}
+
+unsigned pump_ready(const Pump *pump)
+{
+    return pipeline_ready(pump->pipeline);
+}
+
 bool pump_write_failed(const Pump *pump)
 {
     return pump->write_failed;

@@ -84,6 +84,11 @@ bool pump_flush_idle(Pump *pump, const Stream *from, GError **errp);
  * long as the channel is faster than the jobs come. */
 int64_t pump_write_time(const Pump *pump);
 
+/* How many jobs are submitted and not yet written; and of these, how many are
+ * done. */
+unsigned pump_pending(const Pump *pump);
+unsigned pump_ready(const Pump *pump);
+
 /* Did the channel fail? */
 bool pump_write_failed(const Pump *pump);
 

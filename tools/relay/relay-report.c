@@ -34,6 +34,20 @@ static void add_findings(JsonBuilder *json, const RelayFindings *findings)
     }
 }
 
+static void add_encoding(JsonBuilder *json, RelayStats *stats)
+{
+    const char *method = atomic_load(&stats->method);
+    const char *reason = atomic_load(&stats->reason);
+
+    if (method) {
+        add_string(json, "method", method);
+        add_int(json, "level", atomic_load(&stats->level));
+    }
+    if (reason) {
+        add_string(json, "method-reason", reason);
+    }
+}
+
 static void add_numbers(JsonBuilder *json, const RelayReport *r)
 {
     RelayStats *stats = r->stats;
@@ -72,6 +86,7 @@ char *relay_report(const RelayReport *r)
                    r->why);
     }
     add_numbers(json, r);
+    add_encoding(json, r->stats);
     add_findings(json, r->findings);
     json_builder_end_object(json);
     root = json_builder_get_root(json);

@@ -16,12 +16,16 @@
  * must never need long for them: batches become smaller while the link takes
  * longer than BATCH_NS for each, and no more than a batch is read ahead.
  *
+ * With compress-method auto, the workers have a lower priority: a guest has the
+ * CPUs first.
+ *
  * To a receiver that has PACK, a batch with pages is a pack: this thread copies
  * its pages to the history, and looks them up there.  A batch of literals only,
  * and all batches for an older receiver, are DATA.
  */
 #include "tools/relay/relay-send.h"
 
+#include "migration/pack/choose.h"
 #include "tools/relay/relay-batch.h"
 #include "tools/relay/relay-link.h"
 #include "tools/relay/relay-pack.h"
@@ -37,6 +41,7 @@ typedef struct SendJob {
     Batch batch;
     PackJob pack;    /* of the batch's pages; without a slot: it is DATA */
     unsigned window; /* of pack */
+    Rung rung;       /* how the batch is encoded */
     uint8_t frame[RELAY_HEAD_SIZE + MAX(RELAY_BODY_MAX(RELAY_PAGES),
                                         PACK_SIZE_MAX)];
 } SendJob;
@@ -48,6 +53,8 @@ struct RelaySend {
     SendJob *filling;   /* or NULL */
     unsigned most_pages; /* in a batch; adapted to the link */
     uint64_t position;  /* bytes in the batches that were submitted */
+    Choice choice;      /* how the next pack is encoded */
+    int64_t began;
     bool opaque;        /* the stream is not understood: not worth packing */
     bool link_failed;
     int64_t idle_since;
@@ -55,9 +62,10 @@ struct RelaySend {
 
 /* Workers */
 
-static void send_run_job(void *opaque, void *worker)
+static void send_run_job(void *opaque, void *opaque_worker)
 {
     SendJob *job = opaque;
+    const CodecWorker *worker = ladder_worker_at(opaque_worker, &job->rung);
     size_t size = job->pack.slot
                       ? relay_pack_write(&job->batch, &job->pack, job->window,
                                          worker, job->frame)
@@ -69,8 +77,50 @@ static void send_run_job(void *opaque, void *worker)
 
 /* The sink */
 
+static int64_t time_in(const RelaySend *send, RelayWait what)
+{
+    return atomic_load_explicit(&send->config.stats->waited[what],
+                                memory_order_relaxed);
+}
+
+static void tell_rung(const RelaySend *send)
+{
+    const Rung *rung = &send->config.ladder.rung[send->choice.rung];
+
+    relay_stats_encoding(send->config.stats,
+                         rung->codec ? rung->codec->name : "plain",
+                         rung->level, choose_reason(send->choice.reason));
+}
+
+/* Jobs that are done are written at once.  So if none is left, all were done. */
+static void choose_rung(RelaySend *send)
+{
+    RelayStats *stats = send->config.stats;
+    int64_t now = clock_now(&clock_monotonic);
+    unsigned pending = pump_pending(send->pump);
+    ChooseLook look = {
+        .now = now,
+        .bytes = relay_stats_get(&stats->bytes_out),
+        .pages = relay_stats_get(&stats->pages),
+        .sent = time_in(send, RELAY_WAIT_LINK),
+        .waited = time_in(send, RELAY_WAIT_CPU),
+        .ready = pending ? pump_ready(send->pump) : 1,
+        .pending = MAX(pending, 1),
+    };
+
+    look.filled = now - send->began - look.sent - look.waited -
+                  time_in(send, RELAY_WAIT_QEMU);
+    if (send->config.ladder.rungs > 1 &&
+        choose_look(&send->choice, &send->config.ladder, &look)) {
+        tell_rung(send);
+    }
+}
+
 static bool submit(RelaySend *send, GError **errp)
 {
+    if (send->filling->pack.slot) {
+        choose_rung(send);
+    }
     send->position += batch_bytes(&send->filling->batch);
     send->filling = NULL;
     return pump_submit(send->pump, errp);
@@ -100,6 +150,8 @@ static Batch *filling_batch(RelaySend *send, GError **errp)
         adapt_to_link(send);
         batch_reset(&send->filling->batch, send->position, !send->opaque);
         send->filling->pack.slot = NULL;
+        send->filling->rung = (Rung){ .codec = send->config.codec,
+                                      .level = send->config.level };
     }
     return &send->filling->batch;
 }
@@ -164,6 +216,7 @@ static bool add_page(RelaySend *send, const ScanPage *page)
     }
     if (!job->pack.slot) {
         packer_begin(send->packer, &job->pack);
+        job->rung = send->config.ladder.rung[send->choice.rung];
         job->window = send->config.window;
     }
     packer_add(send->packer, job->batch.position, address_of(page),
@@ -242,18 +295,19 @@ static const ScanSink send_sink = {
 RelaySend *relay_send_new(const RelaySendConfig *config, GError **errp)
 {
     RelaySend *send = g_new0(RelaySend, 1);
-    CodecWorkerConfig worker = {
-        .codec = config->codec,
-        .level = config->level,
+    bool chooses = config->ladder.rungs > 1;
+    LadderWorkerConfig worker = {
+        .ladder = &config->ladder,
         .scratch_size = PACK_BODY_MAX,
     };
     PoolConfig pool = {
         .name = "relay/pack",
         .workers = config->threads,
         .job_size = sizeof(SendJob),
-        .worker_new = codec_worker_new_encoder,
+        .nice = chooses ? CHOOSE_NICE : 0,
+        .worker_new = ladder_worker_new,
         .worker_config = &worker,
-        .worker_free = codec_worker_free,
+        .worker_free = ladder_worker_free,
         .run = send_run_job,
     };
     PumpOutput output = { config->to, config->stats, RELAY_WAIT_LINK };
@@ -265,6 +319,9 @@ RelaySend *relay_send_new(const RelaySendConfig *config, GError **errp)
         relay_send_free(send);
         return NULL;
     }
+    send->began = clock_now(&clock_monotonic);
+    choose_begin(&send->choice, &config->ladder);
+    tell_rung(send);
     return send;
 }
 

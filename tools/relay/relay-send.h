@@ -7,7 +7,7 @@
 #include <stdbool.h>
 
 #include "ferry/channel.h"
-#include "migration/pack/codec.h"
+#include "migration/pack/ladder.h"
 #include "migration/wire/stream.h"
 #include "tools/relay/relay-log.h"
 #include "tools/relay/relay-stats.h"
@@ -17,8 +17,9 @@ typedef struct RelaySendConfig {
     IoChannel *to;    /* the link, after ANSWER */
     unsigned version; /* that ANSWER agreed to */
     unsigned window;  /* packs of history, if the version has PACK */
-    const Codec *codec;
+    const Codec *codec; /* of DATA frames */
     unsigned level, threads;
+    Ladder ladder; /* of packs; one of its rungs has the codec */
     RelayStats *stats;
     RelayFindings *findings; /* filled in while the stream is scanned */
     const ReturnWatch *back; /* the reverse thread's */

@@ -45,7 +45,8 @@ static bool answer(Session *s, Hello *hello, GError **errp)
 
     hello->version = back.version = MIN(hello->version, RELAY_VERSION);
     if (back.version >= RELAY_PACK_FROM) {
-        back.window = relay_pack_window(&s->args->options);
+        back.offer = hello_offer(codec_features(),
+                                 relay_pack_window(&s->args->options));
     }
     if (!codec || !codec->available) {
         g_strlcpy(hello->method, codec_zlib.name, sizeof(hello->method));

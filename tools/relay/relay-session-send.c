@@ -158,6 +158,18 @@ static void send_ended(Session *s)
     }
 }
 
+/* What packs may be encoded by. */
+static Ladder ladder_for(const Session *s, const RelaySendConfig *config)
+{
+    uint16_t features = offer_features(s->answer.offer);
+
+    if (s->args->options.value[MIG_OPT_COMPRESS_METHOD] == MIG_METHOD_AUTO &&
+        (features & config->codec->feature)) {
+        return ladder_of_all(features);
+    }
+    return ladder_of_one(config->codec, config->level);
+}
+
 static RelaySend *new_send(Session *s, GError **errp)
 {
     RelaySendConfig config = {
@@ -165,8 +177,8 @@ static RelaySend *new_send(Session *s, GError **errp)
         .to = s->far,
         .codec = agreed_codec(s, errp),
         .version = s->answer.version,
-        .window = (unsigned)MIN(s->answer.window,
-                                relay_pack_window(&s->args->options)),
+        .window = MIN(offer_window(s->answer.offer),
+                      relay_pack_window(&s->args->options)),
         .level = (unsigned)s->args->options.value[MIG_OPT_COMPRESS_LEVEL],
         .threads = (unsigned)s->args->options.value[MIG_OPT_COMPRESS_THREADS],
         .stats = &s->stats,
@@ -174,7 +186,11 @@ static RelaySend *new_send(Session *s, GError **errp)
         .back = &s->watch,
     };
 
-    return config.codec ? relay_send_new(&config, errp) : NULL;
+    if (!config.codec) {
+        return NULL;
+    }
+    config.ladder = ladder_for(s, &config);
+    return relay_send_new(&config, errp);
 }
 
 static void send_stream(Session *s, RelaySend *send)

@@ -24,6 +24,10 @@ typedef struct RelayStats {
     _Atomic uint64_t bytes_out;
     _Atomic uint64_t pages; /* packed or unpacked */
     _Atomic uint64_t history; /* bytes of it, once it is allocated */
+    /* How pages are packed now; the texts are constants. */
+    const char *_Atomic method; /* NULL: not here */
+    const char *_Atomic reason; /* or NULL */
+    _Atomic unsigned level;
     _Atomic int64_t waited[RELAY_WAIT__COUNT]; /* ns */
     /* The reverse thread's. */
     _Atomic uint64_t reverse_bytes; /* QEMU's */
@@ -38,6 +42,9 @@ static inline uint64_t relay_stats_get(_Atomic uint64_t *counter)
 {
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
+
+void relay_stats_encoding(RelayStats *stats, const char *method,
+                          unsigned level, const char *reason);
 
 /* Count the time from `since`, by clock_monotonic, until now. */
 void relay_stats_waited(RelayStats *stats, RelayWait what, int64_t since);

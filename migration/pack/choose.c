@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Theory of operation
+ *
+ * Jobs stand in a ring, in the order of the stream.  If most are done and wait
+ * for the link, then the workers could take longer for fewer bytes: one rung
+ * up.  If few are, the link waits for the workers: one rung down.  If it is the
+ * thread that fills jobs which takes the time, then only the lowest rung is of
+ * any help, where it has less to do.
+ *
+ * Each step is a trial, because jobs also wait where the reader is slow, and
+ * then fewer bytes are of no use.  It is taken back if fewer pages go than
+ * before.  How well memory compresses changes from one stretch to the next, so
+ * that pages themselves cannot be compared.  Instead the bytes that the link
+ * takes are, and what pages typically have on either rung.  That leaves out the
+ * lowest rung, where a page has always the same size.
+ *
+ * After a step up that was taken back while jobs wait, the rung below is tried,
+ * too.  Trials that fail are made less and less often, until what the link takes
+ * falls to a half: then things have changed.
+ *
+ * Time is measured without what it takes to find that pages are zero, because
+ * memory has long stretches of zero pages, and they have no bytes.
+ */
+#include "migration/pack/choose.h"
+
+#include "migration/wire/wire.h"
+#include "util/clock.h"
+
+#define WINDOW_NS    (40 * NS_PER_MS)
+#define WINDOW_LOOKS 8u
+
+/* Of the jobs are ready. */
+#define READY_MANY 0.7
+#define READY_FEW  0.35
+
+/* Of the time goes into filling jobs, and into the link. */
+#define FILLED_MOST 0.6
+#define SENT_MUCH   0.3
+
+/* What a trial must bring, of what it would bring were the numbers exact. */
+#define NEARLY 0.95
+
+/* Below this part of that, a trial ends without its whole window. */
+#define HOPELESS 0.8
+
+#define PAUSE_MAX 64u
+
+/* What was seen of the link is believed a bit less with each window, towards
+ * a faster one. */
+#define LINK_DOUBT 1.02
+
+typedef enum { LIMIT_NONE, LIMIT_LINK, LIMIT_CPU, LIMIT_FILL } Limit;
+
+const char *choose_reason(ChooseReason reason)
+{
+    static const char *const reasons[] = {
+        [CHOOSE_LINK] = "the link is the slowest part",
+        [CHOOSE_CPU] = "compression is the slowest part",
+        [CHOOSE_PEER] = "fewer bytes have not been faster",
+    };
+
+    return reasons[reason];
+}
+
+void choose_begin(Choice *choice, const Ladder *ladder)
+{
+    *choice = (Choice){
+        .rung = MIN(1, ladder->rungs - 1),
+        .reason = CHOOSE_BEGIN,
+        .up = { .next = 1 },
+        .down = { .next = 1 },
+    };
+}
+
+/* Windows */
+
+static Limit limit_of(const ChooseWindow *w)
+{
+    if (w->ready < READY_FEW) {
+        return LIMIT_CPU;
+    }
+    if (w->filled > FILLED_MOST) {
+        return LIMIT_FILL;
+    }
+    return w->ready > READY_MANY && w->sent > SENT_MUCH ? LIMIT_LINK
+                                                        : LIMIT_NONE;
+}
+
+static ChooseWindow window_until(const Choice *c, const ChooseLook *look)
+{
+    int64_t filled = look->filled - c->first.filled;
+    int64_t sent = look->sent - c->first.sent;
+    double time = (double)MAX(filled + sent + look->waited - c->first.waited,
+                              1);
+
+    return (ChooseWindow){
+        .bytes = (double)(look->bytes - c->first.bytes) / time,
+        .pages = (double)(look->pages - c->first.pages) / time,
+        .filled = (double)filled / time,
+        .sent = (double)sent / time,
+        .ready = (double)c->ready / (double)c->pending,
+    };
+}
+
+/* Trials */
+
+static void go(Choice *c, unsigned rung, ChooseReason reason,
+               const ChooseLook *look)
+{
+    c->rung = rung;
+    c->reason = reason;
+    c->stale = look->pending;
+}
+
+static void try_rung(Choice *c, unsigned rung, ChooseReason reason,
+                     const ChooseWindow *seen, const ChooseLook *look)
+{
+    c->on_trial = true;
+    c->from = c->rung;
+    c->before = *seen;
+    go(c, rung, reason, look);
+}
+
+static double typical_size(const Ladder *ladder, unsigned rung)
+{
+    double size = 1;
+
+    for (unsigned i = 0; i <= rung; i++) {
+        size *= ladder->rung[i].size;
+    }
+    return size;
+}
+
+/* How many times as fast it has become. */
+static double gain(const Choice *c, const Ladder *ladder,
+                   const ChooseWindow *w)
+{
+    if (c->rung == 0 || c->from == 0) {
+        return w->pages / c->before.pages;
+    }
+    return w->bytes / c->before.bytes * typical_size(ladder, c->from) /
+           typical_size(ladder, c->rung);
+}
+
+static void take_back(Choice *c, const ChooseWindow *w,
+                      const ChooseLook *look)
+{
+    bool was_up = c->rung > c->from;
+    bool waits = was_up && limit_of(w) == LIMIT_LINK;
+    ChoosePause *pause = was_up ? &c->up : &c->down;
+    ChooseWindow before = c->before;
+
+    pause->windows = pause->next;
+    pause->next = MIN(2 * pause->next, PAUSE_MAX);
+    pause->bytes = before.bytes;
+    go(c, c->from, waits ? CHOOSE_PEER : was_up ? CHOOSE_CPU : c->reason,
+       look);
+    c->on_trial = false;
+    if (waits && c->rung > 0) {
+        try_rung(c, c->rung - 1, CHOOSE_PEER, &before, look);
+    }
+}
+
+static void judge_trial(Choice *c, const Ladder *ladder,
+                        const ChooseWindow *w, const ChooseLook *look)
+{
+    if (c->rung > 0 && limit_of(w) == LIMIT_FILL) {
+        return; /* this shows nothing of either rung */
+    }
+    if (gain(c, ladder, w) < (c->rung > c->from ? NEARLY : 1)) {
+        take_back(c, w, look);
+        return;
+    }
+    c->on_trial = false;
+    *(c->rung > c->from ? &c->up : &c->down) = (ChoosePause){ .next = 1 };
+    if (c->reason == CHOOSE_PEER && c->rung > 0) {
+        try_rung(c, c->rung - 1, CHOOSE_PEER, w, look);
+    }
+}
+
+/* Would more pages go as they are, if the link takes what it took? */
+static bool is_plain_hopeless(Choice *c, const ChooseWindow *w)
+{
+    bool hopeless = c->link > 0 && c->link / MIG_PAGE_SIZE < w->pages;
+
+    c->link *= LINK_DOUBT;
+    return hopeless;
+}
+
+static bool pauses(ChoosePause *pause, const ChooseWindow *w)
+{
+    if (w->bytes < pause->bytes / 2) {
+        pause->windows = 0;
+    }
+    if (pause->windows) {
+        pause->windows--;
+        return true;
+    }
+    return false;
+}
+
+static void look_around(Choice *c, const Ladder *ladder,
+                        const ChooseWindow *w, const ChooseLook *look)
+{
+    Limit limit = limit_of(w);
+    unsigned below = limit == LIMIT_FILL || c->rung == 0 ? 0 : c->rung - 1;
+
+    if (limit == LIMIT_LINK && c->reason != CHOOSE_PEER) {
+        c->link = w->bytes;
+    }
+    if (limit == LIMIT_LINK && c->rung + 1 < ladder->rungs) {
+        if (!pauses(&c->up, w)) {
+            try_rung(c, c->rung + 1, CHOOSE_LINK, w, look);
+        }
+    } else if ((limit == LIMIT_CPU || limit == LIMIT_FILL) && c->rung > 0) {
+        if (!pauses(&c->down, w) && (below || !is_plain_hopeless(c, w))) {
+            try_rung(c, below, CHOOSE_CPU, w, look);
+        }
+    }
+}
+
+static bool is_window_over(const Choice *c, const Ladder *ladder,
+                           const ChooseLook *look)
+{
+    ChooseWindow w = window_until(c, look);
+
+    if (c->looks <= WINDOW_LOOKS) {
+        return false;
+    }
+    return (c->reason == CHOOSE_BEGIN && c->looks > 2 * WINDOW_LOOKS) ||
+           look->now - c->first.now >= WINDOW_NS ||
+           (c->on_trial && gain(c, ladder, &w) < HOPELESS);
+}
+
+bool choose_look(Choice *c, const Ladder *ladder, const ChooseLook *look)
+{
+    unsigned rung = c->rung;
+    ChooseReason reason = c->reason;
+
+    if (c->stale) {
+        c->stale--;
+        return false;
+    }
+    if (!c->looks++) {
+        c->first = *look;
+        c->ready = 0;
+        c->pending = 0;
+    }
+    c->ready += look->ready;
+    c->pending += look->pending;
+    if (is_window_over(c, ladder, look)) {
+        ChooseWindow w = window_until(c, look);
+
+        c->looks = 0;
+        if (c->on_trial) {
+            judge_trial(c, ladder, &w, look);
+        } else {
+            look_around(c, ladder, &w, look);
+        }
+    }
+    return c->rung != rung || c->reason != reason;
+}
