@@ -2,7 +2,8 @@
 /*
  * Zstandard (RFC 8878): one frame per batch, with its content's size and
  * checksum.  A compress-level is zstd's own level, except 0, which is one of
- * the negative, faster ones, and the last two.
+ * the negative, faster ones, and the last two.  A dictionary is a prefix: it has
+ * content only, and the frame does not say that there is one.
  */
 #include "migration/pack/codec.h"
 
@@ -85,6 +86,20 @@ static const char *zstd_decode(void *decoder, const uint8_t *in, size_t size,
     return got == out_size ? NULL : "the zstd frame has too little in it";
 }
 
+static bool zstd_encoder_set_dictionary(void *encoder, const uint8_t *bytes,
+                                        size_t size)
+{
+    /* A frame that had no room is still open, and takes no prefix. */
+    ZSTD_CCtx_reset(encoder, ZSTD_reset_session_only);
+    return !ZSTD_isError(ZSTD_CCtx_refPrefix(encoder, bytes, size));
+}
+
+static bool zstd_decoder_set_dictionary(void *decoder, const uint8_t *bytes,
+                                        size_t size)
+{
+    return !ZSTD_isError(ZSTD_DCtx_refPrefix(decoder, bytes, size));
+}
+
 static const char *zstd_encoder_name(unsigned level)
 {
     return "zstd";
@@ -108,5 +123,8 @@ const Codec codec_zstd = {
     .decoder_new = zstd_decoder_new,
     .decoder_free = zstd_decoder_free,
     .decode = zstd_decode,
+    .encoder_set_dictionary = zstd_encoder_set_dictionary,
+    .decoder_set_dictionary = zstd_decoder_set_dictionary,
+    .dictionary_level = 1,
 #endif
 };

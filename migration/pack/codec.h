@@ -59,6 +59,15 @@ typedef struct Codec {
      */
     const char *(*decode)(void *decoder, const uint8_t *in, size_t size,
                           uint8_t *out, size_t out_size);
+
+    /* Optional: what the next encode() and decode() may refer to, as if it stood
+     * before their input and output; it stays until then.  Size 0: nothing.
+     * False when there is no memory. */
+    bool (*encoder_set_dictionary)(void *encoder, const uint8_t *bytes,
+                                   size_t size);
+    bool (*decoder_set_dictionary)(void *decoder, const uint8_t *bytes,
+                                   size_t size);
+    unsigned dictionary_level; /* the lowest that is worth having one */
 } Codec;
 
 #define CODEC_SLACK 16
@@ -98,6 +107,12 @@ const Codec *codec_find(const char *method);
 /* The codec whose batches a source announces by this name.  NULL, and
  * MIG_ERROR_UNSUPPORTED, when this build has none. */
 const Codec *codec_for_batches(const char *method, GError **errp);
+
+/* Is a dictionary worth it?  Never without a codec. */
+static inline bool codec_wants_dictionary(const Codec *codec, unsigned level)
+{
+    return codec && codec->encoder_set_dictionary && level >= codec->dictionary_level;
+}
 
 /* The features of all available codecs, which a destination announces. */
 uint16_t codec_features(void);

@@ -36,6 +36,7 @@ void pack_put_head(uint8_t to[PACK_HEAD_SIZE], const PackHead *head)
     to[12] = head->codec;
     to[13] = head->pages;
     store_be16(to + 14, head->extra);
+    to[16] = head->dictionary;
 }
 
 const char *pack_get_head(const uint8_t from[PACK_HEAD_SIZE], PackHead *head)
@@ -46,6 +47,7 @@ const char *pack_get_head(const uint8_t from[PACK_HEAD_SIZE], PackHead *head)
         .codec = from[12],
         .pages = from[13],
         .extra = load_be16(from + 14),
+        .dictionary = from[16],
     };
     if (head->pages == 0 || head->pages > PACK_PAGES) {
         return "a pack of no page, or of too many";
@@ -53,7 +55,21 @@ const char *pack_get_head(const uint8_t from[PACK_HEAD_SIZE], PackHead *head)
     if (head->body > PACK_BODY_MAX || head->body < head->pages + head->extra) {
         return "a pack whose body has an impossible size";
     }
+    if (head->dictionary > (head->codec ? PACK_DICTIONARY_PAGES : 0)) {
+        return "a pack whose dictionary has too many pages";
+    }
     return NULL;
+}
+
+void pack_put_ref(uint8_t *to, PackRef ref)
+{
+    store_be16(to, ref.back);
+    to[2] = ref.index;
+}
+
+PackRef pack_get_ref(const uint8_t *from)
+{
+    return (PackRef){ load_be16(from), from[2] };
 }
 
 /* Of the size at which the system can give a page at once. */

@@ -46,8 +46,19 @@ typedef struct PackRef {
     uint8_t index;
 } PackRef;
 
-/* Bytes of a pack before its body. */
-#define PACK_HEAD_SIZE 16u
+/* Earlier pages that the body's encoder and decoder are given with it. */
+#define PACK_DICTIONARY_PAGES 64u
+#define PACK_DICTIONARY_BYTES (PACK_DICTIONARY_PAGES * MIG_PAGE_SIZE)
+
+typedef struct PackDictionary {
+    unsigned pages;
+    PackRef page[PACK_DICTIONARY_PAGES]; /* not of the same pack */
+} PackDictionary;
+
+#define PACK_REF_SIZE 3u
+
+/* Bytes of a pack before its dictionary's references and its body. */
+#define PACK_HEAD_SIZE 17u
 
 typedef struct PackHead {
     uint64_t checksum;
@@ -55,6 +66,7 @@ typedef struct PackHead {
     uint8_t codec;  /* 0: the body is as it is; else codec_by_method() + 1 */
     uint8_t pages;  /* 1..PACK_PAGES */
     uint16_t extra; /* bytes of the caller's at the end of the body */
+    uint8_t dictionary; /* pages of it: 0..PACK_DICTIONARY_PAGES */
 } PackHead;
 
 /* A word of a delta is 8 bytes; which words it has says a bit map. */
@@ -80,6 +92,10 @@ void pack_put_head(uint8_t to[PACK_HEAD_SIZE], const PackHead *head);
 
 /* NULL, or what is wrong with it.  What comes out keeps every limit. */
 const char *pack_get_head(const uint8_t from[PACK_HEAD_SIZE], PackHead *head);
+
+/* A reference of PACK_REF_SIZE. */
+void pack_put_ref(uint8_t *to, PackRef ref);
+PackRef pack_get_ref(const uint8_t *from);
 
 /* A page of a pack as both ends know it. */
 typedef struct PackPage {
@@ -131,6 +147,12 @@ static inline uint8_t *pack_slot_page(const PackSlot *slot, unsigned index)
 static inline bool pack_kind_is_kept(unsigned kind)
 {
     return kind != PACK_ZERO && kind != PACK_PATTERN;
+}
+
+/* Can later packs refer to the page? */
+static inline bool pack_slot_keeps(const PackSlot *slot, unsigned index)
+{
+    return index < slot->pages && pack_kind_is_kept(slot->page[index].kind);
 }
 
 uint64_t pack_hash(const void *buf, size_t size);

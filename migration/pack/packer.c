@@ -16,6 +16,7 @@
 
 #include <string.h>
 
+#include "migration/pack/dictionary.h"
 #include "migration/pack/entropy.h"
 #include "util/endian.h"
 
@@ -24,7 +25,8 @@
 
 struct Packer {
     PackHistory history;
-    PackSlot *filling;    /* of pack history.next - 1 */
+    DictionaryIndex index;
+    PackJob *filling;     /* pack history.next - 1 */
     uint64_t mask;        /* of an index into the tables */
     uint64_t *by_hash;    /* [mask + 1]: a page's number and 1, or 0 */
     uint64_t *by_address; /* the same */
@@ -58,12 +60,17 @@ Packer *packer_new(unsigned window, unsigned in_flight, GError **errp)
         pack_no_memory(errp);
         return NULL;
     }
+    if (!dictionary_init(&packer->index, &packer->history, errp)) {
+        packer_free(packer);
+        return NULL;
+    }
     return packer;
 }
 
 void packer_free(Packer *packer)
 {
     if (packer) {
+        dictionary_destroy(&packer->index);
         pack_history_destroy(&packer->history);
         g_free(packer->by_hash);
         g_free(packer->by_address);
@@ -71,17 +78,19 @@ void packer_free(Packer *packer)
     }
 }
 
-void packer_begin(Packer *packer, PackJob *job)
+void packer_begin(Packer *packer, PackJob *job, bool dictionary)
 {
     PackHistory *history = &packer->history;
 
-    packer->filling = pack_history_slot(history, history->next);
-    packer->filling->pages = 0;
     *job = (PackJob){
-        .number = history->next++,
-        .slot = packer->filling,
+        .number = history->next,
+        .slot = pack_history_slot(history, history->next),
         .history = history,
+        .wants_dictionary = dictionary && history->window,
     };
+    job->slot->pages = 0;
+    history->next++;
+    packer->filling = job;
 }
 
 /* Looking up */
@@ -162,12 +171,13 @@ static uint64_t *find_entry(const Packer *packer, uint64_t address)
 void packer_add(Packer *packer, uint64_t key, uint64_t address,
                 const uint8_t *from)
 {
-    PackSlot *slot = packer->filling;
+    PackJob *job = packer->filling;
+    PackSlot *slot = job->slot;
     unsigned index = slot->pages++;
     PackPage *page = &slot->page[index];
     uint8_t *bytes = pack_slot_page(slot, index);
     uint64_t *before = find_entry(packer, address);
-    uint64_t entry = (packer->history.next - 1) * PACK_PAGES + index + 1;
+    uint64_t entry = job->number * PACK_PAGES + index + 1;
 
     g_assert(index < PACK_PAGES);
     memcpy(bytes, from, MIG_PAGE_SIZE);
@@ -182,6 +192,9 @@ void packer_add(Packer *packer, uint64_t key, uint64_t address,
     find_reference(packer, page, bytes, *before);
     packer->by_hash[page->hash & packer->mask] = entry;
     *before = entry;
+    if (page->kind == PACK_NEW && job->wants_dictionary) {
+        dictionary_add(&packer->index, index, &job->dictionary);
+    }
 }
 
 PackCounts pack_counts(const PackJob *job)
@@ -205,9 +218,8 @@ static uint8_t *put_entry(uint8_t *to, const PackPage *page)
         return to + 8;
     case PACK_SAME:
     case PACK_DELTA:
-        store_be16(to, page->ref.back);
-        to[2] = page->ref.index;
-        return to + 3;
+        pack_put_ref(to, page->ref);
+        return to + PACK_REF_SIZE;
     default:
         return to;
     }
@@ -233,12 +245,11 @@ static uint8_t *put_delta(uint8_t *to, const uint8_t *page,
     return to;
 }
 
-static const uint8_t *referred(const PackJob *job, const PackPage *page)
+static const uint8_t *referred(const PackJob *job, PackRef ref)
 {
-    uint64_t number = job->number - page->ref.back;
-
-    return pack_slot_page(pack_history_slot(job->history, number),
-                          page->ref.index);
+    return pack_slot_page(pack_history_slot(job->history,
+                                            job->number - ref.back),
+                          ref.index);
 }
 
 static size_t make_body(const PackJob *job, uint8_t *body)
@@ -253,7 +264,7 @@ static size_t make_body(const PackJob *job, uint8_t *body)
         const uint8_t *bytes = pack_slot_page(slot, i);
 
         if (slot->page[i].kind == PACK_DELTA) {
-            to = put_delta(to, bytes, referred(job, &slot->page[i]));
+            to = put_delta(to, bytes, referred(job, slot->page[i].ref));
         } else if (slot->page[i].kind == PACK_NEW) {
             memcpy(to, bytes, MIG_PAGE_SIZE);
             to += MIG_PAGE_SIZE;
@@ -265,27 +276,68 @@ static size_t make_body(const PackJob *job, uint8_t *body)
     return (size_t)(to - body) + job->extra_size;
 }
 
+/* Put the dictionary just before the body, where the encoder takes both for one
+ * piece of memory, and its references to `to`.  Returns the bytes of these: 0 if
+ * there is no dictionary. */
+static size_t use_dictionary(const PackJob *job, const CodecWorker *worker,
+                             uint8_t *body, uint8_t *to)
+{
+    const PackDictionary *dictionary = &job->dictionary;
+    size_t size = (size_t)dictionary->pages * MIG_PAGE_SIZE;
+    uint8_t *bytes = body - size;
+
+    if (!size) {
+        return 0;
+    }
+    for (unsigned i = 0; i < dictionary->pages; i++) {
+        memcpy(bytes + (size_t)i * MIG_PAGE_SIZE,
+               referred(job, dictionary->page[i]), MIG_PAGE_SIZE);
+        pack_put_ref(to + (size_t)i * PACK_REF_SIZE, dictionary->page[i]);
+    }
+    if (!worker->codec->encoder_set_dictionary(worker->encoder, bytes, size)) {
+        return 0;
+    }
+    return (size_t)dictionary->pages * PACK_REF_SIZE;
+}
+
+/* Encode the body to `to`, behind the dictionary's references, and set what the
+ * head says of that.  Returns the bytes; 0 when they would not be fewer. */
+static size_t encode_body(const PackJob *job, const CodecWorker *worker,
+                          PackHead *head, uint8_t *to)
+{
+    uint8_t *body = worker->scratch + PACK_DICTIONARY_BYTES;
+    size_t refs, size;
+
+    if (!worker->codec || head->body < ENCODE_MIN ||
+        (!job->dictionary.pages && entropy_is_full(body, head->body))) {
+        return 0;
+    }
+    refs = use_dictionary(job, worker, body, to);
+    size = worker->codec->encode(worker->encoder, body, head->body, to + refs,
+                                 head->body - 1 - refs);
+    if (!size) {
+        return 0;
+    }
+    head->codec = (uint8_t)(codec_method(worker->codec) + 1);
+    head->dictionary = (uint8_t)(refs / PACK_REF_SIZE);
+    return refs + size;
+}
+
 size_t pack_encode(const PackJob *job, const CodecWorker *worker, uint8_t *to)
 {
-    uint8_t *body = worker->scratch, *packed = to + PACK_HEAD_SIZE;
-    size_t raw = make_body(job, body), size = 0;
+    uint8_t *body = worker->scratch + PACK_DICTIONARY_BYTES;
     PackHead head = {
         .checksum = pack_checksum(job->number, job->slot, job->extra,
                                   job->extra_size),
-        .body = (uint32_t)raw,
+        .body = (uint32_t)make_body(job, body),
         .pages = (uint8_t)job->slot->pages,
         .extra = job->extra_size,
     };
+    size_t size = encode_body(job, worker, &head, to + PACK_HEAD_SIZE);
 
-    if (worker->codec && raw >= ENCODE_MIN && !entropy_is_full(body, raw)) {
-        size = worker->codec->encode(worker->encoder, body, raw, packed,
-                                     raw - 1);
-    }
-    if (size) {
-        head.codec = (uint8_t)(codec_method(worker->codec) + 1);
-    } else {
-        memcpy(packed, body, raw);
-        size = raw;
+    if (!size) {
+        size = head.body;
+        memcpy(to + PACK_HEAD_SIZE, body, size);
     }
     pack_put_head(to, &head);
     return PACK_HEAD_SIZE + size;

@@ -26,13 +26,18 @@ typedef struct PackJob {
     uint64_t number;
     PackSlot *slot;
     const PackHistory *history; /* its older slots: nobody writes to them */
+    bool wants_dictionary;
+    /* by packer_add(): */
+    PackDictionary dictionary;
     /* the caller's bytes, to be set before pack_encode(): */
     const uint8_t *extra;
     uint16_t extra_size;
 } PackJob;
 
-/* Begin the next pack, which is to get a page at least. */
-void packer_begin(Packer *packer, PackJob *job);
+/* Begin the next pack, which is to get a page at least, in a job that stays where
+ * it is until all were added.  dictionary: look for one, as is worth it if
+ * codec_wants_dictionary() of the codec and level that it will be encoded by. */
+void packer_begin(Packer *packer, PackJob *job, bool dictionary);
 
 /* Copy a page, of which the guest may change bytes meanwhile, into the last
  * pack that was begun, which has room.  The key goes into the checksum.  The
@@ -50,9 +55,11 @@ PackCounts pack_counts(const PackJob *job);
 
 /*
  * Write the pack to `to`, which has room for PACK_SIZE_MAX, and return its
- * size.  The worker's scratch has room for PACK_BODY_MAX.  If it has no codec, the
- * body is stored.
+ * size.  The worker's scratch has room for PACK_SCRATCH_SIZE.  If it has no codec,
+ * the body is stored.
  */
+#define PACK_SCRATCH_SIZE (PACK_DICTIONARY_BYTES + PACK_BODY_MAX)
+
 size_t pack_encode(const PackJob *job, const CodecWorker *worker, uint8_t *to);
 
 #endif

@@ -2,11 +2,12 @@
 /*
  * Theory of operation
  *
- * A worker checks all that can be checked of a pack alone: the head, that the
- * body decodes to what the head says, that its table and the lengths that
- * follow from it add up.  It copies the new pages to the slot and hashes them.
- * What is left for the owner is the references, in the order of the stream:
- * then the slots that they may name are complete.
+ * The owner checks the head, and the dictionary: what it finds there stays as it
+ * is until the pack is finished.  A worker checks what can be checked of a pack
+ * alone: that the body decodes to what the head says, that its table and the
+ * lengths that follow from it add up.  It copies the new pages to the slot and
+ * hashes them.  What is left for the owner is the references, in the order of
+ * the stream: then the slots that they may name are complete.
  */
 #include "migration/pack/unpacker.h"
 
@@ -21,6 +22,7 @@ struct Unpacker {
 
 struct UnpackWorker {
     void *decoder[CODEC_COUNT]; /* by method; NULL: not available */
+    uint8_t dictionary[PACK_DICTIONARY_BYTES];
 };
 
 Unpacker *unpacker_new(unsigned window, unsigned in_flight, GError **errp)
@@ -53,9 +55,71 @@ void unpacker_begin(Unpacker *unpacker, UnpackJob *job, const uint64_t *key,
     job->number = history->next++;
     job->slot = pack_history_slot(history, job->number);
     job->slot->pages = pages;
+    job->head = (PackHead){ 0 };
+    job->fault = NULL;
     for (unsigned i = 0; i < pages; i++) {
         job->slot->page[i] = (PackPage){ .key = key[i] };
     }
+}
+
+/* Dictionaries */
+
+/* The kept page of a pack before, or of the same one; NULL when there is none.
+ * The packs up to it are finished, or taken apart if it is the same. */
+static const PackPage *find_page(const Unpacker *unpacker, uint64_t number,
+                                 PackRef ref, const uint8_t **bytes)
+{
+    const PackSlot *slot;
+
+    if (ref.back > unpacker->history.window || ref.back > number) {
+        return NULL;
+    }
+    slot = pack_history_slot(&unpacker->history, number - ref.back);
+    if (!pack_slot_keeps(slot, ref.index)) {
+        return NULL;
+    }
+    *bytes = pack_slot_page(slot, ref.index);
+    return &slot->page[ref.index];
+}
+
+static const char *check_head(UnpackJob *job)
+{
+    const char *fault;
+
+    if (job->size < PACK_HEAD_SIZE) {
+        return "a pack without a head";
+    }
+    fault = pack_get_head(job->in, &job->head);
+    if (fault) {
+        return fault;
+    }
+    if (job->head.pages != job->slot->pages) {
+        return "a pack of another number of pages";
+    }
+    return job->size - PACK_HEAD_SIZE < job->head.dictionary * PACK_REF_SIZE
+               ? "a pack without its dictionary"
+               : NULL;
+}
+
+bool unpack_is_ready(const Unpacker *unpacker, UnpackJob *job)
+{
+    const uint8_t *refs = job->in + PACK_HEAD_SIZE;
+
+    job->fault = check_head(job);
+    for (unsigned i = 0; !job->fault && i < job->head.dictionary; i++) {
+        PackRef ref = pack_get_ref(refs + (size_t)i * PACK_REF_SIZE);
+
+        if (ref.back > 0 && ref.back <= job->number &&
+            job->number - ref.back >= unpacker->finished) {
+            return false;
+        }
+        if (ref.back == 0 || !find_page(unpacker, job->number, ref,
+                                        &job->dictionary[i])) {
+            job->fault = "the dictionary of a pack has a page that is not "
+                         "there";
+        }
+    }
+    return true;
 }
 
 /* Workers */
@@ -110,11 +174,34 @@ static uint8_t *take(Rest *rest, size_t size)
     return at;
 }
 
+/* The decoder gets to know the pack's dictionary, or that it has none. */
+static const char *set_dictionary(const UnpackJob *job, UnpackWorker *worker,
+                                  unsigned method)
+{
+    const Codec *codec = codec_by_method(method);
+    unsigned pages = job->head.dictionary;
+
+    if (!codec->decoder_set_dictionary) {
+        return pages ? "a dictionary for a method that takes none" : NULL;
+    }
+    for (unsigned i = 0; i < pages; i++) {
+        memcpy(worker->dictionary + (size_t)i * MIG_PAGE_SIZE,
+               job->dictionary[i], MIG_PAGE_SIZE);
+    }
+    return codec->decoder_set_dictionary(worker->decoder[method],
+                                         worker->dictionary,
+                                         (size_t)pages * MIG_PAGE_SIZE)
+               ? NULL
+               : "no memory for the dictionary of a pack";
+}
+
 static const char *decode_body(UnpackJob *job, UnpackWorker *worker)
 {
-    const uint8_t *in = job->in + PACK_HEAD_SIZE;
-    size_t size = job->size - PACK_HEAD_SIZE;
+    size_t refs = job->head.dictionary * PACK_REF_SIZE;
+    const uint8_t *in = job->in + PACK_HEAD_SIZE + refs;
+    size_t size = job->size - PACK_HEAD_SIZE - refs;
     unsigned method = job->head.codec - 1u;
+    const char *fault;
 
     if (job->head.codec == 0) {
         if (size != job->head.body) {
@@ -126,11 +213,14 @@ static const char *decode_body(UnpackJob *job, UnpackWorker *worker)
     if (method >= CODEC_COUNT || !worker->decoder[method]) {
         return "a pack by a method that is not built in here";
     }
-    if (size >= job->head.body) {
+    if (refs + size >= job->head.body) {
         return "a pack that encoding has not made shorter";
     }
-    return codec_by_method(method)->decode(worker->decoder[method], in, size,
-                                           job->body, job->head.body);
+    fault = set_dictionary(job, worker, method);
+    return fault ? fault
+                 : codec_by_method(method)->decode(worker->decoder[method],
+                                                   in, size, job->body,
+                                                   job->head.body);
 }
 
 /* False when the table is at its end. */
@@ -149,9 +239,9 @@ static bool take_entry(Rest *rest, PackPage *page)
         return value;
     case PACK_SAME:
     case PACK_DELTA:
-        value = take(rest, 3);
+        value = take(rest, PACK_REF_SIZE);
         if (value) {
-            page->ref = (PackRef){ load_be16(value), value[2] };
+            page->ref = pack_get_ref(value);
         }
         return value;
     default:
@@ -225,29 +315,15 @@ static bool take_apart(UnpackJob *job)
     return rest.size == job->head.extra;
 }
 
-static const char *decode(UnpackJob *job, UnpackWorker *worker)
-{
-    const char *fault;
-
-    if (job->size < PACK_HEAD_SIZE) {
-        return "a pack without a head";
-    }
-    fault = pack_get_head(job->in, &job->head);
-    if (!fault && job->head.pages != job->slot->pages) {
-        fault = "a pack of another number of pages";
-    }
-    if (!fault) {
-        fault = decode_body(job, worker);
-    }
-    if (!fault && !take_apart(job)) {
-        fault = "the parts of a pack do not add up";
-    }
-    return fault;
-}
-
 void unpack_decode(UnpackJob *job, UnpackWorker *worker)
 {
-    job->fault = decode(job, worker);
+    g_assert(job->fault || job->head.pages); /* it is ready */
+    if (!job->fault) {
+        job->fault = decode_body(job, worker);
+    }
+    if (!job->fault && !take_apart(job)) {
+        job->fault = "the parts of a pack do not add up";
+    }
 }
 
 /* Finishing */
@@ -276,27 +352,6 @@ static void apply_delta(uint8_t *page, const uint8_t *before)
     }
 }
 
-/* The page that a page refers to; NULL where there is none to refer to. */
-static const PackPage *find_referred(const Unpacker *unpacker,
-                                     const UnpackJob *job, unsigned index,
-                                     const uint8_t **bytes)
-{
-    PackRef ref = job->slot->page[index].ref;
-    const PackSlot *slot;
-
-    if (ref.back > unpacker->history.window || ref.back > job->number ||
-        (ref.back == 0 && ref.index >= index)) {
-        return NULL;
-    }
-    slot = pack_history_slot(&unpacker->history, job->number - ref.back);
-    if (ref.index >= slot->pages ||
-        !pack_kind_is_kept(slot->page[ref.index].kind)) {
-        return NULL;
-    }
-    *bytes = pack_slot_page(slot, ref.index);
-    return &slot->page[ref.index];
-}
-
 static bool finish_page(const Unpacker *unpacker, UnpackJob *job,
                         unsigned index)
 {
@@ -313,7 +368,10 @@ static bool finish_page(const Unpacker *unpacker, UnpackJob *job,
     if (page->kind == PACK_NEW) {
         return true;
     }
-    referred = find_referred(unpacker, job, index, &bytes);
+    if (page->ref.back == 0 && page->ref.index >= index) {
+        return false;
+    }
+    referred = find_page(unpacker, job->number, page->ref, &bytes);
     if (!referred) {
         return false;
     }

@@ -4,7 +4,9 @@
  *
  * One thread, the owner, begins packs in the order of the stream; any thread
  * decodes them; and the owner ends them in the same order, which is when what a
- * page refers to is there.  So workers never wait for each other.
+ * page refers to is there.  The pages of a pack's dictionary must be there when
+ * it is decoded: the owner ends the packs that they are of before it lets a
+ * worker begin.  So workers never wait for each other.
  *
  * The sender is not trusted: what unpack_finish() has not taken for right, by
  * range, order, length and checksum, is not to be used.
@@ -37,17 +39,23 @@ typedef struct UnpackJob {
     const uint8_t *in; /* the whole pack, */
     size_t size;       /* its bytes */
     uint8_t *body;     /* room for PACK_BODY_MAX */
-    /* then by unpack_decode(): */
+    /* then by unpack_is_ready(): */
     PackHead head;
+    const uint8_t *dictionary[PACK_DICTIONARY_PAGES]; /* [head.dictionary] */
+    /* then by unpack_decode(): */
     uint8_t *extra;    /* the caller's bytes, in body */
-    const char *fault; /* or NULL */
+    const char *fault; /* or NULL; also by unpack_is_ready() */
 } UnpackJob;
 
 /* Begin the next pack.  key has its pages' keys, in order. */
 void unpacker_begin(Unpacker *unpacker, UnpackJob *job, const uint64_t *key,
                     unsigned pages);
 
-/* Decode the body, and take it apart. */
+/* The owner asks before it hands the pack to a worker.  False while packs that
+ * its dictionary has pages of are not finished; never when all before it are. */
+bool unpack_is_ready(const Unpacker *unpacker, UnpackJob *job);
+
+/* Decode the body of a pack that is ready, and take it apart. */
 void unpack_decode(UnpackJob *job, UnpackWorker *worker);
 
 /* Follow the references.  NULL: job->slot has the pages; unpack_page() gives

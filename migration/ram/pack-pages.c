@@ -63,7 +63,9 @@ static void pack_page(PackPages *pages, CompressJob *job, uint64_t page,
     uint64_t key = ram_block_key(job->batch.block, page);
 
     if (!job->packed.count) {
-        packer_begin(pages->packer, &job->pack);
+        packer_begin(pages->packer, &job->pack,
+                     codec_wants_dictionary(job->rung->codec,
+                                            job->rung->level));
     } else if (!ram_record_follows(&job->packed, page)) {
         put_plain(&job->writer, page, from); /* a very long way behind */
         return;
@@ -145,7 +147,7 @@ static void pack_run(void *opaque, void *worker)
 
 PoolConfig pack_pages_pool(LadderWorkerConfig *worker, unsigned threads)
 {
-    worker->scratch_size = PACK_BODY_MAX;
+    worker->scratch_size = PACK_SCRATCH_SIZE;
     return (PoolConfig){
         .name = "mig/comp",
         .workers = threads,

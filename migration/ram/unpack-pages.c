@@ -4,7 +4,8 @@
  *
  * A record is a job.  Workers decode.  When the load loop collects the job, it
  * follows what pages refer to, and places them if the pack's checksum is right.
- * So references are followed in the order of the stream.
+ * So references are followed in the order of the stream.  A job is submitted when
+ * the packs of its dictionary were collected.
  */
 #include "migration/ram/unpack-pages.h"
 
@@ -120,10 +121,29 @@ void unpack_pages_free(UnpackPages *unpack)
     }
 }
 
+/* Submit the job that is being filled, whose data is there now.  All before it
+ * were submitted, so that it gets ready. */
+static bool submit(UnpackPages *unpack, GError **errp)
+{
+    InFlight *f = &unpack->in_flight;
+    UnpackPagesJob *job = f->filling;
+    bool any = true;
+
+    while (job && !unpack_is_ready(unpack->unpacker, &job->pack)) {
+        g_assert(any);
+        if (!pipeline_finish_oldest(f->pipeline, &any, errp)) {
+            return false;
+        }
+    }
+    in_flight_submit(f);
+    return true;
+}
+
 bool unpack_pages_settle(UnpackPages *unpack, const RamBlock *block,
                          uint64_t page, uint64_t count, GError **errp)
 {
-    return in_flight_settle(&unpack->in_flight, block, page, count, errp);
+    return submit(unpack, errp) &&
+           in_flight_settle(&unpack->in_flight, block, page, count, errp);
 }
 
 static void begin_pack(UnpackPages *unpack, UnpackPagesJob *job)
@@ -144,11 +164,11 @@ uint8_t *unpack_pages_add(UnpackPages *unpack, const RamBlock *block,
     UnpackPagesJob *job;
 
     g_assert(record->length <= PACK_SIZE_MAX);
-    if (!in_flight_settle_each(&unpack->in_flight, block, &record->pages,
+    if (!submit(unpack, errp) ||
+        !in_flight_settle_each(&unpack->in_flight, block, &record->pages,
                                errp)) {
         return NULL;
     }
-    in_flight_submit(&unpack->in_flight);
     job = pipeline_next(unpack->in_flight.pipeline, errp);
     if (!job) {
         return NULL;
@@ -166,5 +186,5 @@ uint8_t *unpack_pages_add(UnpackPages *unpack, const RamBlock *block,
 
 bool unpack_pages_drain(UnpackPages *unpack, GError **errp)
 {
-    return in_flight_drain(&unpack->in_flight, errp);
+    return submit(unpack, errp) && in_flight_drain(&unpack->in_flight, errp);
 }

@@ -122,7 +122,7 @@
 #define WIRE_COMPRESSED_MAX  4110u /* zlib's compressBound(MIG_PAGE_SIZE) */
 #define WIRE_BATCH_PAGES_MAX 64u
 #define WIRE_BATCH_GAP_MAX   65535u /* pages, from one page to the next */
-#define WIRE_PACK_HEAD       16u /* bytes of a pack besides its pages, */
+#define WIRE_PACK_HEAD       17u /* bytes of a pack besides its pages, */
 #define WIRE_PACK_ENTRY      9u  /* and besides the content of each */
 #define WIRE_BLOCKS_MAX      4096u
 #define WIRE_VMDESC_MAX      (16u << 20)

@@ -52,6 +52,7 @@ typedef struct Bench {
     Packer *packer;
     Unpacker *unpacker;
     CodecWorker *encoder;
+    unsigned level; /* of encoder */
     UnpackWorker *decoder;
     uint8_t *pack, *body;
 } Bench;
@@ -65,7 +66,8 @@ static void move_pack(Bench *b, uint64_t first, Costs *costs)
     PackJob out;
     size_t size;
 
-    packer_begin(b->packer, &out);
+    packer_begin(b->packer, &out,
+                 codec_wants_dictionary(b->encoder->codec, b->level));
     for (unsigned i = 0; i < count; i++) {
         key[i] = first + i;
         packer_add(b->packer, key[i], key[i],
@@ -80,6 +82,9 @@ static void move_pack(Bench *b, uint64_t first, Costs *costs)
     in.in = b->pack;
     in.size = size;
     in.body = b->body;
+    if (!unpack_is_ready(b->unpacker, &in)) {
+        g_assert_not_reached();
+    }
     unpack_decode(&in, b->decoder);
     costs->decode += lap(&last);
     if (unpack_finish(b->unpacker, &in)) {
@@ -93,7 +98,7 @@ static Costs run(const RamBlock *block, const Row *row)
 {
     CodecWorkerConfig config = {
         .codec = row->codec, .level = row->level,
-        .scratch_size = PACK_BODY_MAX,
+        .scratch_size = PACK_SCRATCH_SIZE,
     };
     unsigned window = row->history * ((1u << 20) / PACK_SLOT_BYTES);
     Bench b = {
@@ -101,6 +106,7 @@ static Costs run(const RamBlock *block, const Row *row)
         .packer = packer_new(window, 1, NULL),
         .unpacker = unpacker_new(window, 1, NULL),
         .encoder = codec_worker_new_encoder(&config, NULL),
+        .level = row->level,
         .decoder = unpack_worker_new(NULL, NULL),
         .pack = g_malloc(PACK_SIZE_MAX),
         .body = g_malloc(PACK_BODY_MAX),
@@ -158,6 +164,7 @@ int main(int argc, char **argv)
         { &codec_lz4, 1, 0 },   { &codec_lz4, 1, 64 },  { &codec_lz4, 1, 1024 },
         { &codec_zstd, 0, 64 }, { &codec_zstd, 1, 0 },  { &codec_zstd, 1, 64 },
         { &codec_zstd, 1, 1024 }, { &codec_zstd, 3, 64 },
+        { &codec_zstd, 3, 1024 }, { &codec_zstd, 6, 64 },
         { &codec_zstd, 6, 1024 },
     };
     RamBlock block = bench_load_args(argc, argv);

@@ -59,6 +59,7 @@ static void mend_pack(Mender *mender, uint8_t *data, size_t packed,
     job.in = data + RELAY_HEAD_SIZE;
     job.size = packed;
     job.body = mender->body;
+    g_assert(unpack_is_ready(mender->unpacker, &job));
     unpack_decode(&job, mender->worker);
     fault = unpack_finish(mender->unpacker, &job);
     if (fault && !strcmp(fault, "the checksum of a pack is wrong")) {

@@ -67,6 +67,7 @@ static bool unpack(Unpacker *unpacker, UnpackWorker *worker, Input *in)
     if (!job.in) {
         return false;
     }
+    g_assert(unpack_is_ready(unpacker, &job));
     unpack_decode(&job, worker);
     fault = unpack_finish(unpacker, &job);
     if (fault && strcmp(fault, "the checksum of a pack is wrong")) {

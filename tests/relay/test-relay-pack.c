@@ -325,6 +325,7 @@ static const char *unpack(Reader *r, Unpacker *unpacker, const uint8_t *frame,
     job.in = frame + RELAY_HEAD_SIZE;
     job.size = head->packed;
     job.body = r->body;
+    g_assert_true(unpack_is_ready(unpacker, &job));
     unpack_decode(&job, r->worker);
     fault = unpack_finish(unpacker, &job);
     r->out.pieces = 0;
@@ -461,7 +462,7 @@ static void test_not_agreed(void)
 static const char *join(const uint8_t *extra, uint16_t size, uint32_t bytes)
 {
     const CodecWorkerConfig config = {
-        .codec = &codec_zlib, .scratch_size = PACK_BODY_MAX
+        .codec = &codec_zlib, .scratch_size = PACK_SCRATCH_SIZE
     };
     CodecWorker *encoder = codec_worker_new_encoder(&config, NULL);
     UnpackWorker *decoder = unpack_worker_new(NULL, NULL);
@@ -476,7 +477,7 @@ static const char *join(const uint8_t *extra, uint16_t size, uint32_t bytes)
     PackJob pack;
     const char *fault;
 
-    packer_begin(packer, &pack);
+    packer_begin(packer, &pack, false);
     packer_add(packer, 5, 0, page);
     pack.extra = extra;
     pack.extra_size = size;
@@ -484,6 +485,7 @@ static const char *join(const uint8_t *extra, uint16_t size, uint32_t bytes)
     unpack.in = in;
     unpack.size = pack_encode(&pack, encoder, in);
     unpack.body = body;
+    g_assert_true(unpack_is_ready(unpacker, &unpack));
     unpack_decode(&unpack, decoder);
     g_assert_cmpstr(unpack_finish(unpacker, &unpack), ==, NULL);
     fault = relay_pack_join(&head, &unpack, out);

@@ -68,13 +68,13 @@ static void test_pack(void)
     const Codec codec = { .name = "never", .encode = never_encode };
     g_autofree uint8_t *bytes = random_bytes(4);
     g_autofree uint8_t *out = g_malloc(PACK_SIZE_MAX);
-    g_autofree uint8_t *scratch = g_malloc(PACK_BODY_MAX);
+    g_autofree uint8_t *scratch = g_malloc(PACK_SCRATCH_SIZE);
     const CodecWorker worker = { .codec = &codec, .scratch = scratch };
     Packer *packer = packer_new(0, 1, NULL);
     PackHead head;
     PackJob job;
 
-    packer_begin(packer, &job);
+    packer_begin(packer, &job, false);
     for (unsigned i = 0; i < PAGES; i++) {
         packer_add(packer, i, i, bytes + i * MIG_PAGE_SIZE);
     }

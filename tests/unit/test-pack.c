@@ -37,7 +37,7 @@ typedef struct Trip {
 static void world_init(World *w, const Codec *codec, unsigned window)
 {
     CodecWorkerConfig config = {
-        .codec = codec, .level = 1, .scratch_size = PACK_BODY_MAX
+        .codec = codec, .level = 1, .scratch_size = PACK_SCRATCH_SIZE
     };
 
     w->packer = packer_new(window, IN_FLIGHT, NULL);
@@ -72,7 +72,8 @@ static void trip_destroy(Trip *t)
 
 static void begin(World *w, Trip *t)
 {
-    packer_begin(w->packer, &t->job);
+    packer_begin(w->packer, &t->job,
+                 codec_wants_dictionary(w->encoder->codec, 1));
     t->pages = 0;
 }
 
@@ -119,6 +120,7 @@ static const char *unpack(World *w, const Trip *t)
     UnpackJob job = begin_unpacking(w, t);
     const char *fault;
 
+    g_assert_true(unpack_is_ready(w->unpacker, &job));
     unpack_decode(&job, w->decoder);
     fault = unpack_finish(w->unpacker, &job);
     if (!fault) {
@@ -240,6 +242,7 @@ static void test_order(void)
             job[i].body = body[i];
         }
         for (unsigned i = IN_FLIGHT; i-- > 0;) {
+            g_assert_true(unpack_is_ready(w.unpacker, &job[i]));
             unpack_decode(&job[i], w.decoder);
         }
         for (unsigned i = 0; i < IN_FLIGHT; i++) {
@@ -399,6 +402,7 @@ static void test_extra(void)
     t.job.extra_size = sizeof(extra);
     encode(&w, &t);
     job = begin_unpacking(&w, &t);
+    g_assert_true(unpack_is_ready(w.unpacker, &job));
     unpack_decode(&job, w.decoder);
     g_assert_cmpstr(unpack_finish(w.unpacker, &job), ==, NULL);
     g_assert_cmpmem(job.extra, job.head.extra, extra, sizeof(extra));
@@ -645,14 +649,19 @@ static void test_heads(void)
         { .pages = 2, .body = 1 },
         { .pages = 1, .body = 10, .extra = 10 },
         { .pages = 1, .body = PACK_BODY_MAX + 1 },
+        { .pages = 1, .body = 100, .dictionary = 1 },
+        { .pages = 1, .body = 100, .codec = 1,
+          .dictionary = PACK_DICTIONARY_PAGES + 1 },
     };
     PackHead head = { .checksum = 1, .body = PACK_BODY_MAX, .codec = 2,
-                      .pages = PACK_PAGES, .extra = PACK_EXTRA_MAX }, got;
-    uint8_t bytes[PACK_HEAD_SIZE];
+                      .pages = PACK_PAGES, .extra = PACK_EXTRA_MAX,
+                      .dictionary = PACK_DICTIONARY_PAGES }, got;
+    uint8_t bytes[PACK_HEAD_SIZE], again[PACK_HEAD_SIZE];
 
     pack_put_head(bytes, &head);
     g_assert_cmpstr(pack_get_head(bytes, &got), ==, NULL);
-    g_assert_cmpmem(&got, sizeof(got), &head, sizeof(head));
+    pack_put_head(again, &got);
+    g_assert_cmpmem(bytes, sizeof(bytes), again, sizeof(again));
     for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++) {
         pack_put_head(bytes, &bad[i]);
         g_assert_nonnull(pack_get_head(bytes, &got));

@@ -443,7 +443,7 @@ static void test_pack(void)
     g_assert_cmpuint(r.pages.count, ==, 2);
     g_assert_cmpuint(r.pages.page[1], ==, 9);
     refuse(bytes, ram_record_put_pack(bytes, &pages, NULL, most + 1),
-           MIG_ERROR_STREAM, "a pack of 2 pages in 8227 bytes");
+           MIG_ERROR_STREAM, "a pack of 2 pages in 8228 bytes");
     refuse(bytes, ram_record_put_pack(bytes, &pages, NULL, 0),
            MIG_ERROR_STREAM, "a pack of 2 pages in 0 bytes");
 }

@@ -17,7 +17,10 @@ WORDS = PAGE // 8
 PAGES_MAX = 64
 ENTRY_MAX = 9
 EXTRA_MAX = 65535
-HEAD = struct.Struct(">QIBBH")  # checksum, body, codec, pages, extra
+# checksum, body, codec, pages, extra, dictionary
+HEAD = struct.Struct(">QIBBHB")
+REF = struct.Struct(">HB")
+DICTIONARY_MAX = 64
 ZERO, PATTERN, SAME, DELTA, NEW = range(5)
 METHODS = {1: "zlib", 2: "zstd", 3: "lz4"}  # compress-method + 1
 
@@ -65,7 +68,8 @@ class History:
     """What a receiver keeps of a stream."""
 
     def __init__(self, window, decode):
-        """decode(method, raw, size) gives size bytes, or raises."""
+        """decode(method, raw, size, dictionary) gives size bytes, or
+        raises."""
         self.window = window
         self.decode = decode
         self.packs = []  # of lists of pages; None: cannot be referred to
@@ -73,12 +77,15 @@ class History:
     def read(self, raw, keys):
         """The pages of the next pack, and its extra bytes."""
         require(len(raw) >= HEAD.size, "a pack without a head")
-        expected, size, codec, count, extra_size = HEAD.unpack_from(raw)
+        expected, size, codec, count, extra_size, refs = HEAD.unpack_from(raw)
         require(1 <= count <= PAGES_MAX and count == len(keys),
                 f"a pack of {count} pages")
         require(size <= PAGES_MAX * (ENTRY_MAX + PAGE) + EXTRA_MAX,
                 f"a body of {size} bytes")
-        body = Bytes(self.body(raw[HEAD.size:], size, codec))
+        dictionary = self.dictionary(raw[HEAD.size:], refs)
+        require(codec or not refs, "a dictionary for nothing")
+        rest = raw[HEAD.size + refs * REF.size:]
+        body = Bytes(self.body(rest, size, codec, dictionary))
         pages = self.pages(body, self.table(body, count))
         extra = body.take(extra_size)
         require(body.at == size, "bytes behind the body's end")
@@ -87,13 +94,26 @@ class History:
                     expected, "a wrong checksum")
         return pages, extra
 
-    def body(self, raw, size, codec):
+    def dictionary(self, raw, count):
+        """The bytes of the pages that the pack is given with it."""
+        require(count <= DICTIONARY_MAX, f"a dictionary of {count} pages")
+        refs = Bytes(raw)
+        self.packs.append([])  # references are seen from the pack itself
+        pages = [self.referred(*REF.unpack(refs.take(REF.size)))
+                 for _ in range(count)]
+        self.packs.pop()
+        return b"".join(pages)
+
+    def body(self, raw, size, codec, dictionary):
         if codec == 0:
             require(len(raw) == size, "a body of another size than it says")
             return raw
         require(codec in METHODS, f"codec {codec}")
-        require(len(raw) < size, "an encoded body that is not shorter")
-        return self.decode(METHODS[codec], raw, size)
+        require(len(dictionary) // PAGE * REF.size + len(raw) < size,
+                "an encoded body that is not shorter")
+        require(not dictionary or METHODS[codec] == "zstd",
+                f"a dictionary for {METHODS[codec]}")
+        return self.decode(METHODS[codec], raw, size, dictionary)
 
     @staticmethod
     def table(body, count):
@@ -116,7 +136,7 @@ class History:
             elif kind == NEW:
                 page = bytes(body.take(PAGE))
             else:
-                page = self.referred(*struct.unpack(">HB", rest))
+                page = self.referred(*REF.unpack(rest))
                 if kind == DELTA:
                     page = changed(page, body)
             pages.append(page)

@@ -13,6 +13,9 @@ devices are decoded by the sizes given, and left opaque where that does not
 come out even.
 """
 import argparse
+import ctypes
+import ctypes.util
+import functools
 import hashlib
 import json
 import mmap
@@ -501,7 +504,7 @@ class Parser:
                 raw, [self.key(record.block, page) for page in record.pages])
         except ImportError:
             require(self.s.ram is None, record.offset,
-                    "a pack by zstd, for which this Python has no module")
+                    "a pack by zstd, which there is no library for")
             return b""
         except PackError as e:
             raise StreamError(record.offset, f"a bad pack: {e}") from None
@@ -772,10 +775,34 @@ def lz4_block(raw, size):
     return bytes(out)
 
 
-def zstd_frame(raw, size):
-    """A zstd frame of size bytes, where Python has a module for that."""
-    import zstandard  # pylint: disable=import-outside-toplevel,import-error
-    return zstandard.ZstdDecompressor().decompress(raw, max_output_size=size)
+@functools.lru_cache(None)
+def zstd_library():
+    name = ctypes.util.find_library("zstd")
+    if not name:
+        raise ImportError("there is no libzstd")
+    z = ctypes.CDLL(name)
+    for function in (z.ZSTD_createDCtx, z.ZSTD_DCtx_refPrefix,
+                     z.ZSTD_decompressDCtx):
+        function.restype = ctypes.c_size_t
+    z.ZSTD_createDCtx.restype = ctypes.c_void_p
+    return z
+
+
+def zstd_frame(raw, size, dictionary=b""):
+    """A zstd frame of size bytes, where there is the library for that."""
+    z = zstd_library()
+    out = ctypes.create_string_buffer(size)
+    decoder = ctypes.c_void_p(z.ZSTD_createDCtx())
+    try:
+        z.ZSTD_DCtx_refPrefix(decoder, dictionary,
+                              ctypes.c_size_t(len(dictionary)))
+        got = z.ZSTD_decompressDCtx(decoder, out, ctypes.c_size_t(size), raw,
+                                    ctypes.c_size_t(len(raw)))
+    finally:
+        z.ZSTD_freeDCtx(decoder)
+    if got > size:  # an error's number, or size_t's
+        raise ValueError("a bad zstd frame")
+    return out.raw[:got]
 
 
 UNPACKERS = {"lz4": lz4_block, "zstd": zstd_frame}
@@ -789,7 +816,7 @@ def unpack(method, raw, size, record, wanted):
         pages = UNPACKERS[method](bytes(raw), size)
     except ImportError:
         require(not wanted, record.offset,
-                "a batch by zstd, for which this Python has no module")
+                "a batch by zstd, which there is no library for")
         return bytes(size)
     except Exception as e:  # pylint: disable=broad-except
         raise StreamError(record.offset, f"a bad batch: {e!r}") from None
@@ -798,13 +825,14 @@ def unpack(method, raw, size, record, wanted):
     return pages
 
 
-def unpack_body(method, raw, size):
+def unpack_body(method, raw, size, dictionary):
     """The body of a pack."""
     if method == "zlib":
         body = zlib.decompress(raw)
     else:
         try:
-            body = UNPACKERS[method](raw, size)
+            body = (zstd_frame(raw, size, dictionary) if method == "zstd"
+                    else UNPACKERS[method](raw, size))
         except ImportError:
             raise
         except Exception as e:  # pylint: disable=broad-except

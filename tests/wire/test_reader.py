@@ -625,10 +625,10 @@ class Damage(unittest.TestCase):
         self.assertIn(cause, str(caught.exception))
 
     def test_bad_packs(self):
-        def pack(body, pages=1, extra=0, codec=0, size=None):
+        def pack(body, pages=1, extra=0, codec=0, size=None, refs=0):
             return read_pack.HEAD.pack(
                 0, len(body) if size is None else size, codec, pages,
-                extra) + body
+                extra, refs) + body
 
         def refer(back, page):
             return pack(b"\2" + struct.pack(">HB", back, page))
@@ -655,8 +655,49 @@ class Damage(unittest.TestCase):
                          "outside of the window")
         self.refuse_pack([good(0), pack(b"\3\0\1\0" + b"\xff" * 64)],
                          "too many words")
+        def dictionary(refs, codec=2):
+            body = b"".join(struct.pack(">HB", *ref) for ref in refs)
+            return pack(body, codec=codec, size=4097, refs=len(refs))
+
+        self.refuse_pack(dictionary([(0, 0)]), "not there")
+        self.refuse_pack(dictionary([(1, 0)]), "outside of the window")
+        self.refuse_pack([good(0), dictionary([(0, 0)])], "not there")
+        self.refuse_pack([good(0), dictionary([(1, 1)])], "not there")
+        self.refuse_pack([good(0), good(1), dictionary([(2, 0)])],
+                         "outside of the window")
+        self.refuse_pack([good(0), dictionary(65 * [(1, 0)])], "65 pages")
+        self.refuse_pack([good(0), dictionary([(1, 0)])[:-1]], "too short")
+        self.refuse_pack([good(0), dictionary([(1, 0)], 0)], "for nothing")
+        self.refuse_pack([good(0), dictionary([(1, 0)], 1)], "for zlib")
         if read_pack.xxhash:
             self.refuse_pack(pack(b"\0"), "a wrong checksum")
+
+    def test_dictionary(self):
+        """A frame of zstd that is written by hand: the first byte of the
+        body, 3996 bytes of what stands before it, and 100 bytes."""
+        first = bytes(range(256)) * 16
+        page = first[100:] + bytes(range(100, 200))
+        literals = b"\4" + page[-100:]
+        bits = (3996 - 2051) | (3997 + 3 - 2048) << 11 | 1 << 22
+        block = (struct.pack("<H", len(literals) << 4 | 1 << 2) + literals +
+                 bytes([1, 0x54, 1, 11, 47]) + bits.to_bytes(3, "little"))
+        frame = (bytes.fromhex("28B52FFD60") + struct.pack("<H", 4097 - 256) +
+                 (1 | 2 << 1 | len(block) << 3).to_bytes(3, "little") + block)
+
+        def pack(number, content, rest, codec, refs):
+            value = read_pack.checksum(number, [0], [content], b"") \
+                if read_pack.xxhash else 0
+            return read_pack.HEAD.pack(value, 4097, codec, 1, 0, refs) + rest
+
+        try:
+            read_stream.zstd_library()
+        except ImportError as err:
+            self.skipTest(str(err))
+        history = read_pack.History(1, read_stream.unpack_body)
+        history.read(pack(0, first, b"\4" + first, 0, 0), [0])
+        pages, extra = history.read(
+            pack(1, page, b"\0\1\0" + frame, 2, 1), [0])
+        self.assertEqual((pages, extra), ([page], b""))
 
     def changes(self, *data, encoding=1, size=None):
         """A stream with an XBZRLE record instead of its last plain page, and

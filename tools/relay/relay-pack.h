@@ -27,7 +27,7 @@ unsigned relay_pack_window(const MigOptions *options);
 /*
  * Write the whole frame to `to`, which has room for a head and PACK_SIZE_MAX,
  * and return its size.  The batch has the literals and the pages' places, and
- * job the pages.  The worker's scratch has room for PACK_BODY_MAX.
+ * job the pages.  The worker's scratch has room for PACK_SCRATCH_SIZE.
  */
 size_t relay_pack_write(Batch *batch, PackJob *job, unsigned window,
                         const CodecWorker *worker, uint8_t *to);

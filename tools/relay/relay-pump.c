@@ -142,6 +142,14 @@ bool pump_submit(Pump *pump, GError **errp)
     return pipeline_finish_done(pump->pipeline, errp);
 }
 
+bool pump_finish_oldest(Pump *pump, GError **errp)
+{
+    bool any, ok = pipeline_finish_oldest(pump->pipeline, &any, errp);
+
+    g_assert(any);
+    return ok;
+}
+
 bool pump_flush_idle(Pump *pump, const Stream *from, GError **errp)
 {
     bool any = true;

@@ -72,6 +72,10 @@ void *pump_next(Pump *pump, GError **errp);
 /* Hand the job to the workers, and write the jobs that are done. */
 bool pump_submit(Pump *pump, GError **errp);
 
+/* Wait for the oldest job that was submitted and not written, of which there is
+ * one, and write it. */
+bool pump_finish_oldest(Pump *pump, GError **errp);
+
 /* Wait for all jobs that were submitted, and write them. */
 bool pump_flush(Pump *pump, GError **errp);
 

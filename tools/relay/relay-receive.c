@@ -7,7 +7,8 @@
  *
  * Workers decode packs in any order.  What a pack's pages refer to is looked up
  * just before the pack is written, in the order of the stream, and the pages
- * are written from where the history has them.
+ * are written from where the history has them.  The packs that one has its
+ * dictionary of are written before a worker gets it.
  */
 #include "tools/relay/relay-receive.h"
 
@@ -178,12 +179,18 @@ static bool check_window(RelayReceive *receive, const FrameHead *head,
     return receive->unpacker || make_unpacker(receive, head->window, errp);
 }
 
-static void begin_pack(RelayReceive *receive, ReceiveJob *job)
+static bool begin_pack(RelayReceive *receive, ReceiveJob *job, GError **errp)
 {
     relay_pack_begin(receive->unpacker, &job->pack, &job->head, job->position);
     job->pack.in = job->packed;
     job->pack.size = job->head.packed;
     job->pack.body = job->buffer;
+    while (!unpack_is_ready(receive->unpacker, &job->pack)) {
+        if (!pump_finish_oldest(receive->pump, errp)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* DATA or PACK. */
@@ -205,8 +212,8 @@ static bool take_bytes(RelayReceive *receive, LinkReader *link,
     }
     job->head = *head;
     job->position = link->position;
-    if (head->type == RELAY_PACK) {
-        begin_pack(receive, job);
+    if (head->type == RELAY_PACK && !begin_pack(receive, job, errp)) {
+        return false;
     }
     link->position += head->bytes;
     relay_stats_add(&receive->config.stats->bytes_in,

@@ -215,8 +215,10 @@ static bool add_page(RelaySend *send, const ScanPage *page)
         return batch_add_page(&job->batch, page->data);
     }
     if (!job->pack.slot) {
-        packer_begin(send->packer, &job->pack);
         job->rung = send->config.ladder.rung[send->choice.rung];
+        packer_begin(send->packer, &job->pack,
+                     codec_wants_dictionary(job->rung.codec,
+                                            job->rung.level));
         job->window = send->config.window;
     }
     packer_add(send->packer, job->batch.position, address_of(page),
@@ -298,7 +300,7 @@ RelaySend *relay_send_new(const RelaySendConfig *config, GError **errp)
     bool chooses = config->ladder.rungs > 1;
     LadderWorkerConfig worker = {
         .ladder = &config->ladder,
-        .scratch_size = PACK_BODY_MAX,
+        .scratch_size = PACK_SCRATCH_SIZE,
     };
     PoolConfig pool = {
         .name = "relay/pack",

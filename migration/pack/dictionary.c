@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Theory of operation
+ *
+ * An anchor is a place in a page whose four bytes hash to one of the values
+ * that one in 64 has.  Anchors are where they are because of the bytes there,
+ * not of where these stand, so that a stretch has the same anchors wherever it
+ * is copied to.  The 32 bytes from an anchor on are hashed, and a table says
+ * which page had that hash last.  That page gets a vote, and with three of them
+ * it is in the dictionary.
+ *
+ * All of this is guessed: nothing compares the bytes.  A page that is in the
+ * dictionary for nothing costs the time to read it.  So a guest that makes
+ * hashes collide costs itself bytes, and the source some microseconds a page:
+ * anchors do not overlap, and a dictionary is never larger than a pack.
+ */
+#include "migration/pack/dictionary.h"
+
+#include <string.h>
+
+#define STRETCH       32u /* bytes that are hashed at an anchor */
+#define VOTES        2u
+#define VOTE_BITS    2
+#define PAGE_ANCHORS (MIG_PAGE_SIZE / STRETCH) /* at most */
+#define ENTRIES      16u /* of the table, for a page of the history */
+
+/* The tables have the low 32 bits of a page's number, and so less of a pack's.
+ * An entry that is 16 TiB of pages old is taken for a young one. */
+#define PACK_MASK ((UINT64_C(1) << 32) / PACK_PAGES - 1)
+
+G_STATIC_ASSERT(VOTES < 1u << VOTE_BITS);
+
+bool dictionary_init(DictionaryIndex *index, const PackHistory *history,
+                     GError **errp)
+{
+    size_t pages = (size_t)history->slots * PACK_PAGES, size = 1;
+
+    while (size < pages * ENTRIES) {
+        size *= 2;
+    }
+    *index = (DictionaryIndex){
+        .history = history,
+        .mask = size - 1,
+        .last = g_try_new0(uint32_t, size),
+        .voters = g_try_new0(uint32_t, pages),
+    };
+    if (!index->last || !index->voters) {
+        dictionary_destroy(index);
+        pack_no_memory(errp);
+        return false;
+    }
+    return true;
+}
+
+void dictionary_destroy(DictionaryIndex *index)
+{
+    g_free(index->last);
+    g_free(index->voters);
+    *index = (DictionaryIndex){ 0 };
+}
+
+/* Anchors */
+
+/* Places that follow each other, in lanes of two: those that are even, and
+ * those that are odd. */
+#define PLACES 16u
+typedef uint16_t Lanes __attribute__((vector_size(PLACES)));
+
+static inline Lanes load_lanes(const uint8_t *from)
+{
+    Lanes lanes;
+
+    memcpy(&lanes, from, sizeof(lanes));
+    return lanes;
+}
+
+/* All ones in the lanes whose four bytes make an anchor.  Four zeros do not. */
+static inline Lanes anchors_in(const uint8_t *from)
+{
+    Lanes hash = load_lanes(from) * (uint16_t)0x9e37 +
+                 load_lanes(from + 2) * (uint16_t)0x79b1;
+
+    return (Lanes)((hash & (uint16_t)0xfe00) == (uint16_t)0x5400);
+}
+
+/* A byte for each of the places, in their order, which is not 0 where there is
+ * an anchor. */
+static inline void mark_anchors(const uint8_t *from, uint64_t mark[2])
+{
+    static const uint8_t even[PLACES] = {
+        255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0
+    };
+    Lanes first = load_lanes(even);
+    Lanes marks = (anchors_in(from) & first) | (anchors_in(from + 1) & ~first);
+
+    memcpy(mark, &marks, sizeof(marks));
+    mark[0] = GUINT64_FROM_LE(mark[0]);
+    mark[1] = GUINT64_FROM_LE(mark[1]);
+}
+
+typedef struct Stretches {
+    const uint8_t *page;
+    unsigned free_from; /* no stretch has a byte from here on */
+    unsigned count;
+    uint64_t hash[PAGE_ANCHORS];
+} Stretches;
+
+/* Eight places, from one on, with their marks. */
+static void add_stretches(Stretches *s, unsigned first, uint64_t mark)
+{
+    while (mark) {
+        unsigned place = (unsigned)__builtin_ctzll(mark) / 8;
+        unsigned at = first + place;
+
+        mark &= ~(UINT64_C(255) << 8 * place);
+        if (at >= s->free_from) {
+            s->hash[s->count++] = pack_hash(s->page + at, STRETCH);
+            s->free_from = at + STRETCH;
+        }
+    }
+}
+
+static void find_stretches(Stretches *s, const uint8_t *page)
+{
+    s->page = page;
+    s->free_from = s->count = 0;
+    for (unsigned i = 0; i <= MIG_PAGE_SIZE - STRETCH - PLACES; i += PLACES) {
+        uint64_t mark[2];
+
+        mark_anchors(page + i, mark);
+        add_stretches(s, i, mark[0]);
+        add_stretches(s, i + 8, mark[1]);
+    }
+}
+
+/* Votes */
+
+static int order(PackRef a, PackRef b)
+{
+    return a.back != b.back ? b.back - a.back : a.index - b.index;
+}
+
+static void insert(PackDictionary *dictionary, PackRef ref)
+{
+    unsigned i = dictionary->pages++;
+
+    for (; i > 0 && order(dictionary->page[i - 1], ref) > 0; i--) {
+        dictionary->page[i] = dictionary->page[i - 1];
+    }
+    dictionary->page[i] = ref;
+}
+
+/* One more for a page of the history, by the pack that is being filled.  True
+ * when that makes VOTES. */
+static bool add_vote(uint32_t *voters, uint64_t pack)
+{
+    uint32_t none = (uint32_t)pack << VOTE_BITS;
+
+    if (*voters >> VOTE_BITS != none >> VOTE_BITS) {
+        *voters = none;
+    }
+    if (*voters - none == VOTES) {
+        return false; /* it had them */
+    }
+    return ++*voters - none == VOTES;
+}
+
+/* For the page that an entry of the table says, if it may be referred to. */
+static void vote(DictionaryIndex *index, uint32_t entry,
+                 PackDictionary *dictionary)
+{
+    const PackHistory *history = index->history;
+    uint64_t pack = history->next - 1;
+    uint64_t back = (pack - (entry - 1) / PACK_PAGES) & PACK_MASK;
+    unsigned page = (entry - 1) % PACK_PAGES;
+    const PackSlot *slot;
+
+    if (!entry || back < DICTIONARY_NEAREST ||
+        back > MIN(history->window, pack)) {
+        return;
+    }
+    slot = pack_history_slot(history, pack - back);
+    if (add_vote(&index->voters[(slot - history->slot) * PACK_PAGES + page],
+                 pack) &&
+        dictionary->pages < PACK_DICTIONARY_PAGES &&
+        pack_slot_keeps(slot, page)) {
+        insert(dictionary, (PackRef){ (uint16_t)back, (uint8_t)page });
+    }
+}
+
+void dictionary_add(DictionaryIndex *index, unsigned i,
+                    PackDictionary *dictionary)
+{
+    uint64_t pack = index->history->next - 1;
+    const PackSlot *slot = pack_history_slot(index->history, pack);
+    Stretches s;
+
+    find_stretches(&s, pack_slot_page(slot, i));
+    for (unsigned k = 0; k < s.count; k++) {
+        __builtin_prefetch(&index->last[s.hash[k] & index->mask], 1);
+    }
+    for (unsigned k = 0; k < s.count; k++) {
+        uint32_t *last = &index->last[s.hash[k] & index->mask];
+
+        vote(index, *last, dictionary);
+        *last = (uint32_t)(pack * PACK_PAGES + i + 1);
+    }
+}
