@@ -37,6 +37,16 @@ static uint64_t spread(uint64_t i, uint64_t pages)
     return i / run * 7919 % (pages / run) * run + i % run;
 }
 
+static uint64_t count_pages(const uint8_t *image, uint64_t pages)
+{
+    uint64_t count = 0;
+
+    for (uint64_t i = 0; i < pages; i++) {
+        count += !buffer_is_zero(image + i * MIG_PAGE_SIZE, MIG_PAGE_SIZE);
+    }
+    return count;
+}
+
 RamBlock bench_load(const char *path, uint64_t max)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -44,6 +54,7 @@ RamBlock bench_load(const char *path, uint64_t max)
     struct stat st;
     uint8_t *image;
     uint64_t pages;
+    bool all;
 
     if (fd < 0 || fstat(fd, &st) < 0) {
         perror(path);
@@ -52,9 +63,10 @@ RamBlock bench_load(const char *path, uint64_t max)
     pages = (uint64_t)st.st_size / MIG_PAGE_SIZE;
     image = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     g_assert(image != MAP_FAILED);
+    all = count_pages(image, pages) <= max;
     block.host = bench_map(max * MIG_PAGE_SIZE);
     for (uint64_t i = 0; i < pages / 64 * 64 && block.pages < max; i++) {
-        const uint8_t *page = image + spread(i, pages) * MIG_PAGE_SIZE;
+        const uint8_t *page = image + (all ? i : spread(i, pages)) * MIG_PAGE_SIZE;
 
         if (!buffer_is_zero(page, MIG_PAGE_SIZE)) {
             memcpy(block.host + block.pages * MIG_PAGE_SIZE, page,
