@@ -111,7 +111,8 @@ const Codec *codec_for_batches(const char *method, GError **errp);
 /* Is a dictionary worth it?  Never without a codec. */
 static inline bool codec_wants_dictionary(const Codec *codec, unsigned level)
 {
-    return codec && codec->encoder_set_dictionary && level >= codec->dictionary_level;
+    return codec && codec->encoder_set_dictionary &&
+           level >= codec->dictionary_level;
 }
 
 /* The features of all available codecs, which a destination announces. */
