@@ -30,6 +30,7 @@
 #include "migration/wire/return-message.h"
 #include "migration/wire/section.h"
 #include "migration/wire/wire.h"
+#include "util/thread.h"
 
 /* Less than any stall-timeout, whose unit is a second. */
 #define WORKING_INTERVAL (NS_PER_S / 4)
@@ -86,8 +87,8 @@ static bool dest_accept(Dest *d, GError **errp)
         return false;
     }
     d->ram = ram_load_new(d->stream, d->blocks,
-                          (unsigned)m->options
-                              .value[MIG_OPT_DECOMPRESS_THREADS],
+                          thread_count(m->options.value
+                                           [MIG_OPT_DECOMPRESS_THREADS]),
                           &d->counted);
     migration_set_total(m, ram_blocks_bytes(d->blocks));
     migration_set_state(m, MIG_STATE_ACTIVE);
@@ -152,7 +153,8 @@ static bool answer_ping(Dest *d, uint32_t value, GError **errp)
 static bool compute_digests(Dest *d, GError **errp)
 {
     const RamDigestConfig config = {
-        .threads = (unsigned)d->m->options.value[MIG_OPT_DECOMPRESS_THREADS],
+        .threads =
+            thread_count(d->m->options.value[MIG_OPT_DECOMPRESS_THREADS]),
         .progress = show_progress,
         .opaque = d,
     };

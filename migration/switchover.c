@@ -24,6 +24,7 @@
 #include "migration/ram/digest.h"
 #include "migration/wire/section.h"
 #include "migration/wire/wire.h"
+#include "util/thread.h"
 
 #define FIRST_DEVICE   2u /* number of its section */
 /* A command's own word ends below this status.  From here on a shell says that
@@ -41,7 +42,7 @@ static bool send_digests(Source *s, GError **errp)
 {
     const uint64_t *value = s->m->options.value;
     const RamDigestConfig config = {
-        .threads = (unsigned)value[MIG_OPT_COMPRESS_THREADS],
+        .threads = thread_count(value[MIG_OPT_COMPRESS_THREADS]),
     };
     g_autofree uint64_t *digest = g_new0(uint64_t, s->blocks->count);
 

@@ -32,6 +32,11 @@ bool thread_start(pthread_t *thread, const char *name, void *(*run)(void *),
     return true;
 }
 
+unsigned thread_count(uint64_t asked)
+{
+    return (unsigned)MIN(asked, g_get_num_processors());
+}
+
 /* In Linux each thread has its own. */
 void thread_give_way(int nice)
 {

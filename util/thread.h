@@ -9,6 +9,7 @@
 #include <glib.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 /*
  * Start a joinable thread with a name of at most 15 bytes and all signals
@@ -18,6 +19,10 @@ bool thread_start(pthread_t *thread, const char *name, void *(*run)(void *),
                   void *arg, GError **errp);
 
 void thread_join(pthread_t thread);
+
+/* How many threads work, where so many were asked for: no more than there are
+ * CPUs for this process. */
+unsigned thread_count(uint64_t asked);
 
 /* Raise the calling thread's nice value by so much. */
 void thread_give_way(int nice);

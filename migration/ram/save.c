@@ -37,6 +37,7 @@
 #include "migration/wire/wire.h"
 #include "util/clock.h"
 #include "util/pipeline.h"
+#include "util/thread.h"
 #include "util/zero.h"
 
 /* Beyond a half of the page, compression is likely to make fewer bytes than its
@@ -112,7 +113,7 @@ void ram_save_free(RamSave *save)
 
 static unsigned threads_of(const RamSave *save)
 {
-    return (unsigned)save->options->value[MIG_OPT_COMPRESS_THREADS];
+    return thread_count(save->options->value[MIG_OPT_COMPRESS_THREADS]);
 }
 
 void ram_save_use_packs(RamSave *save, unsigned window, const Ladder *ladder)

@@ -8,6 +8,7 @@
 #include "tools/inspect/inspect-progress.h"
 #include "tools/inspect/inspect-stream.h"
 #include "util/text.h"
+#include "util/thread.h"
 
 #define EXIT_DAMAGED 1
 #define EXIT_USAGE   2
@@ -59,7 +60,7 @@ static bool inspect(const InspectArgs *args, InspectReport *report,
         .extracts = args->extracts->len,
         .verify = args->verify,
         .threads =
-            (unsigned)args->options.value[MIG_OPT_DECOMPRESS_THREADS],
+            thread_count(args->options.value[MIG_OPT_DECOMPRESS_THREADS]),
         .to_the_end = size > 0,
         .progress = progress_update,
         .opaque = &progress,

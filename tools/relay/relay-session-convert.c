@@ -3,6 +3,7 @@
 #include "tools/relay/relay-session-role.h"
 
 #include "tools/relay/relay-convert.h"
+#include "util/thread.h"
 
 static bool reverse(Session *s, GError **errp)
 {
@@ -20,8 +21,8 @@ static bool convert_stream(Session *s, bool *write_failed, GError **errp)
         .to = s->far,
         .expand = expand,
         .level = (unsigned)value[MIG_OPT_COMPRESS_LEVEL],
-        .threads = (unsigned)value[expand ? MIG_OPT_DECOMPRESS_THREADS
-                                          : MIG_OPT_COMPRESS_THREADS],
+        .threads = thread_count(value[expand ? MIG_OPT_DECOMPRESS_THREADS
+                                             : MIG_OPT_COMPRESS_THREADS]),
         .stats = &s->stats,
         .findings = &s->findings,
         .back = &s->watch,

@@ -4,6 +4,7 @@
 
 #include "tools/relay/relay-pack.h"
 #include "tools/relay/relay-receive.h"
+#include "util/thread.h"
 
 static bool reverse(Session *s, GError **errp)
 {
@@ -73,7 +74,7 @@ static bool receive_stream(Session *s, const Hello *hello, bool *qemu_failed,
         .codec = codec_find(hello->method),
         .pages = hello->pages,
         .threads =
-            (unsigned)s->args->options.value[MIG_OPT_DECOMPRESS_THREADS],
+            thread_count(s->args->options.value[MIG_OPT_DECOMPRESS_THREADS]),
         .stats = &s->stats,
         .ending = &s->findings.ending,
     };

@@ -6,6 +6,7 @@
 #include "tools/relay/relay-reverse.h"
 #include "tools/relay/relay-send.h"
 #include "util/text.h"
+#include "util/thread.h"
 
 /* The reverse thread */
 
@@ -180,7 +181,8 @@ static RelaySend *new_send(Session *s, GError **errp)
         .window = MIN(offer_window(s->answer.offer),
                       relay_pack_window(&s->args->options)),
         .level = (unsigned)s->args->options.value[MIG_OPT_COMPRESS_LEVEL],
-        .threads = (unsigned)s->args->options.value[MIG_OPT_COMPRESS_THREADS],
+        .threads =
+            thread_count(s->args->options.value[MIG_OPT_COMPRESS_THREADS]),
         .stats = &s->stats,
         .findings = &s->findings,
         .back = &s->watch,
