@@ -17,8 +17,9 @@ class Link:
     """As a context: .source and .destination are what to put before a command
     to run it there, .address is the destination's."""
 
-    def __init__(self, mbit=None):
+    def __init__(self, mbit=None, pinned=False):
         self.mbit = mbit  # None: not shaped
+        self.pinned = pinned  # each host has one CPU
         self.real = os.geteuid() == 0
         self.hosts = [f"ferry-{os.getpid()}-{i}" for i in range(2)]
 
@@ -40,7 +41,9 @@ class Link:
         return self._prefix(1)
 
     def _prefix(self, side):
-        return ["ip", "netns", "exec", self.hosts[side]] if self.real else []
+        pin = ["taskset", "-c", str(side)] if self.pinned else []
+        return [*pin, "ip", "netns", "exec", self.hosts[side]] \
+            if self.real else pin
 
     def _interface(self, side):
         return f"fb{os.getpid() % 100000}-{side}"
@@ -53,9 +56,18 @@ class Link:
         run(*inside, "link", "set", "lo", "up")
         run(*inside, "link", "set", device, "up")
         if self.mbit:
-            run(*self._prefix(side), "tc", "qdisc", "add", "dev", device,
-                "root", "tbf", "rate", f"{self.mbit}mbit", "burst", "256k",
-                "latency", "20ms")
+            self._shape(side, "add")
+
+    def _shape(self, side, verb):
+        run(*self._prefix(side), "tc", "qdisc", verb, "dev",
+            self._interface(side), "root", "tbf", "rate", f"{self.mbit}mbit",
+            "burst", "256k", "latency", "20ms")
+
+    def set_rate(self, mbit):
+        """Of a link that is shaped, from now on."""
+        self.mbit = mbit
+        for side in range(2 if self.real else 0):
+            self._shape(side, "change")
 
     def __enter__(self):
         if self.real:

@@ -102,6 +102,18 @@ def migrate(rows):
     links(rows)
 
 
+def duels(rows):
+    title("In turns")
+    table(["", "ratio", "least to most", "aim", "reached", "s", "MB",
+           "CPU, s"],
+          [(r["text"], f"{r['ratio']:.2f}",
+            f"{r['least']:.2f} to {r['most']:.2f}", r["aim"],
+            "yes" if r["ratio"] <= r["aim"] else "**no**",
+            *(f"{r[key]:.{digits}f} / {r['other_' + key]:.{digits}f}"
+              for key, digits in (("seconds", 2), ("mb", 0), ("cpu", 1))))
+           for r in rows])
+
+
 def loaded(rows):
     title("A guest that works")
     table(["", "s", "bound, s", "MB", "CPU, s", "passes", "silent, ms",
@@ -163,7 +175,8 @@ def downtime(rows):
 
 
 SECTIONS = {"codec": codec, "pool": pool, "hash": hashes, "calls": calls,
-            "migrate": migrate, "loaded": loaded, "frontier": frontier,
+            "migrate": migrate, "duels": duels, "loaded": loaded,
+            "frontier": frontier,
             "scale": scale, "relay": relay, "downtime": downtime}
 
 

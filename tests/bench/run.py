@@ -4,8 +4,8 @@
 
 make bench-relay runs the one with relays only.
 
-    tests/bench/run.py BUILD [codec] [pool] [hash] [calls] [migrate] [loaded]
-                             [frontier] [scale] [relay] [downtime]
+    tests/bench/run.py BUILD [codec] [pool] [hash] [calls] [migrate] [duels]
+                             [loaded] [frontier] [scale] [relay] [downtime]
 
 What is compared was measured in one run.  Results go to BUILD/bench; the RAM
 image that all use is made there once.
@@ -17,6 +17,7 @@ import sys
 
 import calls
 import downtime
+import duels
 import frontier
 import loaded
 import migrate
@@ -114,6 +115,10 @@ def bench_migrate(build, folder, image):
     return rows
 
 
+def bench_duels(build, folder, image):
+    return list(duels.run_all(build, peers.find(build)[1], image))
+
+
 def bench_loaded(build, folder, image):
     rows = list(loaded.by_contestant(find_contestants(build)))
     plot_links(folder, rows, "loaded", loaded.Work().append)
@@ -160,7 +165,8 @@ def bench_downtime(build, folder, image):
 
 BENCHES = {"codec": bench_codec, "pool": bench_pool, "hash": bench_hash,
            "calls": bench_calls, "migrate": bench_migrate,
-           "loaded": bench_loaded, "frontier": bench_frontier,
+           "duels": bench_duels, "loaded": bench_loaded,
+           "frontier": bench_frontier,
            "scale": bench_scale, "relay": bench_relay,
            "downtime": bench_downtime}
 
