@@ -59,8 +59,9 @@ static void fill(uint8_t bytes[MIG_PAGE_SIZE], unsigned page, unsigned pass)
     }
 }
 
-/* So many pages, again in each pass, with few changes. */
-static GBytes *make_stream(unsigned pages, unsigned passes)
+typedef void Fill(uint8_t bytes[MIG_PAGE_SIZE], unsigned page, unsigned pass);
+
+static GBytes *make_stream_of(Fill *fill_page, unsigned pages, unsigned passes)
 {
     MemWriter *w = mem_writer_new();
 
@@ -74,7 +75,7 @@ static GBytes *make_stream(unsigned pages, unsigned passes)
         for (unsigned page = 0; page < pages; page++) {
             uint8_t bytes[MIG_PAGE_SIZE];
 
-            fill(bytes, page, pass);
+            fill_page(bytes, page, pass);
             put_page(w->stream, page, bytes, page ? NULL : "pc.ram");
         }
         ram_record_put_eos(w->stream);
@@ -82,6 +83,12 @@ static GBytes *make_stream(unsigned pages, unsigned passes)
     }
     stream_put_u8(w->stream, WIRE_EOF);
     return mem_writer_finish(w);
+}
+
+/* So many pages, again in each pass, with few changes. */
+static GBytes *make_stream(unsigned pages, unsigned passes)
+{
+    return make_stream_of(fill, pages, passes);
 }
 
 /* Both relays */
@@ -280,6 +287,42 @@ static void test_history(void)
 
     g_assert_cmpuint(g_bytes_get_size(small), <,
                      g_bytes_get_size(large) * 11 / 20);
+}
+
+/* Noise, and later the same at other places in pages. */
+enum { NOISE = 9 * PACK_PAGES, AGAIN = 2 * PACK_PAGES };
+
+static void fill_again(uint8_t bytes[MIG_PAGE_SIZE], unsigned page,
+                       unsigned pass)
+{
+    test_page_fill(bytes, PAGE_NOISE, page % NOISE);
+    if (page >= NOISE) {
+        memmove(bytes, bytes + 5, MIG_PAGE_SIZE - 5);
+    }
+}
+
+/* What is not new is in dictionaries, whose packs the receiver finishes before
+ * it decodes what needs them. */
+static void test_dictionary(void)
+{
+    Setting as = { RELAY_VERSION, 256, 1, &codec_zstd };
+    g_autoptr(GBytes) stream = make_stream_of(fill_again, NOISE + AGAIN, 1);
+    const unsigned threads[] = { 1, 2, 8 };
+    g_autoptr(GBytes) link = NULL;
+    uint64_t history;
+
+    if (!codec_zstd.available) {
+        g_test_skip("built without zstd");
+        return;
+    }
+    link = send_stream(stream, &as, &history);
+    g_assert_cmpuint(g_bytes_get_size(link), <,
+                     (NOISE + AGAIN / 4) * MIG_PAGE_SIZE);
+    for (unsigned i = 0; i < G_N_ELEMENTS(threads); i++) {
+        as.threads = threads[i];
+        check_again(link, stream, &as);
+        assert_received(link, &as, stream);
+    }
 }
 
 /* Without pages nothing is kept, and an older relay is sent DATA only. */
@@ -520,6 +563,7 @@ int main(int argc, char **argv)
     g_test_add_func("/relay/pack/threads", test_threads);
     g_test_add_func("/relay/pack/auto", test_auto);
     g_test_add_func("/relay/pack/history", test_history);
+    g_test_add_func("/relay/pack/dictionary", test_dictionary);
     g_test_add_func("/relay/pack/no-packs", test_no_packs);
     g_test_add_func("/relay/pack/damaged", test_damaged);
     g_test_add_func("/relay/pack/damaged-packs", test_damaged_packs);

@@ -31,22 +31,27 @@ static RamBlocks *swap(const TestRam *ram)
     return ram_blocks_new(host, 2, NULL);
 }
 
-static void world_init(World *w)
+static void world_init_with(World *w, const Codec *codec, unsigned window)
 {
     LadderWorkerConfig worker = { .ladder = &w->ladder };
     PoolConfig config = pack_pages_pool(&worker, THREADS);
     g_autoptr(GError) err = NULL;
 
-    w->ladder = ladder_of_one(&codec_zlib, 1);
+    w->ladder = ladder_of_one(codec, 1);
     w->from = test_ram_new(PAGES_A, PAGES_B);
     w->to = test_ram_new(PAGES_A, PAGES_B);
     w->swapped = swap(w->to);
     w->place = ram_place_new(w->swapped);
-    w->pack = pack_pages_new(WINDOW, THREADS, NULL);
+    w->pack = pack_pages_new(window, THREADS, NULL);
     w->pool = pool_new(&config, &err);
     g_assert_no_error(err);
-    w->unpack = unpack_pages_new(WINDOW, THREADS, w->swapped, w->place, &err);
+    w->unpack = unpack_pages_new(window, THREADS, w->swapped, w->place, &err);
     g_assert_no_error(err);
+}
+
+static void world_init(World *w)
+{
+    world_init_with(w, &codec_zlib, WINDOW);
 }
 
 static void world_destroy(World *w)
@@ -119,7 +124,8 @@ static bool load(World *w, GBytes *bytes, GError **err)
     return true;
 }
 
-static void move(World *w, const RamBlock *block, uint64_t first)
+/* Returns the bytes that the pages took. */
+static uint64_t move(World *w, const RamBlock *block, uint64_t first)
 {
     RamBatch batch = batch_of(block, first);
     g_autoptr(GError) err = NULL;
@@ -132,6 +138,7 @@ static void move(World *w, const RamBlock *block, uint64_t first)
                      g_bytes_get_size(bytes));
     load(w, bytes, &err);
     g_assert_no_error(err);
+    return g_bytes_get_size(bytes);
 }
 
 static void drain(World *w)
@@ -156,6 +163,39 @@ static void test_passes(void)
             move(&w, w.from->a, i);
         }
     }
+    drain(&w);
+    g_assert_cmpmem(w.from->a->host, PAGES_A * MIG_PAGE_SIZE, w.to->a->host,
+                    PAGES_A * MIG_PAGE_SIZE);
+    world_destroy(&w);
+}
+
+/* Noise, other noise, and the first one again, where nothing is in its place:
+ * it goes with dictionaries. */
+static void test_dictionary(void)
+{
+    uint64_t bytes = 0;
+    World w;
+
+    if (!codec_zstd.available) {
+        g_test_skip("built without zstd");
+        return;
+    }
+    world_init_with(&w, &codec_zstd, 40);
+    for (uint32_t pass = 0; pass < 3; pass++) {
+        for (uint64_t i = 0; i < PAGES_A; i++) {
+            uint8_t *page = ram_block_page(w.from->a, i);
+
+            test_page_fill(page, PAGE_NOISE, (uint32_t)i + pass % 2 * 999);
+            if (pass == 2) {
+                memmove(page, page + 5, MIG_PAGE_SIZE - 5);
+            }
+        }
+        bytes = 0;
+        for (uint64_t i = 0; i < PAGES_A; i += RAM_BATCH_PAGES) {
+            bytes += move(&w, w.from->a, i);
+        }
+    }
+    g_assert_cmpuint(bytes, <, PAGES_A * MIG_PAGE_SIZE / 4);
     drain(&w);
     g_assert_cmpmem(w.from->a->host, PAGES_A * MIG_PAGE_SIZE, w.to->a->host,
                     PAGES_A * MIG_PAGE_SIZE);
@@ -232,6 +272,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/pack-pages/passes", test_passes);
+    g_test_add_func("/pack-pages/dictionary", test_dictionary);
     g_test_add_func("/pack-pages/versions", test_versions);
     g_test_add_func("/pack-pages/keys", test_keys);
     g_test_add_func("/pack-pages/bad", test_bad);
