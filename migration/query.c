@@ -123,6 +123,7 @@ static void fill_compression(const Migration *m, MigInfo *info,
         .busy_rate = d->jobs ? (double)d->busy / (double)d->jobs : 0,
         .compressed_size = bytes,
         .rate = bytes ? (double)raw / (double)bytes : 0,
+        .history = d->history,
     };
     if (!m->peer.incoming) {
         fill_encoding(m, &info->compression, &d->encoding);

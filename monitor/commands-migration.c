@@ -523,6 +523,7 @@ static const Member compression_members[] = {
     { "encoder", KIND_STRING, true },
     { "method", KIND_STRING, true },
     { "level", KIND_UINT, true },
+    { "history", KIND_UINT, true },
     { "reason", KIND_STRING, true },
     { NULL },
 };
@@ -544,6 +545,9 @@ static JsonObject *compression_to_json(const MigCompressionInfo *compression)
     if (compression->method) {
         json_object_set_string_member(object, "method", compression->method);
         set_count(object, "level", compression->level);
+    }
+    if (compression->history) {
+        set_count(object, "history", compression->history);
     }
     if (compression->reason) {
         json_object_set_string_member(object, "reason", compression->reason);

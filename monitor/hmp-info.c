@@ -165,6 +165,7 @@ static const Line compression_lines[] = {
     { "compression encoder", "encoder", UNIT_TEXT },
     { "compression method", "method", UNIT_TEXT },
     { "compression level", "level", UNIT_NONE },
+    { "compression history", "history", UNIT_KBYTES },
     { "compression reason", "reason", UNIT_TEXT },
     { NULL },
 };

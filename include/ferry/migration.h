@@ -157,6 +157,8 @@ typedef struct MigCompressionInfo {
     const char *method;       /* a compress-method but auto, or "plain" */
     const char *reason;       /* compress-method auto: why this; or NULL */
     unsigned level;           /* of the method's compress-levels */
+    uint64_t history;         /* bytes of earlier pages that both ends keep, as
+                               * agreed with the other end; 0: none */
     uint64_t unchanged;       /* source: pages that the guest has written but
                                * not changed, and that were not sent again */
 } MigCompressionInfo;

@@ -9,7 +9,7 @@
  */
 #include "migration/ram/load.h"
 
-#include "migration/pack/codec.h"
+#include "migration/pack/pack.h"
 #include "migration/ram/decompress.h"
 #include "migration/ram/place.h"
 #include "migration/ram/unpack-pages.h"
@@ -66,6 +66,7 @@ bool ram_load_use_packs(RamLoad *load, unsigned window)
     }
     load->packs = true;
     load->window = window;
+    stats_history(load->counted->stats, (uint64_t)window * PACK_SLOT_BYTES);
     return true;
 }
 

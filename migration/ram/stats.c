@@ -128,6 +128,13 @@ void stats_encoding(Stats *stats, const StatsEncoding *encoding)
     pthread_mutex_unlock(&stats->lock);
 }
 
+void stats_history(Stats *stats, uint64_t bytes)
+{
+    pthread_mutex_lock(&stats->lock);
+    stats->data.history = bytes;
+    pthread_mutex_unlock(&stats->lock);
+}
+
 void stats_sync(Stats *stats, uint64_t remaining, uint64_t dirty_rate)
 {
     pthread_mutex_lock(&stats->lock);

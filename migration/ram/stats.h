@@ -42,6 +42,7 @@ typedef struct StatsEncoding {
 typedef struct StatsData {
     PageCounts pages;
     StatsEncoding encoding;
+    uint64_t history;        /* bytes of the last packs that both ends keep */
     uint64_t transferred;    /* bytes of stream */
     uint64_t precopy_bytes;  /* of transferred: before stats_stopped() */
     uint64_t remaining;      /* pages */
@@ -85,6 +86,9 @@ void stats_found(Stats *stats, uint64_t pages);
 void stats_job(Stats *stats, bool busy);
 
 void stats_encoding(Stats *stats, const StatsEncoding *encoding);
+
+/* Packs are used, with a history of so many bytes. */
+void stats_history(Stats *stats, uint64_t bytes);
 
 /* The dirty log was collected: what is left to send, and pages/s. */
 void stats_sync(Stats *stats, uint64_t remaining, uint64_t dirty_rate);

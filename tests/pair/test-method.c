@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "migration/pack/codec.h"
+#include "migration/pack/pack.h"
 #include "migration/wire/ram-record.h"
 #include "migration/wire/section.h"
 #include "migration/wire/wire.h"
@@ -176,6 +176,29 @@ static void test_auto_without_packs(void)
     g_assert_null(info.compression.reason);
     g_assert_cmpuint(info.compression.pages, >, 100);
     pair_free(pair);
+}
+
+/* Both ends tell which history they have agreed on: the smaller of what is set,
+ * cut to what RAM has in whole packs. */
+static void test_history(void)
+{
+    static const uint64_t set[][2] = {
+        { 0, 0 }, { 1 << 20, 1 << 20 }, { 64 << 20, 5 * PACK_SLOT_BYTES },
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(set) && can_run(MIG_METHOD_LZ4); i++) {
+        Pair *pair = new_pair(MIG_METHOD_LZ4, 1);
+        MigInfo src, dst;
+
+        pair_set(pair, MIG_OPT_COMPRESS_HISTORY, set[i][0]);
+        pair_start(pair);
+        pair_assert_moved(pair);
+        mig_query(pair->src, &src);
+        mig_query(pair->dst, &dst);
+        g_assert_cmpuint(src.compression.history, ==, set[i][1]);
+        g_assert_cmpuint(dst.compression.history, ==, set[i][1]);
+        pair_free(pair);
+    }
 }
 
 /* The capability must be on: the method alone changes nothing. */
@@ -410,5 +433,6 @@ int main(int argc, char **argv)
     add("peer-leaves", test_peer_leaves, MIG_METHOD_ZSTD);
     g_test_add_func("/method/unknown", test_unknown_method);
     g_test_add_func("/method/late-packs", test_late_packs);
+    g_test_add_func("/method/history", test_history);
     return g_test_run();
 }

@@ -19,7 +19,7 @@ SOURCE_RAM = RAM | {"remaining", "dirty-pages-rate", "dirty-sync-count",
                     "precopy-bytes", "downtime-bytes"}
 COMPRESSION = {"pages", "busy", "busy-rate", "compressed-size",
                "compression-rate", "unchanged", "encoder", "method",
-               "level"}
+               "level", "history"}
 
 
 ENTRY = 0x100000

@@ -67,6 +67,7 @@ compression unchanged: \d+ pages
 compression encoder: (none|lz4|zstd)
 compression method: (plain|lz4|zstd)
 compression level: \d
+compression history: \d+ kbytes
 (compression reason: .*
 )?""")
 

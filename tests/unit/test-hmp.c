@@ -440,7 +440,8 @@ static void test_info_address(Fixture *f, gconstpointer data)
     "compressed size: 245 kbytes\n"                                            \
     "compression rate: 2.37\n"                                                 \
     "compression unchanged: 12 pages\n"                                        \
-    "compression encoder: ISA-L\n"
+    "compression encoder: ISA-L\n"                                             \
+    "compression history: 1024 kbytes\n"
 
 static void test_info_active(Fixture *f, gconstpointer data)
 {
@@ -476,7 +477,7 @@ static void test_info_throttled(Fixture *f, gconstpointer data)
     text = client_ask(f->client, "info migrate");
     g_assert_nonnull(strstr(text, "expected downtime: 300 ms\n"));
     g_assert_nonnull(strstr(text, "dirty pages rate: 17 pages\n"));
-    g_assert_true(g_str_has_suffix(text, "compression encoder: ISA-L\n"
+    g_assert_true(g_str_has_suffix(text, "compression history: 1024 kbytes\n"
                                          "cpu throttle percentage: 30\n"));
 }
 

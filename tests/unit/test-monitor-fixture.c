@@ -218,6 +218,7 @@ void fake_machine_set_info(FakeMachine *machine, MigState state)
             .rate = 2.37,
             .unchanged = 12,
             .encoder = "ISA-L",
+            .history = 1 << 20,
         },
     };
 }

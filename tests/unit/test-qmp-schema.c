@@ -175,7 +175,7 @@ static void test_results(SchemaFixture *f, gconstpointer data)
           "*compression: {pages: int, busy: int, busy-rate: number, "
           "compressed-size: int, compression-rate: number, "
           "*unchanged: int, *encoder: str, *method: str, *level: int, "
-          "*reason: str}, "
+          "*history: int, *reason: str}, "
           "*cpu-throttle-percentage: int, *error-desc: str, "
           "*socket-address: [{type: inet|unix, *host: str, *port: str, "
           "*path: str}]}" },

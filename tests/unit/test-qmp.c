@@ -494,7 +494,7 @@ static void test_query_migrate_none(Fixture *f, gconstpointer data)
 #define COMPRESSION_JSON                                                       \
     "\"compression\": {\"pages\": 151, \"busy\": 0, \"busy-rate\": 0.0, "      \
     "\"compressed-size\": 250880, \"compression-rate\": 2.37, "                \
-    "\"unchanged\": 12, \"encoder\": \"ISA-L\"}"
+    "\"unchanged\": 12, \"encoder\": \"ISA-L\", \"history\": 1048576}"
 
 static void test_query_migrate_active(Fixture *f, gconstpointer data)
 {
