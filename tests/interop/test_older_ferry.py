@@ -18,7 +18,7 @@ sys.path[:0] = [os.path.join(interop_kit.ROOT, "tests", name)
 import program_kit  # noqa: E402
 from relay_kit import Relay  # noqa: E402
 
-METHODS = (None, "zlib", "zstd", "lz4")
+METHODS = (None, "zlib", "zstd", "lz4", "auto")
 
 
 @functools.cache
@@ -40,6 +40,8 @@ class OlderFerry(program_kit.ProgramTest):
 
     def set_method(self, vm, method):
         vm.set_capability("compress", method is not None)
+        if method == "auto" and vm.build == self.old:
+            method = "zlib"  # what it has as its default
         if method:
             vm.set_parameters(compress_method=method)
 
