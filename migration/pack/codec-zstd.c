@@ -21,14 +21,12 @@ static bool set(ZSTD_CCtx *z, ZSTD_cParameter parameter, int value)
 }
 
 /* A pack is a little larger than 256 KiB.  From there on zstd's level 1 looks for
- * matches of 7 bytes only, and keeps few places in mind.  This costs 3 % of the
- * bytes, 4 % with a dictionary, and saves next to no time.  0: as the level has
- * it. */
+ * matches of 7 bytes only, which costs bytes and saves no time.  0: as the level
+ * has it. */
 static bool set_level(ZSTD_CCtx *z, unsigned level)
 {
     return set(z, ZSTD_c_compressionLevel, levels[level]) &&
-           set(z, ZSTD_c_minMatch, levels[level] == 1 ? 6 : 0) &&
-           set(z, ZSTD_c_hashLog, levels[level] == 1 ? 15 : 0);
+           set(z, ZSTD_c_minMatch, levels[level] == 1 ? 6 : 0);
 }
 
 static void *zstd_encoder_new(unsigned level, GError **errp)
