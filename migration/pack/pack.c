@@ -100,9 +100,6 @@ bool pack_history_init(PackHistory *h, unsigned window, unsigned in_flight,
         pack_no_memory(errp);
         return false;
     }
-    for (unsigned i = 0; i < h->slots; i++) {
-        h->slot[i].bytes = h->bytes + (size_t)i * PACK_SLOT_BYTES;
-    }
     return true;
 }
 
@@ -110,6 +107,16 @@ void pack_history_destroy(PackHistory *h)
 {
     g_free(h->slot);
     free(h->bytes);
+}
+
+PackSlot *pack_history_begin(PackHistory *h)
+{
+    size_t index = h->next++ % h->slots;
+    PackSlot *slot = &h->slot[index];
+
+    slot->pages = 0;
+    slot->bytes = h->bytes + index * PACK_SLOT_BYTES;
+    return slot;
 }
 
 void pack_no_memory(GError **errp)

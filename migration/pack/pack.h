@@ -118,7 +118,7 @@ typedef struct PackSlot {
     uint8_t *bytes; /* [PACK_SLOT_BYTES]; ZERO and PATTERN leave a gap */
 } PackSlot;
 
-/* The ring of slots, with memory that is touched when it is first used. */
+/* The ring of slots.  A slot and its bytes are touched when it begins. */
 typedef struct PackHistory {
     unsigned window;
     unsigned slots;
@@ -133,6 +133,10 @@ bool pack_history_init(PackHistory *h, unsigned window, unsigned in_flight,
 void pack_history_destroy(PackHistory *h);
 void pack_no_memory(GError **errp); /* that error */
 
+/* The slot of the next pack, without pages.  Counts the pack. */
+PackSlot *pack_history_begin(PackHistory *h);
+
+/* The slot of a pack that has begun. */
 static inline PackSlot *pack_history_slot(const PackHistory *h, uint64_t pack)
 {
     return &h->slot[pack % h->slots];

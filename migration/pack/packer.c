@@ -81,15 +81,14 @@ void packer_free(Packer *packer)
 void packer_begin(Packer *packer, PackJob *job, bool dictionary)
 {
     PackHistory *history = &packer->history;
+    uint64_t number = history->next;
 
     *job = (PackJob){
-        .number = history->next,
-        .slot = pack_history_slot(history, history->next),
+        .number = number,
+        .slot = pack_history_begin(history),
         .history = history,
         .wants_dictionary = dictionary && history->window,
     };
-    job->slot->pages = 0;
-    history->next++;
     packer->filling = job;
 }
 

@@ -52,8 +52,8 @@ void unpacker_begin(Unpacker *unpacker, UnpackJob *job, const uint64_t *key,
     g_assert(pages <= PACK_PAGES &&
              history->next - unpacker->finished <
                  history->slots - history->window);
-    job->number = history->next++;
-    job->slot = pack_history_slot(history, job->number);
+    job->number = history->next;
+    job->slot = pack_history_begin(history);
     job->slot->pages = pages;
     job->head = (PackHead){ 0 };
     job->fault = NULL;

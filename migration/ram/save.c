@@ -41,7 +41,8 @@
 #include "util/zero.h"
 
 /* Beyond a half of the page, compression is likely to make fewer bytes than its
- * changes take.  Beyond the other, the page itself does. */
+ * changes take (docs/performance.md has figures).  Beyond the other, the page
+ * itself does. */
 #define XBZRLE_ROOM          (MIG_PAGE_SIZE - 3)
 #define XBZRLE_ROOM_COMPRESS (MIG_PAGE_SIZE / 2)
 

@@ -36,7 +36,7 @@ typedef struct Case {
 } Case;
 
 static const Case announced = {
-    256 * MIB, 1024, 1, PACK_NEW, 0, 0, "ended"
+    2048 * MIB, 8192, 1, PACK_NEW, 0, 0, "ended"
 };
 /* Around the ring once and a half. */
 static const Case filled = {
