@@ -78,7 +78,9 @@ class SavedStreams(interop_kit.InteropTest):
 
     def check_changes(self, qemu):
         stream = self.path("stream")
-        ram = self.send_changes(qemu, f"exec:cat > {stream}")
+        ram = self.send_changes(
+            qemu, f"exec:cat > {stream}.part && mv {stream}.part {stream}")
+        wait_until(lambda: os.path.exists(stream), "the whole stream")
         parsed = self.check_saved(stream, ram)
         self.assertGreater(
             sum(r.kind == "xbzrle" for r in parsed.records()), 100)

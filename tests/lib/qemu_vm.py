@@ -5,6 +5,7 @@
         vm.wait_tick(10)
         vm.save(path)
 """
+import os
 import re
 import subprocess
 
@@ -65,8 +66,11 @@ class QemuVm(ferry_vm.Vm):
 
     def save(self, path):
         """Migrate to a file.  The guest is stopped when this returns."""
-        self.qmp("migrate", uri=f"exec:cat > {path}")
+        # QEMU does not wait for cat before it says that it has completed.
+        self.qmp("migrate",
+                 uri=f"exec:cat > {path}.part && mv {path}.part {path}")
         info = self.wait_migration("completed", "failed")
         if info["status"] == "failed":
             raise RuntimeError(f"QEMU could not save: {info}")
+        ferry_vm.wait_until(lambda: os.path.exists(path), path)
         return info

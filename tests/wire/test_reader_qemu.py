@@ -19,6 +19,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "lib")]
 import read_stream  # noqa: E402
 import tap  # noqa: E402
+from ferry_vm import wait_until  # noqa: E402
 
 QEMU = os.environ.get("QEMU", "qemu-system-x86_64")
 MIB = 1 << 20
@@ -79,10 +80,13 @@ class Qmp:
         self.do("migrate-set-capabilities", capabilities=[
             {"capability": name.replace("_", "-"), "state": state}
             for name, state in {"events": True, **capabilities}.items()])
-        self.do("migrate", uri=f"exec:cat > {path}")
+        # QEMU does not wait for cat before it says so.
+        self.do("migrate",
+                uri=f"exec:cat > {path}.part && mv {path}.part {path}")
         while True:
             data = self.message().get("data", {})
             if data.get("status") == "completed":
+                wait_until(lambda: os.path.exists(path), path)
                 return
             if data.get("status") == "failed":
                 raise RuntimeError("the migration failed")
