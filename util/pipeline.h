@@ -22,10 +22,11 @@
 
 typedef struct Pipeline Pipeline;
 
-/* As many jobs as a pipeline has if its config leaves it open. */
+/* As many jobs as a pipeline has if its config leaves it open.  Fewer than
+ * sixteen leave the sink waiting where a stretch of jobs takes long. */
 static inline unsigned pipeline_jobs(unsigned workers)
 {
-    return 2 * workers + 2;
+    return MAX(2 * workers + 2, 16);
 }
 
 typedef struct PipelineConfig {

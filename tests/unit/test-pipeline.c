@@ -128,13 +128,13 @@ static void test_order(Fixture *f, const void *unused)
     g_assert_false(any);
 }
 
-/* Without a number of jobs there are twice the workers, and 2. */
+/* Without a number of jobs there are pipeline_jobs(). */
 static void test_jobs(Fixture *f, const void *unused)
 {
     void *job;
 
     start(f, 0, 0);
-    for (unsigned i = 0; i < 2 * WORKERS + 2; i++) {
+    for (unsigned i = 0; i < pipeline_jobs(WORKERS); i++) {
         g_assert_true(pipeline_try_next(f->pipeline, &job, NULL));
         submit(f, job);
     }

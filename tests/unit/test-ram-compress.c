@@ -10,6 +10,7 @@
 #include "tests/lib/compress-pool.h"
 #include "tests/lib/mem-channel.h"
 #include "tests/lib/test-ram.h"
+#include "util/pipeline.h"
 
 static Pool *new_pool(unsigned threads, unsigned level)
 {
@@ -235,12 +236,13 @@ static void test_order(void)
         unsigned submitted = 0, collected = 0;
 
         while (collected < BATCHES) {
-            unsigned jobs = MIN(2 * threads + 2, BATCHES - collected);
+            unsigned most = pipeline_jobs(threads);
+            unsigned jobs = MIN(most, BATCHES - collected);
 
             while (submitted < collected + jobs) {
                 submit(pool, ram->a, BATCH * submitted++, BATCH);
             }
-            g_assert_true(jobs < 2 * threads + 2 || !pool_next(pool));
+            g_assert_true(jobs < most || !pool_next(pool));
             collect(pool, BATCH * collected++);
         }
         g_assert_null(pool_collect(pool, true));

@@ -10,6 +10,7 @@
 #include "migration/wire/wire.h"
 #include "tests/lib/expect-error.h"
 #include "tests/lib/test-ram.h"
+#include "util/pipeline.h"
 
 typedef struct World {
     TestRam *ram;
@@ -258,7 +259,7 @@ static void test_error_from_add(void)
     world_init(&world, 1);
     add_bad(&world, world.ram->b, 3);
     while (add(&world, world.ram->a, n, n, &err)) {
-        g_assert_cmpuint(++n, <=, 4 * RAM_BATCH_PAGES);
+        g_assert_cmpuint(++n, <=, pipeline_jobs(1) * RAM_BATCH_PAGES);
     }
     expect_error(&err, MIG_ERROR_STREAM, BAD_PAGE);
     world_destroy(&world);
