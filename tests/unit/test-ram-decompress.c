@@ -20,7 +20,7 @@ typedef struct World {
 
 static void world_init(World *world, unsigned threads)
 {
-    world->ram = test_ram_new(1000, 20);
+    world->ram = test_ram_new(2000, 20);
     world->pool = decompress_new(&codec_zlib, threads, world->ram->blocks,
                                  NULL);
     world->encoder = codec_zlib.encoder_new(1, NULL);
