@@ -3,7 +3,7 @@
  * A destination's memory stays within the guest's RAM and LOAD_MEMORY bytes,
  * whatever it is sent.  The kernel allows no more (RLIMIT_DATA), so an
  * allocation that is too large ends this program.  There is one decompression
- * thread, and LOAD_MEMORY includes two thread stacks.
+ * thread, and LOAD_MEMORY includes two thread stacks and sixteen jobs.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -19,7 +19,7 @@
 #include "tests/lib/fake-host.h"
 #include "tests/lib/mem-channel.h"
 
-#define LOAD_MEMORY (24 << 20)
+#define LOAD_MEMORY (28 << 20)
 #define FLOOD       (32 << 20) /* bytes of repeated pieces */
 #define PAGES       4
 
