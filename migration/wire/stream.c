@@ -83,17 +83,10 @@ void stream_sum_hold(Stream *s)
     s->sum_held = true;
 }
 
-uint64_t stream_sum_with(const Stream *s, const void *buf, size_t size)
+void stream_sum_add(Stream *s, const void *buf, size_t size)
 {
-    XXH3_state_t *sum = XXH3_createState();
-    uint64_t value;
-
-    g_assert(s->sum && sum);
-    XXH3_copyState(sum, s->sum);
-    XXH3_64bits_update(sum, buf, size);
-    value = XXH3_64bits_digest(sum);
-    XXH3_freeState(sum);
-    return value;
+    g_assert(s->sum && s->sum_held);
+    XXH3_64bits_update(s->sum, buf, size);
 }
 
 /* These bytes are the next ones. */

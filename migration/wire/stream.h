@@ -33,9 +33,9 @@ void stream_sum_begin(Stream *s);
 bool stream_has_sum(const Stream *s);
 uint64_t stream_sum(const Stream *s);
 /* For a reader that learns only later which bytes are in the sum: nothing is
- * added to it any more; and what it would be with these bytes behind it. */
+ * added to it any more, but what the reader adds itself. */
 void stream_sum_hold(Stream *s);
-uint64_t stream_sum_with(const Stream *s, const void *buf, size_t size);
+void stream_sum_add(Stream *s, const void *buf, size_t size);
 
 /*
  * Called before bytes go to the channel.  May block to keep a rate.  May fail.

@@ -330,6 +330,39 @@ class MadeUp(InspectTest):
         # The same without a vmdescription.
         self.refused(without[:sum_at + 1], text="ends without its checksum")
 
+    def test_sum_without_vmdescription(self):
+        data = golden("packs")
+        sum_at = data.rindex(b"\x08\x46\x53\0\x08")
+        end = sum_at + 13
+        self.inspect(data[:end] + b"\0")
+        for at in (read_stream.parse(data).devices[0]["offset"] + 15, end - 1):
+            bad = bytearray(data[:end] + b"\0")
+            bad[at] ^= 1
+            self.refused(bytes(bad), text="the stream's checksum is wrong")
+
+    def test_sum_among_devices(self):
+        """Before, between and behind devices, and of another size."""
+        wrong = command(0x4653, u64(0))
+        devices = [section(FULL, b"12345", 5 + i, name, i, 3)
+                   for i, name in enumerate("xy")]
+        text = tail((), {"devices": [{"name": "x", "instance_id": 0},
+                                     {"name": "y", "instance_id": 1}]})
+        ram = head() + section(START, block_list(("a", PAGE))) + pages(END)
+        for at in range(3):
+            parts = devices[:at] + [wrong] + devices[at:]
+            for end in text, b"\0":
+                if end == text or at == 2:
+                    self.refused(ram + b"".join(parts) + end,
+                                 text="a SUM without PACKS")
+        data = golden("packs")
+        s = read_stream.parse(data)
+        sum_at = data.rindex(b"\x08\x46\x53\0\x08")
+        for at in s.devices[0]["offset"], sum_at, sum_at + 13:
+            self.refused(data[:at] + wrong + data[at:],
+                         text=f"checksum is wrong, before byte {at + 13} of")
+            self.refused(data[:at] + command(0x4653, u32(0)) + data[at:],
+                         text="a SUM of another size")
+
     def test_sum_among_ram(self):
         """It is read, and compared, wherever it stands."""
         data = golden("packs")

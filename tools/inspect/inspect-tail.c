@@ -18,7 +18,8 @@
  * it.
  *
  * Where two Ferrys use packs, the last command before EOF is SUM.  It is over
- * all that stands before it, and is compared when EOF has been found.
+ * all that stands before it, and is compared when EOF has been found, as is any
+ * other one.
  *
  * A stream may lack a vmdescription (QEMU's suppress-vmdesc).  Then it must end
  * with a footer and EOF, and the devices stay opaque.
@@ -55,6 +56,8 @@ typedef struct Tail {
     char *fault;     /* why not */
     size_t eof;      /* when found: the vmdescription's EOF */
     size_t end;      /* and where the vmdescription ends */
+    size_t summed;   /* the stream's sum has the bytes before this, */
+    size_t sum_end;  /* and the last SUM ends here, if this is not 0 */
 } Tail;
 
 static const uint8_t *tail_at(const Tail *t, size_t at)
@@ -353,12 +356,78 @@ static bool bad_device(const Tail *t, JsonObject *device, size_t at,
     return false;
 }
 
+static bool is_command(const uint8_t *at, uint16_t number, uint16_t length)
+{
+    return at[0] == WIRE_COMMAND && load_be16(at + 1) == number &&
+           load_be16(at + 3) == length;
+}
+
+/* `end` is a place behind what is wrong. */
+static bool bad_sum(const Tail *t, const char *what, size_t end, GError **errp)
+{
+    g_set_error(errp, MIG_ERROR, MIG_ERROR_STREAM,
+                "%s, before byte %" G_GUINT64_FORMAT " of the stream", what,
+                position_of(t, end));
+    return false;
+}
+
+/* Is the stream up to its value what this SUM says?  SUMs are asked for in the
+ * order in which they stand, so that each byte is hashed once. */
+static bool check_sum(Tail *t, size_t at, GError **errp)
+{
+    size_t value = at + COMMAND_HEAD;
+
+    if (!stream_has_sum(t->stream)) {
+        return bad_sum(t, "a SUM without PACKS", at + SUM_SIZE, errp);
+    }
+    stream_sum_add(t->stream, tail_at(t, t->summed), value - t->summed);
+    t->summed = value;
+    t->sum_end = at + SUM_SIZE;
+    if (load_be64(tail_at(t, value)) != stream_sum(t->stream)) {
+        return bad_sum(t, "the stream's checksum is wrong", t->sum_end, errp);
+    }
+    return true;
+}
+
+/* A stream with packs has to have a SUM right before EOF. */
+static bool check_end(const Tail *t, size_t eof, GError **errp)
+{
+    return !stream_has_sum(t->stream) || t->sum_end == eof ||
+           bad_sum(t, "the stream ends without its checksum", eof, errp);
+}
+
+/* Go on behind the commands that stand here, if none of them is wrong. */
+static bool walk_commands(Tail *t, size_t *at, GError **errp)
+{
+    size_t end = skip_commands(t, *at);
+
+    while (*at < end) {
+        const uint8_t *command = tail_at(t, *at);
+        size_t size = COMMAND_HEAD + load_be16(command + 3);
+
+        if (load_be16(command + 1) == WIRE_CMD_FERRY_SUM) {
+            if (size != SUM_SIZE || *at + size > t->eof) {
+                return bad_sum(t, "a SUM of another size", end, errp);
+            }
+            if (!check_sum(t, *at, errp)) {
+                return false;
+            }
+        }
+        *at += size;
+    }
+    return true;
+}
+
 static bool walk_device(Tail *t, JsonObject *device, JsonObject *next,
                         size_t *at, GError **errp)
 {
     InspectDevice found = { .id = 0 };
-    size_t start = skip_commands(t, *at), content, end;
+    size_t start, content, end;
 
+    if (!walk_commands(t, at, errp)) {
+        return false;
+    }
+    start = *at;
     if (!is_head(t, start, device, &content)) {
         return bad_device(t, device, start, "does not begin at", errp);
     }
@@ -393,7 +462,9 @@ static bool walk_devices(Tail *t, GError **errp)
             return false;
         }
     }
-    at = skip_commands(t, at);
+    if (!walk_commands(t, &at, errp)) {
+        return false;
+    }
     if (at != t->eof) {
         g_set_error(errp, MIG_ERROR, MIG_ERROR_STREAM,
                     "byte %" G_GUINT64_FORMAT " of the stream: something that "
@@ -403,36 +474,6 @@ static bool walk_devices(Tail *t, GError **errp)
 }
 
 /* The end */
-
-static bool is_command(const uint8_t *at, uint16_t number, uint16_t length)
-{
-    return at[0] == WIRE_COMMAND && load_be16(at + 1) == number &&
-           load_be16(at + 3) == length;
-}
-
-/* Is the stream up to this EOF what its SUM says, if it has to have one? */
-static bool check_sum(const Tail *t, size_t eof, GError **errp)
-{
-    size_t sum = eof - SUM_SIZE, value = eof - sizeof(uint64_t);
-    const char *fault = NULL;
-
-    if (!stream_has_sum(t->stream)) {
-        return true;
-    }
-    if (eof < SUM_SIZE || !is_command(tail_at(t, sum), WIRE_CMD_FERRY_SUM,
-                                      sizeof(uint64_t))) {
-        fault = "the stream ends without its checksum";
-    } else if (load_be64(tail_at(t, value)) !=
-               stream_sum_with(t->stream, t->bytes->data, value)) {
-        fault = "the stream's checksum is wrong";
-    }
-    if (fault) {
-        g_set_error(errp, MIG_ERROR, MIG_ERROR_STREAM,
-                    "%s, before byte %" G_GUINT64_FORMAT " of the stream",
-                    fault, position_of(t, eof));
-    }
-    return !fault;
-}
 
 static bool read_more(Tail *t, size_t *got, GError **errp)
 {
@@ -480,20 +521,37 @@ static bool finish_described(Tail *t, GError **errp)
     t->report->devices_size = t->eof;
     t->report->vmdescription_offset = position_of(t, t->eof + 1);
     t->report->vmdescription_size = t->end - t->eof - 1;
-    return walk_devices(t, errp) && check_sum(t, t->eof, errp) &&
+    return walk_devices(t, errp) && check_end(t, t->eof, errp) &&
            look_behind(t, errp);
+}
+
+/* Does the last device end here, or is there none? */
+static bool ends_devices(const Tail *t, size_t at)
+{
+    return at == 0 || (at >= FOOTER_SIZE &&
+                       *tail_at(t, at - FOOTER_SIZE) == WIRE_FOOTER);
+}
+
+static bool ends_with_sum(const Tail *t, size_t eof)
+{
+    return eof >= SUM_SIZE && ends_devices(t, eof - SUM_SIZE) &&
+           is_command(tail_at(t, eof - SUM_SIZE), WIRE_CMD_FERRY_SUM,
+                      sizeof(uint64_t));
 }
 
 /* The channel has ended, and there was no vmdescription. */
 static bool finish_opaque(Tail *t, GError **errp)
 {
-    size_t len = t->bytes->len;
+    size_t len = t->bytes->len, eof = len - 1;
+    bool ended = len > 0 && *tail_at(t, eof) == WIRE_EOF;
 
-    if ((len == 1 || (len > FOOTER_SIZE &&
-                      *tail_at(t, len - 1 - FOOTER_SIZE) == WIRE_FOOTER)) &&
-        *tail_at(t, len - 1) == WIRE_EOF) {
-        t->report->devices_size = len - 1;
-        return check_sum(t, len - 1, errp);
+    if (ended && ends_with_sum(t, eof)) {
+        t->report->devices_size = eof;
+        return check_sum(t, eof - SUM_SIZE, errp);
+    }
+    if (ended && ends_devices(t, eof)) {
+        t->report->devices_size = eof;
+        return check_end(t, eof, errp);
     }
     if (t->fault) {
         g_set_error(errp, MIG_ERROR, MIG_ERROR_STREAM,
