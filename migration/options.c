@@ -8,8 +8,9 @@
 #include "ferry/host.h"
 #include "migration/pack/codec.h"
 
-/* Hosts name the methods by MigMethod: the codecs, in the order of their rows,
- * and auto. */
+/* Hosts name the methods by MigMethod.  The values of the codecs are those of
+ * their rows, and auto's is the next: a fourth codec needs a table of values,
+ * because auto's may not move. */
 G_STATIC_ASSERT(CODEC_COUNT == MIG_METHOD_AUTO);
 
 #define METHOD_NAME(codec) codec.name,

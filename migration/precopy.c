@@ -158,6 +158,9 @@ static uint64_t measure_pass(Source *s, const PassStart *start)
 bool source_send_pass(Source *s, uint8_t type, GError **errp)
 {
     source_begin_ram(s, type);
+    if (type == WIRE_END) {
+        ram_save_settle(s->ram);
+    }
     if (!ram_save_pass(s->ram, s->dirty, errp)) {
         return false;
     }

@@ -8,8 +8,7 @@ struct Pipeline {
     PipelineConfig config;
     Pool *pool;
     int64_t waited;
-    int64_t sink_time; /* lately, for a job */
-    int64_t sunk;      /* for all */
+    int64_t sink_time;
 };
 
 Pipeline *pipeline_new(const PipelineConfig *config, GError **errp)
@@ -41,10 +40,8 @@ static bool sink(Pipeline *p, void *job, GError **errp)
 {
     int64_t since = clock_now(&clock_monotonic);
     bool ok = p->config.sink(job, p->config.opaque, errp);
-    int64_t taken = clock_now(&clock_monotonic) - since;
 
-    p->sink_time = (p->sink_time + taken) / 2;
-    p->sunk += taken;
+    p->sink_time = (p->sink_time + clock_now(&clock_monotonic) - since) / 2;
     pool_release(p->pool);
     return ok;
 }
@@ -139,11 +136,6 @@ bool pipeline_flush(Pipeline *p, GError **errp)
 int64_t pipeline_waited(const Pipeline *p)
 {
     return p->waited;
-}
-
-int64_t pipeline_sunk(const Pipeline *p)
-{
-    return p->sunk;
 }
 
 unsigned pipeline_pending(const Pipeline *p)

@@ -71,9 +71,6 @@ bool pipeline_flush(Pipeline *pipeline, GError **errp);
 /* How long the owner has waited for workers, in ns. */
 int64_t pipeline_waited(const Pipeline *pipeline);
 
-/* How long the sink has taken for all jobs, in ns. */
-int64_t pipeline_sunk(const Pipeline *pipeline);
-
 /* How many jobs are submitted and have not gone to the sink; and of these, how
  * many are done. */
 unsigned pipeline_pending(const Pipeline *pipeline);

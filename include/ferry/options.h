@@ -51,7 +51,7 @@ typedef enum {
     MIG_METHOD_ZLIB, /* what QEMU reads */
     MIG_METHOD_ZSTD, /* these between two Ferry ends */
     MIG_METHOD_LZ4,
-    MIG_METHOD_AUTO, /* between two Ferry ends what is fastest, else zlib */
+    MIG_METHOD_AUTO = 3, /* to a Ferry what is fastest now, else zlib */
     MIG_METHOD__COUNT /* of those above */
 } MigMethod;
 

@@ -5,22 +5,22 @@
  * Jobs stand in a ring, in the order of the stream.  If most are done and wait
  * for the link, then the workers could take longer for fewer bytes: one rung
  * up.  If few are, the link waits for the workers: one rung down.  If it is the
- * thread that fills jobs which takes the time, then only the lowest rung is of
- * any help, where it has less to do.
+ * thread that fills jobs which takes the time, then a rung helps on which it
+ * does less: without a dictionary, or the lowest.
  *
  * Each step is a trial, because jobs also wait where the reader is slow, and
  * then fewer bytes are of no use.  It is taken back if fewer pages go than
  * before.  How well memory compresses changes from one stretch to the next, so
  * that pages themselves cannot be compared.  Instead the bytes that the link
  * takes are, and what pages typically have on either rung.  That leaves out the
- * lowest rung, where a page has always the same size.
+ * lowest rung, where nearly all pages have the same size.
  *
  * After a step up that was taken back while jobs wait, the rung below is tried,
  * too.  Trials that fail are made less and less often, until what the link takes
  * falls to a half: then things have changed.
  *
- * Time is measured without what it takes to find that pages are zero, because
- * memory has long stretches of zero pages, and they have no bytes.
+ * Only jobs that have pages count, because memory has long stretches of zero
+ * pages, and these have no bytes.
  */
 #include "migration/pack/choose.h"
 
@@ -44,10 +44,13 @@
 /* Below this part of that, a trial ends without its whole window. */
 #define HOPELESS 0.8
 
-#define PAUSE_MAX 64u
+/* Windows.  A step up that is not tried costs little, but a link that has become
+ * faster shows only when a step down is tried. */
+#define PAUSE_UP_MAX   64u
+#define PAUSE_DOWN_MAX 16u
 
-/* What was seen of the link is believed a bit less with each window, towards
- * a faster one. */
+/* What was seen of the link is believed a bit less each time that a step is not
+ * tried because of it. */
 #define LINK_DOUBT 1.02
 
 typedef enum { LIMIT_NONE, LIMIT_LINK, LIMIT_CPU, LIMIT_FILL } Limit;
@@ -118,6 +121,7 @@ static void try_rung(Choice *c, unsigned rung, ChooseReason reason,
 {
     c->on_trial = true;
     c->from = c->rung;
+    c->reason_before = c->reason;
     c->before = *seen;
     go(c, rung, reason, look);
 }
@@ -143,52 +147,65 @@ static double gain(const Choice *c, const Ladder *ladder,
            typical_size(ladder, c->rung);
 }
 
-static void take_back(Choice *c, const ChooseWindow *w,
-                      const ChooseLook *look)
+static void begin_pause(ChoosePause *pause, unsigned most, double bytes)
 {
-    bool was_up = c->rung > c->from;
-    bool waits = was_up && limit_of(w) == LIMIT_LINK;
-    ChoosePause *pause = was_up ? &c->up : &c->down;
+    pause->windows = pause->next;
+    pause->next = MIN(2 * pause->next, most);
+    pause->bytes = bytes;
+}
+
+static void take_back_up(Choice *c, const ChooseWindow *w,
+                         const ChooseLook *look)
+{
+    bool waits = limit_of(w) == LIMIT_LINK;
     ChooseWindow before = c->before;
 
-    pause->windows = pause->next;
-    pause->next = MIN(2 * pause->next, PAUSE_MAX);
-    pause->bytes = before.bytes;
-    go(c, c->from, waits ? CHOOSE_PEER : was_up ? CHOOSE_CPU : c->reason,
-       look);
+    begin_pause(&c->up, PAUSE_UP_MAX, before.bytes);
+    go(c, c->from, waits ? CHOOSE_PEER : CHOOSE_CPU, look);
     c->on_trial = false;
     if (waits && c->rung > 0) {
         try_rung(c, c->rung - 1, CHOOSE_PEER, &before, look);
     }
 }
 
+static void take_back_down(Choice *c, const ChooseLook *look)
+{
+    begin_pause(&c->down, PAUSE_DOWN_MAX, c->before.bytes);
+    go(c, c->from, c->reason_before, look);
+    c->on_trial = false;
+}
+
+/* The thread that fills jobs has become the limit: bytes show nothing now. */
+static bool is_filling_new(const Choice *c, const ChooseWindow *w)
+{
+    return c->rung > 0 && limit_of(w) == LIMIT_FILL &&
+           limit_of(&c->before) != LIMIT_FILL;
+}
+
 static void judge_trial(Choice *c, const Ladder *ladder,
                         const ChooseWindow *w, const ChooseLook *look)
 {
-    if (c->rung > 0 && limit_of(w) == LIMIT_FILL) {
-        return; /* this shows nothing of either rung */
+    bool up = c->rung > c->from;
+    bool good = gain(c, ladder, w) >= (up ? NEARLY : 1) &&
+                !is_filling_new(c, w);
+
+    if (!good && up) {
+        take_back_up(c, w, look);
+        return;
     }
-    if (gain(c, ladder, w) < (c->rung > c->from ? NEARLY : 1)) {
-        take_back(c, w, look);
+    if (!good) {
+        take_back_down(c, look);
         return;
     }
     c->on_trial = false;
-    *(c->rung > c->from ? &c->up : &c->down) = (ChoosePause){ .next = 1 };
+    *(up ? &c->up : &c->down) = (ChoosePause){ .next = 1 };
     if (c->reason == CHOOSE_PEER && c->rung > 0) {
         try_rung(c, c->rung - 1, CHOOSE_PEER, w, look);
     }
 }
 
-/* Would more pages go as they are, if the link takes what it took? */
-static bool is_plain_hopeless(Choice *c, const ChooseWindow *w)
-{
-    bool hopeless = c->link > 0 && c->link / MIG_PAGE_SIZE < w->pages;
-
-    c->link *= LINK_DOUBT;
-    return hopeless;
-}
-
-static bool pauses(ChoosePause *pause, const ChooseWindow *w)
+/* True while the pause lasts; a window of it is over. */
+static bool take_pause(ChoosePause *pause, const ChooseWindow *w)
 {
     if (w->bytes < pause->bytes / 2) {
         pause->windows = 0;
@@ -200,23 +217,55 @@ static bool pauses(ChoosePause *pause, const ChooseWindow *w)
     return false;
 }
 
+/* Would more pages go as they are, if the link takes what it took? */
+static bool is_plain_hopeless(const Choice *c, const ChooseWindow *w)
+{
+    return c->link > 0 && c->link / MIG_PAGE_SIZE < w->pages;
+}
+
+/* The rung to try if the one at work is too slow. */
+static unsigned rung_below(const Choice *c, const Ladder *ladder, Limit limit)
+{
+    unsigned rung = c->rung - 1;
+
+    if (limit == LIMIT_FILL && !rung_wants_dictionary(&ladder->rung[c->rung])) {
+        return 0;
+    }
+    while (limit == LIMIT_FILL && rung_wants_dictionary(&ladder->rung[rung])) {
+        rung--;
+    }
+    return rung;
+}
+
+static void look_down(Choice *c, const Ladder *ladder, const ChooseWindow *w,
+                      const ChooseLook *look)
+{
+    unsigned below = rung_below(c, ladder, limit_of(w));
+
+    if (take_pause(&c->down, w)) {
+        return;
+    }
+    if (below == 0 && is_plain_hopeless(c, w)) {
+        c->link *= LINK_DOUBT;
+        return;
+    }
+    try_rung(c, below, CHOOSE_CPU, w, look);
+}
+
 static void look_around(Choice *c, const Ladder *ladder,
                         const ChooseWindow *w, const ChooseLook *look)
 {
     Limit limit = limit_of(w);
-    unsigned below = limit == LIMIT_FILL || c->rung == 0 ? 0 : c->rung - 1;
 
     if (limit == LIMIT_LINK && c->reason != CHOOSE_PEER) {
         c->link = w->bytes;
     }
     if (limit == LIMIT_LINK && c->rung + 1 < ladder->rungs) {
-        if (!pauses(&c->up, w)) {
+        if (!take_pause(&c->up, w)) {
             try_rung(c, c->rung + 1, CHOOSE_LINK, w, look);
         }
     } else if ((limit == LIMIT_CPU || limit == LIMIT_FILL) && c->rung > 0) {
-        if (!pauses(&c->down, w) && (below || !is_plain_hopeless(c, w))) {
-            try_rung(c, below, CHOOSE_CPU, w, look);
-        }
+        look_down(c, ladder, w, look);
     }
 }
 
@@ -225,7 +274,7 @@ static bool is_window_over(const Choice *c, const Ladder *ladder,
 {
     ChooseWindow w = window_until(c, look);
 
-    if (c->looks <= WINDOW_LOOKS) {
+    if (c->looks <= WINDOW_LOOKS || w.pages <= 0 || w.bytes <= 0) {
         return false;
     }
     return (c->reason == CHOOSE_BEGIN && c->looks > 2 * WINDOW_LOOKS) ||
@@ -260,4 +309,13 @@ bool choose_look(Choice *c, const Ladder *ladder, const ChooseLook *look)
         }
     }
     return c->rung != rung || c->reason != reason;
+}
+
+void choose_settle(Choice *c)
+{
+    if (c->on_trial) {
+        c->rung = c->from;
+        c->reason = c->reason_before;
+        c->on_trial = false;
+    }
 }

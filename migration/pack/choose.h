@@ -9,13 +9,13 @@
 
 #include "migration/pack/ladder.h"
 
-/* What is seen before a job is filled.  All but now and the counts of jobs are
- * sums since the beginning. */
+/* What is seen before a job is filled, once a job that had pages was sent.  All
+ * but now and the counts of jobs are sums since the beginning, of such jobs. */
 typedef struct ChooseLook {
     int64_t now;      /* ns */
     uint64_t bytes;   /* that the link has taken, */
     uint64_t pages;   /* and which pages were in them, without zero pages */
-    int64_t filled;   /* ns: jobs that have pages took to be filled, */
+    int64_t filled;   /* ns: they took to be filled, */
     int64_t sent;     /* the link took to take them, */
     int64_t waited;   /* and was kept waiting by the workers */
     unsigned ready;   /* jobs that are done, and wait for the link */
@@ -57,6 +57,7 @@ typedef struct Choice {
 
     bool on_trial;
     unsigned from;       /* the rung that the trial has left, */
+    ChooseReason reason_before; /* why that was chosen, */
     ChooseWindow before; /* and what was seen there */
     ChoosePause up, down; /* of trials */
     double link;         /* bytes in each ns that the link takes; 0: unknown */
@@ -72,5 +73,8 @@ void choose_begin(Choice *choice, const Ladder *ladder);
 
 /* True when the choice has become another one. */
 bool choose_look(Choice *choice, const Ladder *ladder, const ChooseLook *look);
+
+/* There is no time for trials any more: back to what was chosen last. */
+void choose_settle(Choice *choice);
 
 #endif

@@ -74,7 +74,7 @@ typedef struct Codec {
 
 /*
  * All of them.  The place in the list is the value of compress-method, and
- * hosts know the values (MigMethod): a new one comes last.  The first is what
+ * hosts know the values (MigMethod, which has auto behind these three).  The first is what
  * flag WIRE_RAM_COMPRESSED stands for, RFC 1950; the others are for two Ferry
  * ends.
  */

@@ -18,6 +18,11 @@ struct LadderWorker {
     CodecWorker plain;           /* has nothing but the scratch */
 };
 
+const char *rung_name(const Rung *rung)
+{
+    return rung->codec ? rung->codec->name : "plain";
+}
+
 Ladder ladder_of_one(const Codec *codec, unsigned level)
 {
     return (Ladder){ .rungs = 1, .rung = { { codec, level, 1 } } };
@@ -52,8 +57,12 @@ void ladder_worker_free(void *opaque)
 
 static bool add_encoder(LadderWorker *worker, const Rung *rung, GError **errp)
 {
-    CodecWorker *at = &worker->at[codec_method(rung->codec)];
+    CodecWorker *at;
 
+    if (!rung || !rung->codec) {
+        return true;
+    }
+    at = &worker->at[codec_method(rung->codec)];
     if (at->encoder) {
         return true;
     }
@@ -68,16 +77,18 @@ static bool add_encoder(LadderWorker *worker, const Rung *rung, GError **errp)
 void *ladder_worker_new(const void *opaque, GError **errp)
 {
     const LadderWorkerConfig *config = opaque;
+    const Ladder *ladder = config->ladder;
     LadderWorker *worker = g_new0(LadderWorker, 1);
+    bool ok;
 
     worker->plain.scratch = g_malloc(config->scratch_size);
-    for (unsigned i = 0; i < config->ladder->rungs; i++) {
-        const Rung *rung = &config->ladder->rung[i];
-
-        if (rung->codec && !add_encoder(worker, rung, errp)) {
-            ladder_worker_free(worker);
-            return NULL;
-        }
+    ok = add_encoder(worker, config->besides, errp);
+    for (unsigned i = 0; ok && i < ladder->rungs; i++) {
+        ok = add_encoder(worker, &ladder->rung[i], errp);
+    }
+    if (!ok) {
+        ladder_worker_free(worker);
+        return NULL;
     }
     return worker;
 }

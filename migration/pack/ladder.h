@@ -22,6 +22,13 @@ typedef struct Ladder {
     Rung rung[LADDER_MAX];
 } Ladder;
 
+const char *rung_name(const Rung *rung); /* the codec's, or "plain" */
+
+static inline bool rung_wants_dictionary(const Rung *rung)
+{
+    return codec_wants_dictionary(rung->codec, rung->level);
+}
+
 Ladder ladder_of_one(const Codec *codec, unsigned level);
 
 /* Of what this build has, and a reader with such features.  One rung, on which
@@ -33,6 +40,7 @@ typedef struct LadderWorker LadderWorker;
 
 typedef struct LadderWorkerConfig {
     const Ladder *ladder;
+    const Rung *besides; /* NULL, or one that is used besides the ladder */
     size_t scratch_size; /* bytes */
 } LadderWorkerConfig;
 

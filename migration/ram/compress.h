@@ -33,6 +33,8 @@ typedef struct CompressJob {
     RamPages packed;  /* the pages of the pack; perhaps none, then there is */
     PackJob pack;     /* no pack */
     const Rung *rung; /* how the pack is encoded */
+    /* Of a page that is sent as it is: where its copy stands in out; or 0. */
+    uint32_t plain[RAM_BATCH_PAGES];
     /* Of the batch's pages.  Filled: of what was sent last.  Collected: of what
      * was sent now, or what it was, where that is still the same. */
     PageHash hash[RAM_BATCH_PAGES];

@@ -50,24 +50,27 @@ void pack_pages_free(PackPages *pages)
     }
 }
 
-static void put_plain(RamWriter *w, uint64_t page, const uint8_t *from)
+static void put_plain(CompressJob *job, unsigned i, const uint8_t *from)
 {
-    ram_writer_put_plain_head(w, page);
+    RamWriter *w = &job->writer;
+
+    ram_writer_put_plain_head(w, job->batch.page[i]);
     memcpy(w->to, from, MIG_PAGE_SIZE);
+    job->plain[i] = (uint32_t)(w->to - job->out);
     ram_writer_advance(w, MIG_PAGE_SIZE);
 }
 
-static void pack_page(PackPages *pages, CompressJob *job, uint64_t page,
+static void pack_page(PackPages *pages, CompressJob *job, unsigned i,
                       const uint8_t *from)
 {
+    uint64_t page = job->batch.page[i];
     uint64_t key = ram_block_key(job->batch.block, page);
 
     if (!job->packed.count) {
         packer_begin(pages->packer, &job->pack,
-                     codec_wants_dictionary(job->rung->codec,
-                                            job->rung->level));
+                     rung_wants_dictionary(job->rung));
     } else if (!ram_record_follows(&job->packed, page)) {
-        put_plain(&job->writer, page, from); /* a very long way behind */
+        put_plain(job, i, from); /* a very long way behind */
         return;
     }
     job->packed.page[job->packed.count++] = page;
@@ -77,17 +80,17 @@ static void pack_page(PackPages *pages, CompressJob *job, uint64_t page,
 static void add_page(PackPages *pages, CompressJob *job, unsigned i)
 {
     const uint8_t *from = ram_batch_page(&job->batch, i);
-    uint64_t page = job->batch.page[i];
 
+    job->plain[i] = 0;
     if (compress_skip_page(job, &job->writer, i, from)) {
         return;
     }
     if (job->rung->codec) {
-        pack_page(pages, job, page, from);
+        pack_page(pages, job, i, from);
     } else {
-        put_plain(&job->writer, page, from);
+        put_plain(job, i, from);
     }
-    job->hash[i] = (PageHash){ 0 }; /* of a pack: the worker's, of the copy */
+    job->hash[i] = (PageHash){ 0 }; /* the worker's, of the copy */
 }
 
 void pack_pages_fill(PackPages *pages, CompressJob *job, const Rung *rung,
@@ -120,12 +123,15 @@ static void put_pack(CompressJob *job, const CodecWorker *worker)
 }
 
 /* The pages of the pack are in the order of the batch. */
-static void hash_pack(CompressJob *job)
+static void hash_copies(CompressJob *job)
 {
     unsigned k = 0;
 
-    for (unsigned i = 0; k < job->packed.count; i++) {
-        if (job->batch.page[i] == job->packed.page[k]) {
+    for (unsigned i = 0; i < job->batch.count; i++) {
+        if (job->plain[i]) {
+            job->hash[i] = page_hash(job->key, job->out + job->plain[i]);
+        } else if (k < job->packed.count &&
+                   job->batch.page[i] == job->packed.page[k]) {
             job->hash[i] = page_hash(job->key,
                                      pack_slot_page(job->pack.slot, k++));
         }
@@ -136,8 +142,8 @@ static void pack_run(void *opaque, void *worker)
 {
     CompressJob *job = opaque;
 
+    hash_copies(job);
     if (job->packed.count) {
-        hash_pack(job);
         put_pack(job, ladder_worker_at(worker, job->rung));
     }
     job->size = (size_t)(job->writer.to - job->out);

@@ -20,6 +20,9 @@
  * free and the oldest is not done.  Such a batch overtakes jobs, too.  That is
  * allowed, because a pass sends each page once and each batch names its block.
  *
+ * With compress-method auto and a Ferry, how a job is encoded is chosen anew for
+ * each (choose.h), by how long jobs wait and the link takes.
+ *
  * With compress on, a page that is still what was sent last for it is not sent
  * again (sent-hash.h).  With compress off there is no copy of it whose hash
  * could be noted.
@@ -59,8 +62,9 @@ struct RamSave {
     unsigned window;    /* and keeps so many */
     Ladder ladder;      /* with takes_packs: how they may be encoded, */
     Choice choice;      /* and how the next one is */
-    int64_t filled;     /* ns: jobs that have pages took to be filled */
-    uint64_t written;   /* pages of these, in the stream */
+    ChooseLook seen;    /* so far; jobs' counts are those of each look */
+    uint64_t looked;    /* pages that were seen at the last look */
+    bool settled;       /* no other choice any more */
     bool zero_ranges;
     XbzrleCache *xbzrle; /* NULL: the capability is off, */
     uint8_t *changes;    /* [XBZRLE_BATCH_BYTES]; the same */
@@ -71,18 +75,31 @@ struct RamSave {
     uint8_t *copies; /* [RAM_BATCH_PAGES] of a page each; with packs */
 };
 
+/* What the choice is made by. */
+static void note_sent(RamSave *save, const CompressJob *job, int64_t time)
+{
+    uint64_t pages = job->counts.compressed + job->counts.normal;
+
+    if (pages) {
+        save->seen.pages += pages;
+        save->seen.bytes += job->size;
+        save->seen.sent += time;
+    }
+}
+
 static bool write_job(void *opaque, void *opaque_save, GError **errp)
 {
     const CompressJob *job = opaque;
     RamSave *save = opaque_save;
     GOutputVector vector = { job->out, job->size };
+    int64_t since = clock_now(&clock_monotonic);
 
     /* There is nothing to write if no page has changed. */
     if (job->size && !stream_writev(save->stream, &vector, 1, errp)) {
         return false;
     }
+    note_sent(save, job, clock_now(&clock_monotonic) - since);
     sent_hash_put(save->sent, &job->batch, job->hash);
-    save->written += job->counts.compressed + job->counts.normal;
     stats_account(save->counted, &job->counts, stream_position(save->stream));
     return true;
 }
@@ -128,23 +145,25 @@ void ram_save_use_packs(RamSave *save, unsigned window, const Ladder *ladder)
 /* Where the choice is ours, the queue is no longer than it takes to make it. */
 #define CHOOSE_QUEUE_NS (200 * NS_PER_MS)
 
-static void tell_encoding(RamSave *save, const Codec *codec, unsigned level,
-                          const char *reason)
+static void tell_rung(RamSave *save, const Rung *rung, const char *reason)
 {
     stats_encoding(save->counted->stats, &(StatsEncoding){
-        .method = codec ? codec->name : "plain",
-        .encoder = codec ? codec->encoder_name(level) : "none",
-        .level = level,
+        .method = rung_name(rung),
+        .encoder = rung->codec ? rung->codec->encoder_name(rung->level)
+                               : "none",
+        .level = rung->level,
         .reason = reason,
     });
 }
 
-static void tell_rung(RamSave *save)
+static const Rung *chosen_rung(const RamSave *save)
 {
-    const Rung *rung = &save->ladder.rung[save->choice.rung];
+    return &save->ladder.rung[save->choice.rung];
+}
 
-    tell_encoding(save, rung->codec, rung->level,
-                  choose_reason(save->choice.reason));
+static void tell_choice(RamSave *save)
+{
+    tell_rung(save, chosen_rung(save), choose_reason(save->choice.reason));
 }
 
 /* The reader takes packs. */
@@ -169,7 +188,7 @@ static bool start_packs(RamSave *save, GError **errp)
         return false;
     }
     choose_begin(&save->choice, &save->ladder);
-    tell_rung(save);
+    tell_choice(save);
     return true;
 }
 
@@ -191,7 +210,7 @@ static bool start_records(RamSave *save, GError **errp)
     if (!save->pipeline) {
         return false;
     }
-    tell_encoding(save, worker.codec, worker.level, NULL);
+    tell_rung(save, &(Rung){ worker.codec, worker.level, 1 }, NULL);
     return true;
 }
 
@@ -287,37 +306,39 @@ static bool save_plain(RamSave *save, const RamBatch *batch, GError **errp)
     return true;
 }
 
-/* Which rung the next pack is encoded by. */
-static const Rung *choose_rung(RamSave *save)
+/* Which rung is the next pack's? */
+static void choose_rung(RamSave *save)
 {
-    ChooseLook look = {
-        .now = clock_now(&clock_monotonic),
-        .bytes = stream_position(save->stream),
-        .pages = save->written,
-        .filled = save->filled,
-        .sent = pipeline_sunk(save->pipeline),
-        .waited = pipeline_waited(save->pipeline),
-        .ready = pipeline_ready(save->pipeline),
-        .pending = pipeline_pending(save->pipeline),
-    };
+    ChooseLook *look = &save->seen;
+    unsigned pending = pipeline_pending(save->pipeline);
 
     /* While the queue fills, nobody waits. */
-    if (look.pending + 1 >= pipeline_most(save->pipeline) &&
-        save->ladder.rungs > 1 &&
-        choose_look(&save->choice, &save->ladder, &look)) {
-        tell_rung(save);
+    if (look->pages == save->looked ||
+        pending + 1 < pipeline_most(save->pipeline)) {
+        return;
     }
-    return &save->ladder.rung[save->choice.rung];
+    save->looked = look->pages;
+    look->now = clock_now(&clock_monotonic);
+    look->waited = pipeline_waited(save->pipeline);
+    look->ready = pipeline_ready(save->pipeline);
+    look->pending = pending;
+    if (choose_look(&save->choice, &save->ladder, look)) {
+        tell_choice(save);
+    }
 }
 
 static void fill_pack(RamSave *save, CompressJob *job, const RamBatch *batch)
 {
-    const Rung *rung = choose_rung(save);
-    int64_t since = clock_now(&clock_monotonic);
+    int64_t since;
 
-    pack_pages_fill(save->packs, job, rung, batch, save->zero_ranges);
+    if (save->ladder.rungs > 1 && !save->settled) {
+        choose_rung(save);
+    }
+    since = clock_now(&clock_monotonic);
+    pack_pages_fill(save->packs, job, chosen_rung(save), batch,
+                    save->zero_ranges);
     if (job->packed.count || job->writer.counts.normal) {
-        save->filled += clock_now(&clock_monotonic) - since;
+        save->seen.filled += clock_now(&clock_monotonic) - since;
     }
 }
 
@@ -412,6 +433,11 @@ static bool next_batch(RamSave *save, RamDirty *dirty, RamBatch *batch,
     return true;
 }
 
+static bool is_compressing(const RamSave *save)
+{
+    return save->pipeline && (!save->packs || chosen_rung(save)->codec);
+}
+
 /* Send the changes of pages, and take these out of the batch.  What was sent of
  * them whole is not what the destination has any more, so that its hash is
  * forgotten. */
@@ -422,7 +448,8 @@ static bool save_changes(RamSave *save, RamBatch *batch, GError **errp)
     RamBatch changed;
 
     xbzrle_cache_take(save->xbzrle, batch, &changed,
-                      save->pipeline ? XBZRLE_ROOM_COMPRESS : XBZRLE_ROOM,
+                      is_compressing(save) ? XBZRLE_ROOM_COMPRESS
+                                           : XBZRLE_ROOM,
                       &out);
     if (save->sent) {
         sent_hash_forget(save->sent, &changed);
@@ -447,6 +474,15 @@ static bool save_batch(RamSave *save, RamBatch *batch, GError **errp)
     }
     return save->pipeline ? save_compressed(save, batch, errp)
                           : save_plain(save, batch, errp);
+}
+
+void ram_save_settle(RamSave *save)
+{
+    if (save->packs && !save->settled) {
+        save->settled = true;
+        choose_settle(&save->choice);
+        tell_choice(save);
+    }
 }
 
 bool ram_save_pass(RamSave *save, RamDirty *dirty, GError **errp)

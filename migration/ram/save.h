@@ -34,6 +34,10 @@ bool ram_save_use_xbzrle(RamSave *save, GError **errp);
 /* The content of the START section. */
 void ram_save_setup(RamSave *save);
 
+/* The guest stops: the last pass is sent as the one before was at its end, so
+ * that it takes what was expected. */
+void ram_save_settle(RamSave *save);
+
 /* Send every page that is dirty now, but for those that the reader is known to
  * have as they are: the content of one PART or END section.  Each page is sent
  * once, because the order within a section is not defined. */

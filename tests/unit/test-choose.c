@@ -25,6 +25,8 @@ typedef struct Model {
     double cores;       /* for compression */
     double reader_mb_s; /* of memory, whatever its size was; 0: any */
     double link_then;   /* MB/s from a second on; 0: as before */
+    double fill_mb_s;   /* of jobs without a dictionary, but for the lowest
+                         * rung; with one twice the time; 0: any */
 } Model;
 
 typedef struct Run {
@@ -32,7 +34,7 @@ typedef struct Run {
     Choice choice;
     Ladder ladder;
     GRand *rand;
-    double ns, bytes, sent, waited;
+    double ns, bytes, filled, sent, waited;
     unsigned ring[RING]; /* the rungs of the jobs in the ring */
     unsigned jobs;
     unsigned changes;
@@ -45,17 +47,24 @@ static double link_of(const Run *run)
     return later ? run->model->link_then : run->model->link_mb_s;
 }
 
-/* ns for one job on this rung, and whether the workers are the limit. */
-static double time_of(const Run *run, unsigned rung, bool *by_workers)
+typedef struct Cost {
+    double ns;     /* for one job on this rung */
+    double filled; /* of them */
+    bool by_workers;
+} Cost;
+
+static Cost cost_of(const Run *run, unsigned rung)
 {
+    const Model *m = run->model;
     double raw = JOB_PAGES * PAGE_BYTES;
     double sent = raw * size_of[rung] / link_of(run) * 1000;
-    double encoded = raw / (encode_mb_s[rung] * run->model->cores) * 1000;
-    double read = run->model->reader_mb_s
-                      ? raw / run->model->reader_mb_s * 1000 : 0;
+    double encoded = raw / (encode_mb_s[rung] * m->cores) * 1000;
+    double read = m->reader_mb_s ? raw / m->reader_mb_s * 1000 : 0;
+    unsigned fills = rung == 0 ? 0 : rung <= 2 ? 1 : 2;
+    double filled = m->fill_mb_s ? fills * raw / m->fill_mb_s * 1000 : 0;
+    double ns = MAX(MAX(sent, read), MAX(encoded, filled));
 
-    *by_workers = encoded > MAX(sent, read);
-    return MAX(MAX(sent, read), encoded);
+    return (Cost){ ns, filled, encoded > MAX(sent, read) && ns == encoded };
 }
 
 /* Send a job, and look.  Memory is more and less compressible by a fifth. */
@@ -63,21 +72,23 @@ static void step(Run *run, bool fixed)
 {
     unsigned at = run->jobs++ % RING, rung = run->ring[at];
     double wave = g_rand_double_range(run->rand, 0.8, 1.2);
-    bool by_workers;
-    double ns = time_of(run, rung, &by_workers);
+    Cost cost = cost_of(run, rung);
     ChooseLook look;
 
-    ns *= by_workers ? 1 : wave;
-    run->ns += ns;
-    *(by_workers ? &run->waited : &run->sent) += ns;
+    cost.ns *= cost.by_workers ? 1 : wave;
+    run->ns += cost.ns;
+    run->filled += MIN(cost.filled, cost.ns);
+    *(cost.by_workers ? &run->waited : &run->sent) +=
+        MAX(cost.ns - cost.filled, 0);
     run->bytes += JOB_PAGES * PAGE_BYTES * size_of[rung] * wave;
     look = (ChooseLook){
         .now = (int64_t)run->ns,
         .bytes = (uint64_t)run->bytes,
         .pages = run->jobs * JOB_PAGES,
+        .filled = (int64_t)run->filled,
         .sent = (int64_t)run->sent,
         .waited = (int64_t)run->waited,
-        .ready = by_workers ? 2 : RING - 2,
+        .ready = cost.by_workers ? 2 : RING - 2,
         .pending = RING,
     };
     if (!fixed) {
@@ -146,6 +157,8 @@ static const Case cases[] = {
     { "slow-reader", { .link_mb_s = 5000, .cores = 8, .reader_mb_s = 400 },
       1.05 },
     { "falls", { .link_mb_s = 118, .cores = 1.5, .link_then = 12.5 }, 1.05 },
+    { "slow-filler", { .link_mb_s = 1200, .cores = 8, .fill_mb_s = 2000 },
+      1.10 },
     { "rises", { .link_mb_s = 12.5, .cores = 1.5, .link_then = 118 }, 1.05 },
 };
 
@@ -162,6 +175,44 @@ static void test_one_rung(void)
         g_assert_cmpuint(run.choice.rung, ==, 0);
     }
     g_assert_cmpuint(run.changes, ==, 0);
+    g_rand_free(run.rand);
+}
+
+/* Where no page is sent, nothing shows. */
+static void test_no_pages(void)
+{
+    static const Model model = { .link_mb_s = 10, .cores = 1 };
+    Run run = new_run(&model, 1);
+    ChooseLook look = { .ready = RING, .pending = RING };
+
+    for (unsigned i = 0; i < 1000; i++) {
+        look.now += NS_PER_MS;
+        look.sent += NS_PER_MS;
+        g_assert_false(choose_look(&run.choice, &run.ladder, &look));
+    }
+    g_rand_free(run.rand);
+}
+
+/* A trial that is not over is taken back. */
+static void test_settle(void)
+{
+    static const Model model = { .link_mb_s = 25, .cores = 1.5 };
+    Run run = new_run(&model, 1);
+    unsigned from;
+
+    if (run.ladder.rungs < 2) {
+        g_test_skip("a compress-method was NOT BUILT IN");
+        return;
+    }
+    while (!run.choice.on_trial) {
+        step(&run, false);
+    }
+    from = run.choice.from;
+    g_assert_cmpuint(run.choice.rung, !=, from);
+    choose_settle(&run.choice);
+    g_assert_cmpuint(run.choice.rung, ==, from);
+    choose_settle(&run.choice);
+    g_assert_cmpuint(run.choice.rung, ==, from);
     g_rand_free(run.rand);
 }
 
@@ -196,6 +247,8 @@ int main(int argc, char **argv)
         g_test_add_data_func(path, &cases[i], test_model);
     }
     g_test_add_func("/choose/one-rung", test_one_rung);
+    g_test_add_func("/choose/no-pages", test_no_pages);
+    g_test_add_func("/choose/settle", test_settle);
     g_test_add_func("/choose/features", test_features);
     g_test_add_func("/choose/reasons", test_reasons);
     return g_test_run();

@@ -360,6 +360,7 @@ char *relay_args_help(void)
                                codec->help, codec->levels);
     }
     g_string_append(text, "auto\n        whichever is fastest now, of those "
-                          "that both relays have\n        does not matter\n");
+                          "that both relays have\n        does not matter, but "
+                          "to a relay that knows no packs: zstd's\n");
     return g_string_free(text, FALSE);
 }

@@ -53,7 +53,9 @@ struct RelaySend {
     SendJob *filling;   /* or NULL */
     unsigned most_pages; /* in a batch; adapted to the link */
     uint64_t position;  /* bytes in the batches that were submitted */
-    Choice choice;      /* how the next pack is encoded */
+    Rung data_rung;     /* of DATA frames */
+    Choice choice;      /* how the next pack is encoded, */
+    ChooseLook seen;    /* and by what that is chosen */
     int64_t began;
     bool opaque;        /* the stream is not understood: not worth packing */
     bool link_failed;
@@ -83,44 +85,53 @@ static int64_t time_in(const RelaySend *send, RelayWait what)
                                 memory_order_relaxed);
 }
 
-static void tell_rung(const RelaySend *send)
+static const Rung *chosen_rung(const RelaySend *send)
 {
-    const Rung *rung = &send->config.ladder.rung[send->choice.rung];
-
-    relay_stats_encoding(send->config.stats,
-                         rung->codec ? rung->codec->name : "plain",
-                         rung->level, choose_reason(send->choice.reason));
+    return &send->config.ladder.rung[send->choice.rung];
 }
 
-/* Jobs that are done are written at once.  So if none is left, all were done. */
+static void tell_choice(const RelaySend *send)
+{
+    const Rung *rung = chosen_rung(send);
+
+    relay_stats_encoding(send->config.stats, rung_name(rung), rung->level,
+                         choose_reason(send->choice.reason));
+}
+
+/* Which rung is the next pack's?  On the lowest one, too, its pages are copied
+ * and looked up: that is cheaper than what the relay does besides. */
 static void choose_rung(RelaySend *send)
 {
+    ChooseLook *look = &send->seen;
     RelayStats *stats = send->config.stats;
-    int64_t now = clock_now(&clock_monotonic);
-    unsigned pending = pump_pending(send->pump);
-    ChooseLook look = {
-        .now = now,
-        .bytes = relay_stats_get(&stats->bytes_out),
-        .pages = relay_stats_get(&stats->pages),
-        .sent = time_in(send, RELAY_WAIT_LINK),
-        .waited = time_in(send, RELAY_WAIT_CPU),
-        .ready = pending ? pump_ready(send->pump) : 1,
-        .pending = MAX(pending, 1),
-    };
+    uint64_t pages = relay_stats_get(&stats->pages);
 
-    look.filled = now - send->began - look.sent - look.waited -
-                  time_in(send, RELAY_WAIT_QEMU);
-    if (send->config.ladder.rungs > 1 &&
-        choose_look(&send->choice, &send->config.ladder, &look)) {
-        tell_rung(send);
+    if (pages == look->pages || !look->pending) {
+        return;
     }
+    look->now = clock_now(&clock_monotonic);
+    look->bytes = relay_stats_get(&stats->bytes_out);
+    look->pages = pages;
+    look->sent = time_in(send, RELAY_WAIT_LINK);
+    look->waited = time_in(send, RELAY_WAIT_CPU);
+    look->filled = look->now - send->began - look->sent - look->waited -
+                   time_in(send, RELAY_WAIT_QEMU);
+    if (choose_look(&send->choice, &send->config.ladder, look)) {
+        tell_choice(send);
+    }
+}
+
+/* How many jobs wait for the link, before those that are done are written.  The
+ * new one counts as done: if there is no other, the workers were fast enough. */
+static void note_jobs(RelaySend *send)
+{
+    send->seen.ready = pump_ready(send->pump) + 1;
+    send->seen.pending = pump_pending(send->pump) + 1;
 }
 
 static bool submit(RelaySend *send, GError **errp)
 {
-    if (send->filling->pack.slot) {
-        choose_rung(send);
-    }
+    note_jobs(send);
     send->position += batch_bytes(&send->filling->batch);
     send->filling = NULL;
     return pump_submit(send->pump, errp);
@@ -150,8 +161,7 @@ static Batch *filling_batch(RelaySend *send, GError **errp)
         adapt_to_link(send);
         batch_reset(&send->filling->batch, send->position, !send->opaque);
         send->filling->pack.slot = NULL;
-        send->filling->rung = (Rung){ .codec = send->config.codec,
-                                      .level = send->config.level };
+        send->filling->rung = send->data_rung;
     }
     return &send->filling->batch;
 }
@@ -215,10 +225,12 @@ static bool add_page(RelaySend *send, const ScanPage *page)
         return batch_add_page(&job->batch, page->data);
     }
     if (!job->pack.slot) {
-        job->rung = send->config.ladder.rung[send->choice.rung];
+        if (send->config.ladder.rungs > 1) {
+            choose_rung(send);
+        }
+        job->rung = *chosen_rung(send);
         packer_begin(send->packer, &job->pack,
-                     codec_wants_dictionary(job->rung.codec,
-                                            job->rung.level));
+                     rung_wants_dictionary(&job->rung));
         job->window = send->config.window;
     }
     packer_add(send->packer, job->batch.position, address_of(page),
@@ -300,6 +312,7 @@ RelaySend *relay_send_new(const RelaySendConfig *config, GError **errp)
     bool chooses = config->ladder.rungs > 1;
     LadderWorkerConfig worker = {
         .ladder = &config->ladder,
+        .besides = &send->data_rung,
         .scratch_size = PACK_SCRATCH_SIZE,
     };
     PoolConfig pool = {
@@ -315,6 +328,7 @@ RelaySend *relay_send_new(const RelaySendConfig *config, GError **errp)
     PumpOutput output = { config->to, config->stats, RELAY_WAIT_LINK };
 
     send->config = *config;
+    send->data_rung = (Rung){ config->codec, config->level, 1 };
     send->most_pages = RELAY_PAGES;
     send->pump = pump_new(&pool, &output, errp);
     if (!send->pump) {
@@ -323,7 +337,7 @@ RelaySend *relay_send_new(const RelaySendConfig *config, GError **errp)
     }
     send->began = clock_now(&clock_monotonic);
     choose_begin(&send->choice, &config->ladder);
-    tell_rung(send);
+    tell_choice(send);
     return send;
 }
 

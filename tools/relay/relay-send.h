@@ -19,7 +19,7 @@ typedef struct RelaySendConfig {
     unsigned window;  /* packs of history, if the version has PACK */
     const Codec *codec; /* of DATA frames */
     unsigned level, threads;
-    Ladder ladder; /* of packs; one of its rungs has the codec */
+    Ladder ladder; /* of packs */
     RelayStats *stats;
     RelayFindings *findings; /* filled in while the stream is scanned */
     const ReturnWatch *back; /* the reverse thread's */

@@ -162,13 +162,12 @@ static void send_ended(Session *s)
 /* What packs may be encoded by. */
 static Ladder ladder_for(const Session *s, const RelaySendConfig *config)
 {
-    uint16_t features = offer_features(s->answer.offer);
+    Ladder all = ladder_of_all(offer_features(s->answer.offer));
+    bool chooses =
+        s->args->options.value[MIG_OPT_COMPRESS_METHOD] == MIG_METHOD_AUTO;
 
-    if (s->args->options.value[MIG_OPT_COMPRESS_METHOD] == MIG_METHOD_AUTO &&
-        (features & config->codec->feature)) {
-        return ladder_of_all(features);
-    }
-    return ladder_of_one(config->codec, config->level);
+    return chooses && all.rungs > 1
+               ? all : ladder_of_one(config->codec, config->level);
 }
 
 static RelaySend *new_send(Session *s, GError **errp)
