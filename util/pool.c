@@ -10,8 +10,8 @@
  * ring order, results come back in the order of submission without sorting.
  *
  * One lock guards the counters and the done flags.  It is taken once for each
- * of submit, start, finish, collect and release of a job and to count those that
- * are done, and a job is worth many pages: nothing here is per page.
+ * of submit, start, finish, collect and release of a job and to count those
+ * that are done, and a job is worth many pages: nothing here is per page.
  */
 #include "util/pool.h"
 

@@ -16,8 +16,8 @@
  * lowest rung, where nearly all pages have the same size.
  *
  * After a step up that was taken back while jobs wait, the rung below is tried,
- * too.  Trials that fail are made less and less often, until what the link takes
- * falls to a half: then things have changed.
+ * too.  Trials that fail are made less and less often, until what the link
+ * takes falls to a half: then things have changed.
  *
  * Only jobs that have pages count, because memory has long stretches of zero
  * pages, and these have no bytes.
@@ -44,8 +44,8 @@
 /* Below this part of that, a trial ends without its whole window. */
 #define HOPELESS 0.8
 
-/* Windows.  A step up that is not tried costs little, but a link that has become
- * faster shows only when a step down is tried. */
+/* Windows.  A step up that is not tried costs little, but a link that has
+ * become faster shows only when a step down is tried. */
 #define PAUSE_UP_MAX   64u
 #define PAUSE_DOWN_MAX 16u
 

@@ -22,8 +22,8 @@ typedef struct ChooseLook {
     unsigned pending; /* all that are submitted: as many as may be */
 } ChooseLook;
 
-/* Added to the nice value of threads that compress as it is chosen, so that they
- * take what the guest leaves of the CPUs. */
+/* Added to the nice value of threads that compress as it is chosen, so that
+ * they take what the guest leaves of the CPUs. */
 #define CHOOSE_NICE 10
 
 typedef enum {

@@ -9,8 +9,8 @@
  * exceed it many times over, and of base64, whose bytes have 6 bits, it is four
  * times as much.  One page of text among 32 random ones shows.
  *
- * What does not show is a repetition within random bytes.  Whole pages that come
- * again have been found before, by their hash.
+ * What does not show is a repetition within random bytes.  Whole pages that
+ * come again have been found before, by their hash.
  *
  * LZ4 on samples, as OpenZFS has it, finds repetitions but takes base64 for
  * random.

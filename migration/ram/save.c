@@ -10,8 +10,8 @@
  * of the pass it collects all jobs that are still out.
  *
  * With xbzrle, pages that the cache has are looked at here, too, and leave the
- * batch if their changes are short; see xbzrle-cache.c.  The changes are sent at
- * once, and overtake the jobs that are out.
+ * batch if their changes are short; see xbzrle-cache.c.  The changes are sent
+ * at once, and overtake the jobs that are out.
  *
  * Pages that the host knows to be zero are not read.  They come last: by then
  * the walk may have found that some of them were written meanwhile.
@@ -20,8 +20,8 @@
  * free and the oldest is not done.  Such a batch overtakes jobs, too.  That is
  * allowed, because a pass sends each page once and each batch names its block.
  *
- * With compress-method auto and a Ferry, how a job is encoded is chosen anew for
- * each (choose.h), by how long jobs wait and the link takes.
+ * With compress-method auto and a Ferry, how a job is encoded is chosen anew
+ * for each (choose.h), by how long jobs wait and the link takes.
  *
  * With compress on, a page that is still what was sent last for it is not sent
  * again (sent-hash.h).  With compress off there is no copy of it whose hash

@@ -28,7 +28,8 @@ void ram_save_use_ranges(RamSave *save);
 void ram_save_use_packs(RamSave *save, unsigned window, const Ladder *ladder);
 
 /* Of a page that is sent again, send what has changed, if that is short.
- * Called before the first pass.  False when there is no memory for the copies. */
+ * Called before the first pass.  False when there is no memory for the
+ * copies. */
 bool ram_save_use_xbzrle(RamSave *save, GError **errp);
 
 /* The content of the START section. */

@@ -21,8 +21,8 @@
 
 typedef struct SentHash SentHash;
 
-/* The blocks must outlive it.  NULL and MIG_ERROR_HOST where there is no memory,
- * or no key. */
+/* The blocks must outlive it.  NULL and MIG_ERROR_HOST where there is no
+ * memory, or no key. */
 SentHash *sent_hash_new(const RamBlocks *blocks, GError **errp);
 void sent_hash_free(SentHash *sent); /* NULL is fine */
 

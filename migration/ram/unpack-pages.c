@@ -4,8 +4,8 @@
  *
  * A record is a job.  Workers decode.  When the load loop collects the job, it
  * follows what pages refer to, and places them if the pack's checksum is right.
- * So references are followed in the order of the stream.  A job is submitted when
- * the packs of its dictionary were collected.
+ * So references are followed in the order of the stream.  A job is submitted
+ * when the packs of its dictionary were collected.
  */
 #include "migration/ram/unpack-pages.h"
 

@@ -9,9 +9,9 @@
  * to it.
  *
  * A page that is in its slot keeps it in this pass and in the next one.  So
- * what a batch borrows stays as it is, and pages that share a slot do not drive each
- * other out all the time.  A page that finds its slot taken is sent as if there
- * were no cache.
+ * what a batch borrows stays as it is, and pages that share a slot do not
+ * drive each other out all the time.  A page that finds its slot taken is sent
+ * as if there were no cache.
  *
  * Zero pages do not come in, because most stay zero and take few bytes.  But a
  * page that is in its slot and becomes zero stays in.

@@ -27,8 +27,8 @@ void stream_free(Stream *s);
 /* Bytes read, or put, since the start. */
 uint64_t stream_position(const Stream *s);
 
-/* A checksum (XXH3, 64 bits) over all bytes that are put, or given out, from now
- * on; has it begun?  And what it is so far.  Not yet begun: 0. */
+/* A checksum (XXH3, 64 bits) over all bytes that are put, or given out, from
+ * now on; has it begun?  And what it is so far.  Not yet begun: 0. */
 void stream_sum_begin(Stream *s);
 bool stream_has_sum(const Stream *s);
 uint64_t stream_sum(const Stream *s);

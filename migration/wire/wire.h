@@ -129,8 +129,8 @@
 #define WIRE_CAPABILITIES_MAX 64u
 #define WIRE_VERIFY_CHUNK    (2u << 20) /* bytes hashed at a time */
 
-/* The longest head of a record, a batch's or a pack's: u64, u8 and name, u8 count, u16
- * gaps, u32 length. */
+/* The longest head of a record, a batch's or a pack's: u64, u8 and name, u8
+ * count, u16 gaps, u32 length. */
 #define WIRE_RECORD_HEAD_MAX                                                \
     (8 + 1 + WIRE_NAME_MAX + 1 + 2 * (WIRE_BATCH_PAGES_MAX - 1) + 4)
 

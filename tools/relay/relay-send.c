@@ -122,7 +122,8 @@ static void choose_rung(RelaySend *send)
 }
 
 /* How many jobs wait for the link, before those that are done are written.  The
- * new one counts as done: if there is no other, the workers were fast enough. */
+ * new one counts as done: if there is no other, the workers were fast
+ * enough. */
 static void note_jobs(RelaySend *send)
 {
     send->seen.ready = pump_ready(send->pump) + 1;
