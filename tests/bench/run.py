@@ -103,8 +103,8 @@ def plot_links(folder, rows, bench, guest="4 GiB, stopped guest"):
                    if r["mbit"] == mbit])
 
 
-def find_contestants(build):
-    return [*migrate.ferry(build),
+def find_contestants(build, accel="soft"):
+    return [*migrate.ferry(build, accel),
             *migrate.qemus(build, *peers.find(build))]
 
 
@@ -120,7 +120,8 @@ def bench_duels(build, folder, image):
 
 
 def bench_loaded(build, folder, image):
-    rows = list(loaded.by_contestant(find_contestants(build)))
+    rows = list(loaded.by_contestant(
+        find_contestants(build, frontier.ACCEL)))
     plot_links(folder, rows, "loaded", loaded.Work().append)
     return [*rows, *loaded.by_rate(build)]
 
