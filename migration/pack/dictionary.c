@@ -2,11 +2,11 @@
 /*
  * Theory of operation
  *
- * An anchor is a place in a page whose four bytes hash to one of the values
- * that one in 64 has.  Anchors are where they are because of the bytes there,
+ * An anchor is a place in a page whose four bytes hash to a certain value, as
+ * those of one place in 128 do.  Anchors are where they are because of the bytes there,
  * not of where these stand, so that a stretch has the same anchors wherever it
  * is copied to.  The 32 bytes from an anchor on are hashed, and a table says
- * which page had that hash last.  That page gets a vote, and with three of them
+ * which page had that hash last.  That page gets a vote, and with two of them
  * it is in the dictionary.
  *
  * All of this is guessed: nothing compares the bytes.  A page that is in the
@@ -18,11 +18,11 @@
 
 #include <string.h>
 
-#define STRETCH       32u /* bytes that are hashed at an anchor */
+#define STRETCH      32u /* bytes that are hashed at an anchor */
 #define VOTES        2u
 #define VOTE_BITS    2
 #define PAGE_ANCHORS (MIG_PAGE_SIZE / STRETCH) /* at most */
-#define ENTRIES      16u /* of the table, for a page of the history */
+#define ENTRIES      32u /* of the table, for a page of the window */
 
 /* The tables have the low 32 bits of a page's number, and so less of a pack's.
  * An entry that is 16 TiB of pages old is taken for a young one. */
@@ -33,11 +33,9 @@ G_STATIC_ASSERT(VOTES < 1u << VOTE_BITS);
 bool dictionary_init(DictionaryIndex *index, const PackHistory *history,
                      GError **errp)
 {
-    size_t pages = (size_t)history->slots * PACK_PAGES, size = 1;
+    size_t pages = (size_t)history->slots * PACK_PAGES;
+    size_t size = pack_table_size(history->window, ENTRIES);
 
-    while (size < pages * ENTRIES) {
-        size *= 2;
-    }
     *index = (DictionaryIndex){
         .history = history,
         .mask = size - 1,

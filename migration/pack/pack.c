@@ -109,6 +109,21 @@ void pack_history_destroy(PackHistory *h)
     free(h->bytes);
 }
 
+/* A smaller window has tables as of so many packs: they cost next to nothing,
+ * and pages that hash to the same entry cost bytes. */
+#define TABLE_WINDOW_MIN 16u
+
+size_t pack_table_size(unsigned window, unsigned entries)
+{
+    size_t packs = MAX(window, TABLE_WINDOW_MIN), size = 1;
+    size_t least = packs * PACK_PAGES * entries;
+
+    while (size < least) {
+        size *= 2;
+    }
+    return size;
+}
+
 PackSlot *pack_history_begin(PackHistory *h)
 {
     size_t index = h->next++ % h->slots;

@@ -133,6 +133,10 @@ bool pack_history_init(PackHistory *h, unsigned window, unsigned in_flight,
 void pack_history_destroy(PackHistory *h);
 void pack_no_memory(GError **errp); /* that error */
 
+/* How many entries a table has: a power of two, so that there are `entries` or
+ * more for each page of the window. */
+size_t pack_table_size(unsigned window, unsigned entries);
+
 /* The slot of the next pack, without pages.  Counts the pack. */
 PackSlot *pack_history_begin(PackHistory *h);
 

@@ -3,7 +3,7 @@
  * Theory of operation
  *
  * Two tables say where to look for what a page might repeat: one by content,
- * one by address.  Each has at least two entries for a page of the history.
+ * one by address.  Each has at least ENTRIES for a page of the window.
  * They are lossy: an entry says where the last page stands that hashed there,
  * and forgets the one before.  An entry proves nothing.  One that is too old is
  * passed over, and what another one points to is compared byte by byte.  So a
@@ -23,6 +23,8 @@
 /* A body this small is a few references: not worth encoding. */
 #define ENCODE_MIN 64u
 
+#define ENTRIES 4u /* of each table, for a page of the window */
+
 struct Packer {
     PackHistory history;
     DictionaryIndex index;
@@ -32,26 +34,15 @@ struct Packer {
     uint64_t *by_address; /* the same */
 };
 
-static uint64_t table_size(unsigned slots)
-{
-    uint64_t size = 1;
-
-    while (size < 2 * (uint64_t)slots * PACK_PAGES) {
-        size *= 2;
-    }
-    return size;
-}
-
 Packer *packer_new(unsigned window, unsigned in_flight, GError **errp)
 {
     Packer *packer = g_new0(Packer, 1);
-    uint64_t size;
+    size_t size = pack_table_size(window, ENTRIES);
 
     if (!pack_history_init(&packer->history, window, in_flight, errp)) {
         g_free(packer);
         return NULL;
     }
-    size = table_size(packer->history.slots);
     packer->mask = size - 1;
     packer->by_hash = g_try_new0(uint64_t, size);
     packer->by_address = g_try_new0(uint64_t, size);
@@ -87,7 +78,8 @@ void packer_begin(Packer *packer, PackJob *job, bool dictionary)
         .number = number,
         .slot = pack_history_begin(history),
         .history = history,
-        .wants_dictionary = dictionary && history->window,
+        .wants_dictionary =
+            dictionary && history->window >= DICTIONARY_NEAREST,
     };
     packer->filling = job;
 }

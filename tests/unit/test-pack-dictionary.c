@@ -185,6 +185,23 @@ static void test_distance(void)
     g_assert_cmpuint(try_distance(0, NEAREST, true), ==, 0);
 }
 
+/* None is looked for where the window has no page that it might have. */
+static void test_reach(void)
+{
+    for (unsigned window = 0; window < 2 * NEAREST; window++) {
+        World w;
+
+        world_init(&w, window);
+        begin(&w, true);
+        g_assert_cmpint(w.job.wants_dictionary, ==, window >= NEAREST);
+        add(&w, 0);
+        end(&w);
+        begin(&w, false);
+        g_assert_false(w.job.wants_dictionary);
+        world_destroy(&w);
+    }
+}
+
 /* There is no room for all, and those that there are stand in order. */
 static void test_room(void)
 {
@@ -299,7 +316,7 @@ static void test_forged(void)
     static const Forged rows[] = {
         { &codec_zstd, 0, { { 0, 0 } }, NULL },
         { &codec_zstd, 1, { { 1, 1 } }, NULL },
-        /* the same page twice; only the first is behind the reach of a match */
+        /* the same page twice, and as often as there is room */
         { &codec_zstd, 2, { { 1, 1 }, { 1, 1 } }, NULL },
         { &codec_zstd, PACK_DICTIONARY_PAGES, { { 1, 1 }, { 1, 1 } }, NULL },
         { &codec_zstd, PACK_DICTIONARY_PAGES + 1, { { 1, 1 }, { 1, 1 } },
@@ -313,7 +330,7 @@ static void test_forged(void)
         { &codec_zstd, 1, { { 1, 255 } }, none },
         { &codec_zstd, 1, { { 2, 0 } }, none },      /* before the first */
         { &codec_zstd, 1, { { 3, 1 } }, none },
-        { &codec_zstd, 1, { { 65535, 1 } }, none },  /* the future */
+        { &codec_zstd, 1, { { 65535, 1 } }, none },
         { NULL, 1, { { 1, 1 } }, "a pack whose dictionary has too many pages" },
         { &codec_zlib, 1, { { 1, 1 } },
           "a dictionary for a method that takes none" },
@@ -513,6 +530,7 @@ int main(int argc, char **argv)
         return 77;
     }
     g_test_add_func("/pack-dictionary/distance", test_distance);
+    g_test_add_func("/pack-dictionary/reach", test_reach);
     g_test_add_func("/pack-dictionary/room", test_room);
     g_test_add_func("/pack-dictionary/forged", test_forged);
     g_test_add_func("/pack-dictionary/forged-window", test_forged_window);

@@ -343,6 +343,23 @@ static void test_kinds(void)
     world_destroy(&w);
 }
 
+/* The packs that are at work beside a window take no entries. */
+static void test_table_size(void)
+{
+    static const struct {
+        unsigned window, entries;
+        size_t size;
+    } rows[] = {
+        { 0, 4, 1 << 12 },    { 16, 4, 1 << 12 },   { 17, 4, 1 << 13 },
+        { 255, 32, 1 << 19 }, { 256, 32, 1 << 19 }, { 257, 32, 1 << 20 },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_assert_cmpuint(pack_table_size(rows[i].window, rows[i].entries), ==,
+                         rows[i].size);
+    }
+}
+
 /* The window's oldest pack can be referred to, the one before it cannot. */
 static void test_window(void)
 {
@@ -699,6 +716,7 @@ int main(int argc, char **argv)
     g_test_add_func("/pack/order", test_order);
     g_test_add_func("/pack/address", test_address);
     g_test_add_func("/pack/kinds", test_kinds);
+    g_test_add_func("/pack/table-size", test_table_size);
     g_test_add_func("/pack/window", test_window);
     g_test_add_func("/pack/same-pack", test_same_pack);
     g_test_add_func("/pack/extra", test_extra);
