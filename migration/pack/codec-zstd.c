@@ -21,8 +21,9 @@ static bool set(ZSTD_CCtx *z, ZSTD_cParameter parameter, int value)
 }
 
 /* A pack is a little larger than 256 KiB.  From there on zstd's level 1 looks for
- * matches of 7 bytes only, which costs bytes and saves no time.  0: as the level
- * has it. */
+ * matches of 7 bytes only, which costs bytes and saves no time.  With fewer bytes
+ * it looks for 6, too; only up to 16 KiB for 5, which would save 0.05 to 0.08 % of
+ * them.  0: as the level has it. */
 static bool set_level(ZSTD_CCtx *z, unsigned level)
 {
     return set(z, ZSTD_c_compressionLevel, levels[level]) &&
