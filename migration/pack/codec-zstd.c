@@ -2,8 +2,8 @@
 /*
  * Zstandard (RFC 8878): one frame per batch, with its content's size and
  * checksum.  A compress-level is zstd's own level, except 0, which is one of
- * the negative, faster ones, and the last two.  A dictionary is a prefix: it has
- * content only, and the frame does not say that there is one.
+ * the negative, faster ones, and the last two.  A dictionary is a prefix: it
+ * has content only, and the frame does not say that there is one.
  */
 #include "migration/pack/codec.h"
 
@@ -20,10 +20,10 @@ static bool set(ZSTD_CCtx *z, ZSTD_cParameter parameter, int value)
     return !ZSTD_isError(ZSTD_CCtx_setParameter(z, parameter, value));
 }
 
-/* A pack is a little larger than 256 KiB.  From there on zstd's level 1 looks for
- * matches of 7 bytes only, which costs bytes and saves no time.  With fewer bytes
- * it looks for 6, too; only up to 16 KiB for 5, which would save 0.05 to 0.08 % of
- * them.  0: as the level has it. */
+/* A pack is a little larger than 256 KiB.  From there on zstd's level 1 looks
+ * for matches of 7 bytes only, which costs bytes and saves no time.  With
+ * fewer bytes it looks for 6, too; only up to 16 KiB for 5, which would save
+ * 0.05 to 0.08 % of them.  0: as the level has it. */
 static bool set_level(ZSTD_CCtx *z, unsigned level)
 {
     return set(z, ZSTD_c_compressionLevel, levels[level]) &&

@@ -60,9 +60,9 @@ typedef struct Codec {
     const char *(*decode)(void *decoder, const uint8_t *in, size_t size,
                           uint8_t *out, size_t out_size);
 
-    /* Optional: what the next encode() and decode() may refer to, as if it stood
-     * before their input and output; it stays until then.  Size 0: nothing.
-     * False when there is no memory. */
+    /* Optional: what the next encode() and decode() may refer to, as if it
+     * stood before their input and output; it stays until then.  Size 0:
+     * nothing.  False when there is no memory. */
     bool (*encoder_set_dictionary)(void *encoder, const uint8_t *bytes,
                                    size_t size);
     bool (*decoder_set_dictionary)(void *decoder, const uint8_t *bytes,
@@ -74,9 +74,9 @@ typedef struct Codec {
 
 /*
  * All of them.  The place in the list is the value of compress-method, and
- * hosts know the values (MigMethod, which has auto behind these three).  The first is what
- * flag WIRE_RAM_COMPRESSED stands for, RFC 1950; the others are for two Ferry
- * ends.
+ * hosts know the values (MigMethod, which has auto behind these three).  The
+ * first is what flag WIRE_RAM_COMPRESSED stands for, RFC 1950; the others are
+ * for two Ferry ends.
  */
 #define CODEC_LIST(ROW) \
     ROW(codec_zlib)     \

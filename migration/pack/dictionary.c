@@ -3,11 +3,11 @@
  * Theory of operation
  *
  * An anchor is a place in a page whose four bytes hash to a certain value, as
- * those of one place in 128 do.  Anchors are where they are because of the bytes there,
- * not of where these stand, so that a stretch has the same anchors wherever it
- * is copied to.  The 32 bytes from an anchor on are hashed, and a table says
- * which page had that hash last.  That page gets a vote, and with two of them
- * it is in the dictionary.
+ * those of one place in 128 do.  Anchors are where they are because of the
+ * bytes there, not of where these stand, so that a stretch has the same
+ * anchors wherever it is copied to.  The 32 bytes from an anchor on are
+ * hashed, and a table says which page had that hash last.  That page gets a
+ * vote, and with two of them it is in the dictionary.
  *
  * All of this is guessed: nothing compares the bytes.  A page that is in the
  * dictionary for nothing costs the time to read it.  So a guest that makes

@@ -8,9 +8,9 @@
 
 #include "migration/pack/pack.h"
 
-/* A dictionary has no page of the packs just before, because the receiver has to
- * finish all packs that it has pages of before a worker may begin.  So as many
- * packs as this are decoded at a time. */
+/* A dictionary has no page of the packs just before, because the receiver has
+ * to finish all packs that it has pages of before a worker may begin.  So as
+ * many packs as this are decoded at a time. */
 #define DICTIONARY_NEAREST 8u
 
 /* All of it is the packer's owner's. */
@@ -31,8 +31,8 @@ bool dictionary_init(DictionaryIndex *index, const PackHistory *history,
 void dictionary_destroy(DictionaryIndex *index);
 
 /* Page i of the last pack of the history, which is new: add to the pack's
- * dictionary the pages that it now has enough in common with, in ascending order
- * and as long as there is room; and remember what the page has. */
+ * dictionary the pages that it now has enough in common with, in ascending
+ * order and as long as there is room; and remember what the page has. */
 void dictionary_add(DictionaryIndex *index, unsigned i,
                     PackDictionary *dictionary);
 

@@ -75,8 +75,8 @@ PackRef pack_get_ref(const uint8_t *from)
 /* Of the size at which the system can give a page at once. */
 #define HUGE_PAGE (2u << 20)
 
-/* NULL when there is no memory.  A page of 4 KiB at a time, the system would take
- * longer to give this memory than packer and unpacker take to use it. */
+/* NULL when there is no memory.  A page of 4 KiB at a time, the system would
+ * take longer to give this memory than packer and unpacker take to use it. */
 static uint8_t *alloc_large(size_t size)
 {
     void *bytes;

@@ -267,9 +267,9 @@ static size_t make_body(const PackJob *job, uint8_t *body)
     return (size_t)(to - body) + job->extra_size;
 }
 
-/* Put the dictionary just before the body, where the encoder takes both for one
- * piece of memory, and its references to `to`.  Returns the bytes of these: 0 if
- * there is no dictionary. */
+/* Put the dictionary just before the body, where the encoder takes both for
+ * one piece of memory, and its references to `to`.  Returns the bytes of
+ * these: 0 if there is no dictionary. */
 static size_t use_dictionary(const PackJob *job, const CodecWorker *worker,
                              uint8_t *body, uint8_t *to)
 {

@@ -15,8 +15,8 @@
 
 typedef struct Packer Packer;
 
-/* Packs may refer to window packs before; 0: only to their own pages.  NULL, and
- * MIG_ERROR_HOST, when there is no memory. */
+/* Packs may refer to window packs before; 0: only to their own pages.  NULL,
+ * and MIG_ERROR_HOST, when there is no memory. */
 Packer *packer_new(unsigned window, unsigned in_flight, GError **errp);
 void packer_free(Packer *packer); /* NULL is fine */
 
@@ -34,9 +34,10 @@ typedef struct PackJob {
     uint16_t extra_size;
 } PackJob;
 
-/* Begin the next pack, which is to get a page at least, in a job that stays where
- * it is until all were added.  dictionary: look for one, as is worth it if
- * codec_wants_dictionary() of the codec and level that it will be encoded by. */
+/* Begin the next pack, which is to get a page at least, in a job that stays
+ * where it is until all were added.  dictionary: look for one, as is worth it
+ * if codec_wants_dictionary() of the codec and level that it will be encoded
+ * by. */
 void packer_begin(Packer *packer, PackJob *job, bool dictionary);
 
 /* Copy a page, of which the guest may change bytes meanwhile, into the last
@@ -55,8 +56,8 @@ PackCounts pack_counts(const PackJob *job);
 
 /*
  * Write the pack to `to`, which has room for PACK_SIZE_MAX, and return its
- * size.  The worker's scratch has room for PACK_SCRATCH_SIZE.  If it has no codec,
- * the body is stored.
+ * size.  The worker's scratch has room for PACK_SCRATCH_SIZE.  If it has no
+ * codec, the body is stored.
  */
 #define PACK_SCRATCH_SIZE (PACK_DICTIONARY_BYTES + PACK_BODY_MAX)
 

@@ -2,12 +2,12 @@
 /*
  * Theory of operation
  *
- * The owner checks the head, and the dictionary: what it finds there stays as it
- * is until the pack is finished.  A worker checks what can be checked of a pack
- * alone: that the body decodes to what the head says, that its table and the
- * lengths that follow from it add up.  It copies the new pages to the slot and
- * hashes them.  What is left for the owner is the references, in the order of
- * the stream: then the slots that they may name are complete.
+ * The owner checks the head, and the dictionary: what it finds there stays as
+ * it is until the pack is finished.  A worker checks what can be checked of a
+ * pack alone: that the body decodes to what the head says, that its table and
+ * the lengths that follow from it add up.  It copies the new pages to the slot
+ * and hashes them.  What is left for the owner is the references, in the order
+ * of the stream: then the slots that they may name are complete.
  */
 #include "migration/pack/unpacker.h"
 

@@ -19,8 +19,8 @@
 typedef struct Unpacker Unpacker;
 
 /* The sender's window, or a larger one, and at most in_flight packs between
- * unpacker_begin() and unpack_finish().  NULL, and MIG_ERROR_HOST, when there is
- * no memory. */
+ * unpacker_begin() and unpack_finish().  NULL, and MIG_ERROR_HOST, when there
+ * is no memory. */
 Unpacker *unpacker_new(unsigned window, unsigned in_flight, GError **errp);
 void unpacker_free(Unpacker *unpacker); /* NULL is fine */
 
@@ -52,7 +52,8 @@ void unpacker_begin(Unpacker *unpacker, UnpackJob *job, const uint64_t *key,
                     unsigned pages);
 
 /* The owner asks before it hands the pack to a worker.  False while packs that
- * its dictionary has pages of are not finished; never when all before it are. */
+ * its dictionary has pages of are not finished; never when all before it
+ * are. */
 bool unpack_is_ready(const Unpacker *unpacker, UnpackJob *job);
 
 /* Decode the body of a pack that is ready, and take it apart. */

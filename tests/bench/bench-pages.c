@@ -66,7 +66,8 @@ RamBlock bench_load(const char *path, uint64_t max)
     all = count_pages(image, pages) <= max;
     block.host = bench_map(max * MIG_PAGE_SIZE);
     for (uint64_t i = 0; i < pages / 64 * 64 && block.pages < max; i++) {
-        const uint8_t *page = image + (all ? i : spread(i, pages)) * MIG_PAGE_SIZE;
+        uint64_t from = all ? i : spread(i, pages);
+        const uint8_t *page = image + from * MIG_PAGE_SIZE;
 
         if (!buffer_is_zero(page, MIG_PAGE_SIZE)) {
             memcpy(block.host + block.pages * MIG_PAGE_SIZE, page,
