@@ -51,6 +51,7 @@ static void mend_pack(Mender *mender, uint8_t *data, size_t packed,
     FrameHead head = { .pages = MIN(load_be16(data + 2), PACK_PAGES) };
     const char *fault;
     UnpackJob job;
+    bool ready;
 
     if (packed < PACK_HEAD_SIZE || packed > PACK_SIZE_MAX || !head.pages) {
         return;
@@ -59,7 +60,8 @@ static void mend_pack(Mender *mender, uint8_t *data, size_t packed,
     job.in = data + RELAY_HEAD_SIZE;
     job.size = packed;
     job.body = mender->body;
-    g_assert(unpack_is_ready(mender->unpacker, &job));
+    ready = unpack_is_ready(mender->unpacker, &job);
+    g_assert(ready);
     unpack_decode(&job, mender->worker);
     fault = unpack_finish(mender->unpacker, &job);
     if (fault && !strcmp(fault, "the checksum of a pack is wrong")) {

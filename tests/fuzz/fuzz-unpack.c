@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Packs one after the other, each behind a u8, the number of pages that its
- * record has, and a u16, its size.
+ * record has, and a u16, its size.  Several are at work at a time, and those
+ * that have LATE in the u8 are decoded only when they have to be finished.
  *
  * A checksum is never right by chance.  Therefore a pack of which nothing else
  * is wrong counts as good here, and later ones refer to it.
@@ -12,7 +13,7 @@
 #include "tests/fuzz/fuzz.h"
 #include "util/endian.h"
 
-enum { WINDOW = 3, IN_FLIGHT = 2 };
+enum { WINDOW = 3, IN_FLIGHT = 3, LATE = 0x80 };
 
 typedef struct Input {
     const uint8_t *at;
@@ -46,47 +47,99 @@ static void check_pages(const UnpackJob *job)
     g_assert(job->extra + job->head.extra == job->body + job->head.body);
 }
 
-/* False when it is bad. */
-static bool unpack(Unpacker *unpacker, UnpackWorker *worker, Input *in)
+typedef struct Receiver {
+    Unpacker *unpacker;
+    UnpackWorker *worker;
+    unsigned begun, finished;
+    bool bad; /* the last that was finished: none after it is */
+    UnpackJob job[IN_FLIGHT]; /* of those that are begun and not finished */
+    bool decoded[IN_FLIGHT];
+    uint8_t *body[IN_FLIGHT]; /* [PACK_BODY_MAX] */
+} Receiver;
+
+static void decode(Receiver *r, unsigned i)
 {
-    static uint8_t body[PACK_BODY_MAX];
+    unpack_decode(&r->job[i], r->worker);
+    r->decoded[i] = true;
+}
+
+/* False when it is bad.  Then the stream ends. */
+static bool finish_oldest(Receiver *r)
+{
+    unsigned i = r->finished % IN_FLIGHT;
+    const char *fault;
+
+    if (!r->decoded[i]) {
+        decode(r, i);
+    }
+    fault = unpack_finish(r->unpacker, &r->job[i]);
+    r->finished++;
+    r->bad = fault && strcmp(fault, "the checksum of a pack is wrong");
+    if (!r->bad) {
+        check_pages(&r->job[i]);
+    }
+    return !r->bad;
+}
+
+/* It gets ready at the latest when all before it are finished. */
+static bool make_ready(Receiver *r, UnpackJob *job)
+{
+    while (!unpack_is_ready(r->unpacker, job)) {
+        g_assert(r->finished < r->begun);
+        if (!finish_oldest(r)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The next pack.  False when there is none, or when one is bad. */
+static bool receive(Receiver *r, Input *in)
+{
     const uint64_t key[PACK_PAGES] = { 0 };
     const uint8_t *head = take(in, 3);
-    UnpackJob job;
-    const char *fault;
-    size_t size;
+    unsigned i = r->begun % IN_FLIGHT;
+    UnpackJob *job = &r->job[i];
 
-    if (!head) {
+    if (!head || (r->begun - r->finished == IN_FLIGHT && !finish_oldest(r))) {
         return false;
     }
-    unpacker_begin(unpacker, &job, key, MIN(head[0], PACK_PAGES));
-    size = load_be16(head + 1);
-    job.in = take(in, size);
-    job.size = size;
-    job.body = body;
-    if (!job.in) {
+    unpacker_begin(r->unpacker, job, key, MIN(head[0] & ~LATE, PACK_PAGES));
+    job->size = load_be16(head + 1);
+    job->in = take(in, job->size);
+    job->body = r->body[i];
+    if (!job->in || !make_ready(r, job)) {
         return false;
     }
-    g_assert(unpack_is_ready(unpacker, &job));
-    unpack_decode(&job, worker);
-    fault = unpack_finish(unpacker, &job);
-    if (fault && strcmp(fault, "the checksum of a pack is wrong")) {
-        return false;
+    r->decoded[i] = false;
+    r->begun++;
+    if (!(head[0] & LATE)) {
+        decode(r, i);
     }
-    check_pages(&job);
     return true;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    Unpacker *unpacker = unpacker_new(WINDOW, IN_FLIGHT, NULL);
-    UnpackWorker *worker = unpack_worker_new(NULL, NULL);
+    Receiver r = {
+        .unpacker = unpacker_new(WINDOW, IN_FLIGHT, NULL),
+        .worker = unpack_worker_new(NULL, NULL),
+    };
     Input in = { data, size };
 
-    while (unpack(unpacker, worker, &in)) {
+    for (unsigned i = 0; i < IN_FLIGHT; i++) {
+        r.body[i] = g_malloc(PACK_BODY_MAX);
+    }
+    while (receive(&r, &in)) {
         continue;
     }
-    unpacker_free(unpacker);
-    unpack_worker_free(worker);
+    while (!r.bad && r.finished < r.begun) {
+        finish_oldest(&r);
+    }
+    unpacker_free(r.unpacker);
+    unpack_worker_free(r.worker);
+    for (unsigned i = 0; i < IN_FLIGHT; i++) {
+        g_free(r.body[i]);
+    }
     return 0;
 }
