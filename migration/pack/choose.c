@@ -35,8 +35,9 @@
 #define READY_FEW  0.35
 
 /* Of the time goes into filling jobs, and into the link. */
-#define FILLED_MOST 0.6
+#define FILLED_MOST 0.5
 #define SENT_MUCH   0.3
+#define SENT_MOST   0.6
 
 /* What a trial must bring, of what it would bring were the numbers exact. */
 #define NEARLY 0.95
@@ -49,9 +50,9 @@
 #define PAUSE_UP_MAX   64u
 #define PAUSE_DOWN_MAX 16u
 
-/* What was seen of the link is believed a bit less each time that a step is not
- * tried because of it. */
-#define LINK_DOUBT 1.02
+/* What was seen is believed a bit less each time that a step is not tried
+ * because of it. */
+#define DOUBT 1.05
 
 typedef enum { LIMIT_NONE, LIMIT_LINK, LIMIT_CPU, LIMIT_FILL } Limit;
 
@@ -80,10 +81,10 @@ void choose_begin(Choice *choice, const Ladder *ladder)
 
 static Limit limit_of(const ChooseWindow *w)
 {
-    if (w->ready < READY_FEW) {
+    if (w->ready < READY_FEW && w->sent < SENT_MOST) {
         return LIMIT_CPU;
     }
-    if (w->filled > FILLED_MOST) {
+    if (w->filled > FILLED_MOST && w->sent < SENT_MUCH) {
         return LIMIT_FILL;
     }
     return w->ready > READY_MANY && w->sent > SENT_MUCH ? LIMIT_LINK
@@ -154,12 +155,21 @@ static void begin_pause(ChoosePause *pause, unsigned most, double bytes)
     pause->bytes = bytes;
 }
 
+/* Rung 1 has shown how fast it is, if the link was not the limit. */
+static void note_packed(Choice *c, const ChooseWindow *w)
+{
+    if (c->rung == 1) {
+        c->packed = w->pages;
+    }
+}
+
 static void take_back_up(Choice *c, const ChooseWindow *w,
                          const ChooseLook *look)
 {
     bool waits = limit_of(w) == LIMIT_LINK;
     ChooseWindow before = c->before;
 
+    note_packed(c, w);
     begin_pause(&c->up, PAUSE_UP_MAX, before.bytes);
     go(c, c->from, waits ? CHOOSE_PEER : CHOOSE_CPU, look);
     c->on_trial = false;
@@ -223,6 +233,12 @@ static bool is_plain_hopeless(const Choice *c, const ChooseWindow *w)
     return c->link > 0 && c->link / MIG_PAGE_SIZE < w->pages;
 }
 
+/* Would more pages go by rung 1, if that is as fast as it was? */
+static bool is_packing_hopeless(const Choice *c, const ChooseWindow *w)
+{
+    return c->rung == 0 && c->packed > 0 && c->packed < w->pages;
+}
+
 /* The rung to try if the one at work is too slow. */
 static unsigned rung_below(const Choice *c, const Ladder *ladder, Limit limit)
 {
@@ -237,6 +253,18 @@ static unsigned rung_below(const Choice *c, const Ladder *ladder, Limit limit)
     return rung;
 }
 
+static void look_up(Choice *c, const ChooseWindow *w, const ChooseLook *look)
+{
+    if (take_pause(&c->up, w)) {
+        return;
+    }
+    if (is_packing_hopeless(c, w)) {
+        c->packed *= DOUBT;
+        return;
+    }
+    try_rung(c, c->rung + 1, CHOOSE_LINK, w, look);
+}
+
 static void look_down(Choice *c, const Ladder *ladder, const ChooseWindow *w,
                       const ChooseLook *look)
 {
@@ -246,7 +274,7 @@ static void look_down(Choice *c, const Ladder *ladder, const ChooseWindow *w,
         return;
     }
     if (below == 0 && is_plain_hopeless(c, w)) {
-        c->link *= LINK_DOUBT;
+        c->link *= DOUBT;
         return;
     }
     try_rung(c, below, CHOOSE_CPU, w, look);
@@ -260,10 +288,11 @@ static void look_around(Choice *c, const Ladder *ladder,
     if (limit == LIMIT_LINK && c->reason != CHOOSE_PEER) {
         c->link = w->bytes;
     }
+    if (limit != LIMIT_LINK) {
+        note_packed(c, w);
+    }
     if (limit == LIMIT_LINK && c->rung + 1 < ladder->rungs) {
-        if (!take_pause(&c->up, w)) {
-            try_rung(c, c->rung + 1, CHOOSE_LINK, w, look);
-        }
+        look_up(c, w, look);
     } else if ((limit == LIMIT_CPU || limit == LIMIT_FILL) && c->rung > 0) {
         look_down(c, ladder, w, look);
     }
@@ -277,8 +306,7 @@ static bool is_window_over(const Choice *c, const Ladder *ladder,
     if (c->looks <= WINDOW_LOOKS || w.pages <= 0 || w.bytes <= 0) {
         return false;
     }
-    return (c->reason == CHOOSE_BEGIN && c->looks > 2 * WINDOW_LOOKS) ||
-           look->now - c->first.now >= WINDOW_NS ||
+    return look->now - c->first.now >= WINDOW_NS ||
            (c->on_trial && gain(c, ladder, &w) < HOPELESS);
 }
 

@@ -60,7 +60,8 @@ typedef struct Choice {
     ChooseReason reason_before; /* why that was chosen, */
     ChooseWindow before; /* and what was seen there */
     ChoosePause up, down; /* of trials */
-    double link;         /* bytes in each ns that the link takes; 0: unknown */
+    double link;         /* bytes in each ns that the link takes, and */
+    double packed;       /* pages that rung 1 makes of them; 0: unknown */
 
     unsigned stale; /* looks until the last rung's jobs have gone */
     unsigned looks; /* in this window */
