@@ -298,6 +298,7 @@ static void visitor_new(Admission *a, GSocket *socket)
     v->admission = a;
     v->channel = io_socket_channel(io_listener_address(a->listener),
                                    connection);
+    io_socket_writes_little(v->channel); /* a destination */
     v->who = name_of(connection);
     v->first_byte = start_source(
         a, g_socket_create_source(socket, G_IO_IN, NULL),

@@ -50,6 +50,9 @@ IoChannel *io_fd_take(const char *name, int fd, IoDirection direction);
 
 /* Two-way, over a descriptor that is a socket; owns it, but not when it
  * fails. */
+/* This end of the socket never writes more than a few messages. */
+void io_socket_writes_little(IoChannel *channel);
+
 IoChannel *io_socket_take(const char *name, int fd, GError **errp);
 
 IoChannel *io_socket_connect(const IoUri *uri, const char *name,

@@ -9,9 +9,11 @@
  * that only reads would never learn that its peer is gone.  It finds out in a
  * minute, where the system's own default is two hours.
  *
- * TCP_USER_TIMEOUT is not set: it would also cut off a peer that is well but
- * reads nothing, such as one that is swapping.  So the system's limit of a
- * quarter of an hour holds for bytes that were written and not acknowledged.
+ * The system does not ask a peer that has not acknowledged what was written to
+ * it.  Then its own limit of a quarter of an hour holds: TCP_USER_TIMEOUT would
+ * also cut off a peer that is well but reads nothing, such as one that is
+ * swapping.  Only where this end writes so little that the peer's system always
+ * has room for it, that cannot be, and a minute is enough there too.
  */
 #include "io/socket-channel.h"
 
@@ -25,6 +27,7 @@
 #define SILENT_FOR 30 /* seconds of silence before the peer's system is asked */
 #define ASK_EVERY  10 /* seconds */
 #define ASK_TIMES  3
+#define GONE_AFTER (SILENT_FOR + ASK_TIMES * ASK_EVERY)
 
 /* On a thin link, wait until most of the earlier bytes have been sent. */
 static bool wait_for_queue(SocketChannel *s, GError **errp)
@@ -119,6 +122,17 @@ IoChannel *io_socket_channel(const char *name, GSocketConnection *connection)
     }
     tcp_queue_init(&s->queue, is_tcp ? g_socket_get_fd(socket) : -1);
     return &s->base;
+}
+
+void io_socket_writes_little(IoChannel *channel)
+{
+    GSocketConnection *connection = io_connection_of(channel);
+    GSocket *socket = g_socket_connection_get_socket(connection);
+
+    if (g_socket_get_family(socket) != G_SOCKET_FAMILY_UNIX) {
+        g_socket_set_option(socket, IPPROTO_TCP, TCP_USER_TIMEOUT,
+                            GONE_AFTER * 1000, NULL);
+    }
 }
 
 IoChannel *io_socket_take(const char *name, int fd, GError **errp)

@@ -10,11 +10,25 @@ destination does, which has nothing else: so this takes a minute.
 import ctypes
 import os
 import subprocess
+import sys
 
 import program_kit
 import tap
 
 CLONE_NEWNET = 0x40000000
+# A source that begins, and goes on when it is told to: the header, and then
+# "who are you".
+SOURCE = """
+import socket, sys
+with socket.create_connection((sys.argv[1], int(sys.argv[2]))) as s:
+    s.sendall(b"QEVM\\0\\0\\0\\3")
+    print("begun", flush=True)
+    sys.stdin.readline()
+    name = b"ferry"
+    s.sendall(b"\\7" + len(name).to_bytes(4, "big") + name +
+              b"\\10\\0\\1\\0\\0" + b"\\10\\0\\2\\0\\4FRY1")
+    sys.stdin.read()
+"""
 PORT = 4444
 
 
@@ -69,6 +83,11 @@ class Network:
                 os._exit(1)
         return call
 
+    def forget(self, end):
+        """Let the router swallow what is for that end, and nothing else."""
+        run_in(self.names["router"], "ip", "route", "replace", "blackhole",
+               f"192.0.2.{64 * (1 + (end == 'dst')) + 1}/32")
+
     def remove(self):
         for name in self.names.values():
             subprocess.run(["ip", "netns", "del", name], check=False,
@@ -103,6 +122,23 @@ class BlackHole(program_kit.ProgramTest):
         info = src.wait_migration("failed")
         self.assertIn(words, info["error-desc"])
         self.check_runs(src)
+
+    def test_answer_is_lost(self):
+        """The destination has answered, and nobody has acknowledged that:
+        then no keep-alive is sent."""
+        dst = self.destination(self.uri,
+                               preexec_fn=self.network.enter("dst"))
+        source = subprocess.Popen(
+            [sys.executable, "-c", SOURCE, "192.0.2.129", str(PORT)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            preexec_fn=self.network.enter("src"))
+        self.addCleanup(source.communicate)
+        self.addCleanup(source.kill)
+        self.assertEqual(source.stdout.readline(), "begun\n")
+        self.network.forget("src")
+        source.stdin.write("\n")
+        source.stdin.flush()
+        self.check_refused(dst, "timed out")
 
     def test_stall_timeout(self):
         src, dst = self.begun()
