@@ -9,10 +9,13 @@
  * hashed, and a table says which page had that hash last.  That page gets a
  * vote, and with two of them it is in the dictionary.
  *
- * All of this is guessed: nothing compares the bytes.  A page that is in the
- * dictionary for nothing costs the time to read it.  So a guest that makes
- * hashes collide costs itself bytes, and the source some microseconds a page:
- * anchors do not overlap, and a dictionary is never larger than a pack.
+ * All of this is guessed: nothing compares the bytes.  But an entry has 24 bits
+ * of the hash beside those that it is found by.  Without them every second
+ * anchor of random bytes finds some page, and enough of them the same one, so
+ * that memory which does not compress would be encoded, with dictionaries that
+ * help nobody.  A guest that makes hashes collide costs itself bytes, and the
+ * source some microseconds a page: anchors do not overlap, and a dictionary is
+ * never larger than a pack.
  */
 #include "migration/pack/dictionary.h"
 
@@ -22,11 +25,11 @@
 #define VOTES        2u
 #define VOTE_BITS    2
 #define PAGE_ANCHORS (MIG_PAGE_SIZE / STRETCH) /* at most */
-#define ENTRIES      32u /* of the table, for a page of the window */
+#define ENTRIES      16u /* of the table, for a page of the window */
 
-/* The tables have the low 32 bits of a page's number, and so less of a pack's.
- * An entry that is 16 TiB of pages old is taken for a young one. */
-#define PACK_MASK ((UINT64_C(1) << 32) / PACK_PAGES - 1)
+/* An entry of the table: a page's number and 1, above the hash's upper bits. */
+#define CHECK_BITS 24
+#define CHECK      ((UINT64_C(1) << CHECK_BITS) - 1)
 
 G_STATIC_ASSERT(VOTES < 1u << VOTE_BITS);
 
@@ -39,7 +42,7 @@ bool dictionary_init(DictionaryIndex *index, const PackHistory *history,
     *index = (DictionaryIndex){
         .history = history,
         .mask = size - 1,
-        .last = g_try_new0(uint32_t, size),
+        .last = g_try_new0(uint64_t, size),
         .voters = g_try_new0(uint32_t, pages),
     };
     if (!index->last || !index->voters) {
@@ -163,18 +166,23 @@ static bool add_vote(uint32_t *voters, uint64_t pack)
     return ++*voters - none == VOTES;
 }
 
+static uint64_t check_of(uint64_t hash)
+{
+    return hash >> (64 - CHECK_BITS);
+}
+
 /* For the page that an entry of the table says, if it may be referred to. */
-static void vote(DictionaryIndex *index, uint32_t entry,
+static void vote(DictionaryIndex *index, uint64_t entry, uint64_t hash,
                  PackDictionary *dictionary)
 {
     const PackHistory *history = index->history;
-    uint64_t pack = history->next - 1;
-    uint64_t back = (pack - (entry - 1) / PACK_PAGES) & PACK_MASK;
-    unsigned page = (entry - 1) % PACK_PAGES;
+    uint64_t pack = history->next - 1, number = (entry >> CHECK_BITS) - 1;
+    uint64_t back = pack - number / PACK_PAGES;
+    unsigned page = number % PACK_PAGES;
     const PackSlot *slot;
 
-    if (!entry || back < DICTIONARY_NEAREST ||
-        back > MIN(history->window, pack)) {
+    if (!entry || (entry & CHECK) != check_of(hash) ||
+        back < DICTIONARY_NEAREST || back > history->window) {
         return;
     }
     slot = pack_history_slot(history, pack - back);
@@ -198,9 +206,10 @@ void dictionary_add(DictionaryIndex *index, unsigned i,
         __builtin_prefetch(&index->last[s.hash[k] & index->mask], 1);
     }
     for (unsigned k = 0; k < s.count; k++) {
-        uint32_t *last = &index->last[s.hash[k] & index->mask];
+        uint64_t *last = &index->last[s.hash[k] & index->mask];
 
-        vote(index, *last, dictionary);
-        *last = (uint32_t)(pack * PACK_PAGES + i + 1);
+        vote(index, *last, s.hash[k], dictionary);
+        *last = (pack * PACK_PAGES + i + 1) << CHECK_BITS |
+                check_of(s.hash[k]);
     }
 }

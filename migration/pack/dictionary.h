@@ -17,7 +17,7 @@
 typedef struct DictionaryIndex {
     const PackHistory *history; /* borrowed */
     uint64_t mask;    /* of an index into last */
-    uint32_t *last;   /* [mask + 1]: by a stretch's hash, which page had it
+    uint64_t *last;   /* [mask + 1]: by a stretch's hash, which page had it
                        * last: its number and 1, or 0 */
     uint32_t *voters; /* by page of the history: how many stretches the pack
                        * being filled has had in common with it, and which
