@@ -13,6 +13,7 @@ import time
 import frontier
 import loaded
 import migrate
+import plot
 import vms
 from link import Link
 
@@ -198,6 +199,13 @@ def random_memory(path):
                 f.write(os.urandom(1 << 20))
         os.rename(path + ".new", path)
     return path
+
+
+def draw(path, results):
+    return plot.ratios(path, "compress-method auto, in turns with others",
+                       [tuple(r[key] for key in ("text", "ratio", "least",
+                                                 "most", "aim"))
+                        for r in results])
 
 
 def run_all(build, peer, image):

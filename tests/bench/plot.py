@@ -26,6 +26,15 @@ plot $rows using 2:1:(0):2:($1-0.3):($1+0.3) with boxxyerror \\
          title "bound: max(bytes / link, CPU / cores)"
 """
 
+RATIOS = """
+set xlabel "time, beside the other's"
+plot $rows using 2:1:(0):2:($1-0.3):($1+0.3) with boxxyerror \\
+         lc rgb "#4477aa" title "median", \\
+     $rows using 2:1:3:4 with xerrorbars pt 0 lc rgb "#000000" \\
+         title "least and most", \\
+     $rows using 5:1 with points pt 7 ps 0.9 lc rgb "#cc3311" title "aim"
+"""
+
 FRONTIERS = """
 set logscale x
 set xlabel "pages rewritten a second"
@@ -77,6 +86,11 @@ def horizontal(path, title, rows, what, across):
 def bars(path, title, rows):
     """rows: (name, seconds, bound in seconds)."""
     return horizontal(path, title, rows, SECONDS, "0:*")
+
+
+def ratios(path, title, rows):
+    """rows: (name, median, least, most, aim)."""
+    return horizontal(path, title, rows, RATIOS, "0:*")
 
 
 def frontiers(path, title, rows):

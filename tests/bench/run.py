@@ -116,7 +116,9 @@ def bench_migrate(build, folder, image):
 
 
 def bench_duels(build, folder, image):
-    return list(duels.run_all(build, peers.find(build)[1], image))
+    rows = list(duels.run_all(build, peers.find(build)[1], image))
+    duels.draw(os.path.join(folder, "duels.svg"), rows)
+    return rows
 
 
 def bench_loaded(build, folder, image):
