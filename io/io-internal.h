@@ -48,11 +48,11 @@ bool tls_crl_check(const char *creds, GTlsCertificate *peer, GError **errp);
 /* One-way, over a descriptor that is no socket; owns it. */
 IoChannel *io_fd_take(const char *name, int fd, IoDirection direction);
 
-/* Two-way, over a descriptor that is a socket; owns it, but not when it
- * fails. */
 /* This end of the socket never writes more than a few messages. */
 void io_socket_writes_little(IoChannel *channel);
 
+/* Two-way, over a descriptor that is a socket; owns it, but not when it
+ * fails. */
 IoChannel *io_socket_take(const char *name, int fd, GError **errp);
 
 IoChannel *io_socket_connect(const IoUri *uri, const char *name,
