@@ -118,12 +118,12 @@ static void go(Choice *c, unsigned rung, ChooseReason reason,
 }
 
 static void try_rung(Choice *c, unsigned rung, ChooseReason reason,
-                     const ChooseWindow *seen, const ChooseLook *look)
+                     ChooseWindow seen, const ChooseLook *look)
 {
     c->on_trial = true;
     c->from = c->rung;
     c->reason_before = c->reason;
-    c->before = *seen;
+    c->before = seen;
     go(c, rung, reason, look);
 }
 
@@ -167,14 +167,12 @@ static void take_back_up(Choice *c, const ChooseWindow *w,
                          const ChooseLook *look)
 {
     bool waits = limit_of(w) == LIMIT_LINK;
-    ChooseWindow before = c->before;
 
     note_packed(c, w);
-    begin_pause(&c->up, PAUSE_UP_MAX, before.bytes);
+    begin_pause(&c->up, PAUSE_UP_MAX, c->before.bytes);
     go(c, c->from, waits ? CHOOSE_PEER : CHOOSE_CPU, look);
-    c->on_trial = false;
     if (waits && c->rung > 0) {
-        try_rung(c, c->rung - 1, CHOOSE_PEER, &before, look);
+        try_rung(c, c->rung - 1, CHOOSE_PEER, c->before, look);
     }
 }
 
@@ -182,7 +180,6 @@ static void take_back_down(Choice *c, const ChooseLook *look)
 {
     begin_pause(&c->down, PAUSE_DOWN_MAX, c->before.bytes);
     go(c, c->from, c->reason_before, look);
-    c->on_trial = false;
 }
 
 /* The thread that fills jobs has become the limit: bytes show nothing now. */
@@ -199,6 +196,7 @@ static void judge_trial(Choice *c, const Ladder *ladder,
     bool good = gain(c, ladder, w) >= (up ? NEARLY : 1) &&
                 !is_filling_new(c, w);
 
+    c->on_trial = false; /* unless another one follows */
     if (!good && up) {
         take_back_up(c, w, look);
         return;
@@ -207,10 +205,9 @@ static void judge_trial(Choice *c, const Ladder *ladder,
         take_back_down(c, look);
         return;
     }
-    c->on_trial = false;
     *(up ? &c->up : &c->down) = (ChoosePause){ .next = 1 };
     if (c->reason == CHOOSE_PEER && c->rung > 0) {
-        try_rung(c, c->rung - 1, CHOOSE_PEER, w, look);
+        try_rung(c, c->rung - 1, CHOOSE_PEER, *w, look);
     }
 }
 
@@ -242,12 +239,15 @@ static bool is_packing_hopeless(const Choice *c, const ChooseWindow *w)
 /* The rung to try if the one at work is too slow. */
 static unsigned rung_below(const Choice *c, const Ladder *ladder, Limit limit)
 {
-    unsigned rung = c->rung - 1;
+    unsigned rung = c->rung;
 
-    if (limit == LIMIT_FILL && !rung_wants_dictionary(&ladder->rung[c->rung])) {
+    if (limit != LIMIT_FILL) {
+        return rung - 1;
+    }
+    if (!rung_wants_dictionary(&ladder->rung[rung])) {
         return 0;
     }
-    while (limit == LIMIT_FILL && rung_wants_dictionary(&ladder->rung[rung])) {
+    while (rung_wants_dictionary(&ladder->rung[rung])) {
         rung--;
     }
     return rung;
@@ -262,7 +262,7 @@ static void look_up(Choice *c, const ChooseWindow *w, const ChooseLook *look)
         c->packed *= DOUBT;
         return;
     }
-    try_rung(c, c->rung + 1, CHOOSE_LINK, w, look);
+    try_rung(c, c->rung + 1, CHOOSE_LINK, *w, look);
 }
 
 static void look_down(Choice *c, const Ladder *ladder, const ChooseWindow *w,
@@ -277,7 +277,7 @@ static void look_down(Choice *c, const Ladder *ladder, const ChooseWindow *w,
         c->link *= DOUBT;
         return;
     }
-    try_rung(c, below, CHOOSE_CPU, w, look);
+    try_rung(c, below, CHOOSE_CPU, *w, look);
 }
 
 static void look_around(Choice *c, const Ladder *ladder,
@@ -299,21 +299,20 @@ static void look_around(Choice *c, const Ladder *ladder,
 }
 
 static bool is_window_over(const Choice *c, const Ladder *ladder,
-                           const ChooseLook *look)
+                           const ChooseWindow *w, const ChooseLook *look)
 {
-    ChooseWindow w = window_until(c, look);
-
-    if (c->looks <= WINDOW_LOOKS || w.pages <= 0 || w.bytes <= 0) {
+    if (c->looks <= WINDOW_LOOKS || w->pages <= 0 || w->bytes <= 0) {
         return false;
     }
     return look->now - c->first.now >= WINDOW_NS ||
-           (c->on_trial && gain(c, ladder, &w) < HOPELESS);
+           (c->on_trial && gain(c, ladder, w) < HOPELESS);
 }
 
 bool choose_look(Choice *c, const Ladder *ladder, const ChooseLook *look)
 {
     unsigned rung = c->rung;
     ChooseReason reason = c->reason;
+    ChooseWindow w;
 
     if (c->stale) {
         c->stale--;
@@ -326,15 +325,15 @@ bool choose_look(Choice *c, const Ladder *ladder, const ChooseLook *look)
     }
     c->ready += look->ready;
     c->pending += look->pending;
-    if (is_window_over(c, ladder, look)) {
-        ChooseWindow w = window_until(c, look);
-
-        c->looks = 0;
-        if (c->on_trial) {
-            judge_trial(c, ladder, &w, look);
-        } else {
-            look_around(c, ladder, &w, look);
-        }
+    w = window_until(c, look);
+    if (!is_window_over(c, ladder, &w, look)) {
+        return false;
+    }
+    c->looks = 0;
+    if (c->on_trial) {
+        judge_trial(c, ladder, &w, look);
+    } else {
+        look_around(c, ladder, &w, look);
     }
     return c->rung != rung || c->reason != reason;
 }
