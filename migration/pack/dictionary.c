@@ -176,21 +176,21 @@ static void vote(DictionaryIndex *index, uint64_t entry, uint64_t hash,
                  PackDictionary *dictionary)
 {
     const PackHistory *history = index->history;
-    uint64_t pack = history->next - 1, number = (entry >> CHECK_BITS) - 1;
-    uint64_t back = pack - number / PACK_PAGES;
-    unsigned page = number % PACK_PAGES;
+    uint64_t pack = history->next - 1;
     const PackSlot *slot;
+    PackRef ref;
 
     if (!entry || (entry & CHECK) != check_of(hash) ||
-        back < DICTIONARY_NEAREST || back > history->window) {
+        !pack_history_find(history, (entry >> CHECK_BITS) - 1, &ref) ||
+        ref.back < DICTIONARY_NEAREST) {
         return;
     }
-    slot = pack_history_slot(history, pack - back);
-    if (add_vote(&index->voters[(slot - history->slot) * PACK_PAGES + page],
-                 pack) &&
+    slot = pack_history_slot(history, pack - ref.back);
+    if (add_vote(&index->voters[(slot - history->slot) * PACK_PAGES +
+                                ref.index], pack) &&
         dictionary->pages < PACK_DICTIONARY_PAGES &&
-        pack_slot_keeps(slot, page)) {
-        insert(dictionary, (PackRef){ (uint16_t)back, (uint8_t)page });
+        pack_slot_keeps(slot, ref.index)) {
+        insert(dictionary, ref);
     }
 }
 

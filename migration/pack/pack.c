@@ -134,6 +134,14 @@ PackSlot *pack_history_begin(PackHistory *h)
     return slot;
 }
 
+bool pack_history_find(const PackHistory *h, uint64_t page, PackRef *ref)
+{
+    uint64_t back = h->next - 1 - page / PACK_PAGES;
+
+    *ref = (PackRef){ (uint16_t)back, (uint8_t)(page % PACK_PAGES) };
+    return back <= h->window;
+}
+
 void pack_no_memory(GError **errp)
 {
     g_set_error_literal(errp, MIG_ERROR, MIG_ERROR_HOST,

@@ -146,6 +146,10 @@ static inline PackSlot *pack_history_slot(const PackHistory *h, uint64_t pack)
     return &h->slot[pack % h->slots];
 }
 
+/* What refers to a page of the stream, which has this number, from the pack
+ * that was begun last.  False: nothing, it is not in the window. */
+bool pack_history_find(const PackHistory *h, uint64_t page, PackRef *ref);
+
 static inline uint8_t *pack_slot_page(const PackSlot *slot, unsigned index)
 {
     return slot->bytes + (size_t)index * MIG_PAGE_SIZE;

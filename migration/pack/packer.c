@@ -86,6 +86,13 @@ void packer_begin(Packer *packer, PackJob *job, bool dictionary)
 
 /* Looking up */
 
+static const uint8_t *referred(const PackJob *job, PackRef ref)
+{
+    return pack_slot_page(pack_history_slot(job->history,
+                                            job->number - ref.back),
+                          ref.index);
+}
+
 typedef struct Found {
     PackRef ref;
     const uint8_t *bytes; /* NULL: nothing */
@@ -94,18 +101,12 @@ typedef struct Found {
 /* The page that an entry of a table says, if it may be referred to. */
 static Found look_up(const Packer *packer, uint64_t entry)
 {
-    const PackHistory *history = &packer->history;
-    uint64_t number = (entry - 1) / PACK_PAGES;
-    unsigned index = (unsigned)((entry - 1) % PACK_PAGES);
-    uint64_t back = history->next - 1 - number;
+    Found found = { .bytes = NULL };
 
-    if (!entry || back > history->window) {
-        return (Found){ .bytes = NULL };
+    if (entry && pack_history_find(&packer->history, entry - 1, &found.ref)) {
+        found.bytes = referred(packer->filling, found.ref);
     }
-    return (Found){
-        .ref = { (uint16_t)back, (uint8_t)index },
-        .bytes = pack_slot_page(pack_history_slot(history, number), index),
-    };
+    return found;
 }
 
 /* How many words differ; counted no further than one too many for a delta. */
@@ -234,13 +235,6 @@ static uint8_t *put_delta(uint8_t *to, const uint8_t *page,
         }
     }
     return to;
-}
-
-static const uint8_t *referred(const PackJob *job, PackRef ref)
-{
-    return pack_slot_page(pack_history_slot(job->history,
-                                            job->number - ref.back),
-                          ref.index);
 }
 
 static size_t make_body(const PackJob *job, uint8_t *body)
