@@ -137,7 +137,6 @@ static void use_packs(Source *s, uint16_t features, const Ladder *ladder)
     section_put_packs(s->stream, window);
     stream_sum_begin(s->stream);
     ram_save_use_packs(s->ram, window, ladder);
-    stats_history(s->m->stats, (uint64_t)window * PACK_SLOT_BYTES);
 }
 
 static bool check_method(Source *s, uint16_t features, GError **errp)

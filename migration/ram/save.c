@@ -139,6 +139,7 @@ void ram_save_use_packs(RamSave *save, unsigned window, const Ladder *ladder)
     save->takes_packs = true;
     save->window = window;
     save->ladder = *ladder;
+    stats_history(save->counted->stats, (uint64_t)window * PACK_SLOT_BYTES);
     save->copies = g_malloc((size_t)RAM_BATCH_PAGES * MIG_PAGE_SIZE);
 }
 

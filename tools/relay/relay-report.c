@@ -20,7 +20,7 @@ static void add_string(JsonBuilder *json, const char *name, const char *text)
 static void add_wait(JsonBuilder *json, const char *name,
                      const RelayReport *r, RelayWait what)
 {
-    add_int(json, name, atomic_load(&r->stats->waited[what]) / NS_PER_MS);
+    add_int(json, name, relay_stats_time(r->stats, what) / NS_PER_MS);
 }
 
 static void add_findings(JsonBuilder *json, const RelayFindings *findings)

@@ -79,12 +79,6 @@ static void send_run_job(void *opaque, void *opaque_worker)
 
 /* The sink */
 
-static int64_t time_in(const RelaySend *send, RelayWait what)
-{
-    return atomic_load_explicit(&send->config.stats->waited[what],
-                                memory_order_relaxed);
-}
-
 static const Rung *chosen_rung(const RelaySend *send)
 {
     return &send->config.ladder.rung[send->choice.rung];
@@ -112,10 +106,10 @@ static void choose_rung(RelaySend *send)
     look->now = clock_now(&clock_monotonic);
     look->bytes = relay_stats_get(&stats->bytes_out);
     look->pages = pages;
-    look->sent = time_in(send, RELAY_WAIT_LINK);
-    look->waited = time_in(send, RELAY_WAIT_CPU);
+    look->sent = relay_stats_time(stats, RELAY_WAIT_LINK);
+    look->waited = relay_stats_time(stats, RELAY_WAIT_CPU);
     look->filled = look->now - send->began - look->sent - look->waited -
-                   time_in(send, RELAY_WAIT_QEMU);
+                   relay_stats_time(stats, RELAY_WAIT_QEMU);
     if (choose_look(&send->choice, &send->config.ladder, look)) {
         tell_choice(send);
     }

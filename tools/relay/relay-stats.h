@@ -43,6 +43,12 @@ static inline uint64_t relay_stats_get(_Atomic uint64_t *counter)
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
+/* In ns. */
+static inline int64_t relay_stats_time(RelayStats *stats, RelayWait what)
+{
+    return atomic_load_explicit(&stats->waited[what], memory_order_relaxed);
+}
+
 void relay_stats_encoding(RelayStats *stats, const char *method,
                           unsigned level, const char *reason);
 
