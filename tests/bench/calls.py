@@ -77,6 +77,6 @@ def by_method(build, image):
     print(f"{MIB} MiB, calls per 1,000 pages")
     with scale.touched_part(image, MIB) as part:
         for method in [None, *migrate.methods(build)]:
-            for row in count(scale.contestant(build, method), part):
+            for row in count(migrate.contestant(build, method), part):
                 show(row)
                 yield row

@@ -28,23 +28,6 @@ THIN = [("zstd", 3), ("zstd", 6)]
 ALL = [("lz4", 1), ("zstd", 1), *THIN]
 
 
-def ferry(build, method, level=None, history=None, name=None, accel="soft"):
-    """A Ferry that compresses; history in bytes at both ends."""
-    both = {} if history is None else {"compress-history": history}
-    source = {"compress-method": method, "compress-threads": migrate.THREADS,
-              **both}
-    if level is not None:
-        source["compress-level"] = level
-    text = name or " ".join(str(word) for word in ("Ferry", method, level)
-                            if word is not None)
-    return vms.Contestant(text, vms.FerryVm(build, accel), ["compress"], source,
-                          {"decompress-threads": migrate.THREADS, **both})
-
-
-def plain(build):
-    return vms.Contestant("Ferry plain", vms.FerryVm(build))
-
-
 def change_later(link, mbit):
     """Change the link's rate while the migration runs."""
     timer = threading.Timer(FALLS_S, link.set_rate, [mbit])
@@ -159,7 +142,7 @@ def speed(mbit):
 
 
 def against_qemu(bench, build, peer):
-    auto = ferry(build, "auto")
+    auto = migrate.contestant(build, "auto")
     multifd = migrate.multifd_peer("QEMU 10", vms.Qemu(build, peer), "zstd")
     yield from bench.duel("auto / multifd zstd, 1000 Mbit/s", 0.80, auto,
                           multifd, 1000)
@@ -169,26 +152,27 @@ def against_qemu(bench, build, peer):
                           multifd, 200)
     yield from bench.duel(
         "auto with 1 GiB of history / multifd zstd, 200 Mbit/s", 0.72,
-        ferry(build, "auto", history=GIB, name="Ferry auto, 1 GiB"), multifd,
-        200)
+        frontier.with_history(auto, GIB), multifd, 200)
     yield from WorkBench(None).duel(
         "auto / multifd zstd, guest that works, 1000 Mbit/s", 0.45,
-        ferry(build, "auto", accel=frontier.ACCEL), multifd, 1000)
+        migrate.contestant(build, "auto", accel=frontier.ACCEL), multifd, 1000)
 
 
 def against_fixed(bench, build):
-    auto = ferry(build, "auto")
+    auto = migrate.contestant(build, "auto")
     few = Bench(bench.image, SLOW_ROUNDS, bench.mib)
     for mbit in 50, 200, 1000, None:
-        fixed = [ferry(build, *how) for how in (THIN if mbit == 50 else ALL)]
+        fixed = [migrate.contestant(build, *how)
+                 for how in (THIN if mbit == 50 else ALL)]
         if mbit is None:
-            fixed = [plain(build), *fixed[:2]]
+            fixed = [migrate.contestant(build, None), *fixed[:2]]
         yield from (bench if mbit == 1000 else few).best(
             f"auto / the best, {speed(mbit)}", 1.05, auto, fixed, mbit)
     for before, after in CHANGES:
         yield from few.best(
             f"auto / the best, {before} Mbit/s, then {after}", 1.05, auto,
-            [ferry(build, *how) for how in ALL], before, then=after)
+            [migrate.contestant(build, *how) for how in ALL], before,
+            then=after)
 
 
 def random_memory(path):
@@ -210,17 +194,17 @@ def draw(path, results):
 
 def run_all(build, peer, image):
     bench = Bench(image)
+    auto = migrate.contestant(build, "auto")
+    plain = migrate.contestant(build, None)
     began = time.monotonic()
     if peer:
         yield from against_qemu(bench, build, peer)
-    yield from bench.bound("auto / its bound, 1000 Mbit/s", 1.10,
-                           ferry(build, "auto"), 1000)
-    yield from bench.duel("auto / plain, not shaped", 1.05,
-                          ferry(build, "auto"), plain(build), None)
+    yield from bench.bound("auto / its bound, 1000 Mbit/s", 1.10, auto, 1000)
+    yield from bench.duel("auto / plain, not shaped", 1.05, auto, plain, None)
     yield from against_fixed(bench, build)
     noise = Bench(random_memory(f"{image}-random"), mib=RANDOM_MIB)
     for mbit in 1000, None:
         yield from noise.duel(
             f"auto / plain, memory of random bytes, {speed(mbit)}", 1.03,
-            ferry(build, "auto"), plain(build), mbit)
+            auto, plain, mbit)
     print(f"\n{time.monotonic() - began:.0f} s in all")

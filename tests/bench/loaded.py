@@ -96,7 +96,7 @@ def by_contestant(contestants):
 
 def by_rate(build):
     for method in [None, *migrate.methods(build)]:
-        who = scale.contestant(build, method)
+        who = migrate.contestant(build, method)
         for rate in RATES:
             with Link(MBIT) as link:
                 outcome = run_one(who, link, Work(rate))

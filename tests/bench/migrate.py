@@ -20,16 +20,25 @@ LIMIT = 120                      # seconds for one migration
 THREADS = 2
 
 
+def contestant(build, method, level=None, threads=THREADS, accel="soft"):
+    """Ferry with that method, and its level or the default; None: plain."""
+    program = vms.FerryVm(build, accel)
+    if method is None:
+        return vms.Contestant("Ferry plain", program)
+    both = {"compress-method": method}
+    name = f"Ferry {method}"
+    if level is not None:
+        both["compress-level"] = level
+        name += f" {level}"
+    return vms.Contestant(name, program, ["compress"],
+                          {**both, "compress-threads": threads},
+                          {**both, "decompress-threads": threads})
+
+
 def ferry(build, accel="soft"):
     """What Ferry has: method by method."""
-    program = vms.FerryVm(build, accel)
-    threads = {"compress-threads": THREADS}
-    yield vms.Contestant("Ferry plain", program)
-    for method in methods(build):
-        both = {"compress-method": method}
-        yield vms.Contestant(f"Ferry {method}", program, ["compress"],
-                             {**both, **threads},
-                             {**both, "decompress-threads": THREADS})
+    for method in None, *methods(build):
+        yield contestant(build, method, accel=accel)
 
 
 def methods(build):

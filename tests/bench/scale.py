@@ -15,17 +15,6 @@ SIZES_GIB = [1, 16, 64]
 THREADS = [1, 2, 8, 64]
 
 
-def contestant(build, method, threads=migrate.THREADS):
-    """Ferry with that method; None: plain."""
-    program = vms.FerryVm(build)
-    if method is None:
-        return vms.Contestant("Ferry plain", program)
-    both = {"compress-method": method}
-    return vms.Contestant(f"Ferry {method}", program, ["compress"],
-                          {**both, "compress-threads": threads},
-                          {**both, "decompress-threads": threads})
-
-
 def run(who, image, mib):
     guest = who.program.idle(mib, image)
     with Link() as link, \
@@ -84,12 +73,12 @@ def by_size(build, image):
         for gib in SIZES_GIB:
             os.truncate(touched, gib << 30)
             for method in [None, *migrate.methods(build)]:
-                who = contestant(build, method)
+                who = migrate.contestant(build, method)
                 yield rounds("GiB", gib, who, touched, gib << 10)
 
 
 def by_threads(build, image, mib):
     for method in migrate.methods(build):
         for threads in THREADS:
-            who = contestant(build, method, threads)
+            who = migrate.contestant(build, method, threads=threads)
             yield rounds("threads", threads, who, image, mib)
