@@ -9,6 +9,7 @@
 
 #include "tests/fuzz/fuzz.h"
 #include "tests/lib/mem-channel.h"
+#include "tests/lib/unpack-now.h"
 #include "tools/relay/relay-pack.h"
 #include "tools/relay/relay-receive.h"
 #include "tools/relay/relay-reverse.h"
@@ -51,7 +52,6 @@ static void mend_pack(Mender *mender, uint8_t *data, size_t packed,
     FrameHead head = { .pages = MIN(load_be16(data + 2), PACK_PAGES) };
     const char *fault;
     UnpackJob job;
-    bool ready;
 
     if (packed < PACK_HEAD_SIZE || packed > PACK_SIZE_MAX || !head.pages) {
         return;
@@ -60,10 +60,7 @@ static void mend_pack(Mender *mender, uint8_t *data, size_t packed,
     job.in = data + RELAY_HEAD_SIZE;
     job.size = packed;
     job.body = mender->body;
-    ready = unpack_is_ready(mender->unpacker, &job);
-    g_assert(ready);
-    unpack_decode(&job, mender->worker);
-    fault = unpack_finish(mender->unpacker, &job);
+    fault = unpack_now(mender->unpacker, &job, mender->worker);
     if (fault && !strcmp(fault, "the checksum of a pack is wrong")) {
         store_be64(data + RELAY_HEAD_SIZE,
                    pack_checksum(job.number, job.slot, job.extra,

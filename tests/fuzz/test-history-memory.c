@@ -8,14 +8,13 @@
  * in use is measured (VmHWM).  There is one decompression thread.
  */
 #include <pthread.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "ferry/migration.h"
 #include "migration/pack/pack.h"
 #include "migration/wire/ram-record.h"
 #include "migration/wire/section.h"
 #include "migration/wire/wire.h"
+#include "tests/fuzz/memory-kit.h"
 #include "tests/lib/fake-host.h"
 #include "tests/lib/mem-channel.h"
 #include "tools/relay/relay-frame.h"
@@ -116,23 +115,9 @@ static size_t make_pack(Attacker *a, uint64_t number, uint64_t key,
 
 /* Memory */
 
-/* A line of /proc/self/status, in bytes. */
-static uint64_t memory(const char *name)
-{
-    g_autofree char *status = NULL;
-    unsigned long kbytes;
-    const char *line;
-
-    g_assert_true(g_file_get_contents("/proc/self/status", &status, NULL,
-                                      NULL));
-    line = strstr(status, name);
-    g_assert_true(line && sscanf(line + strlen(name), ": %lu", &kbytes) == 1);
-    return (uint64_t)kbytes * 1024;
-}
-
 static void check_memory(const Case *attack, uint64_t before)
 {
-    uint64_t taken = memory("VmHWM") - before;
+    uint64_t taken = memory_of("VmHWM") - before;
 
     g_test_message("%" G_GUINT64_FORMAT " KiB", taken / 1024);
     g_assert_cmpuint(taken, >=, attack->least);
@@ -144,20 +129,6 @@ static void assert_says(const Case *attack, const GError *err)
     if (!strstr(err->message, attack->says)) {
         g_error("\"%s\" does not say \"%s\"", err->message, attack->says);
     }
-}
-
-/* What comes back, or behind a relay comes out, is dropped. */
-static void *drop_main(void *opaque)
-{
-    IoChannel *channel = opaque;
-    char buf[4096];
-    size_t nread = 1;
-
-    while (nread > 0 && io_channel_read(channel, buf, sizeof(buf), &nread,
-                                        NULL)) {
-        continue;
-    }
-    return NULL;
 }
 
 static pthread_t start(void *(*main)(void *), void *opaque)
@@ -180,12 +151,12 @@ static void attack_here(const Case *attack, void *(*main)(void *),
     uint64_t before;
 
     memset(a->pack, 1, sizeof(a->pack)); /* what it takes is not the victim's */
-    before = memory("VmRSS");
+    before = memory_of("VmRSS");
     g_assert_true(io_channel_pair(ends, NULL));
     a->attack = attack;
     a->channel = ends[0];
     sender = start(main, a);
-    dropper = start(drop_main, ends[0]);
+    dropper = start(memory_drop_main, ends[0]);
     err = victim(attack, ends[1]);
     pthread_join(sender, NULL);
     pthread_join(dropper, NULL);
@@ -245,21 +216,7 @@ static void *source_main(void *opaque)
 
 static GError *run_destination(const Case *attack, IoChannel *channel)
 {
-    static const uint64_t pages[] = { PACK_PAGES };
-    FakeHost *host = fake_host_new(pages, 1);
-    MigOptions options;
-    Migration *m;
-    GError *err = NULL;
-
-    mig_options_init(&options);
-    options.value[MIG_OPT_DECOMPRESS_THREADS] = 1;
-    options.value[MIG_OPT_COMPRESS_HISTORY] = attack->history;
-    m = mig_new(&fake_mig_host, host, &options);
-    g_assert_true(mig_receive(m, channel, &err));
-    g_assert_false(mig_wait(m, &err));
-    mig_free(m);
-    fake_host_free(host);
-    return err;
+    return memory_receive(channel, PACK_PAGES, attack->history);
 }
 
 /* A relay */
@@ -312,7 +269,7 @@ static GError *run_relay(const Case *attack, IoChannel *channel)
     g_assert_true(io_channel_pair(ends, NULL));
     config.from = stream_new(channel);
     config.to = ends[0];
-    destination = start(drop_main, ends[1]);
+    destination = start(memory_drop_main, ends[1]);
     receive = relay_receive_new(&config, NULL);
     g_assert_nonnull(receive);
     g_assert_false(relay_receive_run(receive, &total, &err));

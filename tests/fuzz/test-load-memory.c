@@ -6,22 +6,21 @@
  * thread, and LOAD_MEMORY includes two thread stacks and sixteen jobs.
  */
 #include <pthread.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <zlib.h>
 
-#include "ferry/migration.h"
 #include "migration/wire/ram-record.h"
 #include "migration/wire/section.h"
 #include "migration/wire/wire.h"
-#include "tests/lib/expect-error.h"
+#include "tests/fuzz/memory-kit.h"
 #include "tests/lib/fake-host.h"
 #include "tests/lib/mem-channel.h"
 
 #define LOAD_MEMORY (28 << 20)
 #define FLOOD       (32 << 20) /* bytes of repeated pieces */
 #define PAGES       4
+#define HISTORY     (64 << 20)
 
 /* A stream to send: a beginning, and then a piece again and again. */
 typedef struct Attack {
@@ -51,40 +50,14 @@ static void *send_main(void *opaque)
     return NULL;
 }
 
-/* A thread reads the answers, or both ends would wait forever. */
-static void *take_main(void *opaque)
-{
-    IoChannel *channel = opaque;
-    char buf[4096];
-    size_t nread = 1;
-
-    while (nread > 0 && io_channel_read(channel, buf, sizeof(buf), &nread,
-                                        NULL)) {
-        continue;
-    }
-    return NULL;
-}
-
 static void receive(IoChannel *channel, const char *says)
 {
-    static const uint64_t pages[] = { PAGES };
-    FakeHost *host = fake_host_new(pages, 1);
-    MigOptions options;
-    Migration *m;
-    GError *err = NULL;
+    g_autoptr(GError) err = memory_receive(channel, PAGES, HISTORY);
 
-    mig_options_init(&options);
-    options.value[MIG_OPT_DECOMPRESS_THREADS] = 1;
-    m = mig_new(&fake_mig_host, host, &options);
-    g_assert_true(mig_receive(m, channel, &err));
-    g_assert_false(mig_wait(m, &err));
     g_test_message("%s", err->message);
     if (!strstr(err->message, says)) {
         g_error("\"%s\" does not say \"%s\"", err->message, says);
     }
-    g_clear_error(&err);
-    mig_free(m);
-    fake_host_free(host);
 }
 
 /* With a stack that does not count. */
@@ -111,7 +84,7 @@ static void attack_with(MemWriter *head, MemWriter *piece, size_t flood,
     g_assert_true(io_channel_pair(ends, NULL));
     a.channel = ends[0];
     sender = start(send_main, &a);
-    taker = start(take_main, ends[0]);
+    taker = start(memory_drop_main, ends[0]);
     receive(ends[1], says);
     pthread_join(sender, NULL);
     pthread_join(taker, NULL);
@@ -265,16 +238,9 @@ static void test_preamble(void)
 /* Room for what is there already, and for so much. */
 static void limit_memory(void)
 {
-    g_autofree char *status = NULL;
     struct rlimit limit;
-    const char *line;
-    unsigned long kbytes;
 
-    g_assert_true(g_file_get_contents("/proc/self/status", &status, NULL,
-                                      NULL));
-    line = strstr(status, "VmData:");
-    g_assert_true(line && sscanf(line, "VmData: %lu kB", &kbytes) == 1);
-    limit.rlim_cur = limit.rlim_max = kbytes * 1024 + LOAD_MEMORY;
+    limit.rlim_cur = limit.rlim_max = memory_of("VmData") + LOAD_MEMORY;
     g_assert_cmpint(setrlimit(RLIMIT_DATA, &limit), ==, 0);
 }
 

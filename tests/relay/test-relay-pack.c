@@ -9,6 +9,7 @@
 #include "migration/wire/wire.h"
 #include "tests/lib/mem-channel.h"
 #include "tests/lib/test-ram.h"
+#include "tests/lib/unpack-now.h"
 #include "tools/relay/relay-pack.h"
 #include "tools/relay/relay-receive.h"
 #include "tools/relay/relay-send.h"
@@ -368,9 +369,7 @@ static const char *unpack(Reader *r, Unpacker *unpacker, const uint8_t *frame,
     job.in = frame + RELAY_HEAD_SIZE;
     job.size = head->packed;
     job.body = r->body;
-    g_assert_true(unpack_is_ready(unpacker, &job));
-    unpack_decode(&job, r->worker);
-    fault = unpack_finish(unpacker, &job);
+    fault = unpack_now(unpacker, &job, r->worker);
     r->out.pieces = 0;
     fault = fault ? fault : relay_pack_join(head, &job, &r->out);
     for (unsigned i = 0; !fault && i < r->out.pieces; i++) {
@@ -528,9 +527,7 @@ static const char *join(const uint8_t *extra, uint16_t size, uint32_t bytes)
     unpack.in = in;
     unpack.size = pack_encode(&pack, encoder, in);
     unpack.body = body;
-    g_assert_true(unpack_is_ready(unpacker, &unpack));
-    unpack_decode(&unpack, decoder);
-    g_assert_cmpstr(unpack_finish(unpacker, &unpack), ==, NULL);
+    g_assert_cmpstr(unpack_now(unpacker, &unpack, decoder), ==, NULL);
     fault = relay_pack_join(&head, &unpack, out);
     codec_worker_free(encoder);
     unpack_worker_free(decoder);

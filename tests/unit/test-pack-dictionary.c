@@ -7,9 +7,9 @@
 
 #include "migration/pack/dictionary.h"
 #include "migration/pack/packer.h"
-#include "migration/pack/unpacker.h"
 #include "migration/ram/unpack-pages.h"
 #include "tests/lib/test-ram.h"
+#include "tests/lib/unpack-now.h"
 #include "util/endian.h"
 
 enum { PAGES = 200, NEAREST = DICTIONARY_NEAREST, THREADS = 4 };
@@ -91,18 +91,10 @@ static UnpackJob begin_unpacking(World *w)
 static const char *unpack(World *w)
 {
     UnpackJob job = begin_unpacking(w);
-    const char *fault;
+    const char *fault = unpack_now(w->unpacker, &job, w->decoder);
 
-    g_assert_true(unpack_is_ready(w->unpacker, &job));
-    unpack_decode(&job, w->decoder);
-    fault = unpack_finish(w->unpacker, &job);
     for (unsigned i = 0; !fault && i < w->pages; i++) {
-        const uint8_t zero[MIG_PAGE_SIZE] = { 0 };
-        uint8_t buffer[MIG_PAGE_SIZE];
-        const uint8_t *page = unpack_page(&job, i, buffer);
-
-        g_assert_cmpmem(page ? page : zero, MIG_PAGE_SIZE,
-                        page_of(w, w->key[i]), MIG_PAGE_SIZE);
+        unpack_assert_page(&job, i, page_of(w, w->key[i]));
     }
     return fault;
 }
