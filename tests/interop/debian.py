@@ -71,7 +71,16 @@ class Apt:
         }
         self.options = [arg for key, value in options.items()
                         for arg in ("-o", f"{key}={value}")]
-        self.apt_get("update", "--error-on=any")
+        try:
+            self.apt_get("update", "--error-on=any")
+        except Unavailable as err:
+            if self.backports() not in str(err):
+                raise
+            # An old release has none any more.
+            with open(sources, "w", encoding="utf-8") as f:
+                f.writelines(line for line in self.sources()
+                             if self.backports() not in line)
+            self.apt_get("update", "--error-on=any")
 
     def sources(self):
         """Lines for the system's mirrors, and for the backports of one."""
@@ -90,6 +99,13 @@ class Apt:
 
     def backports(self):
         return self.release + "-backports"
+
+    def prefer_backports(self):
+        """Options for a call that wants its newest packages."""
+        with open(os.path.join(self.folder, "sources.list"),
+                  encoding="utf-8") as f:
+            has = self.backports() in f.read()
+        return ("-t", self.backports()) if has else ()
 
     def apt_get(self, *args, cwd=None):
         return run("apt-get", *self.options, "-q", "-y", *args, cwd=cwd)
