@@ -7,6 +7,7 @@
  *   exec.c            the pipes of a command
  *   socket-channel.c  connected sockets: tcp, unix, the pair in this process
  *   tls-channel.c     an encrypted socket: its table takes the socket's place
+ *   tools/relay/relay-line.c  one connection after the other
  *
  * channel.c calls the table and does what all kinds have in common.  It refuses
  * the direction that a channel does not have, and everything on an aborted
@@ -35,6 +36,8 @@ typedef struct IoChannelOps {
                          GError **errp); /* NULL: there is none */
 
     bool (*sync)(IoChannel *channel, GError **errp); /* NULL: nothing to do */
+    /* NULL: `in` tells, where it can be polled */
+    bool (*has_input)(IoChannel *channel);
     uint64_t (*queued)(IoChannel *channel);          /* NULL: not known */
     int64_t (*round_trip)(IoChannel *channel);       /* NULL: not known */
 
@@ -51,6 +54,7 @@ struct IoChannel {
     char *name;
     GInputStream *in;          /* or NULL */
     GOutputStream *out;        /* or NULL */
+    bool reads, writes;        /* which directions it has */
     GCancellable *aborted;     /* any thread cancels; has its own lock */
     bool is_file;              /* see io_channel_is_file() */
     uint8_t head[IO_HEAD_MAX]; /* reader: bytes that were unread, */
@@ -59,7 +63,8 @@ struct IoChannel {
 };
 
 /* The structure comes zeroed from g_new0(), and io_channel_free() frees it.
- * Takes a reference to each stream, which may be NULL. */
+ * Takes a reference to each stream, which may be NULL: then the channel does
+ * not have this direction, unless the kind sets reads or writes. */
 void io_kind_init(IoChannel *channel, const IoChannelOps *ops,
                   const char *name, GInputStream *in, GOutputStream *out);
 

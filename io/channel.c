@@ -18,6 +18,8 @@ void io_kind_init(IoChannel *channel, const IoChannelOps *ops,
     channel->name = g_strdup(name);
     channel->in = in ? g_object_ref(in) : NULL;
     channel->out = out ? g_object_ref(out) : NULL;
+    channel->reads = in != NULL;
+    channel->writes = out != NULL;
     channel->aborted = g_cancellable_new();
     g_cancellable_get_fd(channel->aborted);
 }
@@ -55,7 +57,7 @@ bool io_channel_is_file(const IoChannel *channel)
 
 bool io_channel_is_two_way(const IoChannel *channel)
 {
-    return channel->in && channel->out;
+    return channel->reads && channel->writes;
 }
 
 bool io_kind_named(const IoChannel *channel, bool ok, GError **errp)
@@ -106,7 +108,7 @@ bool io_channel_read(IoChannel *channel, void *buf, size_t size,
                      size_t *nread, GError **errp)
 {
     g_assert(size > 0);
-    if (!channel->in) {
+    if (!channel->reads) {
         g_set_error(errp, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
                     "%s: can only be written to", channel->name);
         return false;
@@ -135,7 +137,7 @@ bool io_channel_writev(IoChannel *channel, GOutputVector *vectors,
 {
     bool ok;
 
-    if (!channel->out) {
+    if (!channel->writes) {
         g_set_error(errp, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
                     "%s: can only be read from", channel->name);
         return false;
@@ -166,7 +168,7 @@ bool io_channel_sync(IoChannel *channel, GError **errp)
 
 bool io_channel_finish(IoChannel *channel, GError **errp)
 {
-    if (!channel->out) {
+    if (!channel->writes) {
         return true;
     }
     if (!may_go_on(channel, errp)) {

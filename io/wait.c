@@ -59,6 +59,9 @@ bool io_channel_has_input(IoChannel *channel)
 {
     GPollableInputStream *in = pollable_of(channel);
 
+    if (channel->ops->has_input) {
+        return channel->ops->has_input(channel);
+    }
     return channel->head_from < channel->head_size ||
            (in && g_pollable_input_stream_is_readable(in));
 }

@@ -14,6 +14,7 @@ import frontier
 import loaded
 import migrate
 import plot
+import relay
 import vms
 from link import Link
 
@@ -64,7 +65,9 @@ def as_result(text, aim, mine, other, ratios):
                                     "seconds" if other else "bound"),
             "mb": median(mine, "bytes") / 1e6,
             "other_mb": median(other or mine, "bytes") / 1e6,
-            "cpu": cpu(mine), "other_cpu": cpu(other or mine)}
+            "cpu": cpu(mine), "other_cpu": cpu(other or mine),
+            "relay_cpu": median(mine, "relay_cpu")
+            if mine[0]["relay_cpu"] else None}
 
 
 def show(result):
@@ -130,6 +133,17 @@ class Bench:
         return result
 
 
+class RelayBench(Bench):
+    """Between two QEMUs, one of the contestants by relays."""
+
+    def __init__(self, image, build):
+        super().__init__(image)
+        self.build = build
+
+    def run(self, contestant, link, then):
+        return relay.run_one(self.build, contestant, link, self.image)
+
+
 class WorkBench(Bench):
     """The guest works."""
 
@@ -156,6 +170,33 @@ def against_qemu(bench, build, peer):
     yield from WorkBench(None).duel(
         "auto / multifd zstd, guest that works, 1000 Mbit/s", 0.45,
         migrate.contestant(build, "auto", accel=frontier.ACCEL), multifd, 1000)
+
+
+def against_newest(bench, build, newest):
+    """As against_qemu(), in short, and by relays between two of them."""
+    program = vms.Qemu(build, newest)
+    multifd = migrate.multifd_peer("QEMU 11", program, "zstd")
+    yield from bench.duel("auto / multifd zstd of QEMU 11, 1000 Mbit/s", 0.80,
+                          migrate.contestant(build, "auto"), multifd, 1000)
+    yield from by_relays(bench, build, "QEMU 11", program)
+
+
+def by_relays(bench, build, name, program):
+    both = RelayBench(bench.image, build)
+    multifd = relay.with_return_path(
+        migrate.multifd_peer(name, program, "zstd"))
+    for mbit in 1000, 200:
+        yield from both.duel(
+            f"{name} by relays, auto / its multifd zstd, {mbit} Mbit/s", 1.0,
+            relay.Relayed(name, program, "auto"), multifd, mbit)
+
+
+def by_threads(bench, build):
+    for method in migrate.methods(build):
+        many, two = (migrate.contestant(build, method, threads=threads)
+                     for threads in (64, 2))
+        yield from bench.duel(f"{method}, 64 threads / 2, not shaped", 1.02,
+                              many, two, None)
 
 
 def against_fixed(bench, build):
@@ -192,13 +233,17 @@ def draw(path, results):
                         for r in results])
 
 
-def run_all(build, peer, image):
+def run_all(build, peer, newest, image):
     bench = Bench(image)
     auto = migrate.contestant(build, "auto")
     plain = migrate.contestant(build, None)
     began = time.monotonic()
     if peer:
         yield from against_qemu(bench, build, peer)
+        yield from by_relays(bench, build, "QEMU 10", vms.Qemu(build, peer))
+    if newest:
+        yield from against_newest(bench, build, newest)
+    yield from by_threads(bench, build)
     yield from bench.bound("auto / its bound, 1000 Mbit/s", 1.10, auto, 1000)
     yield from bench.duel("auto / plain, not shaped", 1.05, auto, plain, None)
     yield from against_fixed(bench, build)

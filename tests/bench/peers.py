@@ -22,3 +22,12 @@ def find(build):
         print(f"no newer QEMU: {err}")
         new = None
     return old, new
+
+
+def find_newest(build):
+    """The path of the newest QEMU that Debian has for any release, or None."""
+    try:
+        return newest_qemu.qemu_of(os.path.join(build, "interop"), "trixie")
+    except debian.Unavailable as err:
+        print(f"no newest QEMU: {err}")
+        return None

@@ -105,6 +105,7 @@ def run_relayed(build, contestant, link, image):
             outcome.bytes = report["bytes-out"]
             outcome.source_cpu += cpu
             outcome.destination_cpu += cpu_there
+            outcome.relay_cpu = cpu + cpu_there
         return outcome
 
 

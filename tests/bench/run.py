@@ -116,7 +116,8 @@ def bench_migrate(build, folder, image):
 
 
 def bench_duels(build, folder, image):
-    rows = list(duels.run_all(build, peers.find(build)[1], image))
+    rows = list(duels.run_all(build, peers.find(build)[1],
+                              peers.find_newest(build), image))
     duels.draw(os.path.join(folder, "duels.svg"), rows)
     return rows
 

@@ -104,6 +104,7 @@ class Outcome:
         self.downtime_ms = info.get("downtime")
         self.gap_ms = None           # of the beats on the serial port
         self.written = None          # pages a second, by the guest
+        self.relay_cpu = None        # of both relays, which is in the CPU above
 
     def as_json(self):
         return dict(vars(self))

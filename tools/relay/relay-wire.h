@@ -30,6 +30,19 @@
 #define RELAY_VERDICT   5u
 #define RELAY_PACK      6u
 
+/* Records of a line: u8 type, u24 bytes that follow. */
+#define LINE_BYTES    1u
+#define LINE_HAVE     2u
+#define LINE_PATIENCE 3u
+#define LINE_BYE      4u
+
+#define LINE_HEAD_SIZE     4
+#define LINE_HAVE_SIZE     8
+#define LINE_PATIENCE_SIZE 4
+#define LINE_NEWS_MAX \
+    (2 * LINE_HEAD_SIZE + LINE_HAVE_SIZE + LINE_PATIENCE_SIZE)
+#define LINE_BYTES_MAX ((size_t)1 << 20) /* of one record */
+
 /* VERDICT's first byte. */
 typedef enum {
     END_UNTOLD = 0, /* never sent */

@@ -1,0 +1,1058 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Theory of operation
+ *
+ * Each direction of a connection is a row of records: BYTES of the direction's
+ * stream, HAVE (how many bytes of the other direction have arrived), PATIENCE
+ * and BYE.  docs/relay.md has their form.
+ *
+ * Up to five threads come here.  The reader and the writer are the user's.  The
+ * beater acknowledges, says something when nobody else does, and sends what is
+ * left after a new connection.  The keeper never waits for a connection: it
+ * sees when the peer is silent and when patience is over.  The dialer exists
+ * while a line that dials has no connection.
+ *
+ * A thread that uses the connection says so (reading, writing) and does it
+ * without the lock.  The first one that fails aborts the connection, so that
+ * the other one fails, too; and both wait for what comes.  A connection is
+ * replaced only when nobody uses it.
+ *
+ * States: LINE_UP, there is a connection; LINE_DOWN, there is none, or it is
+ * broken; LINE_OVER, for good.
+ */
+#include "tools/relay/relay-line.h"
+
+#include <string.h>
+
+#include "ferry/error.h"
+#include "io/channel-kind.h"
+#include "tools/relay/relay-kept.h"
+#include "tools/relay/relay-wire.h"
+#include "util/endian.h"
+#include "util/thread.h"
+
+#define TICK_NS      (NS_PER_S / 10)
+#define ATTEMPT_NS   (10 * NS_PER_S) /* for one new connection */
+#define RETRY_NS     (NS_PER_S / 10) /* before the second attempt; then twice */
+#define RETRY_MAX_NS (2 * NS_PER_S)  /* as long, up to this */
+#define LEAVE_NS     (NS_PER_S / 5)  /* at most, to say goodbye */
+#define BEATS        5 /* in the time after which silence counts as broken */
+#define HAVE_EVERY   ((uint64_t)1 << 20) /* bytes */
+#define MARGIN_NS    (5 * NS_PER_S)  /* the receiver is more patient by this */
+#define BUFFER_SIZE  ((size_t)64 << 10)
+
+typedef enum { LINE_UP, LINE_DOWN, LINE_OVER } LineState;
+
+typedef struct Line {
+    IoChannel base;
+    LineConfig config;  /* constant, but for connection, which is unused */
+    gulong on_abort;    /* set by line_new() */
+    pthread_t keeper, beater; /* set by line_new() */
+    unsigned threads;         /* how many of the two run */
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    /* All of these: lock. */
+    LineState state;
+    IoChannel *connection; /* used without the lock while reading, writing */
+    bool reading, writing; /* a thread uses it */
+    bool stopped;       /* line_stop() was called, and line_go_on() was not */
+    bool closing;       /* io_channel_free() was called */
+    bool finishing;     /* acknowledge at once */
+    bool leaving, left_word; /* BYE is to be said; it was said */
+    GError *why;        /* why the line is down, or over */
+    int64_t patience;
+    bool patience_told;
+    int64_t down_since;
+    int64_t heard;      /* when something came last, or the reader began */
+    int64_t said;       /* when something was written last */
+    Kept kept;
+    uint64_t received;  /* the reader has handed these on */
+    uint64_t told;      /* of these, acknowledged */
+    bool goodbye;       /* BYE has come */
+    LineCounts counts;
+
+    pthread_t dialer;   /* the keeper's */
+    bool dialing;       /* the keeper's; dialer is to be joined */
+    bool dialed;        /* lock; the dialer is done */
+    GCancellable *attempt; /* lock; of the dialer, or NULL */
+    int64_t attempt_until; /* lock */
+
+    /* The reader's, and while nobody reads, whoever replaces the connection. */
+    uint8_t buffer[BUFFER_SIZE];
+    size_t from, to;    /* of buffer: to be read */
+    uint32_t left;      /* of the BYTES record that has begun */
+} Line;
+
+static Line *line_of(IoChannel *channel)
+{
+    return (Line *)channel;
+}
+
+static void tell(Line *line, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+static void tell(Line *line, const char *format, ...)
+{
+    g_autofree char *text = NULL;
+    va_list args;
+
+    if (!line->config.tell) {
+        return;
+    }
+    va_start(args, format);
+    text = g_strdup_vprintf(format, args);
+    va_end(args);
+    line->config.tell(line->config.opaque, text);
+}
+
+/* What happens to a line */
+
+/* Takes err. */
+static void end_locked(Line *line, GError *err)
+{
+    if (line->state == LINE_OVER) {
+        g_error_free(err);
+        return;
+    }
+    line->state = LINE_OVER;
+    g_clear_error(&line->why);
+    line->why = err;
+    if (line->connection) {
+        io_channel_abort(line->connection);
+    }
+    if (line->attempt) {
+        g_cancellable_cancel(line->attempt);
+    }
+    pthread_cond_broadcast(&line->changed);
+}
+
+static double seconds(int64_t ns)
+{
+    return (double)ns / (double)NS_PER_S;
+}
+
+/* Takes err. */
+static void break_locked(Line *line, GError *err)
+{
+    if (line->state != LINE_UP) {
+        g_error_free(err);
+        return;
+    }
+    if (line->patience == 0 || line->goodbye) {
+        end_locked(line, err);
+        return;
+    }
+    line->state = LINE_DOWN;
+    line->why = err;
+    line->down_since = clock_now(&clock_monotonic);
+    io_channel_abort(line->connection);
+    if (line->patience == LINE_FOREVER) {
+        tell(line, "the link has broken (%s); trying to go on for ever",
+             err->message);
+    } else {
+        tell(line, "the link has broken (%s); trying to go on for %.0f s",
+             err->message, seconds(line->patience));
+    }
+    pthread_cond_broadcast(&line->changed);
+}
+
+static bool is_in_use(const Line *line)
+{
+    return line->reading || line->writing;
+}
+
+/* Take a connection to which the other relay sends from our `received` on.
+ * False, and the line is over, when it wants what is not kept any more. */
+static bool go_on_locked(Line *line, IoChannel *connection, uint64_t arrived)
+{
+    uint64_t sent = line->kept.sent;
+    int64_t now = clock_now(&clock_monotonic);
+
+    g_assert(line->state == LINE_DOWN && !is_in_use(line));
+    if (!kept_rewind(&line->kept, arrived)) {
+        io_channel_free(connection);
+        end_locked(line, g_error_new(G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                                     "the other relay wants to go on where the "
+                                     "link cannot"));
+        return false;
+    }
+    io_channel_free(line->connection);
+    line->connection = connection;
+    line->from = line->to = line->left = 0;
+    line->heard = line->said = now;
+    line->told = line->received;
+    line->patience_told = false;
+    line->counts.resumes++;
+    line->counts.sent_again += sent > arrived ? sent - arrived : 0;
+    line->counts.down += now - line->down_since;
+    tell(line, "the link goes on after %.1f s; %.1f MiB are sent again",
+         seconds(now - line->down_since),
+         sent > arrived ? (double)(sent - arrived) / 1048576 : 0.0);
+    g_clear_error(&line->why);
+    line->state = LINE_UP;
+    pthread_cond_broadcast(&line->changed);
+    return true;
+}
+
+static bool is_over(const Line *line, GError **errp)
+{
+    if (line->state == LINE_OVER) {
+        g_propagate_error(errp, g_error_copy(line->why));
+    }
+    return line->state == LINE_OVER;
+}
+
+/* Writing */
+
+static void put_record(uint8_t to[LINE_HEAD_SIZE], unsigned type, size_t size)
+{
+    store_be32(to, type << 24 | (uint32_t)size);
+}
+
+/* A HAVE and a PATIENCE, if they are due, to be written before anything else.
+ * Returns their size. */
+static size_t news_locked(Line *line, uint8_t to[LINE_NEWS_MAX])
+{
+    uint8_t *at = to;
+
+    if (line->received > line->told) {
+        put_record(at, LINE_HAVE, LINE_HAVE_SIZE);
+        store_be64(at + LINE_HEAD_SIZE, line->received);
+        at += LINE_HEAD_SIZE + LINE_HAVE_SIZE;
+        line->told = line->received;
+    }
+    if (!line->patience_told) {
+        int64_t ms = line->patience / NS_PER_MS;
+
+        put_record(at, LINE_PATIENCE, LINE_PATIENCE_SIZE);
+        store_be32(at + LINE_HEAD_SIZE,
+                   line->patience == LINE_FOREVER
+                       ? UINT32_MAX : (uint32_t)MIN(ms, UINT32_MAX - 1));
+        at += LINE_HEAD_SIZE + LINE_PATIENCE_SIZE;
+        line->patience_told = true;
+    }
+    return (size_t)(at - to);
+}
+
+static void add_vector(GOutputVector *vectors, unsigned *count,
+                       const uint8_t *bytes, size_t size)
+{
+    if (size) {
+        vectors[(*count)++] = (GOutputVector){ bytes, size };
+    }
+}
+
+/* Write some of what is to be sent, with the news, or the news only.  The lock
+ * is not held meanwhile; the line is up, and nobody writes. */
+static void write_locked(Line *line, const uint8_t *more, size_t more_size)
+{
+    uint8_t heads[LINE_NEWS_MAX + LINE_HEAD_SIZE];
+    size_t heads_size = news_locked(line, heads);
+    const uint8_t *bytes;
+    size_t kept = kept_next(&line->kept, &bytes);
+    size_t size = MIN(kept, LINE_BYTES_MAX);
+    GOutputVector vectors[3];
+    unsigned count = 0;
+    IoChannel *connection = line->connection;
+    GError *err = NULL;
+    bool ok;
+
+    if (size) {
+        put_record(heads + heads_size, LINE_BYTES, size);
+        heads_size += LINE_HEAD_SIZE;
+    }
+    add_vector(vectors, &count, heads, heads_size);
+    add_vector(vectors, &count, bytes, size);
+    add_vector(vectors, &count, more, more_size);
+    line->writing = true;
+    pthread_mutex_unlock(&line->lock);
+    ok = io_channel_writev(connection, vectors, count, &err);
+    pthread_mutex_lock(&line->lock);
+    line->writing = false;
+    if (ok) {
+        line->said = clock_now(&clock_monotonic);
+        kept_did_send(&line->kept, size);
+    } else {
+        break_locked(line, err);
+    }
+    pthread_cond_broadcast(&line->changed);
+}
+
+/* Send all that is kept and was not sent. */
+static bool push_locked(Line *line, GError **errp)
+{
+    while (line->kept.sent < line->kept.written) {
+        if (is_over(line, errp)) {
+            return false;
+        }
+        if (line->state == LINE_UP && !line->writing) {
+            write_locked(line, NULL, 0);
+        } else {
+            pthread_cond_wait(&line->changed, &line->lock);
+        }
+    }
+    return !is_over(line, errp);
+}
+
+/* Wait for room. */
+static size_t space_locked(Line *line, uint8_t **to, GError **errp)
+{
+    size_t room;
+
+    while ((room = kept_space(&line->kept, to)) == 0) {
+        if (!push_locked(line, errp)) {
+            return 0;
+        }
+        if (kept_space(&line->kept, to) == 0) {
+            pthread_cond_wait(&line->changed, &line->lock);
+        }
+    }
+    return is_over(line, errp) ? 0 : room;
+}
+
+/* Keep a copy, whose room only this thread touches. */
+static bool keep_locked(Line *line, const uint8_t *from, size_t size,
+                        GError **errp)
+{
+    while (size) {
+        uint8_t *to;
+        size_t part = space_locked(line, &to, errp);
+
+        if (part == 0) {
+            return false;
+        }
+        part = MIN(part, size);
+        pthread_mutex_unlock(&line->lock);
+        memcpy(to, from, part);
+        pthread_mutex_lock(&line->lock);
+        kept_wrote(&line->kept, part);
+        from += part;
+        size -= part;
+    }
+    return true;
+}
+
+/* Returns when everything was written to a connection: so a slow link holds up
+ * its writer, as any channel does. */
+static bool line_writev(IoChannel *channel, GOutputVector *vectors,
+                        size_t count, GError **errp)
+{
+    Line *line = line_of(channel);
+    bool ok = true;
+
+    pthread_mutex_lock(&line->lock);
+    for (size_t i = 0; ok && i < count; i++) {
+        ok = keep_locked(line, vectors[i].buffer, vectors[i].size, errp);
+    }
+    ok = ok && push_locked(line, errp);
+    pthread_mutex_unlock(&line->lock);
+    return ok;
+}
+
+/* Reading */
+
+static GError *damaged(void)
+{
+    return g_error_new(G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                       "a record of the link that is not allowed here");
+}
+
+static bool read_some(Line *line, IoChannel *connection, uint8_t *buf,
+                      size_t size, size_t *got, GError **errp)
+{
+    if (!io_channel_read(connection, buf, size, got, errp)) {
+        return false;
+    }
+    if (*got == 0) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_EOF, "the connection has ended");
+        return false;
+    }
+    pthread_mutex_lock(&line->lock);
+    line->heard = clock_now(&clock_monotonic);
+    pthread_mutex_unlock(&line->lock);
+    return true;
+}
+
+/* Read more into the buffer, from its beginning if it is empty. */
+static bool fill(Line *line, IoChannel *connection, GError **errp)
+{
+    size_t got;
+
+    if (line->from == line->to) {
+        line->from = line->to = 0;
+    } else if (line->to == BUFFER_SIZE) {
+        memmove(line->buffer, line->buffer + line->from,
+                line->to - line->from);
+        line->to -= line->from;
+        line->from = 0;
+    }
+    if (!read_some(line, connection, line->buffer + line->to,
+                   BUFFER_SIZE - line->to, &got, errp)) {
+        return false;
+    }
+    line->to += got;
+    return true;
+}
+
+/* The next so many bytes, in the buffer; they are used up. */
+static const uint8_t *take(Line *line, IoChannel *connection, size_t size,
+                           GError **errp)
+{
+    while (line->to - line->from < size) {
+        if (!fill(line, connection, errp)) {
+            return NULL;
+        }
+    }
+    line->from += size;
+    return line->buffer + line->from - size;
+}
+
+static bool take_have(Line *line, uint64_t position)
+{
+    bool ok;
+
+    pthread_mutex_lock(&line->lock);
+    ok = kept_ack(&line->kept, position);
+    pthread_cond_broadcast(&line->changed);
+    pthread_mutex_unlock(&line->lock);
+    return ok;
+}
+
+/* The sender decides how long to wait; the receiver waits a little longer. */
+static void take_patience(Line *line, uint32_t ms)
+{
+    if (line->config.dial) {
+        return;
+    }
+    pthread_mutex_lock(&line->lock);
+    line->patience = ms == UINT32_MAX ? LINE_FOREVER
+                     : ms == 0        ? 0
+                                      : ms * NS_PER_MS + MARGIN_NS;
+    pthread_mutex_unlock(&line->lock);
+}
+
+static void take_bye(Line *line)
+{
+    pthread_mutex_lock(&line->lock);
+    line->goodbye = true;
+    pthread_cond_broadcast(&line->changed);
+    pthread_mutex_unlock(&line->lock);
+}
+
+/* Read a record's head, and all of a record other than BYTES. */
+static bool take_record(Line *line, IoChannel *connection, bool *ended,
+                        GError **errp)
+{
+    const uint8_t *bytes = take(line, connection, LINE_HEAD_SIZE, errp);
+    uint32_t head, size;
+    bool ok = false;
+
+    if (!bytes) {
+        return false;
+    }
+    head = load_be32(bytes);
+    size = head & 0xffffff;
+    switch (head >> 24) {
+    case LINE_BYTES:
+        line->left = size;
+        ok = size > 0 && size <= LINE_BYTES_MAX;
+        break;
+    case LINE_HAVE:
+        if (size == LINE_HAVE_SIZE) {
+            bytes = take(line, connection, size, errp);
+            if (!bytes) {
+                return false;
+            }
+            ok = take_have(line, load_be64(bytes));
+        }
+        break;
+    case LINE_PATIENCE:
+        if (size == LINE_PATIENCE_SIZE) {
+            bytes = take(line, connection, size, errp);
+            if (!bytes) {
+                return false;
+            }
+            take_patience(line, load_be32(bytes));
+            ok = true;
+        }
+        break;
+    case LINE_BYE:
+        ok = *ended = size == 0;
+        if (ok) {
+            take_bye(line);
+        }
+        break;
+    }
+    if (!ok) {
+        g_propagate_error(errp, damaged());
+    }
+    return ok;
+}
+
+/* Read 1..size bytes of the other direction, or its end: *nread is 0. */
+static bool read_bytes(Line *line, IoChannel *connection, uint8_t *buf,
+                       size_t size, size_t *nread, GError **errp)
+{
+    bool ended = false;
+
+    while (line->left == 0 && !ended) {
+        if (!take_record(line, connection, &ended, errp)) {
+            return false;
+        }
+    }
+    if (ended) {
+        return true;
+    }
+    size = MIN(size, line->left);
+    if (line->from < line->to) {
+        *nread = MIN(size, line->to - line->from);
+        memcpy(buf, line->buffer + line->from, *nread);
+        line->from += *nread;
+    } else if (!read_some(line, connection, buf, size, nread, errp)) {
+        *nread = 0;
+        return false;
+    }
+    line->left -= *nread;
+    return true;
+}
+
+/* Wait for a connection, and say that it is used.  NULL when the line is over;
+ * *ended when the peer has said goodbye. */
+static IoChannel *begin_reading(Line *line, bool *ended, GError **errp)
+{
+    IoChannel *connection = NULL;
+
+    pthread_mutex_lock(&line->lock);
+    while (line->state == LINE_DOWN && !line->goodbye) {
+        pthread_cond_wait(&line->changed, &line->lock);
+    }
+    *ended = line->goodbye;
+    if (!*ended && !is_over(line, errp)) {
+        connection = line->connection;
+        line->reading = true;
+        line->heard = clock_now(&clock_monotonic);
+    }
+    pthread_mutex_unlock(&line->lock);
+    return connection;
+}
+
+/* Takes err, which is NULL after a success. */
+static void end_reading(Line *line, size_t nread, GError *err)
+{
+    pthread_mutex_lock(&line->lock);
+    line->reading = false;
+    line->received += nread;
+    if (err) {
+        break_locked(line, err);
+    }
+    if (line->state != LINE_UP || /* somebody waits until nobody reads */
+        line->received - line->told >= HAVE_EVERY) {
+        pthread_cond_broadcast(&line->changed);
+    }
+    pthread_mutex_unlock(&line->lock);
+}
+
+static bool line_read(IoChannel *channel, void *buf, size_t size,
+                      size_t *nread, GError **errp)
+{
+    Line *line = line_of(channel);
+    bool ok = false, ended = false;
+
+    *nread = 0;
+    while (!ok && !ended) {
+        GError *err = NULL;
+        IoChannel *connection = begin_reading(line, &ended, errp);
+
+        if (!connection) {
+            return ended;
+        }
+        ok = read_bytes(line, connection, buf, size, nread, &err);
+        end_reading(line, *nread, err);
+    }
+    return true;
+}
+
+/* Is the next record in the buffer, with its body, and not BYTES? */
+static bool is_news_here(const Line *line)
+{
+    size_t size = line->to - line->from;
+    uint32_t head = size >= LINE_HEAD_SIZE
+                        ? load_be32(line->buffer + line->from) : 0;
+
+    return size >= LINE_HEAD_SIZE &&
+           (head >> 24 == LINE_BYTES ||
+            size >= LINE_HEAD_SIZE + MIN(head & 0xffffff, LINE_HAVE_SIZE));
+}
+
+/* Does a read return at once?  Records other than BYTES are taken, because
+ * behind them the reader would wait.  Does not wait. */
+static bool look_for_bytes(Line *line, IoChannel *connection, GError **errp)
+{
+    bool ended = false;
+
+    while (!ended) {
+        if (line->left > 0) {
+            return line->from < line->to || io_channel_has_input(connection);
+        }
+        if (is_news_here(line)) {
+            if (!take_record(line, connection, &ended, errp)) {
+                return true;
+            }
+        } else if (!io_channel_has_input(connection)) {
+            return false;
+        } else if (!fill(line, connection, errp)) {
+            return true;
+        }
+    }
+    return true;
+}
+
+/* The reader calls it. */
+static bool line_has_input(IoChannel *channel)
+{
+    Line *line = line_of(channel);
+    IoChannel *connection = NULL;
+    GError *err = NULL;
+    bool has;
+
+    pthread_mutex_lock(&line->lock);
+    has = line->state == LINE_OVER || line->goodbye;
+    if (!has && line->state == LINE_UP) {
+        connection = line->connection;
+        line->reading = true;
+    }
+    pthread_mutex_unlock(&line->lock);
+    if (connection) {
+        has = look_for_bytes(line, connection, &err);
+        end_reading(line, 0, err);
+    }
+    return has;
+}
+
+/* Keeping */
+
+static int64_t silence_of(const Line *line)
+{
+    return line->config.silence ? line->config.silence : LINE_SILENCE_NS;
+}
+
+static bool is_news_due(const Line *line)
+{
+    int64_t quiet = clock_now(&clock_monotonic) - line->said;
+    uint64_t new = line->received - line->told;
+
+    return !line->patience_told || new >= HAVE_EVERY ||
+           quiet >= silence_of(line) / BEATS ||
+           (new > 0 && (line->finishing || quiet >= TICK_NS));
+}
+
+/* A HAVE, whether or not it is news. */
+static void beat_locked(Line *line)
+{
+    uint8_t have[LINE_HEAD_SIZE + LINE_HAVE_SIZE];
+
+    put_record(have, LINE_HAVE, LINE_HAVE_SIZE);
+    store_be64(have + LINE_HEAD_SIZE, line->received);
+    line->told = line->received;
+    write_locked(line, have, sizeof(have));
+}
+
+static void say_bye_locked(Line *line)
+{
+    uint8_t bye[LINE_HEAD_SIZE];
+
+    put_record(bye, LINE_BYE, 0);
+    line->patience = 0; /* nothing is left to go on with */
+    write_locked(line, bye, sizeof(bye));
+    line->left_word = true;
+    pthread_cond_broadcast(&line->changed);
+}
+
+static void wait_a_tick_locked(Line *line)
+{
+    clock_monotonic.wait(&clock_monotonic, &line->changed, &line->lock,
+                         clock_now(&clock_monotonic) + TICK_NS);
+}
+
+static void *beater_main(void *opaque)
+{
+    Line *line = opaque;
+
+    pthread_mutex_lock(&line->lock);
+    while (!line->closing) {
+        if (line->state != LINE_UP || line->writing) {
+            wait_a_tick_locked(line);
+        } else if (line->leaving && !line->left_word) {
+            say_bye_locked(line);
+        } else if (is_news_due(line)) {
+            beat_locked(line);
+        } else if (line->kept.sent < line->kept.written) {
+            write_locked(line, NULL, 0);
+        } else {
+            wait_a_tick_locked(line);
+        }
+    }
+    pthread_mutex_unlock(&line->lock);
+    return NULL;
+}
+
+static void keep_up_locked(Line *line)
+{
+    int64_t silence = clock_now(&clock_monotonic) - line->heard;
+
+    if (line->reading && silence > silence_of(line)) {
+        break_locked(line, g_error_new(G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
+                                       "nothing has come for %.0f s",
+                                       seconds(silence)));
+    }
+}
+
+/* One attempt.  False when there is no point in another one. */
+static bool dial_locked(Line *line)
+{
+    uint64_t received = line->received, arrived;
+    IoChannel *connection;
+    GError *err = NULL;
+    bool again;
+
+    line->attempt = g_cancellable_new();
+    line->attempt_until = clock_now(&clock_monotonic) + ATTEMPT_NS;
+    pthread_mutex_unlock(&line->lock);
+    connection = line->config.dial(line->config.opaque, received, &arrived,
+                                   line->attempt, &err);
+    pthread_mutex_lock(&line->lock);
+    g_clear_object(&line->attempt);
+    if (line->state != LINE_DOWN) {
+        io_channel_free(connection);
+        g_clear_error(&err);
+        return false;
+    }
+    if (connection) {
+        go_on_locked(line, connection, arrived);
+        return false;
+    }
+    again = !g_error_matches(err, MIG_ERROR, MIG_ERROR_PEER);
+    if (!again) {
+        end_locked(line, g_steal_pointer(&err));
+    }
+    g_clear_error(&err);
+    return again;
+}
+
+static void *dialer_main(void *opaque)
+{
+    Line *line = opaque;
+    int64_t pause = RETRY_NS;
+
+    pthread_mutex_lock(&line->lock);
+    while (line->state == LINE_DOWN && is_in_use(line)) {
+        pthread_cond_wait(&line->changed, &line->lock);
+    }
+    while (line->state == LINE_DOWN && dial_locked(line)) {
+        int64_t until = clock_now(&clock_monotonic) + pause;
+
+        while (line->state == LINE_DOWN &&
+               clock_now(&clock_monotonic) < until) {
+            clock_monotonic.wait(&clock_monotonic, &line->changed, &line->lock,
+                                 until);
+        }
+        pause = MIN(2 * pause, RETRY_MAX_NS);
+    }
+    line->dialed = true;
+    pthread_cond_broadcast(&line->changed);
+    pthread_mutex_unlock(&line->lock);
+    return NULL;
+}
+
+static bool is_patience_over(const Line *line, int64_t now)
+{
+    return line->patience != LINE_FOREVER &&
+           now - line->down_since >= line->patience;
+}
+
+static void keep_down_locked(Line *line)
+{
+    int64_t now = clock_now(&clock_monotonic);
+    GError *err = NULL;
+
+    if (!is_in_use(line)) {
+        /* The other relay is to see that it has broken. */
+        g_clear_pointer(&line->connection, io_channel_free);
+    }
+    if (is_patience_over(line, now)) {
+        end_locked(line, g_error_new(line->why->domain, line->why->code,
+                                     "the link broke (%s), and did not go on "
+                                     "within %.0f s", line->why->message,
+                                     seconds(now - line->down_since)));
+    } else if (line->attempt && now >= line->attempt_until) {
+        g_cancellable_cancel(line->attempt);
+    } else if (line->config.dial && !line->dialing) {
+        line->dialing = thread_start(&line->dialer, "relay/dial", dialer_main,
+                                     line, &err);
+        if (!line->dialing) {
+            end_locked(line, err);
+        }
+    }
+}
+
+static void join_dialer_locked(Line *line)
+{
+    if (line->dialing) {
+        pthread_mutex_unlock(&line->lock);
+        thread_join(line->dialer);
+        pthread_mutex_lock(&line->lock);
+        line->dialing = line->dialed = false;
+    }
+}
+
+static void *keeper_main(void *opaque)
+{
+    Line *line = opaque;
+
+    pthread_mutex_lock(&line->lock);
+    while (!line->closing) {
+        if (line->dialed) {
+            join_dialer_locked(line);
+        }
+        if (line->state == LINE_UP) {
+            keep_up_locked(line);
+        } else if (line->state == LINE_DOWN) {
+            keep_down_locked(line);
+        }
+        if (!line->closing) {
+            wait_a_tick_locked(line);
+        }
+    }
+    join_dialer_locked(line);
+    pthread_mutex_unlock(&line->lock);
+    return NULL;
+}
+
+/* The end */
+
+/* Nobody else reads any more, so the acknowledgements are read here. */
+static bool wait_until_arrived(Line *line, GError **errp)
+{
+    uint8_t rest[256];
+    size_t nread = 1;
+    bool done = false;
+
+    while (nread > 0) {
+        pthread_mutex_lock(&line->lock);
+        done = line->kept.acked == line->kept.written;
+        pthread_mutex_unlock(&line->lock);
+        if (done) {
+            break;
+        }
+        if (!line_read(&line->base, rest, sizeof(rest), &nread, errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The beater says it, so that nobody waits long for a writer. */
+void line_leave(IoChannel *channel)
+{
+    Line *line = line_of(channel);
+    int64_t until = clock_now(&clock_monotonic) + LEAVE_NS;
+
+    pthread_mutex_lock(&line->lock);
+    line->leaving = true;
+    pthread_cond_broadcast(&line->changed);
+    while (line->state == LINE_UP && !line->left_word &&
+           clock_now(&clock_monotonic) < until) {
+        clock_monotonic.wait(&clock_monotonic, &line->changed, &line->lock,
+                             until);
+    }
+    pthread_mutex_unlock(&line->lock);
+}
+
+static bool line_finish(IoChannel *channel, GError **errp)
+{
+    Line *line = line_of(channel);
+    bool ok;
+
+    pthread_mutex_lock(&line->lock);
+    line->finishing = true;
+    pthread_cond_broadcast(&line->changed);
+    pthread_mutex_unlock(&line->lock);
+    ok = line->config.dial || wait_until_arrived(line, errp);
+    if (ok) {
+        line_leave(channel);
+    }
+    return io_kind_named(channel, ok, errp);
+}
+
+static void line_close(IoChannel *channel)
+{
+    Line *line = line_of(channel);
+
+    /* io_channel_free() has aborted the line, and so ended it. */
+    g_cancellable_disconnect(channel->aborted, line->on_abort);
+    pthread_mutex_lock(&line->lock);
+    line->closing = true;
+    pthread_cond_broadcast(&line->changed);
+    pthread_mutex_unlock(&line->lock);
+    if (line->threads > 0) {
+        thread_join(line->keeper);
+    }
+    if (line->threads > 1) {
+        thread_join(line->beater);
+    }
+    io_channel_free(line->connection);
+    g_clear_error(&line->why);
+    kept_destroy(&line->kept);
+    pthread_cond_destroy(&line->changed);
+    pthread_mutex_destroy(&line->lock);
+}
+
+static void on_abort(GCancellable *aborted, void *opaque)
+{
+    Line *line = opaque;
+
+    pthread_mutex_lock(&line->lock);
+    end_locked(line, g_error_new(G_IO_ERROR, G_IO_ERROR_CANCELLED,
+                                 "the link was aborted"));
+    pthread_mutex_unlock(&line->lock);
+}
+
+/* The whole */
+
+static uint64_t line_queued(IoChannel *channel)
+{
+    Line *line = line_of(channel);
+    uint64_t queued = 0;
+
+    pthread_mutex_lock(&line->lock);
+    if (line->state == LINE_UP) {
+        queued = io_channel_queued(line->connection);
+    }
+    pthread_mutex_unlock(&line->lock);
+    return queued;
+}
+
+static int64_t line_round_trip(IoChannel *channel)
+{
+    Line *line = line_of(channel);
+    int64_t time = 0;
+
+    pthread_mutex_lock(&line->lock);
+    if (line->state == LINE_UP) {
+        time = io_channel_round_trip(line->connection);
+    }
+    pthread_mutex_unlock(&line->lock);
+    return time;
+}
+
+static const IoChannelOps line_ops = {
+    .read = line_read,
+    .writev = line_writev,
+    .finish = line_finish,
+    .has_input = line_has_input,
+    .queued = line_queued,
+    .round_trip = line_round_trip,
+    .close = line_close,
+};
+
+static bool start_threads(Line *line, GError **errp)
+{
+    line->threads += thread_start(&line->keeper, "relay/line", keeper_main,
+                                  line, errp);
+    if (line->threads == 1) {
+        line->threads += thread_start(&line->beater, "relay/beat", beater_main,
+                                      line, errp);
+    }
+    return line->threads == 2;
+}
+
+IoChannel *line_new(const LineConfig *config, GError **errp)
+{
+    Line *line = g_new0(Line, 1);
+
+    line->config = *config;
+    line->config.connection = NULL;
+    line->connection = config->connection;
+    line->patience = config->patience;
+    line->patience_told = !config->dial;
+    line->heard = line->said = clock_now(&clock_monotonic);
+    pthread_mutex_init(&line->lock, NULL);
+    thread_cond_init(&line->changed);
+    io_kind_init(&line->base, &line_ops, config->name, NULL, NULL);
+    line->base.reads = line->base.writes = true;
+    line->on_abort = g_cancellable_connect(line->base.aborted,
+                                           G_CALLBACK(on_abort), line, NULL);
+    if (!kept_init(&line->kept, config->window, errp) ||
+        !start_threads(line, errp)) {
+        io_channel_free(&line->base);
+        return NULL;
+    }
+    return &line->base;
+}
+
+void line_set_patience(IoChannel *channel, int64_t ns)
+{
+    Line *line = line_of(channel);
+
+    pthread_mutex_lock(&line->lock);
+    if (line->patience != ns) {
+        line->patience = ns;
+        line->patience_told = !line->config.dial;
+        pthread_cond_broadcast(&line->changed);
+    }
+    pthread_mutex_unlock(&line->lock);
+}
+
+bool line_stop(IoChannel *channel, uint64_t *received, GError **errp)
+{
+    Line *line = line_of(channel);
+    bool ok;
+
+    pthread_mutex_lock(&line->lock);
+    while (line->stopped && line->state != LINE_OVER) {
+        pthread_cond_wait(&line->changed, &line->lock);
+    }
+    line->stopped = true;
+    if (line->state == LINE_UP) {
+        break_locked(line, g_error_new(G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED,
+                                       "the other relay has made another "
+                                       "connection"));
+    }
+    while (line->state == LINE_DOWN && is_in_use(line)) {
+        pthread_cond_wait(&line->changed, &line->lock);
+    }
+    ok = !is_over(line, errp);
+    line->stopped = ok;
+    *received = line->received;
+    pthread_mutex_unlock(&line->lock);
+    return ok;
+}
+
+bool line_go_on(IoChannel *channel, IoChannel *connection, uint64_t arrived,
+                GError **errp)
+{
+    Line *line = line_of(channel);
+    bool ok;
+
+    pthread_mutex_lock(&line->lock);
+    line->stopped = false;
+    pthread_cond_broadcast(&line->changed);
+    if (line->state == LINE_DOWN && connection) {
+        go_on_locked(line, g_steal_pointer(&connection), arrived);
+    }
+    ok = !is_over(line, errp) && line->state == LINE_UP;
+    pthread_mutex_unlock(&line->lock);
+    io_channel_free(connection);
+    return ok;
+}
+
+LineCounts line_counts(IoChannel *channel)
+{
+    Line *line = line_of(channel);
+    LineCounts counts;
+
+    pthread_mutex_lock(&line->lock);
+    counts = line->counts;
+    pthread_mutex_unlock(&line->lock);
+    return counts;
+}

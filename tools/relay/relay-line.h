@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A line: a channel between two relays that outlives the connections under it.
+ *
+ * What is written is kept until the other relay has acknowledged it.  When the
+ * connection breaks, or is silent for LINE_SILENCE_NS, reads and writes wait.
+ * The relay that sends makes a new connection (LineConfig.dial), the one that
+ * receives is given one (line_stop(), line_go_on()), and each direction goes on
+ * with the first byte that has not arrived.  If that takes longer than the
+ * line's patience, reads and writes fail.
+ *
+ * A line is an IoChannel: one thread reads, one writes, any may abort.
+ */
+#ifndef RELAY_LINE_H
+#define RELAY_LINE_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ferry/channel.h"
+#include "util/clock.h"
+
+#define LINE_FOREVER INT64_MAX /* a patience, in ns */
+
+/* A connection on which nothing has come for so long is broken.  Each end says
+ * something at least five times as often. */
+#define LINE_SILENCE_NS (5 * NS_PER_S)
+
+/* Bytes that may be on their way, kept at the end that wrote them. */
+#define LINE_FORWARD_WINDOW ((size_t)64 << 20)
+#define LINE_REVERSE_WINDOW ((size_t)1 << 20)
+
+typedef struct LineConfig {
+    const char *name;
+    IoChannel *connection; /* the first one; the line's from now on */
+    size_t window;         /* of the direction that is written here */
+    int64_t patience;      /* ns; 0: a connection that breaks is the end */
+    int64_t silence;       /* ns; 0: LINE_SILENCE_NS */
+
+    /*
+     * Make another connection, tell the other relay that `received` bytes have
+     * arrived here, and find out how many have arrived there.  cancel ends it.
+     * Called by a thread of the line's, again and again until it succeeds or
+     * fails with MIG_ERROR_PEER: the other relay will never go on.  NULL: the
+     * other relay makes the connections.
+     */
+    IoChannel *(*dial)(void *opaque, uint64_t received, uint64_t *arrived,
+                       GCancellable *cancel, GError **errp);
+
+    /* Optional: what happens to the line, for a log.  From any thread, with a
+     * lock of the line's held. */
+    void (*tell)(void *opaque, const char *news);
+    void *opaque;
+} LineConfig;
+
+/*
+ * NULL without memory or threads; the connection is freed then, too.
+ * io_channel_free() frees the line.
+ *
+ * io_channel_finish() says goodbye, after which the other relay does not wait
+ * for another connection.  The end that does not dial first waits until all
+ * that was written has arrived.  Nobody may read any more.
+ */
+IoChannel *line_new(const LineConfig *config, GError **errp);
+
+/* Say goodbye now, even in the middle of a frame, if that can be done soon: the
+ * line is about to be aborted, and the other relay shall not wait.  From any
+ * thread. */
+void line_leave(IoChannel *line);
+
+/* How long the line may be without a connection, from now on, in ns.  The other
+ * relay learns it, and is a little more patient.  From any thread. */
+void line_set_patience(IoChannel *line, int64_t ns);
+
+/*
+ * The other relay has proved that it makes the new connection, which it does
+ * because the old one has broken, whatever it looks like from here.
+ * line_stop() ends the old one and says how many bytes have arrived;
+ * line_go_on() takes the new one.  Between the two nothing moves.  Both fail
+ * when the line has ended.  line_go_on() frees a connection that it does not
+ * take; NULL means that there is none after all.
+ */
+bool line_stop(IoChannel *line, uint64_t *received, GError **errp);
+bool line_go_on(IoChannel *line, IoChannel *connection, uint64_t arrived,
+                GError **errp);
+
+typedef struct LineCounts {
+    unsigned resumes;    /* how often a new connection went on */
+    uint64_t sent_again; /* bytes */
+    int64_t down;        /* ns without a connection */
+} LineCounts;
+
+LineCounts line_counts(IoChannel *line);
+
+#endif
