@@ -8,6 +8,12 @@
  * seconds of CPU for all the pages: of the thread that adds pages, of the
  * workers that encode and decode, and of the thread that finishes packs.
  * Without packs, records of 16 pages are the row with history -1.
+ *
+ *     bench-pack --again IMAGE LATER
+ *
+ * Both are of the same guest's RAM.  First all pages of IMAGE are sent, then
+ * those of LATER that are not as they were in IMAGE, and only what these take
+ * is printed, with what the packer made of them.
  */
 #include <glib.h>
 #include <stdio.h>
@@ -18,6 +24,7 @@
 #include "bench-pages.h"
 #include "migration/pack/packer.h"
 #include "migration/pack/unpacker.h"
+#include "util/zero.h"
 
 typedef struct Row {
     const Codec *codec;
@@ -27,6 +34,7 @@ typedef struct Row {
 
 typedef struct Costs {
     uint64_t bytes;
+    uint64_t kind[PACK_KINDS]; /* pages */
     double add, encode, decode, finish;
 } Costs;
 
@@ -47,8 +55,14 @@ static double lap(double *last)
     return took;
 }
 
+/* What is sent, in this order. */
+typedef struct Pages {
+    const uint8_t *ram;
+    const uint64_t *page; /* numbers of pages in ram; each page's address */
+    uint64_t count;
+} Pages;
+
 typedef struct Bench {
-    const RamBlock *block;
     Packer *packer;
     Unpacker *unpacker;
     CodecWorker *encoder;
@@ -57,11 +71,43 @@ typedef struct Bench {
     uint8_t *pack, *body;
 } Bench;
 
-static void move_pack(Bench *b, uint64_t first, Costs *costs)
+static void bench_init(Bench *b, const Row *row)
 {
-    unsigned count = (unsigned)MIN(b->block->pages - first, PACK_PAGES);
+    CodecWorkerConfig config = {
+        .codec = row->codec, .level = row->level,
+        .scratch_size = PACK_SCRATCH_SIZE,
+    };
+    unsigned window = row->history * ((1u << 20) / PACK_SLOT_BYTES);
+
+    *b = (Bench){
+        .packer = packer_new(window, 1, NULL),
+        .unpacker = unpacker_new(window, 1, NULL),
+        .encoder = codec_worker_new_encoder(&config, NULL),
+        .level = row->level,
+        .decoder = unpack_worker_new(NULL, NULL),
+        .pack = g_malloc(PACK_SIZE_MAX),
+        .body = g_malloc(PACK_BODY_MAX),
+    };
+}
+
+static void bench_destroy(Bench *b)
+{
+    packer_free(b->packer);
+    unpacker_free(b->unpacker);
+    codec_worker_free(b->encoder);
+    unpack_worker_free(b->decoder);
+    g_free(b->pack);
+    g_free(b->body);
+}
+
+/* The pages from `first` on, as many as a pack has. */
+static void move_pack(Bench *b, const Pages *pages, uint64_t first,
+                      Costs *costs)
+{
+    unsigned count = (unsigned)MIN(pages->count - first, PACK_PAGES);
+    const uint64_t *key = pages->page + first;
     double last = cpu_now();
-    uint64_t key[PACK_PAGES];
+    PackCounts counts;
     UnpackJob in;
     PackJob out;
     size_t size;
@@ -69,14 +115,17 @@ static void move_pack(Bench *b, uint64_t first, Costs *costs)
     packer_begin(b->packer, &out,
                  codec_wants_dictionary(b->encoder->codec, b->level));
     for (unsigned i = 0; i < count; i++) {
-        key[i] = first + i;
         packer_add(b->packer, key[i], key[i],
-                   ram_block_page(b->block, first + i));
+                   pages->ram + key[i] * MIG_PAGE_SIZE);
     }
     costs->add += lap(&last);
     size = pack_encode(&out, b->encoder, b->pack);
     costs->encode += lap(&last);
     costs->bytes += size;
+    counts = pack_counts(&out);
+    for (unsigned i = 0; i < PACK_KINDS; i++) {
+        costs->kind[i] += counts.kind[i];
+    }
 
     unpacker_begin(b->unpacker, &in, key, count);
     in.in = b->pack;
@@ -94,34 +143,24 @@ static void move_pack(Bench *b, uint64_t first, Costs *costs)
     costs->finish += lap(&last);
 }
 
-static Costs run(const RamBlock *block, const Row *row)
+static Costs move_pages(Bench *b, const Pages *pages)
 {
-    CodecWorkerConfig config = {
-        .codec = row->codec, .level = row->level,
-        .scratch_size = PACK_SCRATCH_SIZE,
-    };
-    unsigned window = row->history * ((1u << 20) / PACK_SLOT_BYTES);
-    Bench b = {
-        .block = block,
-        .packer = packer_new(window, 1, NULL),
-        .unpacker = unpacker_new(window, 1, NULL),
-        .encoder = codec_worker_new_encoder(&config, NULL),
-        .level = row->level,
-        .decoder = unpack_worker_new(NULL, NULL),
-        .pack = g_malloc(PACK_SIZE_MAX),
-        .body = g_malloc(PACK_BODY_MAX),
-    };
     Costs costs = { 0 };
 
-    for (uint64_t i = 0; i < block->pages; i += PACK_PAGES) {
-        move_pack(&b, i, &costs);
+    for (uint64_t i = 0; i < pages->count; i += PACK_PAGES) {
+        move_pack(b, pages, i, &costs);
     }
-    packer_free(b.packer);
-    unpacker_free(b.unpacker);
-    codec_worker_free(b.encoder);
-    unpack_worker_free(b.decoder);
-    g_free(b.pack);
-    g_free(b.body);
+    return costs;
+}
+
+static Costs run(const Pages *pages, const Row *row)
+{
+    Costs costs;
+    Bench b;
+
+    bench_init(&b, row);
+    costs = move_pages(&b, pages);
+    bench_destroy(&b);
     return costs;
 }
 
@@ -158,7 +197,23 @@ static void print_row(const Row *row, int history, const Costs *c)
     fflush(stdout);
 }
 
-int main(int argc, char **argv)
+/* A pack has the pages of an image one after the other. */
+static Pages all_pages(const RamBlock *block)
+{
+    uint64_t *page = g_new(uint64_t, block->pages);
+
+    for (uint64_t i = 0; i < block->pages; i++) {
+        page[i] = i;
+    }
+    return (Pages){ block->host, page, block->pages };
+}
+
+static void pages_destroy(Pages *pages)
+{
+    g_free((gpointer)pages->page);
+}
+
+static void bench_image(const RamBlock *block)
 {
     static const Row rows[] = {
         { &codec_lz4, 1, 0 },   { &codec_lz4, 1, 64 },  { &codec_lz4, 1, 1024 },
@@ -167,10 +222,10 @@ int main(int argc, char **argv)
         { &codec_zstd, 3, 1024 }, { &codec_zstd, 6, 64 },
         { &codec_zstd, 6, 1024 },
     };
-    RamBlock block = bench_load_args(argc, argv);
+    Pages pages = all_pages(block);
 
     printf("{\n  \"pages\": %" G_GUINT64_FORMAT ",\n  \"results\": [\n    {}",
-           block.pages);
+           block->pages);
     for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
         Costs costs;
 
@@ -178,13 +233,143 @@ int main(int argc, char **argv)
             continue;
         }
         if (!rows[i].history) {
-            costs = run_records(&block, &rows[i]);
+            costs = run_records(block, &rows[i]);
             print_row(&rows[i], -1, &costs);
         }
-        costs = run(&block, &rows[i]);
+        costs = run(&pages, &rows[i]);
         print_row(&rows[i], (int)rows[i].history, &costs);
     }
     printf("\n  ]\n}\n");
-    bench_unload(&block);
+    pages_destroy(&pages);
+}
+
+/* Pages that are sent again */
+
+/* How many words of 8 bytes a page that has changed differs in. */
+static unsigned words_changed(const uint8_t *a, const uint8_t *b)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < MIG_PAGE_SIZE; i += 8) {
+        count += memcmp(a + i, b + i, 8) != 0;
+    }
+    return count;
+}
+
+static const unsigned word_limits[] = { 16, 128, PACK_DELTA_WORDS, PACK_WORDS };
+
+/* By word_limits, the first that is not exceeded: pages that have changed. */
+typedef struct Changes {
+    uint64_t pages[G_N_ELEMENTS(word_limits)];
+} Changes;
+
+static void count_change(Changes *changes, unsigned words)
+{
+    unsigned k = 0;
+
+    while (words > word_limits[k]) {
+        k++;
+    }
+    changes->pages[k]++;
+}
+
+/* The pages of an image that are not zero. */
+static Pages find_pages(const BenchImage *image)
+{
+    uint64_t *page = g_new(uint64_t, image->pages);
+    Pages pages = { image->bytes, page, 0 };
+
+    for (uint64_t i = 0; i < image->pages; i++) {
+        if (!buffer_is_zero(image->bytes + i * MIG_PAGE_SIZE, MIG_PAGE_SIZE)) {
+            page[pages.count++] = i;
+        }
+    }
+    return pages;
+}
+
+/* Of these the ones that an earlier image of the same RAM has otherwise. */
+static Pages find_changed(const BenchImage *image, const BenchImage *earlier,
+                          Changes *changes)
+{
+    Pages all = find_pages(image);
+    uint64_t *page = g_new(uint64_t, image->pages);
+    Pages pages = { image->bytes, page, 0 };
+
+    for (uint64_t i = 0; i < all.count; i++) {
+        size_t at = all.page[i] * MIG_PAGE_SIZE;
+        unsigned words = words_changed(earlier->bytes + at, image->bytes + at);
+
+        if (words) {
+            count_change(changes, words);
+            page[pages.count++] = all.page[i];
+        }
+    }
+    pages_destroy(&all);
+    return pages;
+}
+
+static void print_again(const Row *row, const Costs *c)
+{
+    printf(",\n    {\"history_mib\": %u, \"bytes\": %" G_GUINT64_FORMAT,
+           row->history, c->bytes);
+    printf(", \"pattern\": %" G_GUINT64_FORMAT ", \"same\": %" G_GUINT64_FORMAT
+           ", \"delta\": %" G_GUINT64_FORMAT ", \"new\": %" G_GUINT64_FORMAT
+           ", \"cpu_s\": %.3f}",
+           c->kind[PACK_PATTERN], c->kind[PACK_SAME], c->kind[PACK_DELTA],
+           c->kind[PACK_NEW], c->add + c->encode);
+    fflush(stdout);
+}
+
+static void bench_again(const BenchImage *image, const BenchImage *later)
+{
+    static const Row rows[] = {
+        { &codec_zstd, 1, 0 }, { &codec_zstd, 1, 64 }, { &codec_zstd, 1, 512 },
+    };
+    Changes changes = { { 0 } };
+    Pages first = find_pages(image);
+    Pages again = find_changed(later, image, &changes);
+
+    printf("{\n  \"first\": %" G_GUINT64_FORMAT ", \"again\": "
+           "%" G_GUINT64_FORMAT ",\n  \"words\": {",
+           first.count, again.count);
+    for (unsigned i = 0; i < G_N_ELEMENTS(word_limits); i++) {
+        printf("%s\"%u\": %" G_GUINT64_FORMAT, i ? ", " : "", word_limits[i],
+               changes.pages[i]);
+    }
+    printf("},\n  \"results\": [\n    {}");
+    for (unsigned i = 0; codec_zstd.available && i < G_N_ELEMENTS(rows); i++) {
+        Costs costs;
+        Bench b;
+
+        bench_init(&b, &rows[i]);
+        move_pages(&b, &first);
+        costs = move_pages(&b, &again);
+        bench_destroy(&b);
+        print_again(&rows[i], &costs);
+    }
+    printf("\n  ]\n}\n");
+    pages_destroy(&first);
+    pages_destroy(&again);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 4 && !strcmp(argv[1], "--again")) {
+        BenchImage image = bench_open_image(argv[2]);
+        BenchImage later = bench_open_image(argv[3]);
+
+        if (image.pages != later.pages) {
+            fprintf(stderr, "bench-pack: images of different sizes\n");
+            return 1;
+        }
+        bench_again(&image, &later);
+        bench_close_image(&image);
+        bench_close_image(&later);
+    } else {
+        RamBlock block = bench_load_args(argc, argv);
+
+        bench_image(&block);
+        bench_unload(&block);
+    }
     return 0;
 }

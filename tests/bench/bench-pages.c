@@ -47,27 +47,38 @@ static uint64_t count_pages(const uint8_t *image, uint64_t pages)
     return count;
 }
 
-RamBlock bench_load(const char *path, uint64_t max)
+BenchImage bench_open_image(const char *path)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    RamBlock block = { .name = "ram" };
     struct stat st;
-    uint8_t *image;
-    uint64_t pages;
-    bool all;
+    void *bytes;
 
     if (fd < 0 || fstat(fd, &st) < 0) {
         perror(path);
         exit(1);
     }
-    pages = (uint64_t)st.st_size / MIG_PAGE_SIZE;
-    image = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    g_assert(image != MAP_FAILED);
-    all = count_pages(image, pages) <= max;
+    bytes = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    g_assert(bytes != MAP_FAILED);
+    close(fd);
+    return (BenchImage){ bytes, (uint64_t)st.st_size / MIG_PAGE_SIZE };
+}
+
+void bench_close_image(BenchImage *image)
+{
+    munmap((void *)image->bytes, (size_t)image->pages * MIG_PAGE_SIZE);
+}
+
+RamBlock bench_load(const char *path, uint64_t max)
+{
+    BenchImage image = bench_open_image(path);
+    RamBlock block = { .name = "ram" };
+    uint64_t pages = image.pages;
+    bool all = count_pages(image.bytes, pages) <= max;
+
     block.host = bench_map(max * MIG_PAGE_SIZE);
     for (uint64_t i = 0; i < pages / 64 * 64 && block.pages < max; i++) {
         uint64_t from = all ? i : spread(i, pages);
-        const uint8_t *page = image + from * MIG_PAGE_SIZE;
+        const uint8_t *page = image.bytes + from * MIG_PAGE_SIZE;
 
         if (!buffer_is_zero(page, MIG_PAGE_SIZE)) {
             memcpy(block.host + block.pages * MIG_PAGE_SIZE, page,
@@ -75,8 +86,7 @@ RamBlock bench_load(const char *path, uint64_t max)
             block.pages++;
         }
     }
-    munmap(image, (size_t)st.st_size);
-    close(fd);
+    bench_close_image(&image);
     return block;
 }
 

@@ -15,6 +15,15 @@
 uint8_t *bench_map(size_t bytes);
 void bench_unmap(uint8_t *p, size_t bytes);
 
+/* A file, as it is.  Exits on an error. */
+typedef struct BenchImage {
+    const uint8_t *bytes;
+    uint64_t pages;
+} BenchImage;
+
+BenchImage bench_open_image(const char *path);
+void bench_close_image(BenchImage *image);
+
 /* At most max pages, as one block without gaps.  Exits on an error. */
 RamBlock bench_load(const char *path, uint64_t max);
 

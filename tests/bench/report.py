@@ -174,10 +174,32 @@ def downtime(rows):
            for r in rows])
 
 
+def programs(rows):
+    """What became of the pages is said of the largest history."""
+    title("Pages that real programs change")
+    if not rows:
+        return
+    *limits, _ = rows[0]["words"]
+    sizes = [h["history_mib"] for h in rows[0]["histories"]]
+    table(["", "s apart", "pages", f"words: at most {', '.join(limits)}, more",
+           "no history, MB",
+           *(f"{size} MiB, MB" for size in sizes),
+           *(f"{size} MiB, ratio" for size in sizes),
+           "copies, changes, new"],
+          [(r["name"], r["apart"], r["pages"],
+            ", ".join(map(str, r["words"].values())),
+            f"{r['bytes'] / 1e6:.2f}",
+            *(f"{h['bytes'] / 1e6:.2f}" for h in r["histories"]),
+            *(f"{h['ratio']:.2f}" for h in r["histories"]),
+            f"{h['same']}, {h['delta']}, {h['new']}")
+           for r in rows for h in r["histories"][-1:]])
+
+
 SECTIONS = {"codec": codec, "pool": pool, "hash": hashes, "calls": calls,
             "migrate": migrate, "duels": duels, "loaded": loaded,
             "frontier": frontier,
-            "scale": scale, "relay": relay, "downtime": downtime}
+            "scale": scale, "relay": relay, "downtime": downtime,
+            "programs": programs}
 
 
 def main():

@@ -6,6 +6,7 @@ make bench-relay runs the one with relays only.
 
     tests/bench/run.py BUILD [codec] [pool] [hash] [calls] [migrate] [duels]
                              [loaded] [frontier] [scale] [relay] [downtime]
+                             [programs]
 
 What is compared was measured in one run.  Results go to BUILD/bench; the RAM
 image that all use is made there once.
@@ -23,6 +24,7 @@ import loaded
 import migrate
 import peers
 import plot
+import programs
 import relay
 import results
 import scale
@@ -167,12 +169,16 @@ def bench_downtime(build, folder, image):
     return list(downtime.run(build, peers.find(build)[0]))
 
 
+def bench_programs(build, folder, image):
+    return list(programs.run(build, peers.INSTALLED))
+
+
 BENCHES = {"codec": bench_codec, "pool": bench_pool, "hash": bench_hash,
            "calls": bench_calls, "migrate": bench_migrate,
            "duels": bench_duels, "loaded": bench_loaded,
            "frontier": bench_frontier,
            "scale": bench_scale, "relay": bench_relay,
-           "downtime": bench_downtime}
+           "downtime": bench_downtime, "programs": bench_programs}
 
 
 def main():
