@@ -151,11 +151,17 @@ static void insert(PackDictionary *dictionary, PackRef ref)
     dictionary->page[i] = ref;
 }
 
+/* What voters has of a page that the pack has had nothing in common with. */
+static uint32_t no_votes(uint64_t pack)
+{
+    return (uint32_t)pack << VOTE_BITS;
+}
+
 /* One more for a page of the history, by the pack that is being filled.  True
  * when that makes VOTES. */
 static bool add_vote(uint32_t *voters, uint64_t pack)
 {
-    uint32_t none = (uint32_t)pack << VOTE_BITS;
+    uint32_t none = no_votes(pack);
 
     if (*voters >> VOTE_BITS != none >> VOTE_BITS) {
         *voters = none;
@@ -164,6 +170,14 @@ static bool add_vote(uint32_t *voters, uint64_t pack)
         return false; /* it had them */
     }
     return ++*voters - none == VOTES;
+}
+
+/* Where voters has the page of a reference to this slot. */
+static uint32_t *find_voters(const DictionaryIndex *index,
+                             const PackSlot *slot, PackRef ref)
+{
+    return &index->voters[(slot - index->history->slot) * PACK_PAGES +
+                          ref.index];
 }
 
 static uint64_t check_of(uint64_t hash)
@@ -186,8 +200,7 @@ static void vote(DictionaryIndex *index, uint64_t entry, uint64_t hash,
         return;
     }
     slot = pack_history_slot(history, pack - ref.back);
-    if (add_vote(&index->voters[(slot - history->slot) * PACK_PAGES +
-                                ref.index], pack) &&
+    if (add_vote(find_voters(index, slot, ref), pack) &&
         dictionary->pages < PACK_DICTIONARY_PAGES &&
         pack_slot_keeps(slot, ref.index)) {
         insert(dictionary, ref);
@@ -212,4 +225,23 @@ void dictionary_add(DictionaryIndex *index, unsigned i,
         *last = (pack * PACK_PAGES + i + 1) << CHECK_BITS |
                 check_of(s.hash[k]);
     }
+}
+
+bool dictionary_take(DictionaryIndex *index, PackRef ref,
+                     PackDictionary *dictionary)
+{
+    uint64_t pack = index->history->next - 1;
+    const PackSlot *slot = pack_history_slot(index->history, pack - ref.back);
+    uint32_t *voters = find_voters(index, slot, ref);
+
+    if (ref.back < DICTIONARY_NEAREST ||
+        dictionary->pages == PACK_DICTIONARY_PAGES) {
+        return false;
+    }
+    /* As long as there was room, those with all votes are in it. */
+    if (*voters != no_votes(pack) + VOTES) {
+        *voters = no_votes(pack) + VOTES;
+        insert(dictionary, ref);
+    }
+    return true;
 }

@@ -36,4 +36,10 @@ void dictionary_destroy(DictionaryIndex *index);
 void dictionary_add(DictionaryIndex *index, unsigned i,
                     PackDictionary *dictionary);
 
+/* Add a page of the history that can be referred to, unless it is there.  False
+ * when it must not be in a dictionary, because it is too near, or when there is
+ * no room. */
+bool dictionary_take(DictionaryIndex *index, PackRef ref,
+                     PackDictionary *dictionary);
+
 #endif

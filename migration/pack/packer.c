@@ -10,7 +10,11 @@
  * guest that makes pages collide costs itself bytes, and nobody else anything.
  *
  * Of a page whose address was there, the words that differ are counted; where
- * they are no more than half, they are worth a delta.
+ * they are no more than half, they are worth a delta.  But words that stand
+ * together are often content that is somewhere else, too.  The codec would find
+ * it there; the xor of a delta hides it.  So a page that has many of them, in
+ * long runs, goes as new where the page that was there can be in the pack's
+ * dictionary.
  */
 #include "migration/pack/packer.h"
 
@@ -24,6 +28,11 @@
 #define ENCODE_MIN 64u
 
 #define ENTRIES 4u /* of each table, for a page of the window */
+
+/* From so many words on they count as many, and as long runs with so many words
+ * in the middle. */
+#define MANY_WORDS 17u
+#define LONG_RUN   4u
 
 struct Packer {
     PackHistory history;
@@ -109,42 +118,67 @@ static Found look_up(const Packer *packer, uint64_t entry)
     return found;
 }
 
-/* How many words differ; counted no further than one too many for a delta. */
-static unsigned differing_words(const uint8_t *a, const uint8_t *b)
-{
-    unsigned count = 0;
+typedef struct Difference {
+    unsigned words;
+    unsigned runs; /* of words that stand together */
+} Difference;
 
-    for (unsigned i = 0; i < MIG_PAGE_SIZE && count <= PACK_DELTA_WORDS;
+/* Counted no further than one word too many for a delta, and some more. */
+static Difference find_difference(const uint8_t *a, const uint8_t *b)
+{
+    Difference d = { 0, 0 };
+    bool differed = false;
+
+    for (unsigned i = 0; i < MIG_PAGE_SIZE && d.words <= PACK_DELTA_WORDS;
          i += 64) {
         if (memcmp(a + i, b + i, 64) == 0) {
+            differed = false;
             continue;
         }
         for (unsigned k = i; k < i + 64; k += 8) {
-            count += memcmp(a + k, b + k, 8) != 0;
+            bool differs = memcmp(a + k, b + k, 8) != 0;
+
+            d.words += differs;
+            d.runs += differs && !differed;
+            differed = differs;
         }
     }
-    return count;
+    return d;
 }
 
-static void find_reference(const Packer *packer, PackPage *page,
+static bool has_long_runs(Difference d)
+{
+    return d.words >= MANY_WORDS && d.words >= LONG_RUN * d.runs;
+}
+
+/* Refer to the page that was there, if that is worth it. */
+static void try_before(Packer *packer, PackPage *page, const uint8_t *bytes,
+                       Found before)
+{
+    PackJob *job = packer->filling;
+    Difference d = find_difference(before.bytes, bytes);
+
+    if (d.words > PACK_DELTA_WORDS ||
+        (has_long_runs(d) && job->wants_dictionary &&
+         dictionary_take(&packer->index, before.ref, &job->dictionary))) {
+        return;
+    }
+    page->kind = d.words ? PACK_DELTA : PACK_SAME;
+    page->ref = before.ref;
+}
+
+static void find_reference(Packer *packer, PackPage *page,
                            const uint8_t *bytes, uint64_t address_entry)
 {
     Found same = look_up(packer, packer->by_hash[page->hash & packer->mask]);
     Found before = look_up(packer, address_entry);
-    unsigned words;
 
     page->kind = PACK_NEW;
     if (same.bytes && memcmp(same.bytes, bytes, MIG_PAGE_SIZE) == 0) {
         page->kind = PACK_SAME;
         page->ref = same.ref;
-        return;
-    }
-    if (before.bytes) {
-        words = differing_words(before.bytes, bytes);
-        if (words <= PACK_DELTA_WORDS) {
-            page->kind = words ? PACK_DELTA : PACK_SAME;
-            page->ref = before.ref;
-        }
+    } else if (before.bytes) {
+        try_before(packer, page, bytes, before);
     }
 }
 

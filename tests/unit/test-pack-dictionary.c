@@ -230,6 +230,102 @@ static void test_room(void)
     world_destroy(&w);
 }
 
+/* What was there before */
+
+/* Change words of a page, in runs of so many with a word between them. */
+static void change_words(World *w, uint64_t page, unsigned words, unsigned run)
+{
+    for (unsigned i = 0; i < words; i++) {
+        page_of(w, page)[8 * (i / run * (run + 1) + i % run)] ^= 1;
+    }
+}
+
+static PackKind kind_of(const World *w, unsigned index)
+{
+    return w->job.slot->page[index].kind;
+}
+
+/* A page of noise, other packs, and the page again with such changes. */
+static PackKind try_change(unsigned words, unsigned run, unsigned others,
+                           bool dictionary)
+{
+    PackKind kind;
+    World w;
+
+    world_init(&w, 40);
+    test_page_fill(page_of(&w, 0), PAGE_NOISE, 1);
+    send_one(&w, 0, true);
+    send_others(&w, others, 2);
+    change_words(&w, 0, words, run);
+    send_one(&w, 0, dictionary);
+    kind = kind_of(&w, 0);
+    if (kind == PACK_NEW && words <= PACK_DELTA_WORDS) {
+        g_assert_cmpuint(w.size, <, 1000);
+        g_assert_cmpuint(w.job.dictionary.pages, ==, 1);
+        g_assert_cmpuint(w.job.dictionary.page[0].back, ==, others + 1);
+        g_assert_cmpuint(w.job.dictionary.page[0].index, ==, 0);
+    } else {
+        g_assert_cmpuint(w.job.dictionary.pages, ==, 0);
+    }
+    world_destroy(&w);
+    return kind;
+}
+
+/* Many words in long runs are left to the codec, which is given the page that
+ * was there, once; all others are changes of that page. */
+static void test_change(void)
+{
+    static const struct {
+        unsigned words, run, others;
+        bool dictionary;
+        PackKind kind;
+    } rows[] = {
+        { 16, 16, NEAREST, true, PACK_DELTA },
+        { 17, 17, NEAREST, true, PACK_NEW },
+        { 200, 4, NEAREST, true, PACK_NEW },
+        { 200, 3, NEAREST, true, PACK_DELTA },
+        { 200, 1, NEAREST, true, PACK_DELTA },
+        { 256, 256, NEAREST, true, PACK_NEW },
+        { 200, 200, NEAREST - 1, true, PACK_NEW },
+        { 200, 200, NEAREST - 2, true, PACK_DELTA },
+        { 200, 200, 39, true, PACK_NEW },
+        { 200, 200, NEAREST, false, PACK_DELTA },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_test_message("row %u", i);
+        g_assert_cmpint(try_change(rows[i].words, rows[i].run, rows[i].others,
+                                   rows[i].dictionary), ==, rows[i].kind);
+    }
+}
+
+/* When the dictionary is full, what has changed in long runs is a delta. */
+static void test_change_without_room(void)
+{
+    World w;
+
+    world_init(&w, 100);
+    begin(&w, true);
+    for (unsigned i = 0; i < PACK_PAGES; i++) {
+        test_page_fill(page_of(&w, i), PAGE_NOISE, i);
+        add(&w, i);
+    }
+    end(&w);
+    send_others(&w, NEAREST, 1000);
+    begin(&w, true);
+    for (unsigned i = 0; i < PACK_PAGES / 2; i++) {
+        mix(&w, 100 + i, i, 32 + i);
+        add(&w, 100 + i);
+    }
+    g_assert_cmpuint(w.job.dictionary.pages, ==, PACK_DICTIONARY_PAGES);
+    change_words(&w, 5, 200, 200);
+    add(&w, 5);
+    end(&w);
+    g_assert_cmpuint(w.job.dictionary.pages, ==, PACK_DICTIONARY_PAGES);
+    g_assert_cmpint(kind_of(&w, PACK_PAGES / 2), ==, PACK_DELTA);
+    world_destroy(&w);
+}
+
 /* Forgery */
 
 /* A pack of one page, with any dictionary: of the world's pages, by the
@@ -524,6 +620,9 @@ int main(int argc, char **argv)
     g_test_add_func("/pack-dictionary/distance", test_distance);
     g_test_add_func("/pack-dictionary/reach", test_reach);
     g_test_add_func("/pack-dictionary/room", test_room);
+    g_test_add_func("/pack-dictionary/change", test_change);
+    g_test_add_func("/pack-dictionary/change-without-room",
+                    test_change_without_room);
     g_test_add_func("/pack-dictionary/forged", test_forged);
     g_test_add_func("/pack-dictionary/forged-window", test_forged_window);
     g_test_add_func("/pack-dictionary/cut", test_cut);
