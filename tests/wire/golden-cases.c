@@ -56,6 +56,17 @@ static void fill_packs(FakeHost *host)
     memset(page_of(host, 0, 12), 0xcc, MIG_PAGE_SIZE);
 }
 
+/* As many packs as the history has.  The last one has most of a page of the
+ * first one, but no word of it in its place. */
+static void fill_history(FakeHost *host)
+{
+    for (unsigned p = 0; p < 1024; p += 64) {
+        golden_text(page_of(host, 0, p), p);
+    }
+    fill_noise(page_of(host, 0, 1), 1);
+    memcpy(page_of(host, 0, 1023), page_of(host, 0, 1) + 5, MIG_PAGE_SIZE - 5);
+}
+
 /* A batch must not reach over the end of a block. */
 static void fill_two(FakeHost *host)
 {
@@ -118,6 +129,17 @@ static bool script_changes(FakeHost *host, FakePoint point, unsigned nth,
     return true;
 }
 
+/* A page of the first pack, with 32 other words in a row. */
+static bool script_long_run(FakeHost *host, FakePoint point, unsigned nth,
+                            GError **errp)
+{
+    if (point == FAKE_LOG_COLLECT && nth == 1) {
+        memset(page_of(host, 0, 1) + 256, 0x5a, 256);
+        fake_host_write(host, 0, 1, 0x5a5a5a5a);
+    }
+    return true;
+}
+
 const GoldenCase golden_cases[] = {
     { .name = "plain", .pages = { 5 }, .blocks = 1, .fill = fill_few },
     { .name = "compressed", .pages = { 150 }, .blocks = 1, .compress = true,
@@ -140,6 +162,9 @@ const GoldenCase golden_cases[] = {
     { .name = "packs", .pages = { 150 }, .blocks = 1, .compress = true,
       .method = MIG_METHOD_LZ4, .peer = PEER_PACKS, .fill = fill_packs,
       .script = script_three_passes },
+    { .name = "dictionary", .pages = { 1040 }, .blocks = 1,
+      .compress = true, .method = MIG_METHOD_ZSTD, .peer = PEER_HISTORY,
+      .fill = fill_history, .script = script_long_run },
     { .name = "changes", .pages = { 2 }, .blocks = 1, .xbzrle = true,
       .fill = fill_one, .script = script_changes },
     { .name = "zero-range", .pages = { 70 }, .blocks = 1,

@@ -16,6 +16,7 @@ typedef enum {
     PEER_RANGES, /* the same, and takes ranges of zero pages */
     PEER_BATCHES, /* the same, and reads batches, as Ferry 0.1 does */
     PEER_PACKS,  /* the same, and reads packs */
+    PEER_HISTORY, /* the same by zstd, with a history of 4 MiB */
     PEER_OTHER, /* answers HELLO as QEMU does */
 } GoldenPeer;
 

@@ -83,6 +83,9 @@ static uint16_t features_of(GoldenPeer peer)
     if (peer == PEER_PACKS) {
         features |= pack_features(1 << 20);
     }
+    if (peer == PEER_HISTORY) {
+        features |= WIRE_FERRY_ZSTD | pack_features(4 << 20);
+    }
     return features;
 }
 

@@ -25,7 +25,7 @@ import sys
 import zlib
 from dataclasses import dataclass, field
 
-from read_pack import (History, PackError, PAGES_MAX, ENTRY_MAX, HEAD,
+from read_pack import (History, PackError, PAGES_MAX, ENTRY_MAX, HEAD, REF,
                        stream_sum)
 
 PAGE = 4096
@@ -89,6 +89,7 @@ class Record:
     data_offset: int
     data_size: int
     pages: list = field(default_factory=list)  # the offsets of all of them
+    content: str = ""  # of a pack: what it refers to and stands for, hashed
 
 
 @dataclass
@@ -509,6 +510,7 @@ class Parser:
         except PackError as e:
             raise StreamError(record.offset, f"a bad pack: {e}") from None
         require(not extra, record.offset, "a pack with extra bytes")
+        record.content = pack_digest(raw, pages)
         return b"".join(pages)
 
     def key(self, block, offset):
@@ -975,14 +977,34 @@ def canonical(data):
             yield (f"{r.kind} {r.block} {r.pages} "
                    f"{page_digest(data, r, s.capabilities)}")
     yield from (f"{c['command']} {c.get('value')}" for c in s.commands)
-    yield hashlib.sha256(data[s.sections[-1].offset +
-                              s.sections[-1].size:]).hexdigest()
+    yield hashlib.sha256(tail(s, data)).hexdigest()
+
+
+def pack_digest(raw, pages):
+    """Of a pack but for how its body was encoded: its head behind the body's
+    size, its dictionary, and its pages."""
+    refs = HEAD.unpack_from(raw)[-1] * REF.size
+    return hashlib.sha256(raw[12:HEAD.size + refs] +
+                          b"".join(pages)).hexdigest()
+
+
+def tail(s, data):
+    """What stands behind RAM, without the sum, which is over all bytes."""
+    out = bytearray(data)
+    for command in s.commands:
+        if command["command"] == "SUM":
+            at = command["offset"] + 5
+            out[at:at + 8] = bytes(8)
+    last = s.sections[-1]
+    return out[last.offset + last.size:]
 
 
 def page_digest(data, r, capabilities):
     raw = data[r.data_offset:r.data_offset + r.data_size]
     if r.kind == "compressed":
         raw = zlib.decompress(raw)
+    elif r.kind == "pack":
+        return r.content
     elif r.kind == "batch":
         raw = unpack(capabilities[0].removeprefix(METHOD), raw,
                      len(r.pages) * PAGE, r, True)

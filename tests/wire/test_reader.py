@@ -22,8 +22,8 @@ import read_stream  # noqa: E402
 import tap  # noqa: E402
 from read_stream import PAGE, StreamError, parse  # noqa: E402
 
-NAMES = ["batches", "boards", "changes", "compressed", "ferry-peer",
-         "other-peer", "older-ferry", "packs", "plain", "three-passes",
+NAMES = ["batches", "boards", "changes", "compressed", "dictionary",
+         "ferry-peer", "other-peer", "older-ferry", "packs", "plain", "three-passes",
          "two-blocks", "zero-range"]
 
 
@@ -93,11 +93,19 @@ def packs():
                    12: b"\xcc" * PAGE})
 
 
+def history():
+    ram = memory(1040, {p: text(p) for p in range(0, 1024, 64)} |
+                 {1: noise(1), 1023: noise(1)[5:] + bytes(5)})
+    ram[PAGE + 256:PAGE + 512] = b"\x5a" * 256
+    return write(ram, (1, 0x5A5A5A5A))
+
+
 EXPECTED_RAM = {
     "batches": {"ram0": many()},
     "boards": {"ram0": memory(1, {})},
     "changes": {"ram0": changes()},
     "compressed": {"ram0": many()},
+    "dictionary": {"ram0": history()},
     "ferry-peer": {"ram0": memory(2, {0: text(7)})},
     "other-peer": {"ram0": memory(2, {0: text(7)})},
     "older-ferry": {"ram0": many()},
@@ -117,6 +125,7 @@ EXPECTED_PAGES = {
     "changes": [(1, 1, 0), (0, 2, 0), (0, 0, 0, 0, 0, 0, 1), (1, 0, 0),
                 (0, 0, 0, 0, 0, 0, 2)],
     "compressed": [(119, 1, 30), (0, 0, 0)],
+    "dictionary": [(0, 0, 0, 0, 17, 16), (0, 0, 0, 0, 0, 1), (0, 0, 0)],
     "ferry-peer": [(1, 0, 1), (0, 0, 0)],
     "other-peer": [(1, 0, 1), (0, 0, 0)],
     "older-ferry": [(2, 0, 0, 3, 31), (0, 0, 0)],
@@ -129,7 +138,10 @@ EXPECTED_PAGES = {
 }
 KINDS = ["zero", "plain", "compressed", "batch", "zero-range", "pack",
          "xbzrle"]
-HANDED_OVER = ("ferry-peer", "older-ferry", "packs", "zero-range")
+HANDED_OVER = ("dictionary", "ferry-peer", "older-ferry", "packs",
+               "zero-range")
+METHODS = {"batches": "lz4", "dictionary": "zstd", "older-ferry": "lz4",
+           "packs": "lz4"}
 
 
 class Whole(unittest.TestCase):
@@ -164,8 +176,8 @@ class Whole(unittest.TestCase):
 
     def test_what_ferry_never_sends(self):
         for name, _, s in self.each():
-            methods = ["compress-method-lz4"] \
-                if name in ("batches", "older-ferry", "packs") else []
+            methods = [f"compress-method-{METHODS[name]}"] \
+                if name in METHODS else []
             self.assertEqual((s.capabilities, s.page_bits, s.uuid),
                              (methods, None, None))
             for r in s.records():
@@ -198,11 +210,26 @@ class Whole(unittest.TestCase):
             expected = {"ferry-peer": hello + go, "zero-range": hello + go,
                         "older-ferry": hello + go,
                         "packs": hello + [(0x4650, 2), (0x4653, None)] + go,
+                        "dictionary": hello + [(0x4650, 16), (0x4653, None)]
+                        + go,
                         "other-peer": hello}.get(name, [])
             self.assertEqual([(numbers[c["command"]], c.get("value"))
                               for c in s.commands], expected, name)
             self.assertEqual(s.handed_over,
                              name in HANDED_OVER, name)
+
+    def test_dictionaries(self):
+        """Of pack 15 a page that has the same content at another place, of
+        pack 16 the same page as it was before, both of pack 0."""
+        data = golden("dictionary")
+        refs = []
+        for r in parse(data).records():
+            if r.kind == "pack":
+                at = r.data_offset + read_pack.HEAD.size
+                count = data[at - 1]
+                refs.append([read_pack.REF.unpack_from(
+                    data, at + i * read_pack.REF.size) for i in range(count)])
+        self.assertEqual(refs, 15 * [[]] + [[(15, 1)], [(16, 1)]])
 
     def test_fake_device(self):
         for name, _, s in self.each():
