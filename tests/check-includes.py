@@ -44,8 +44,10 @@ MAY_INCLUDE = {
     "vmm/soft": {"vmm", "vmm/devices", "util/fail.h"} | VALUES,
     "vmm": {"vmm/devices", "vmm/kvm", "vmm/soft", "util/args.h",
             "util/fail.h"} | MONITOR,
-    "tools/inspect": {"migration/ram", "migration/pack", "migration/wire",
-                      "util"} | VALUES,
+    "tools/inspect/streams": {"migration/ram", "migration/pack",
+                              "migration/wire", "util"} | VALUES,
+    "tools/inspect": {"tools/inspect/streams", "migration/wire", "util"} |
+                     VALUES,
     # A relay's line is one more kind of channel.
     "tools/relay": {"migration/ram", "migration/pack", "migration/wire",
                     "util", "io/channel-kind.h"} | VALUES,

@@ -2,7 +2,7 @@
 /* A stream of no matter which QEMU, as ferry-inspect reads and verifies it. */
 #include "tests/fuzz/fuzz.h"
 #include "tests/lib/mem-channel.h"
-#include "tools/inspect/inspect-stream.h"
+#include "tools/inspect/streams/inspect-stream.h"
 
 static void on_progress(void *opaque, uint64_t position)
 {

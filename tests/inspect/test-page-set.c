@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* page-set.h, against a plain bitmap as the model; and what it costs. */
-#include "tools/inspect/page-set.h"
+#include "tools/inspect/streams/page-set.h"
 
 #include "util/bitmap.h"
 

@@ -6,7 +6,7 @@
 
 #include "tools/inspect/inspect-args.h"
 #include "tools/inspect/inspect-progress.h"
-#include "tools/inspect/inspect-stream.h"
+#include "tools/inspect/streams/inspect-stream.h"
 #include "util/text.h"
 #include "util/thread.h"
 

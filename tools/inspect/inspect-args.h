@@ -6,7 +6,7 @@
 #include <glib.h>
 #include <stdbool.h>
 
-#include "tools/inspect/inspect-stream.h"
+#include "tools/inspect/streams/inspect-stream.h"
 #include "ferry/options.h"
 #include "ferry/uri.h"
 

@@ -7,7 +7,7 @@
  */
 #include <stdio.h>
 
-#include "tools/inspect/inspect-report.h"
+#include "tools/inspect/streams/inspect-report.h"
 #include "migration/wire/names.h"
 #include "migration/wire/wire.h"
 

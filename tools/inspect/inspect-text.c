@@ -2,7 +2,7 @@
 /* The report for people. */
 #include <stdio.h>
 
-#include "tools/inspect/inspect-report.h"
+#include "tools/inspect/streams/inspect-report.h"
 #include "migration/wire/names.h"
 #include "migration/wire/wire.h"
 

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "tools/inspect/inspect-report.h"
+#include "tools/inspect/streams/inspect-report.h"
 #include "ferry/channel.h"
 
 typedef struct InspectExtract {

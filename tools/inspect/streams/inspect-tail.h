@@ -3,7 +3,7 @@
 #ifndef TOOLS_INSPECT_TAIL_H
 #define TOOLS_INSPECT_TAIL_H
 
-#include "tools/inspect/inspect-stream.h"
+#include "tools/inspect/streams/inspect-stream.h"
 #include "migration/wire/stream.h"
 
 bool inspect_tail(Stream *stream, const InspectConfig *config,

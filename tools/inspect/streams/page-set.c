@@ -14,7 +14,7 @@
  * Pages mostly come in order, so a search begins at the piece that was found
  * last.
  */
-#include "tools/inspect/page-set.h"
+#include "tools/inspect/streams/page-set.h"
 
 #include "util/bitmap.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "tools/inspect/inspect-report.h"
+#include "tools/inspect/streams/inspect-report.h"
 
 static void clear_device(void *device)
 {

@@ -15,7 +15,7 @@
  * Where the file system has no files without a name (NFS has none), the file
  * has its name from the start, and is removed when something fails.
  */
-#include "tools/inspect/extract.h"
+#include "tools/inspect/streams/extract.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -10,12 +10,12 @@
  * device, comes before RAM has ended, it hides what is behind it, so it is
  * named and refused.
  */
-#include "tools/inspect/inspect-stream.h"
+#include "tools/inspect/streams/inspect-stream.h"
 
 #include <string.h>
 
-#include "tools/inspect/inspect-ram.h"
-#include "tools/inspect/inspect-tail.h"
+#include "tools/inspect/streams/inspect-ram.h"
+#include "tools/inspect/streams/inspect-tail.h"
 #include "migration/pack/codec.h"
 #include "migration/pack/pack.h"
 #include "migration/wire/names.h"

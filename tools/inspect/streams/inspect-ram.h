@@ -3,7 +3,7 @@
 #ifndef TOOLS_INSPECT_RAM_H
 #define TOOLS_INSPECT_RAM_H
 
-#include "tools/inspect/inspect-stream.h"
+#include "tools/inspect/streams/inspect-stream.h"
 #include "migration/wire/ram-list.h"
 #include "migration/wire/ram-record.h"
 #include "migration/wire/reader.h"

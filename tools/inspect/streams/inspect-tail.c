@@ -24,7 +24,7 @@
  * A stream may lack a vmdescription (QEMU's suppress-vmdesc).  Then it must end
  * with a footer and EOF, and the devices stay opaque.
  */
-#include "tools/inspect/inspect-tail.h"
+#include "tools/inspect/streams/inspect-tail.h"
 
 #include <string.h>
 

@@ -16,10 +16,10 @@
  * because sixteen bytes of stream can name terabytes of zero pages.  In a set
  * the blocks stand one behind the other, and each begins at a chunk.
  */
-#include "tools/inspect/inspect-ram.h"
+#include "tools/inspect/streams/inspect-ram.h"
 
-#include "tools/inspect/extract.h"
-#include "tools/inspect/page-set.h"
+#include "tools/inspect/streams/extract.h"
+#include "tools/inspect/streams/page-set.h"
 #include "migration/ram/load.h"
 #include "migration/wire/wire.h"
 #include "util/clock.h"
