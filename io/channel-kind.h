@@ -57,6 +57,7 @@ struct IoChannel {
     bool reads, writes;        /* which directions it has */
     GCancellable *aborted;     /* any thread cancels; has its own lock */
     bool is_file;              /* see io_channel_is_file() */
+    int in_file;               /* see io_kind_input_fd() */
     uint8_t head[IO_HEAD_MAX]; /* reader: bytes that were unread, */
     size_t head_from;          /* reader: from here on still to be read, */
     size_t head_size;          /* up to here */
@@ -75,6 +76,15 @@ bool io_kind_named(const IoChannel *channel, bool ok, GError **errp);
 bool io_kind_read(IoChannel *channel, void *buf, size_t size,
                   size_t *nread, GError **errp);
 void io_kind_close(IoChannel *channel);
+
+/* The regular file or disk that the channel reads, for pread() and the like;
+ * -1 where it reads something else.  The channel keeps the descriptor. */
+int io_kind_input_fd(const IoChannel *channel);
+
+/* Pass over at most size bytes without reading them, and say how many; 0 where
+ * only reading leads on, and at the end of file. */
+bool io_kind_skip(IoChannel *channel, uint64_t size, uint64_t *skipped,
+                  GError **errp);
 
 /* Put back bytes that a caller that cannot block has read from `in` itself.
  * The channel's next read returns them.  Once for a channel. */

@@ -10,6 +10,9 @@
 #include "io/channel-kind.h"
 
 #include <string.h>
+#include <unistd.h>
+
+#include "util/fail.h"
 
 void io_kind_init(IoChannel *channel, const IoChannelOps *ops,
                   const char *name, GInputStream *in, GOutputStream *out)
@@ -20,6 +23,7 @@ void io_kind_init(IoChannel *channel, const IoChannelOps *ops,
     channel->out = out ? g_object_ref(out) : NULL;
     channel->reads = in != NULL;
     channel->writes = out != NULL;
+    channel->in_file = -1;
     channel->aborted = g_cancellable_new();
     g_cancellable_get_fd(channel->aborted);
 }
@@ -127,6 +131,34 @@ bool io_kind_read(IoChannel *channel, void *buf, size_t size,
         return false;
     }
     *nread = (size_t)got;
+    return true;
+}
+
+int io_kind_input_fd(const IoChannel *channel)
+{
+    return channel->in_file;
+}
+
+bool io_kind_skip(IoChannel *channel, uint64_t size, uint64_t *skipped,
+                  GError **errp)
+{
+    off_t at, end;
+
+    *skipped = 0;
+    if (channel->in_file < 0 || channel->head_from < channel->head_size) {
+        return true;
+    }
+    at = lseek(channel->in_file, 0, SEEK_CUR);
+    end = lseek(channel->in_file, 0, SEEK_END);
+    if (at >= 0 && end > at) {
+        *skipped = MIN(size, (uint64_t)(end - at));
+    }
+    if (at < 0 || end < 0 ||
+        lseek(channel->in_file, at + (off_t)*skipped, SEEK_SET) < 0) {
+        return io_kind_named(channel,
+                             fail_errno(errp, "cannot seek in the file"),
+                             errp);
+    }
     return true;
 }
 

@@ -153,6 +153,15 @@ static const IoChannelOps fd_ops = {
     .close = io_kind_close,
 };
 
+/* The descriptor, if it is of a file or disk; otherwise -1. */
+static int seekable(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode))
+               ? fd : -1;
+}
+
 void io_fd_channel_init(FdChannel *fd, const IoChannelOps *ops,
                         const char *name, GInputStream *in, GOutputStream *out)
 {
@@ -161,6 +170,10 @@ void io_fd_channel_init(FdChannel *fd, const IoChannelOps *ops,
     if (out) {
         fd->out_fd = g_unix_output_stream_get_fd(G_UNIX_OUTPUT_STREAM(out));
         g_unix_set_fd_nonblocking(fd->out_fd, TRUE, NULL);
+    }
+    if (in && G_IS_UNIX_INPUT_STREAM(in)) {
+        fd->base.in_file = seekable(
+            g_unix_input_stream_get_fd(G_UNIX_INPUT_STREAM(in)));
     }
     io_sync_init(&fd->sync, fd->out_fd);
     fd->base.is_file = fd->sync.fd >= 0;

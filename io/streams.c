@@ -2,6 +2,7 @@
 /*
  * Channels over two GIO streams of any sort, which the caller brings.
  */
+#include <gio/gunixinputstream.h>
 #include <gio/gunixoutputstream.h>
 
 #include "io/channel-kind.h"
@@ -45,7 +46,8 @@ IoChannel *io_channel_new(const char *name, GInputStream *in,
 {
     IoChannel *channel;
 
-    if (out && G_IS_UNIX_OUTPUT_STREAM(out)) {
+    if ((out && G_IS_UNIX_OUTPUT_STREAM(out)) ||
+        (in && !out && G_IS_UNIX_INPUT_STREAM(in))) {
         return io_fd_channel(name, in, out);
     }
     channel = g_new0(IoChannel, 1);

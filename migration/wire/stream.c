@@ -25,6 +25,8 @@ struct Stream {
     void *watch_opaque;
     const StreamTap *tap; /* or NULL */
     void *tap_opaque;
+    StreamLeap *leap;
+    void *leap_opaque;
     XXH3_state_t *sum; /* NULL: nobody has asked for one */
     bool sum_held;     /* nothing is added to it */
     GError *error;     /* writer: the first error, until it is reported */
@@ -120,6 +122,12 @@ void stream_set_tap(Stream *s, const StreamTap *tap, void *opaque)
 {
     s->tap = tap;
     s->tap_opaque = opaque;
+}
+
+void stream_set_leap(Stream *s, StreamLeap *leap, void *opaque)
+{
+    s->leap = leap;
+    s->leap_opaque = opaque;
 }
 
 /* Turn GIO's errors into the library's. */
@@ -369,11 +377,43 @@ bool stream_get_some(Stream *s, void *buf, size_t size, size_t *got,
     return give(s, buf, *got, errp);
 }
 
-bool stream_skip(Stream *s, size_t size, GError **errp)
+/* Is there nobody who wants to see the bytes that are passed over? */
+static bool may_leap(const Stream *s)
+{
+    return !s->tap && (!s->sum || s->sum_held);
+}
+
+/* Where many bytes are to be passed over, and the channel need not read them
+ * for that. */
+static bool leap(Stream *s, uint64_t size, uint64_t *leapt, GError **errp)
+{
+    GError *err = NULL;
+
+    *leapt = 0;
+    if (!s->leap || size < STREAM_BUFFER || !may_leap(s)) {
+        return true;
+    }
+    if (!s->leap(s->leap_opaque, size, leapt, &err)) {
+        take_error(err, errp);
+        return false;
+    }
+    s->position += *leapt;
+    return true;
+}
+
+bool stream_skip(Stream *s, uint64_t size, GError **errp)
 {
     while (size) {
         size_t part = MIN(size, s->end - s->start);
+        uint64_t leapt = 0;
 
+        if (part == 0 && !leap(s, size, &leapt, errp)) {
+            return false;
+        }
+        size -= leapt;
+        if (leapt) {
+            continue;
+        }
         if (part == 0 && !fill_buffer(s, errp)) {
             return false;
         }
@@ -427,27 +467,52 @@ bool stream_peek_u8(Stream *s, uint8_t *v, GError **errp)
     return true;
 }
 
-const uint8_t *stream_peek(Stream *s, size_t size, GError **errp)
+/* Make room for size bytes from start on. */
+static void make_room(Stream *s, size_t size)
 {
     g_assert(size <= STREAM_BUFFER);
-    memmove(s->buffer, s->buffer + s->start, s->end - s->start);
-    s->end -= s->start;
-    s->start = 0;
-    while (s->end < size) {
-        size_t room = MIN(s->ahead, STREAM_BUFFER - s->end);
-        size_t part;
+    if (s->start == s->end || s->start + size > STREAM_BUFFER) {
+        memmove(s->buffer, s->buffer + s->start, s->end - s->start);
+        s->end -= s->start;
+        s->start = 0;
+    }
+}
 
-        if (!read_some(s, s->buffer + s->end, MAX(room, size - s->end), &part,
+const uint8_t *stream_peek_some(Stream *s, size_t size, size_t *got,
+                                GError **errp)
+{
+    size_t part = 1;
+
+    make_room(s, size);
+    while (part && s->end - s->start < size) {
+        size_t lacking = size - (s->end - s->start);
+        size_t room = MIN(s->ahead, STREAM_BUFFER - s->end);
+
+        if (!read_some(s, s->buffer + s->end, MAX(room, lacking), &part,
                        errp)) {
-            return NULL;
-        }
-        if (part == 0) {
-            end_of_file(s, errp);
             return NULL;
         }
         s->end += part;
     }
-    return s->buffer;
+    *got = s->end - s->start;
+    return s->buffer + s->start;
+}
+
+const uint8_t *stream_peek(Stream *s, size_t size, GError **errp)
+{
+    size_t got;
+    const uint8_t *bytes = stream_peek_some(s, size, &got, errp);
+
+    if (bytes && got < size) {
+        end_of_file(s, errp);
+        return NULL;
+    }
+    return bytes;
+}
+
+void stream_restart(Stream *s)
+{
+    s->position = 0;
 }
 
 bool stream_get_name(Stream *s, char name[256], GError **errp)

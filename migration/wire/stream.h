@@ -84,13 +84,22 @@ void stream_set_ahead(Stream *s, size_t bytes);
 /* tap is borrowed. */
 void stream_set_tap(Stream *s, const StreamTap *tap, void *opaque);
 
+/*
+ * Called when many bytes are to be skipped, and nobody wants to see them.
+ * Passes over at most size bytes of the channel without reading them, and says
+ * how many; 0 where only reading leads on.
+ */
+typedef bool StreamLeap(void *opaque, uint64_t size, uint64_t *leapt,
+                        GError **errp);
+void stream_set_leap(Stream *s, StreamLeap *leap, void *opaque);
+
 /* Reading.  Each call is all or nothing, except get_some. */
 bool stream_get_u8(Stream *s, uint8_t *v, GError **errp);
 bool stream_get_be16(Stream *s, uint16_t *v, GError **errp);
 bool stream_get_be32(Stream *s, uint32_t *v, GError **errp);
 bool stream_get_be64(Stream *s, uint64_t *v, GError **errp);
 bool stream_get_bytes(Stream *s, void *buf, size_t size, GError **errp);
-bool stream_skip(Stream *s, size_t size, GError **errp);
+bool stream_skip(Stream *s, uint64_t size, GError **errp);
 /* Read what is there, 1..size bytes; 0 when the channel has ended. */
 bool stream_get_some(Stream *s, void *buf, size_t size, size_t *got,
                      GError **errp);
@@ -101,6 +110,15 @@ bool stream_peek_u8(Stream *s, uint8_t *v, GError **errp);
 /* The next bytes, at least size of them, valid until the next call.  NULL when
  * not that many come; those that came can still be read. */
 const uint8_t *stream_peek(Stream *s, size_t size, GError **errp);
+
+/* The same, but fewer than size where the channel ends before; *got says how
+ * many there are. */
+const uint8_t *stream_peek_some(Stream *s, size_t size, size_t *got,
+                                GError **errp);
+
+/* What was read so far was something that stood before the stream: it begins
+ * here, at position 0. */
+void stream_restart(Stream *s);
 
 /* u8 length, and that many bytes: at least one, none of them NUL. */
 bool stream_get_name(Stream *s, char name[256], GError **errp);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "ferry/channel.h"
+#include "io/channel-kind.h"
 #include "tests/unit/channel-kit.h"
 
 /* --- fd ---- */
@@ -63,6 +64,42 @@ static void test_fd_file(void)
     channel = open_reader(read_uri);
     assert_reads(channel, "state");
     io_channel_free(channel);
+}
+
+/* A file is skipped by seeking, up to its end; a pipe cannot be. */
+static void test_skip(void)
+{
+    g_autofree char *text = g_strnfill(100000, 'x');
+    g_autoptr(GError) err = NULL;
+    g_autofree char *pipe_uri = NULL;
+    uint64_t skipped;
+    IoChannel *channel;
+    char got;
+    size_t n;
+    int fds[2];
+
+    text[70000] = 'y';
+    g_file_set_contents("file", text, 100000, NULL);
+    channel = open_reader("file:file,offset=10");
+    g_assert_cmpint(io_kind_input_fd(channel), >=, 0);
+    g_assert_true(io_kind_skip(channel, 69990, &skipped, &err));
+    g_assert_cmpuint(skipped, ==, 69990);
+    g_assert_true(io_channel_read(channel, &got, 1, &n, &err));
+    g_assert_cmpint(got, ==, 'y');
+    g_assert_true(io_kind_skip(channel, UINT64_MAX, &skipped, &err));
+    g_assert_cmpuint(skipped, ==, 29999);
+    g_assert_true(io_kind_skip(channel, 1, &skipped, &err));
+    g_assert_cmpuint(skipped, ==, 0);
+    io_channel_free(channel);
+
+    g_assert_cmpint(pipe(fds), ==, 0);
+    pipe_uri = fd_uri(fds[0]);
+    channel = open_reader(pipe_uri);
+    g_assert_cmpint(io_kind_input_fd(channel), ==, -1);
+    g_assert_true(io_kind_skip(channel, 1, &skipped, &err));
+    g_assert_cmpuint(skipped, ==, 0);
+    io_channel_free(channel);
+    close(fds[1]);
 }
 
 static void test_fd_not_open(void)
@@ -427,6 +464,7 @@ static const ChannelTest tests[] = {
     { "fd/pipe", test_fd_pipe },
     { "fd/socket", test_fd_socket },
     { "fd/file", test_fd_file },
+    { "skip", test_skip },
     { "fd/not-open", test_fd_not_open },
     { "fd/wrong-side", test_fd_wrong_side },
     { "fd/listening-socket", test_fd_listening_socket },

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* migration/wire/stream.h, over memory. */
+#include <fcntl.h>
+#include <gio/gunixinputstream.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/lib/expect-error.h"
 #include "tests/lib/mem-channel.h"
@@ -365,6 +368,94 @@ static void test_peek_many(void)
         /* What there is can still be had. */
         g_assert_true(stream_get_bytes(r->stream, got, 50, NULL));
         g_assert_cmpmem(got, 50, data + 50, 50);
+    }
+}
+
+static void test_peek_some(void)
+{
+    g_autofree uint8_t *data = pattern(LARGE);
+
+    for (size_t chunk = 1000; chunk < LARGE; chunk += 70000) {
+        g_autoptr(GBytes) bytes = g_bytes_new(data, LARGE);
+        g_autoptr(MemReader) r = mem_reader_new_chunked(bytes, chunk);
+        g_autoptr(GError) err = NULL;
+        const uint8_t *seen;
+        size_t got;
+
+        /* All over the buffer, and up to the end. */
+        for (size_t at = 0; at < LARGE; at += 30011) {
+            size_t left = LARGE - at;
+
+            seen = stream_peek_some(r->stream, 50000, &got, &err);
+            g_assert_no_error(err);
+            g_assert_cmpuint(got, >=, MIN(50000, left));
+            g_assert_cmpuint(got, <=, left);
+            g_assert_cmpmem(seen, got, data + at, got);
+            g_assert_true(stream_skip(r->stream, MIN(30011, left), NULL));
+        }
+        g_assert_nonnull(stream_peek_some(r->stream, 1, &got, &err));
+        g_assert_cmpuint(got, ==, 0);
+    }
+}
+
+static void test_restart(void)
+{
+    g_autoptr(MemReader) r = mem_reader_new_static("abcdef", 6);
+    g_autoptr(GError) err = NULL;
+
+    g_assert_true(stream_skip(r->stream, 4, NULL));
+    stream_restart(r->stream);
+    g_assert_cmpuint(stream_position(r->stream), ==, 0);
+    g_assert_false(stream_skip(r->stream, 3, &err));
+    expect_error(&err, MIG_ERROR_EOF, "at byte 2 of");
+}
+
+static bool on_leap(void *opaque, uint64_t size, uint64_t *leapt,
+                    GError **errp)
+{
+    int fd = *(int *)opaque;
+    off_t at = lseek(fd, 0, SEEK_CUR);
+
+    *leapt = MIN(size, (uint64_t)(LARGE - at));
+    return lseek(fd, (off_t)*leapt, SEEK_CUR) >= 0;
+}
+
+/* A file is passed over without being read; whoever wants to see all bytes
+ * still sees them. */
+static void test_skip_file(void)
+{
+    static const StreamTap tap = { NULL, NULL };
+    g_autofree uint8_t *data = pattern(LARGE);
+
+    for (unsigned watched = 0; watched < 2; watched++) {
+        g_autoptr(GFileIOStream) io = NULL;
+        g_autoptr(GFile) file = g_file_new_tmp(NULL, &io, NULL);
+        g_autofree char *path = g_file_get_path(file);
+        g_autoptr(GInputStream) in = NULL;
+        IoChannel *channel;
+        uint8_t got[10];
+        Stream *s;
+        int fd;
+
+        g_file_set_contents(path, (const char *)data, LARGE, NULL);
+        fd = open(path, O_RDONLY);
+        in = g_unix_input_stream_new(fd, TRUE);
+        channel = io_channel_new("file", in, NULL);
+        s = stream_new(channel);
+        stream_set_leap(s, on_leap, &fd);
+        if (watched) {
+            stream_set_tap(s, &tap, NULL);
+        }
+        g_assert_true(stream_get_bytes(s, got, 10, NULL));
+        g_assert_true(stream_skip(s, LARGE - 30, NULL));
+        g_assert_cmpuint(stream_position(s), ==, LARGE - 20);
+        g_assert_true(stream_get_bytes(s, got, 10, NULL));
+        g_assert_cmpmem(got, 10, data + LARGE - 20, 10);
+        g_assert_false(stream_skip(s, 1 << 20, NULL));
+        g_assert_cmpuint(stream_position(s), ==, LARGE);
+        stream_free(s);
+        io_channel_free(channel);
+        unlink(path);
     }
 }
 
@@ -755,6 +846,9 @@ int main(int argc, char **argv)
     g_test_add_func("/stream/get-some", test_get_some);
     g_test_add_func("/stream/peek", test_peek);
     g_test_add_func("/stream/peek/many", test_peek_many);
+    g_test_add_func("/stream/peek/some", test_peek_some);
+    g_test_add_func("/stream/restart", test_restart);
+    g_test_add_func("/stream/skip/file", test_skip_file);
     g_test_add_func("/stream/drain", test_drain);
     g_test_add_func("/stream/drain/limit", test_drain_limit);
     g_test_add_func("/stream/writev", test_writev);
