@@ -44,10 +44,14 @@ MAY_INCLUDE = {
     "vmm/soft": {"vmm", "vmm/devices", "util/fail.h"} | VALUES,
     "vmm": {"vmm/devices", "vmm/kvm", "vmm/soft", "util/args.h",
             "util/fail.h"} | MONITOR,
-    "tools/inspect/streams": {"migration/ram", "migration/pack",
-                              "migration/wire", "util"} | VALUES,
-    "tools/inspect": {"tools/inspect/streams", "migration/wire", "util"} |
-                     VALUES,
+    # What a container holds is one more kind of channel.
+    "tools/inspect/containers": {"migration/wire", "util",
+                                 "io/channel-kind.h"} | VALUES,
+    "tools/inspect/streams": {"tools/inspect/containers", "migration/ram",
+                              "migration/pack", "migration/wire", "util"} |
+                             VALUES,
+    "tools/inspect": {"tools/inspect/containers", "tools/inspect/streams",
+                      "migration/wire", "util"} | VALUES,
     # A relay's line is one more kind of channel.
     "tools/relay": {"migration/ram", "migration/pack", "migration/wire",
                     "util", "io/channel-kind.h"} | VALUES,

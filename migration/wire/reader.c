@@ -56,11 +56,7 @@ static bool get_preamble(Reader *r, GError **errp)
     if (!section_get_preamble(r->stream, &r->item.preamble, errp)) {
         return false;
     }
-    for (unsigned i = 0; i < p->capabilities; i++) {
-        if (!strcmp(p->capability[i], WIRE_CAP_IGNORE_SHARED)) {
-            r->form.addresses = true;
-        }
-    }
+    r->form.addresses = section_has_capability(p, WIRE_CAP_IGNORE_SHARED);
     r->place = AT_ITEM;
     return true;
 }

@@ -220,6 +220,16 @@ static bool check_machine(const char *theirs, const char *ours, GError **errp)
     return false;
 }
 
+bool section_has_capability(const Preamble *p, const char *name)
+{
+    for (unsigned i = 0; i < p->capabilities; i++) {
+        if (!strcmp(p->capability[i], name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 const char *section_method(const Preamble *p)
 {
     for (unsigned i = 0; i < p->capabilities; i++) {

@@ -45,6 +45,8 @@ bool section_check_header(const uint8_t *head, size_t size, GError **errp);
 
 bool section_get_preamble(Stream *s, Preamble *preamble, GError **errp);
 
+bool section_has_capability(const Preamble *preamble, const char *name);
+
 /* The compress-method whose batches follow; NULL: none follow. */
 const char *section_method(const Preamble *preamble);
 

@@ -129,6 +129,9 @@
 #define WIRE_CAPABILITIES_MAX 64u
 #define WIRE_VERIFY_CHUNK    (2u << 20) /* bytes hashed at a time */
 
+/* More than a header and a configuration with everything in it. */
+#define WIRE_PREAMBLE_MAX (32u << 10)
+
 /* The longest head of a record, a batch's or a pack's: u64, u8 and name, u8
  * count, u16 gaps, u32 length. */
 #define WIRE_RECORD_HEAD_MAX                                                \

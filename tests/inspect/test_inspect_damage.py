@@ -4,8 +4,6 @@
 A stream that ends anywhere is told to end there; a byte that is changed where
 it matters is found at, or closely behind, its place.
 """
-import bz2
-import gzip
 import itertools
 import json
 import lzma
@@ -319,13 +317,10 @@ class Foreign(InspectTest):
     def test_heads(self):
         for data, text in (
                 (b"QFI\xfb" + u32(3) + bytes(504), "a qcow2 disk image"),
-                (b"LibvirtQemudSave" + bytes(76), "a file of libvirt's save"),
-                (b"LibvirtQemudPart" + bytes(76), "a file of libvirt's save"),
                 (b"KDUMP   " + bytes(4088), "a kdump-compressed dump"),
                 (b"DISKDUMP" + bytes(4088), "a diskdump dump"),
                 (b"makedumpfile\0\0\0\0" + bytes(80), "a dump of memory by "
                  "makedumpfile, flattened"),
-                (b"\x89LZO\0\r\n\x1a\n", "an lzop file"),
                 (b"Xen saved domain, xl format\n \0 \r", "a virtual machine "
                  "saved by Xen's xl"),
                 (b"\xff" * 8 + b"XENF", "a virtual machine saved by Xen's "
@@ -337,13 +332,9 @@ class Foreign(InspectTest):
             self.named(data, text)
 
     def test_compressed(self):
-        data = golden("plain")
-        for packed, text in ((gzip.compress(data), "a gzip file"),
-                             (bz2.compress(data), "a bzip2 file"),
-                             (lzma.compress(data), "an xz file"),
-                             (lzma.compress(data, lzma.FORMAT_ALONE),
-                              "an lzma file")):
-            self.named(packed, text)
+        self.named(lzma.compress(golden("plain"), lzma.FORMAT_ALONE),
+                   "an lzma file")
+        self.named(b"\x04\x22\x4d\x18", "an lz4 file")
 
     def test_program(self):
         with open(INSPECT, "rb") as f:

@@ -2,9 +2,9 @@
 /* ferry-inspect: arguments, the input, and the report at the end. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #include "tools/inspect/inspect-args.h"
+#include "tools/inspect/containers/input.h"
 #include "tools/inspect/inspect-progress.h"
 #include "tools/inspect/streams/inspect-stream.h"
 #include "util/text.h"
@@ -35,46 +35,38 @@ static IoChannel *open_input(const IoUri *uri, GError **errp)
     return channel;
 }
 
-/* The bytes that a regular file has from its offset on; 0 for anything else. */
-static uint64_t input_size(const IoUri *uri)
-{
-    uint64_t offset = uri->kind == IO_URI_FILE ? uri->offset : 0;
-    struct stat st;
+typedef struct Reading {
+    const Input *input;
+    Progress progress;
+} Reading;
 
-    if ((uri->kind == IO_URI_FILE && stat(uri->path, &st) < 0) ||
-        (uri->kind == IO_URI_FD && fstat(uri->fd, &st) < 0) ||
-        (uri->kind != IO_URI_FILE && uri->kind != IO_URI_FD) ||
-        !S_ISREG(st.st_mode) || (uint64_t)st.st_size < offset) {
-        return 0;
-    }
-    return (uint64_t)st.st_size - offset;
+static void show_progress(void *opaque)
+{
+    Reading *reading = opaque;
+
+    progress_update(&reading->progress, input_position(reading->input));
 }
 
-static bool inspect(const InspectArgs *args, InspectReport *report,
-                    GError **errp)
+static bool inspect(const InspectArgs *args, Input *input,
+                    InspectReport *report, GError **errp)
 {
-    uint64_t size = input_size(args->uri);
-    Progress progress;
+    Reading reading = { .input = input };
     InspectConfig config = {
         .extract = (const InspectExtract *)args->extracts->data,
         .extracts = args->extracts->len,
         .verify = args->verify,
         .threads =
             thread_count(args->options.value[MIG_OPT_DECOMPRESS_THREADS]),
-        .to_the_end = size > 0,
-        .progress = progress_update,
-        .opaque = &progress,
+        .to_the_end = input_size(input) > 0,
+        .progress = show_progress,
+        .opaque = &reading,
     };
-    IoChannel *channel = open_input(args->uri, errp);
     bool ok;
 
-    if (!channel) {
-        return false;
-    }
-    progress_init(&progress, size);
-    ok = inspect_stream(channel, &config, report, errp);
-    progress_clear(&progress);
-    io_channel_free(channel);
+    progress_init(&reading.progress, input_size(input));
+    ok = input_open(input, errp) &&
+         inspect_stream(input, &config, report, errp);
+    progress_clear(&reading.progress);
     return ok;
 }
 
@@ -90,27 +82,40 @@ static bool print_report(const InspectArgs *args, const InspectReport *report,
     return fflush(stdout) == 0 && !ferror(stdout);
 }
 
+/* The message may have names from the stream in it. */
+static void complain(const InspectArgs *args, const char *kind,
+                     const char *message)
+{
+    g_autofree char *shown = text_printable(message);
+
+    fprintf(stderr, "ferry-inspect: %s: %s%s\n", args->input, kind, shown);
+}
+
 static int run(const InspectArgs *args)
 {
     g_autoptr(GError) err = NULL;
+    IoChannel *channel = open_input(args->uri, &err);
+    Input *input = channel ? input_new(channel) : NULL;
     InspectReport report;
     int status = EXIT_SUCCESS;
 
     inspect_report_init(&report);
-    if (!inspect(args, &report, &err)) {
+    report.input = input;
+    if (!input || !inspect(args, input, &report, &err)) {
         status = EXIT_DAMAGED;
     }
     if (!print_report(args, &report, err)) {
         fprintf(stderr, "ferry-inspect: cannot write the report\n");
         status = EXIT_DAMAGED;
     }
-    inspect_report_destroy(&report);
-    if (err) {
-        /* The message may have names from the stream in it. */
-        g_autofree char *shown = text_printable(err->message);
-
-        fprintf(stderr, "ferry-inspect: %s: %s\n", args->input, shown);
+    for (unsigned i = 0; input && i < input_warnings(input)->len; i++) {
+        complain(args, "warning: ", input_warnings(input)->pdata[i]);
     }
+    if (err) {
+        complain(args, "", err->message);
+    }
+    inspect_report_destroy(&report);
+    input_free(input);
     return status;
 }
 

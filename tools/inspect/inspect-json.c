@@ -97,6 +97,34 @@ static void add_tally(Out *o, const PageTally *t)
     }
 }
 
+static void add_containers(Out *o, const Input *input)
+{
+    const GArray *containers = input_containers(input);
+
+    begin(o, "containers", '[');
+    for (unsigned i = 0; i < containers->len; i++) {
+        const InputContainer *c =
+            &g_array_index(containers, InputContainer, i);
+
+        begin(o, NULL, '{');
+        add_text(o, "kind", c->kind);
+        add_text(o, "note", c->note);
+        end(o, '}');
+    }
+    end(o, ']');
+}
+
+static void add_warnings(Out *o, const Input *input)
+{
+    const GPtrArray *warnings = input_warnings(input);
+
+    begin(o, "warnings", '[');
+    for (unsigned i = 0; i < warnings->len; i++) {
+        add_text(o, NULL, warnings->pdata[i]);
+    }
+    end(o, ']');
+}
+
 static void add_preamble(Out *o, const InspectReport *report)
 {
     const Preamble *p = &report->preamble;
@@ -257,6 +285,10 @@ void inspect_print_json(const InspectReport *report, const char *input,
 
     begin(o, NULL, '{');
     add_text(o, "stream", input);
+    if (report->input) {
+        add_containers(o, report->input);
+        add_warnings(o, report->input);
+    }
     add_int(o, "bytes", report->bytes);
     add_bool(o, "complete", report->complete);
     add_bool(o, "verified", verified && report->complete);

@@ -50,9 +50,8 @@ static void show(Progress *p, uint64_t position, int64_t now)
     p->shown = true;
 }
 
-void progress_update(void *progress, uint64_t position)
+void progress_update(Progress *p, uint64_t position)
 {
-    Progress *p = progress;
     int64_t now;
 
     if (!p->wanted) {

@@ -15,7 +15,7 @@ typedef struct Progress {
 } Progress;
 
 void progress_init(Progress *progress, uint64_t size);
-void progress_update(void *progress, uint64_t position);
+void progress_update(Progress *progress, uint64_t position);
 void progress_clear(Progress *progress); /* wipe the line */
 
 #endif

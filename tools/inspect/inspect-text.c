@@ -17,6 +17,19 @@ static void print_size(const char *label, uint64_t bytes)
     printf("%-16s%s\n", label, text);
 }
 
+static void print_containers(const Input *input)
+{
+    const GArray *containers = input_containers(input);
+
+    for (unsigned i = 0; i < containers->len; i++) {
+        const InputContainer *c =
+            &g_array_index(containers, InputContainer, i);
+
+        printf("%-16s%s%s%s\n", "container", c->kind, c->note[0] ? ": " : "",
+               c->note);
+    }
+}
+
 static void print_preamble(const InspectReport *report)
 {
     const Preamble *p = &report->preamble;
@@ -186,6 +199,7 @@ void inspect_print_text(const InspectReport *report, const char *input,
                         bool sections, bool vmdescription)
 {
     printf("%-16s%s\n", "stream", input);
+    print_containers(report->input);
     print_size("bytes", report->bytes);
     if (report->has_preamble) {
         print_preamble(report);

@@ -238,8 +238,7 @@ static void report_progress(InspectRam *ram)
 {
     if (ram->until_progress-- == 0) {
         ram->until_progress = PROGRESS_PAGES;
-        ram->config->progress(ram->config->opaque,
-                              stream_position(ram->stream));
+        ram->config->progress(ram->config->opaque);
     }
 }
 

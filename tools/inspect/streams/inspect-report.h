@@ -10,6 +10,7 @@
 
 #include "migration/wire/ram-list.h"
 #include "migration/wire/section.h"
+#include "tools/inspect/containers/input.h"
 
 typedef struct PageTally {
     uint64_t zero, plain, compressed; /* pages */
@@ -44,6 +45,7 @@ typedef struct InspectDevice {
 } InspectDevice;
 
 typedef struct InspectReport {
+    const Input *input; /* borrowed; NULL: it could not be opened */
     bool has_preamble; /* else nothing below is known */
     Preamble preamble;
     bool ferry;        /* the source said that it is a Ferry */

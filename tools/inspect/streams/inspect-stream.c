@@ -30,8 +30,8 @@
 typedef struct Walk {
     const InspectConfig *config;
     InspectReport *report;
-    IoChannel *channel;
-    Stream *stream;
+    IoChannel *channel; /* the input's, */
+    Stream *stream;     /* and its stream */
     Stream *rp;      /* answers to the source; NULL: nobody listens */
     Reader *reader;
     InspectRam *ram; /* NULL: not begun */
@@ -281,15 +281,15 @@ static void decline_guest(Walk *w)
     stream_flush(w->rp, NULL);
 }
 
-bool inspect_stream(IoChannel *channel, const InspectConfig *config,
+bool inspect_stream(Input *input, const InspectConfig *config,
                     InspectReport *report, GError **errp)
 {
     const ReaderConfig reader = { .max_ram = RAM_MAX };
     Walk w = {
         .config = config,
         .report = report,
-        .channel = channel,
-        .stream = stream_new(channel),
+        .channel = input_channel(input),
+        .stream = input_stream(input),
     };
     GError *err = NULL;
     bool ok;
@@ -312,6 +312,5 @@ bool inspect_stream(IoChannel *channel, const InspectConfig *config,
     inspect_ram_free(w.ram);
     reader_free(w.reader);
     stream_free(w.rp);
-    stream_free(w.stream);
     return ok;
 }

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "tools/inspect/streams/inspect-report.h"
-#include "ferry/channel.h"
+#include "tools/inspect/containers/input.h"
 
 typedef struct InspectExtract {
     const char *block;
@@ -21,7 +21,7 @@ typedef struct InspectConfig {
     bool verify;      /* decode every compressed page */
     unsigned threads; /* that decode */
     bool to_the_end;  /* the input is a file: read also what follows the end */
-    void (*progress)(void *opaque, uint64_t position);
+    void (*progress)(void *opaque);
     void *opaque;
 } InspectConfig;
 
@@ -33,7 +33,7 @@ typedef struct InspectConfig {
  * A source that asks for answers gets them.  The last answer is that its guest
  * was not taken, so that the guest goes on at the source.
  */
-bool inspect_stream(IoChannel *channel, const InspectConfig *config,
+bool inspect_stream(Input *input, const InspectConfig *config,
                     InspectReport *report, GError **errp);
 
 #endif

@@ -486,7 +486,7 @@ static bool read_more(Tail *t, size_t *got, GError **errp)
         return false;
     }
     g_byte_array_set_size(t->bytes, (guint)(had + *got));
-    t->config->progress(t->config->opaque, stream_position(t->stream));
+    t->config->progress(t->config->opaque);
     return true;
 }
 

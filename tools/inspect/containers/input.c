@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Theory of operation
+ *
+ * An input is a pile of layers.  Each is a channel, with a Stream over it.  The
+ * lowest one is the file or whatever else the user has named.  A container
+ * reads its head from the uppermost stream.  If what is inside follows as it is,
+ * the same stream begins again there; otherwise the container puts a layer on
+ * top, whose channel reads from the stream below.
+ *
+ * Containers are found by their first bytes.  A few of them may be inside of
+ * each other: libvirt's image has a compressed stream, and people compress
+ * files as a whole.  Their depth is limited, because a file can be made that
+ * decompresses to itself.
+ *
+ * Some kinds of stream are not read from front to back (mapped-ram).  If such a
+ * stream is in no file, because it is compressed or comes from a pipe, it is
+ * first copied to one.
+ */
+#include "tools/inspect/containers/input.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "io/channel-kind.h"
+#include "migration/wire/section.h"
+#include "migration/wire/wire.h"
+#include "tools/inspect/containers/decode.h"
+#include "tools/inspect/containers/libvirt.h"
+#include "tools/inspect/containers/spool.h"
+
+#define LAYERS_MAX 8u
+
+typedef struct Layer {
+    IoChannel *channel;
+    Stream *stream;
+    uint64_t start; /* a file's: where the channel began, */
+    uint64_t begun; /* and how much of it is before the stream's byte 0 */
+} Layer;
+
+struct Input {
+    Layer layer[LAYERS_MAX];
+    unsigned layers;
+    GArray *containers;  /* of InputContainer */
+    GPtrArray *warnings; /* of char * */
+};
+
+static Layer *top_of(const Input *input)
+{
+    return (Layer *)&input->layer[input->layers - 1];
+}
+
+static bool on_leap(void *channel, uint64_t size, uint64_t *leapt,
+                    GError **errp)
+{
+    return io_kind_skip(channel, size, leapt, errp);
+}
+
+static void add_layer(Input *input, IoChannel *channel)
+{
+    int fd = io_kind_input_fd(channel);
+    off_t at = fd >= 0 ? lseek(fd, 0, SEEK_CUR) : 0;
+
+    g_assert(input->layers < LAYERS_MAX);
+    input->layer[input->layers++] = (Layer){
+        .channel = channel,
+        .stream = stream_new(channel),
+        .start = at > 0 ? (uint64_t)at : 0,
+    };
+    stream_set_leap(input_stream(input), on_leap, channel);
+}
+
+static void clear_container(void *container)
+{
+    g_free(((InputContainer *)container)->note);
+}
+
+Input *input_new(IoChannel *channel)
+{
+    Input *input = g_new0(Input, 1);
+
+    input->containers = g_array_new(FALSE, FALSE, sizeof(InputContainer));
+    g_array_set_clear_func(input->containers, clear_container);
+    input->warnings = g_ptr_array_new_with_free_func(g_free);
+    add_layer(input, channel);
+    return input;
+}
+
+void input_free(Input *input)
+{
+    if (!input) {
+        return;
+    }
+    while (input->layers) {
+        Layer *layer = &input->layer[--input->layers];
+
+        stream_free(layer->stream);
+        io_channel_free(layer->channel);
+    }
+    g_array_unref(input->containers);
+    g_ptr_array_unref(input->warnings);
+    g_free(input);
+}
+
+Stream *input_stream(const Input *input)
+{
+    return top_of(input)->stream;
+}
+
+IoChannel *input_channel(const Input *input)
+{
+    return top_of(input)->channel;
+}
+
+int input_file(const Input *input, uint64_t *offset)
+{
+    const Layer *top = top_of(input);
+
+    *offset = top->start + top->begun;
+    return io_kind_input_fd(top->channel);
+}
+
+uint64_t input_position(const Input *input)
+{
+    const Layer *lowest = &input->layer[0];
+    int fd = io_kind_input_fd(lowest->channel);
+
+    /* A program may read the file, too. */
+    return fd >= 0 ? (uint64_t)lseek(fd, 0, SEEK_CUR) - lowest->start
+                   : lowest->begun + stream_position(lowest->stream);
+}
+
+uint64_t input_size(const Input *input)
+{
+    const Layer *lowest = &input->layer[0];
+    int fd = io_kind_input_fd(lowest->channel);
+    off_t at = fd >= 0 ? lseek(fd, 0, SEEK_CUR) : -1;
+    off_t end = at >= 0 ? lseek(fd, 0, SEEK_END) : -1;
+
+    if (end < 0 || lseek(fd, at, SEEK_SET) < 0) {
+        return 0;
+    }
+    return (uint64_t)end - lowest->start;
+}
+
+const GArray *input_containers(const Input *input)
+{
+    return input->containers;
+}
+
+const GPtrArray *input_warnings(const Input *input)
+{
+    return input->warnings;
+}
+
+/* For the containers */
+
+static void note_container(Input *input, const char *kind, char *note)
+{
+    InputContainer container = { kind, note };
+
+    g_array_append_val(input->containers, container);
+}
+
+void input_push(Input *input, const char *kind, char *note,
+                IoChannel *channel)
+{
+    note_container(input, kind, note);
+    add_layer(input, channel);
+}
+
+void input_enter(Input *input, const char *kind, char *note)
+{
+    Layer *top = top_of(input);
+
+    note_container(input, kind, note);
+    top->begun += stream_position(top->stream);
+    stream_restart(top->stream);
+}
+
+void input_warn(Input *input, char *text)
+{
+    g_ptr_array_add(input->warnings, text);
+}
+
+bool input_need_file(Input *input, GError **errp)
+{
+    g_autoptr(GError) cut = NULL;
+    IoChannel *file;
+    uint64_t offset;
+
+    if (input_file(input, &offset) >= 0) {
+        return true;
+    }
+    file = spool(input_stream(input), &cut, errp);
+    if (!file) {
+        return false;
+    }
+    if (cut) {
+        input_warn(input, g_strdup(cut->message));
+    }
+    add_layer(input, file);
+    return true;
+}
+
+/* The search */
+
+typedef struct Kind {
+    const char *magic;
+    size_t size;
+    bool (*open)(Input *input, GError **errp);
+} Kind;
+
+#define MAGIC_MAX 16u
+
+static const Kind kinds[] = {
+    { LIBVIRT_SAVED, LIBVIRT_MAGIC_SIZE, libvirt_open },
+    { LIBVIRT_PARTIAL, LIBVIRT_MAGIC_SIZE, libvirt_open },
+};
+
+/* Which kind begins with these bytes? */
+static const Kind *find_kind(const uint8_t *head, size_t size)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(kinds); i++) {
+        if (size >= kinds[i].size &&
+            !memcmp(head, kinds[i].magic, kinds[i].size)) {
+            return &kinds[i];
+        }
+    }
+    return NULL;
+}
+
+/* Open the outermost container that is left.  *found says whether there was
+ * one. */
+static bool open_next(Input *input, bool *found, GError **errp)
+{
+    Stream *stream = input_stream(input);
+    const uint8_t *head;
+    const Kind *kind;
+    size_t size;
+
+    *found = false;
+    /* A source that runs may have sent no more than that. */
+    head = stream_peek_some(stream, sizeof(uint32_t), &size, errp);
+    if (!head || size < sizeof(uint32_t) ||
+        section_check_header(head, sizeof(uint32_t), NULL)) {
+        return head != NULL;
+    }
+    head = stream_peek_some(stream, MAGIC_MAX, &size, errp);
+    if (!head) {
+        return false;
+    }
+    kind = find_kind(head, size);
+    *found = kind || decode_knows(head, size);
+    if (*found && input->layers + 2 > LAYERS_MAX) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_UNSUPPORTED,
+                    "more than %u files inside of each other", LAYERS_MAX - 2);
+        return false;
+    }
+    return !*found || (kind ? kind->open(input, errp)
+                            : decode_open(input, errp));
+}
+
+typedef enum {
+    HEAD_CUT, /* these bytes are not all of it */
+    HEAD_MAPPED,
+    HEAD_OTHER,
+} HeadKind;
+
+/* Does a stream begin with these bytes whose pages are not in it, but all over
+ * its file (mapped-ram)? */
+static HeadKind head_kind(const uint8_t *head, size_t size)
+{
+    g_autoptr(GInputStream) in =
+        g_memory_input_stream_new_from_data(head, (gssize)size, NULL);
+    g_autofree Preamble *preamble = g_new(Preamble, 1);
+    g_autoptr(GError) err = NULL;
+    IoChannel *channel = io_channel_new("head", in, NULL);
+    Stream *stream = stream_new(channel);
+    HeadKind kind = HEAD_OTHER;
+
+    if (!section_get_preamble(stream, preamble, &err)) {
+        kind = g_error_matches(err, MIG_ERROR, MIG_ERROR_EOF) ? HEAD_CUT
+                                                              : HEAD_OTHER;
+    } else if (section_has_capability(preamble, WIRE_CAP_MAPPED_RAM)) {
+        kind = HEAD_MAPPED;
+    }
+    stream_free(stream);
+    io_channel_free(channel);
+    return kind;
+}
+
+/* Look at no more bytes than are needed: a source may be at the other end of a
+ * pipe. */
+static bool open_stream(Input *input, GError **errp)
+{
+    HeadKind kind = HEAD_CUT;
+    size_t size = 0, wanted;
+    const uint8_t *head;
+    uint64_t offset;
+
+    if (input_file(input, &offset) >= 0 ||
+        io_channel_is_two_way(input_channel(input))) {
+        return true;
+    }
+    do {
+        wanted = size + 1;
+        head = stream_peek_some(input_stream(input), wanted, &size, errp);
+        if (!head) {
+            return false;
+        }
+        kind = head_kind(head, size);
+    } while (kind == HEAD_CUT && size >= wanted && size < WIRE_PREAMBLE_MAX);
+    return kind != HEAD_MAPPED || input_need_file(input, errp);
+}
+
+bool input_open(Input *input, GError **errp)
+{
+    bool found;
+
+    do {
+        if (!open_next(input, &found, errp)) {
+            return false;
+        }
+    } while (found);
+    return open_stream(input, errp);
+}
