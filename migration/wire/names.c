@@ -89,23 +89,24 @@ typedef struct CommandName {
     uint16_t number;
     const char *name;
     bool postcopy; /* only sent with postcopy */
+    uint16_t min, max; /* bytes of payload */
 } CommandName;
 
 static const CommandName commands[] = {
-    { WIRE_CMD_OPEN_RETURN_PATH, "OPEN_RETURN_PATH", false },
-    { WIRE_CMD_PING, "PING", false },
-    { WIRE_CMD_POSTCOPY_ADVISE, "POSTCOPY_ADVISE", true },
-    { WIRE_CMD_POSTCOPY_LISTEN, "POSTCOPY_LISTEN", true },
-    { WIRE_CMD_POSTCOPY_RUN, "POSTCOPY_RUN", true },
-    { WIRE_CMD_POSTCOPY_DISCARD, "POSTCOPY_RAM_DISCARD", true },
-    { WIRE_CMD_PACKAGED, "PACKAGED", true },
-    { WIRE_CMD_ENABLE_COLO, "ENABLE_COLO", false },
-    { WIRE_CMD_POSTCOPY_RESUME, "POSTCOPY_RESUME", true },
-    { WIRE_CMD_RECV_BITMAP, "RECV_BITMAP", true },
-    { WIRE_CMD_SWITCHOVER_START, "SWITCHOVER_START", false },
-    { WIRE_CMD_FERRY_PACKS, "PACKS", false },
-    { WIRE_CMD_FERRY_SUM, "SUM", false },
-    { WIRE_CMD_FERRY_VERIFY, "VERIFY", false },
+    { WIRE_CMD_OPEN_RETURN_PATH, "OPEN_RETURN_PATH", false, 0, 0 },
+    { WIRE_CMD_PING, "PING", false, 4, 4 },
+    { WIRE_CMD_POSTCOPY_ADVISE, "POSTCOPY_ADVISE", true, 0, 16 },
+    { WIRE_CMD_POSTCOPY_LISTEN, "POSTCOPY_LISTEN", true, 0, 0 },
+    { WIRE_CMD_POSTCOPY_RUN, "POSTCOPY_RUN", true, 0, 0 },
+    { WIRE_CMD_POSTCOPY_DISCARD, "POSTCOPY_RAM_DISCARD", true, 3, 65535 },
+    { WIRE_CMD_PACKAGED, "PACKAGED", true, 4, 4 },
+    { WIRE_CMD_ENABLE_COLO, "ENABLE_COLO", false, 0, 0 },
+    { WIRE_CMD_POSTCOPY_RESUME, "POSTCOPY_RESUME", true, 0, 0 },
+    { WIRE_CMD_RECV_BITMAP, "RECV_BITMAP", true, 1, 256 },
+    { WIRE_CMD_SWITCHOVER_START, "SWITCHOVER_START", false, 0, 0 },
+    { WIRE_CMD_FERRY_PACKS, "PACKS", false, 4, 4 },
+    { WIRE_CMD_FERRY_SUM, "SUM", false, 8, 8 },
+    { WIRE_CMD_FERRY_VERIFY, "VERIFY", false, 10, 264 },
 };
 
 static const CommandName *find_command(uint16_t number)
@@ -123,6 +124,15 @@ const char *wire_command_name(uint16_t number)
     const CommandName *c = find_command(number);
 
     return c ? c->name : NULL;
+}
+
+bool wire_command_size(uint16_t number, size_t *min, size_t *max)
+{
+    const CommandName *c = find_command(number);
+
+    *min = c ? c->min : 0;
+    *max = c ? c->max : 0;
+    return c != NULL;
 }
 
 char *wire_command_text(uint16_t number)

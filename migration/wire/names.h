@@ -4,6 +4,8 @@
 #define MIGRATION_WIRE_NAMES_H
 
 #include <glib.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* What begins with these four bytes instead of a migration stream: "a qcow2
@@ -12,6 +14,9 @@ const char *wire_magic_name(uint32_t magic);
 
 /* "PING"; NULL when the number is not known. */
 const char *wire_command_name(uint16_t number);
+
+/* How many bytes of payload it has.  False when the number is not known. */
+bool wire_command_size(uint16_t number, size_t *min, size_t *max);
 
 /* "command 7 (PACKAGED, postcopy)", or "command 99".  To be freed by
  * g_free(). */

@@ -164,10 +164,10 @@ class Flipped(InspectTest):
         second = self.s.sections[1]
         self.flip(self.data, second.offset + 4, text="has not begun")
         # name, instance, version of ram
-        self.flip(self.data, first.offset + 6, "unsupported",
-                  "iterable section")
+        self.flip(self.data, first.offset + 6, "eof", "section 'fake': ",
+                  len(self.data))
         self.flip(self.data, first.offset + 12, "unsupported",
-                  "iterable section")
+                  "instance 255 of the ram section")
         self.flip(self.data, first.offset + 16, "unsupported", "version 251")
 
     def test_records(self):
@@ -243,12 +243,18 @@ class Refused(InspectTest):
         self.unsupported(head(capabilities=["mapped-ram"]) + b"\1",
                          "capability 'mapped-ram'")
 
-    def test_sections_by_name(self):
-        self.unsupported(self.start() + section(
-            START, b"", 2, "dirty-bitmap", 0, 1), "'dirty-bitmap'")
-        self.unsupported(head() + section(FULL, b"", 2, "virtio-mem", 3, 1),
-                         "before RAM has ended, device 'virtio-mem', "
-                         "instance 3")
+    def test_sections_without_an_end(self):
+        """Those whose content is known, and others."""
+        for name, content in (("dirty-bitmap", b"\1"), ("early", b""),
+                              ("dirty-bitmap", b"\x50")):
+            good = section(START, content, 2, name, 0, 1)
+            for size in range(len(good)):
+                self.refused(self.start() + good[:size], kind="eof")
+        self.refused(self.start() + section(START, b"\1", 2, "dirty-bitmap",
+                                            0, 1) + pages(PART)[:5],
+                     kind="eof")
+        self.refused(self.start() + section(PART, b"\1", 9),
+                     text="section 9, which has not begun")
 
     def test_order(self):
         self.refused(head() + pages(PART), text="has not begun")

@@ -231,11 +231,6 @@ static void add_ram(Out *o, const InspectReport *report)
 
 static void add_devices(Out *o, const InspectReport *report)
 {
-    add_int(o, "devices-offset", report->devices_offset);
-    add_int(o, "devices-size", report->devices_size);
-    if (!report->vmdescription) {
-        return;
-    }
     begin(o, "devices", '[');
     for (unsigned i = 0; i < report->devices->len; i++) {
         const InspectDevice *d =
@@ -251,9 +246,40 @@ static void add_devices(Out *o, const InspectReport *report)
         end(o, '}');
     }
     end(o, ']');
-    add_int(o, "vmdescription-offset", report->vmdescription_offset);
-    add_int(o, "vmdescription-size", report->vmdescription_size);
-    add_node(o, "vmdescription", report->vmdescription);
+}
+
+/* Sections of anything else that is iterable. */
+static void add_others(Out *o, const InspectReport *report)
+{
+    begin(o, "iterables", '[');
+    for (unsigned i = 0; i < report->others->len; i++) {
+        const InspectOther *other =
+            &g_array_index(report->others, InspectOther, i);
+
+        begin(o, NULL, '{');
+        add_text(o, "name", other->name);
+        add_int(o, "id", other->id);
+        add_int(o, "instance", other->instance);
+        add_int(o, "version", other->version);
+        add_int(o, "offset", other->offset);
+        add_int(o, "sections", other->sections);
+        add_int(o, "size", other->bytes);
+        end(o, '}');
+    }
+    end(o, ']');
+}
+
+static void add_tail(Out *o, const InspectReport *report)
+{
+    add_int(o, "devices-offset", report->devices_offset);
+    add_int(o, "devices-size", report->devices_size);
+    if (report->vmdescription) {
+        add_int(o, "vmdescription-offset", report->vmdescription_offset);
+        add_int(o, "vmdescription-size", report->vmdescription_size);
+        add_node(o, "vmdescription", report->vmdescription);
+    }
+    add_bool(o, "handed-over", report->handed_over);
+    add_int(o, "trailing", report->trailing);
 }
 
 static const char *error_kind(const GError *error)
@@ -302,10 +328,10 @@ void inspect_print_json(const InspectReport *report, const char *input,
     if (report->list) {
         add_ram(o, report);
     }
+    add_others(o, report);
+    add_devices(o, report);
     if (report->ram_ended) {
-        add_devices(o, report);
-        add_bool(o, "handed-over", report->handed_over);
-        add_int(o, "trailing", report->trailing);
+        add_tail(o, report);
     }
     end(o, '}');
     putchar('\n');

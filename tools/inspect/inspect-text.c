@@ -67,7 +67,7 @@ static void print_commands(const InspectReport *report)
 
 static void print_tally_head(const char *first, const char *second)
 {
-    printf("\n%-28s%10s%10s%10s%12s%15s%7s\n", first, second, "zero", "plain",
+    printf("\n%-28s%10s%10s%10s%12s%15s%9s\n", first, second, "zero", "plain",
            "compressed", "bytes", "ratio");
 }
 
@@ -79,9 +79,9 @@ static void print_tally(const PageTally *t)
            "%12" G_GUINT64_FORMAT "%15" G_GUINT64_FORMAT,
            t->zero, t->plain, t->compressed, t->bytes);
     if (ratio > 0) {
-        printf("%7.2f\n", ratio);
+        printf("%9.2f\n", ratio);
     } else {
-        printf("%7s\n", "-");
+        printf("%9s\n", "-");
     }
 }
 
@@ -167,10 +167,30 @@ static void print_devices(const InspectReport *report)
     }
 }
 
+static void print_others(const InspectReport *report)
+{
+    printf("\n%-40s%10s%9s%15s%10s\n", "iterable section", "sections",
+           "version", "at byte", "bytes");
+    for (unsigned i = 0; i < report->others->len; i++) {
+        const InspectOther *other =
+            &g_array_index(report->others, InspectOther, i);
+        g_autofree char *name = g_strescape(other->name, NULL);
+
+        printf("%-40s%10u%9u%15" G_GUINT64_FORMAT "%10" G_GUINT64_FORMAT "\n",
+               name, other->sections, other->version, other->offset,
+               other->bytes);
+    }
+}
+
 static void print_tail(const InspectReport *report)
 {
-    if (report->vmdescription) {
+    if (report->others->len) {
+        print_others(report);
+    }
+    if (report->devices->len) {
         print_devices(report);
+    }
+    if (report->vmdescription) {
         printf("\n");
         print_size("devices", report->devices_size);
         print_size("vmdescription", report->vmdescription_size);
@@ -178,7 +198,7 @@ static void print_tail(const InspectReport *report)
         printf("\n");
         print_size("devices", report->devices_size);
         printf("%-16s%s\n", "vmdescription",
-               "none, so the devices are not told apart");
+               "none: where devices end is guessed");
     }
     if (report->handed_over) {
         printf("%-16s%s\n", "handed over", "the source said GO");

@@ -4,9 +4,9 @@
  *
  * An input is a pile of layers.  Each is a channel, with a Stream over it.  The
  * lowest one is the file or whatever else the user has named.  A container
- * reads its head from the uppermost stream.  If what is inside follows as it is,
- * the same stream begins again there; otherwise the container puts a layer on
- * top, whose channel reads from the stream below.
+ * reads its head from the uppermost stream.  If what is inside follows as it
+ * is, the same stream begins again there; otherwise the container puts a layer
+ * on top, whose channel reads from the stream below.
  *
  * Containers are found by their first bytes.  A few of them may be inside of
  * each other: libvirt's image has a compressed stream, and people compress

@@ -335,6 +335,7 @@ void inspect_ram_stop(InspectRam *ram)
 void inspect_ram_end(InspectRam *ram)
 {
     inspect_ram_stop(ram);
+    ram->report->devices_offset = stream_position(ram->stream);
     ram->report->ram_ended = ram->section.type == WIRE_END;
 }
 
@@ -355,6 +356,10 @@ static bool check_block_came(const InspectRam *ram, const RamBlock *block,
 
 bool inspect_ram_finish(InspectRam *ram, GError **errp)
 {
+    if (!ram_load_drain(ram->load, errp)) {
+        return false;
+    }
+    ram->report->ram_ended = true;
     for (unsigned i = 0; i < ram->blocks->count; i++) {
         if (ram->extract[i] &&
             !check_block_came(ram, &ram->blocks->block[i], errp)) {

@@ -44,6 +44,15 @@ typedef struct InspectDevice {
     uint64_t offset, size; /* of the section, footer included */
 } InspectDevice;
 
+/* An iterable section that is not RAM. */
+typedef struct InspectOther {
+    char name[256];
+    uint32_t id, instance, version;
+    uint64_t offset;   /* of its START */
+    unsigned sections; /* START, PARTs, END */
+    uint64_t bytes;    /* of all of them */
+} InspectOther;
+
 typedef struct InspectReport {
     const Input *input; /* borrowed; NULL: it could not be opened */
     bool has_preamble; /* else nothing below is known */
@@ -58,6 +67,7 @@ typedef struct InspectReport {
     PageTally pages;   /* all */
     uint64_t repeated; /* pages that came twice in one section */
     bool ram_ended;
+    GArray *others;    /* of InspectOther */
     GArray *devices;   /* of InspectDevice */
     uint64_t devices_offset, devices_size; /* the part behind RAM, to EOF */
     JsonNode *vmdescription;               /* NULL: none */

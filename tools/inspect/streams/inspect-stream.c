@@ -2,20 +2,25 @@
 /*
  * Theory of operation
  *
- * Up to the END of ram the stream is read item by item, by the reader that the
- * destination uses.  What comes behind RAM has no lengths, and is
- * inspect-tail.c's.
+ * Up to the end of RAM the stream is read item by item, by the reader that the
+ * destination uses.  What comes behind RAM is inspect-tail.c's.
  *
- * Iterable sections that are not ram have no length either.  If one, or a
- * device, comes before RAM has ended, it hides what is behind it, so it is
- * named and refused.
+ * Sections carry no length.  The content of ram is records.  Of a few other
+ * sections the content is known, too, see known-section.c; where another one
+ * ends is guessed, see guess.c.
+ *
+ * RAM ends with its END.  A background snapshot has none: its pages go on until
+ * the guest's devices come, which were saved before.  A device that comes
+ * before the first page is an early one, such as virtio-mem's.
  */
 #include "tools/inspect/streams/inspect-stream.h"
 
 #include <string.h>
 
+#include "tools/inspect/streams/guess.h"
 #include "tools/inspect/streams/inspect-ram.h"
 #include "tools/inspect/streams/inspect-tail.h"
+#include "tools/inspect/streams/known-section.h"
 #include "migration/pack/codec.h"
 #include "migration/pack/pack.h"
 #include "migration/wire/names.h"
@@ -25,6 +30,7 @@
 
 #define RAM_MAX      (UINT64_C(1) << 44) /* 16 TiB */
 #define COMMANDS_MAX (1u << 16)
+#define OTHERS_MAX   256u
 #define NOT_TAKEN "ferry-inspect looks at a guest and does not run it"
 
 typedef struct Walk {
@@ -35,6 +41,10 @@ typedef struct Walk {
     Stream *rp;      /* answers to the source; NULL: nobody listens */
     Reader *reader;
     InspectRam *ram; /* NULL: not begun */
+    bool has_pages;  /* a PART or END of ram has come */
+    bool in_section;
+    uint64_t section_at; /* where the last section begins */
+    GArray *begun;       /* of uint32_t: the ids of iterable sections */
 } Walk;
 
 static bool unsupported(GError **errp, const char *format, ...)
@@ -145,6 +155,7 @@ static bool run_command(Walk *w, Command *command, GError **errp)
         return section_get_sum(w->stream, command, errp);
     case WIRE_CMD_POSTCOPY_ADVISE:
     case WIRE_CMD_SWITCHOVER_START:
+    case WIRE_CMD_FERRY_VERIFY:
         break;
     default:
         name = wire_command_text(command->number);
@@ -169,22 +180,13 @@ static bool walk_command(Walk *w, Item *item, GError **errp)
 
 /* Sections */
 
-static bool refuse_section(const SectionHeader *section, const char *what,
-                           GError **errp)
-{
-    g_autofree char *shown = g_strescape(section->name, NULL);
-
-    return unsupported(errp, "%s '%s', instance %u, version %u: it has no "
-                       "length and hides what is behind it", what, shown,
-                       section->instance, section->version);
-}
-
 static bool walk_ram_start(Walk *w, const Item *item, GError **errp)
 {
     const SectionHeader *section = &item->section;
 
-    if (!item->is_ram || section->instance != WIRE_RAM_INSTANCE) {
-        return refuse_section(section, "iterable section", errp);
+    if (section->instance != WIRE_RAM_INSTANCE) {
+        return unsupported(errp, "instance %u of the ram section",
+                           section->instance);
     }
     if (section->version != WIRE_RAM_VERSION) {
         return unsupported(errp, "version %u of the ram section",
@@ -204,29 +206,129 @@ static bool walk_blocks(Walk *w, Item *item, GError **errp)
     return w->ram != NULL;
 }
 
+static InspectOther *find_other(const Walk *w, uint32_t id)
+{
+    /* The last one that has begun with that id. */
+    for (unsigned i = w->report->others->len; i-- > 0;) {
+        InspectOther *other =
+            &g_array_index(w->report->others, InspectOther, i);
+
+        if (other->id == id) {
+            return other;
+        }
+    }
+    return NULL;
+}
+
+static InspectOther *start_other(Walk *w, const Item *item, GError **errp)
+{
+    const SectionHeader *section = &item->section;
+    InspectOther other = {
+        .id = section->id,
+        .instance = section->instance,
+        .version = section->version,
+        .offset = item->position,
+    };
+
+    if (w->report->others->len == OTHERS_MAX) {
+        unsupported(errp, "more than %u iterable sections", OTHERS_MAX);
+        return NULL;
+    }
+    g_strlcpy(other.name, section->name, sizeof(other.name));
+    g_array_append_val(w->report->others, other);
+    return find_other(w, section->id);
+}
+
+static bool skip_content(Walk *w, const SectionHeader *section,
+                         const char *name, GError **errp)
+{
+    const GuessRules rules = {
+        .lacks_footers = !reader_has_footers(w->reader),
+        .begun = w->begun,
+        .end = UINT64_MAX,
+    };
+    g_autofree char *shown = g_strescape(name, NULL);
+    bool skipped;
+
+    if (!known_section_skip(w->stream, name, &skipped, errp) ||
+        (!skipped && !guess_skip(w->stream, section->id, &rules, errp))) {
+        g_prefix_error(errp, "section '%s': ", shown);
+        return false;
+    }
+    return true;
+}
+
+static bool walk_other(Walk *w, const Item *item, GError **errp)
+{
+    const SectionHeader *section = &item->section;
+    InspectOther *other = section->type == WIRE_START
+                              ? start_other(w, item, errp)
+                              : find_other(w, section->id);
+
+    if (!other) {
+        if (section->type != WIRE_START) {
+            stream_bad(w->stream, errp, "section %u, which has not begun",
+                       section->id);
+        }
+        return false;
+    }
+    other->sections++;
+    return skip_content(w, section, other->name, errp);
+}
+
+static bool walk_early_device(Walk *w, const Item *item, GError **errp)
+{
+    const SectionHeader *section = &item->section;
+    InspectDevice found = {
+        .name = g_strdup(section->name),
+        .id = section->id,
+        .instance = section->instance,
+        .version = section->version,
+        .offset = item->position,
+    };
+
+    if (w->report->devices->len == OTHERS_MAX) {
+        g_free(found.name);
+        return unsupported(errp, "more than %u devices before RAM",
+                           OTHERS_MAX);
+    }
+    g_array_append_val(w->report->devices, found);
+    return skip_content(w, section, section->name, errp);
+}
+
 static bool begin_section(Walk *w, const Item *item, GError **errp)
 {
     const SectionHeader *section = &item->section;
 
-    switch (section->type) {
-    case WIRE_START:
-        return walk_ram_start(w, item, errp);
-    case WIRE_FULL:
-        return refuse_section(section, "before RAM has ended, device", errp);
-    default:
-        break;
+    w->in_section = true;
+    if (section->type == WIRE_START) {
+        g_array_append_val(w->begun, section->id);
+    }
+    if (section->type == WIRE_FULL) {
+        return walk_early_device(w, item, errp);
     }
     if (!item->is_ram) {
-        stream_bad(w->stream, errp, "section %u, which has not begun",
-                   section->id);
-        return false;
+        return walk_other(w, item, errp);
     }
-    return inspect_ram_begin(w->ram, section->type, item->position, errp);
+    if (section->type == WIRE_START) {
+        return walk_ram_start(w, item, errp);
+    }
+    w->has_pages = true;
+    return inspect_ram_begin(w->ram, section->type, w->section_at, errp);
 }
 
-static void end_section(Walk *w, const SectionHeader *section)
+static void end_section(Walk *w, const Item *item)
 {
-    if (section->type != WIRE_START) {
+    const SectionHeader *section = &item->section;
+    uint64_t size = stream_position(w->stream) - w->section_at;
+
+    w->in_section = false;
+    if (section->type == WIRE_FULL) {
+        g_array_index(w->report->devices, InspectDevice,
+                      w->report->devices->len - 1).size = size;
+    } else if (!item->is_ram) {
+        find_other(w, section->id)->bytes += size;
+    } else if (section->type != WIRE_START) {
         inspect_ram_end(w->ram);
     }
 }
@@ -239,13 +341,14 @@ static bool walk_item(Walk *w, Item *item, GError **errp)
     case ITEM_COMMAND:
         return walk_command(w, item, errp);
     case ITEM_SECTION:
+        w->section_at = item->position;
         return begin_section(w, item, errp);
     case ITEM_BLOCKS:
         return walk_blocks(w, item, errp);
     case ITEM_RECORD:
         return inspect_ram_record(w->ram, item, errp);
     case ITEM_FOOTER:
-        end_section(w, &item->section);
+        end_section(w, item);
         return true;
     case ITEM_EOF:
     case ITEM_DESCRIPTION:
@@ -255,17 +358,39 @@ static bool walk_item(Walk *w, Item *item, GError **errp)
     return false;
 }
 
+/* Has RAM ended, and all that is iterable? */
+static bool at_tail(Walk *w, bool *yes, GError **errp)
+{
+    uint8_t next;
+
+    *yes = false;
+    if (!w->has_pages || w->in_section) {
+        return true;
+    }
+    if (!stream_peek_u8(w->stream, &next, errp)) {
+        return false;
+    }
+    *yes = w->report->ram_ended
+               ? next != WIRE_START && next != WIRE_PART && next != WIRE_END
+               : next == WIRE_FULL;
+    return true;
+}
+
 static bool walk(Walk *w, GError **errp)
 {
-    while (!w->report->ram_ended) {
+    bool ended = false;
+
+    while (!ended) {
         Item *item = reader_next(w->reader, errp);
 
-        if (!item || !walk_item(w, item, errp)) {
+        if (!item || !walk_item(w, item, errp) ||
+            !at_tail(w, &ended, errp)) {
             return false;
         }
     }
     return inspect_ram_finish(w->ram, errp) &&
-           inspect_tail(w->stream, w->config, w->report, errp);
+           inspect_tail(w->stream, w->config, w->report,
+                        !reader_has_footers(w->reader), errp);
 }
 
 /* The end */
@@ -290,6 +415,7 @@ bool inspect_stream(Input *input, const InspectConfig *config,
         .report = report,
         .channel = input_channel(input),
         .stream = input_stream(input),
+        .begun = g_array_new(FALSE, FALSE, sizeof(uint32_t)),
     };
     GError *err = NULL;
     bool ok;
@@ -311,6 +437,7 @@ bool inspect_stream(Input *input, const InspectConfig *config,
     }
     inspect_ram_free(w.ram);
     reader_free(w.reader);
+    g_array_unref(w.begun);
     stream_free(w.rp);
     return ok;
 }

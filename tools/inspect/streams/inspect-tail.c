@@ -22,13 +22,18 @@
  * other one.
  *
  * A stream may lack a vmdescription (QEMU's suppress-vmdesc).  Then it must end
- * with a footer and EOF, and the devices stay opaque.
+ * with a footer and EOF, perhaps with zeros behind it, and where the devices
+ * end is guessed.
+ *
+ * Zeros are only counted until something else comes: a volume may have
+ * gigabytes of them behind the stream.
  */
 #include "tools/inspect/streams/inspect-tail.h"
 
 #include <string.h>
 
 #include "migration/wire/wire.h"
+#include "tools/inspect/streams/guess.h"
 #include "util/endian.h"
 
 #define TAIL_MAX    (256u << 20)
@@ -48,7 +53,10 @@ typedef struct Tail {
     Stream *stream;
     const InspectConfig *config;
     InspectReport *report;
+    bool lacks_footers;
+    uint64_t base;     /* where in the stream the bytes begin */
     GByteArray *bytes;
+    uint64_t zeros;    /* that came behind the bytes, and are not kept */
     size_t looked;   /* no vmdescription's EOF is before this */
     size_t waiting;  /* the EOF of one that is not whole yet, */
     size_t clean;    /* which has no byte that is 0 up to here */
@@ -68,7 +76,7 @@ static const uint8_t *tail_at(const Tail *t, size_t at)
 /* The offset in the stream. */
 static uint64_t position_of(const Tail *t, size_t at)
 {
-    return t->report->devices_offset + at;
+    return t->base + at;
 }
 
 /* The vmdescription */
@@ -418,10 +426,24 @@ static bool walk_commands(Tail *t, size_t *at, GError **errp)
     return true;
 }
 
+static void add_device(Tail *t, size_t at, size_t end)
+{
+    size_t length = *tail_at(t, at + 5);
+    InspectDevice found = {
+        .name = g_strndup((const char *)tail_at(t, at + 6), length),
+        .id = load_be32(tail_at(t, at + 1)),
+        .instance = load_be32(tail_at(t, at + 6 + length)),
+        .version = load_be32(tail_at(t, at + 10 + length)),
+        .offset = position_of(t, at),
+        .size = end - at,
+    };
+
+    g_array_append_val(t->report->devices, found);
+}
+
 static bool walk_device(Tail *t, JsonObject *device, JsonObject *next,
                         size_t *at, GError **errp)
 {
-    InspectDevice found = { .id = 0 };
     size_t start, content, end;
 
     if (!walk_commands(t, at, errp)) {
@@ -431,20 +453,31 @@ static bool walk_device(Tail *t, JsonObject *device, JsonObject *next,
     if (!is_head(t, start, device, &content)) {
         return bad_device(t, device, start, "does not begin at", errp);
     }
-    found.id = load_be32(tail_at(t, start + 1));
-    end = find_end(t, content, found.id, next);
+    end = find_end(t, content, load_be32(tail_at(t, start + 1)), next);
     if (!end) {
         return bad_device(t, device, start,
                           "does not end with a footer; it begins at", errp);
     }
-    found.name = g_strdup(name_of(device));
-    found.instance = load_be32(tail_at(t, content - 8));
-    found.version = load_be32(tail_at(t, content - 4));
-    found.offset = position_of(t, start);
-    found.size = end - start;
-    g_array_append_val(t->report->devices, found);
+    add_device(t, start, end);
     *at = end;
     return true;
+}
+
+/* How many of the devices, the first ones, came before RAM? */
+static unsigned count_early(const Tail *t, JsonArray *devices)
+{
+    const GArray *early = t->report->devices;
+    unsigned i;
+
+    for (i = 0; i < early->len && i < json_array_get_length(devices); i++) {
+        JsonObject *device = json_array_get_object_element(devices, i);
+
+        if (strcmp(name_of(device),
+                   g_array_index(early, InspectDevice, i).name)) {
+            break;
+        }
+    }
+    return i;
 }
 
 static bool walk_devices(Tail *t, GError **errp)
@@ -453,7 +486,7 @@ static bool walk_devices(Tail *t, GError **errp)
     unsigned count = json_array_get_length(devices);
     size_t at = 0;
 
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = count_early(t, devices); i < count; i++) {
         JsonObject *next = i + 1 < count
             ? json_array_get_object_element(devices, i + 1) : NULL;
 
@@ -473,21 +506,92 @@ static bool walk_devices(Tail *t, GError **errp)
     return at == t->eof;
 }
 
+/* Tell the devices up to EOF apart without a vmdescription.  What is left is
+ * not told apart. */
+static void guess_devices(Tail *t)
+{
+    g_autoptr(GArray) none = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+    const GuessRules rules = {
+        .lacks_footers = t->lacks_footers,
+        .begun = none,
+    };
+    size_t at = 0;
+
+    for (;;) {
+        size_t head, end;
+
+        at = skip_commands(t, at);
+        head = at < t->eof ? guess_device(tail_at(t, at), t->eof - at) : 0;
+        end = head ? guess_end(t->bytes->data, t->eof, at + head,
+                               load_be32(tail_at(t, at + 1)), &rules) : 0;
+        if (!end) {
+            return;
+        }
+        add_device(t, at, end);
+        at = end;
+    }
+}
+
 /* The end */
+
+static bool is_zero(const uint8_t *piece, size_t size)
+{
+    return size == 0 || (!piece[0] && !memcmp(piece, piece + 1, size - 1));
+}
+
+/* Keep what has come, but for zeros. */
+static void keep(Tail *t, const uint8_t *piece, size_t size)
+{
+    size_t zeros = size;
+
+    while (zeros && !piece[zeros - 1]) {
+        zeros--;
+    }
+    zeros = size - zeros;
+    if (zeros < size) {
+        size_t had = t->bytes->len;
+
+        g_byte_array_set_size(t->bytes, (guint)(had + t->zeros));
+        memset(t->bytes->data + had, 0, t->zeros);
+        g_byte_array_append(t->bytes, piece, (guint)(size - zeros));
+        t->zeros = 0;
+    }
+    t->zeros += zeros;
+}
+
+static bool too_much(const Tail *t, size_t more, GError **errp)
+{
+    if (t->bytes->len + t->zeros + more <= TAIL_MAX) {
+        return false;
+    }
+    g_set_error(errp, MIG_ERROR, MIG_ERROR_UNSUPPORTED,
+                "more than %u bytes of devices", TAIL_MAX);
+    return true;
+}
 
 static bool read_more(Tail *t, size_t *got, GError **errp)
 {
-    size_t had = t->bytes->len;
+    g_autofree uint8_t *piece = g_malloc(CHUNK);
 
-    g_byte_array_set_size(t->bytes, (guint)(had + CHUNK));
-    if (!stream_get_some(t->stream, t->bytes->data + had, CHUNK, got, errp)) {
-        *got = 0;
-        g_byte_array_set_size(t->bytes, (guint)had);
+    *got = 0;
+    if (!stream_get_some(t->stream, piece, CHUNK, got, errp)) {
         return false;
     }
-    g_byte_array_set_size(t->bytes, (guint)(had + *got));
     t->config->progress(t->config->opaque);
+    if (!is_zero(piece, *got) && too_much(t, *got, errp)) {
+        return false;
+    }
+    keep(t, piece, *got);
     return true;
+}
+
+/* May GO stand behind the end, as far as its bytes have come? */
+static bool may_be_go(const Tail *t)
+{
+    size_t has = t->bytes->len - t->end;
+
+    return has < GO_SIZE && (has ? *tail_at(t, t->end) == WIRE_COMMAND
+                                 : t->zeros == 0);
 }
 
 /* Look for GO, and for whatever else a file has behind the end. */
@@ -496,7 +600,7 @@ static bool look_behind(Tail *t, GError **errp)
     size_t got = t->config->to_the_end;
     const uint8_t *go;
 
-    while (got && t->bytes->len - t->end < GO_SIZE) {
+    while (got && may_be_go(t)) {
         if (!read_more(t, &got, errp)) {
             return false;
         }
@@ -516,9 +620,15 @@ static bool look_behind(Tail *t, GError **errp)
     return true;
 }
 
+static void note_eof(Tail *t)
+{
+    t->report->devices_size =
+        position_of(t, t->eof) - t->report->devices_offset;
+}
+
 static bool finish_described(Tail *t, GError **errp)
 {
-    t->report->devices_size = t->eof;
+    note_eof(t);
     t->report->vmdescription_offset = position_of(t, t->eof + 1);
     t->report->vmdescription_size = t->end - t->eof - 1;
     return walk_devices(t, errp) && check_end(t, t->eof, errp) &&
@@ -529,7 +639,8 @@ static bool finish_described(Tail *t, GError **errp)
 static bool ends_devices(const Tail *t, size_t at)
 {
     return at == 0 || (at >= FOOTER_SIZE &&
-                       *tail_at(t, at - FOOTER_SIZE) == WIRE_FOOTER);
+                       *tail_at(t, at - FOOTER_SIZE) == WIRE_FOOTER) ||
+           t->lacks_footers;
 }
 
 static bool ends_with_sum(const Tail *t, size_t eof)
@@ -539,32 +650,56 @@ static bool ends_with_sum(const Tail *t, size_t eof)
                       sizeof(uint64_t));
 }
 
+/*
+ * Find EOF among the zeros at the end, where the last bytes of a footer or of a
+ * SUM may be, too.  Zeros where the devices should be do not count as an end:
+ * somebody has made the file that large, and has not written it.
+ */
+static bool find_eof(Tail *t)
+{
+    static const uint8_t zeros[SUM_SIZE];
+    size_t kept = t->bytes->len;
+    size_t some = (size_t)MIN(t->zeros, SUM_SIZE);
+    bool alone = t->zeros == 1 || t->report->devices->len > 0;
+
+    g_byte_array_append(t->bytes, zeros, (guint)some);
+    for (t->eof = kept; t->eof < t->bytes->len; t->eof++) {
+        if ((t->eof > 0 || alone) &&
+            (ends_devices(t, t->eof) || ends_with_sum(t, t->eof))) {
+            t->end = t->eof + 1;
+            t->report->trailing = kept + t->zeros - t->end;
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The channel has ended, and there was no vmdescription. */
 static bool finish_opaque(Tail *t, GError **errp)
 {
-    size_t len = t->bytes->len, eof = len - 1;
-    bool ended = len > 0 && *tail_at(t, eof) == WIRE_EOF;
+    uint64_t len = t->bytes->len + t->zeros;
 
-    if (ended && ends_with_sum(t, eof)) {
-        t->report->devices_size = eof;
-        return check_sum(t, eof - SUM_SIZE, errp);
-    }
-    if (ended && ends_devices(t, eof)) {
-        t->report->devices_size = eof;
-        return check_end(t, eof, errp);
+    if (find_eof(t)) {
+        note_eof(t);
+        if (ends_with_sum(t, t->eof) &&
+            !check_sum(t, t->eof - SUM_SIZE, errp)) {
+            return false;
+        }
+        guess_devices(t);
+        return check_end(t, t->eof, errp);
     }
     if (t->fault) {
         g_set_error(errp, MIG_ERROR, MIG_ERROR_STREAM,
                     "the vmdescription at byte %" G_GUINT64_FORMAT " of the "
                     "stream %s, and the stream ended at byte %"
                     G_GUINT64_FORMAT, position_of(t, t->suspect + 1),
-                    t->fault, position_of(t, len));
+                    t->fault, t->base + len);
         return false;
     }
     g_set_error(errp, MIG_ERROR, MIG_ERROR_EOF,
                 "the channel ended at byte %" G_GUINT64_FORMAT
                 " of the stream, behind RAM and before the vmdescription",
-                position_of(t, len));
+                t->base + len);
     return false;
 }
 
@@ -579,30 +714,26 @@ static bool read_tail(Tail *t, GError **errp)
         if (find_description(t)) {
             return finish_described(t, errp);
         }
-        if (t->bytes->len > TAIL_MAX) {
-            g_set_error(errp, MIG_ERROR, MIG_ERROR_UNSUPPORTED,
-                        "more than %u bytes of devices", TAIL_MAX);
-            return false;
-        }
     } while (got);
     return finish_opaque(t, errp);
 }
 
 bool inspect_tail(Stream *stream, const InspectConfig *config,
-                  InspectReport *report, GError **errp)
+                  InspectReport *report, bool lacks_footers, GError **errp)
 {
     g_autoptr(GByteArray) bytes = g_byte_array_new();
     Tail t = {
         .stream = stream,
         .config = config,
         .report = report,
+        .lacks_footers = lacks_footers,
+        .base = stream_position(stream),
         .bytes = bytes,
         .waiting = SIZE_MAX,
     };
     bool ok;
 
     stream_sum_hold(stream);
-    report->devices_offset = stream_position(stream);
     ok = read_tail(&t, errp);
     g_free(t.fault);
     return ok;

@@ -6,7 +6,8 @@
 #include "tools/inspect/streams/inspect-stream.h"
 #include "migration/wire/stream.h"
 
+/* The devices that the report has already came before RAM. */
 bool inspect_tail(Stream *stream, const InspectConfig *config,
-                  InspectReport *report, GError **errp);
+                  InspectReport *report, bool lacks_footers, GError **errp);
 
 #endif
