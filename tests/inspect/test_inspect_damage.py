@@ -20,7 +20,7 @@ from inspect_kit import (COMPRESSED, END, FULL, INSPECT, PAGE,  # noqa: E402
                          PART, PLAIN, START, TIMEOUT, ZERO, InspectTest,
                          block_list, command, footer, golden, head, name,
                          packed, pages, record, section, tail, u16, u32,
-                         whole)
+                         whole, zero_range)
 import read_stream  # noqa: E402
 import tap  # noqa: E402
 from ferry_vm import wait_until  # noqa: E402
@@ -268,14 +268,17 @@ class Refused(InspectTest):
 
     def test_compressed_pages(self):
         good = zlib.compress(b"x" * PAGE)
+        out = self.path("out")
         for data in (zlib.compress(b"x" * (PAGE - 1)),
                      zlib.compress(b"x" * (PAGE + 1)), good + b"x",
                      good[:-1], good[:-4] + u32(1)):
             stream = whole(pages(PART, record(COMPRESSED, 5, data, "pc.ram")))
             self.refused(stream, "--verify",
                          text="block 'pc.ram', offset 0x5000")
-            self.refused(stream, "--extract", "pc.ram", self.path("out"),
-                         text="block 'pc.ram', offset 0x5000")
+            error = self.inspect(stream, "--extract", "pc.ram", out,
+                                 status=3)["error"]
+            self.assertIn("block 'pc.ram', offset 0x5000", error["message"])
+            os.unlink(out)
 
     def test_vmdescription_that_is_none(self):
         start = self.start() + pages(END)
@@ -348,16 +351,58 @@ class Foreign(InspectTest):
 
 
 class Extraction(InspectTest):
-    def test_damage_leaves_no_file(self):
+    def cut(self, stream, size, ram, missing):
+        """Extract from what is left: RAM up to the cut."""
         out = self.path("out")
-        good = whole(pages(PART, packed(0, b"x" * PAGE, "pc.ram")))
-        self.refused(good[:150], "--extract", "pc.ram", out, kind="eof")
-        self.assertFalse(os.path.exists(out))
+        report = self.inspect(stream[:size], "--extract", "pc.ram", out,
+                              status=3)
+        with open(out, "rb") as f:
+            self.assertEqual(f.read(), ram.ljust(16 * PAGE, b"\0"))
+        os.unlink(out)
+        self.assertEqual(report["ram"]["blocks"][0]["missing"], missing)
+        self.assertEqual(report["warnings"], [
+            "RAM block 'pc.ram' was extracted as far as it came: "
+            f"{missing} of its 16 pages are missing, and others may be old"])
+
+    def test_damage_leaves_what_came(self):
+        """Of pages of each kind those that came whole."""
+        x = b"x" * PAGE
+        start = head() + section(START, block_list(("pc.ram", 16 * PAGE)))
+        parts = [record(PLAIN, 0, x, "pc.ram"), packed(1, x),
+                 zero_range(2, 3), record(PLAIN, 5, x), record(ZERO, 6)]
+        part = b"\2" + u32(1)
+        stream = whole(pages(PART, *parts))
+        at = len(start + part)
+        self.assertEqual(stream[:at], start + part)
+        ram = (b"", x, x * 2, x * 2, x * 2 + bytes(3 * PAGE) + x,
+               x * 2 + bytes(3 * PAGE) + x)
+        for i, came in enumerate((0, 1, 2, 5, 6, 7)):
+            if i:
+                for more in (0, 5):
+                    self.cut(stream, at + more, ram[i], 16 - came)
+            if i < len(parts):
+                at += len(parts[i])
+
+    def test_no_page_leaves_no_file(self):
+        stream = whole(pages(PART, record(PLAIN, 0, b"x" * PAGE, "pc.ram")))
+        for size in (10, 100, 150, 4000):
+            self.refused(stream[:size], "--extract", "pc.ram",
+                         self.path("out"), kind="eof")
+            self.assertEqual(os.listdir(self.folder), ["stream"])
+
+    def test_bad_page(self):
+        """What comes before it, and with it in the pool, is kept."""
+        x = b"x" * PAGE
+        self.cut(whole(pages(
+            PART, record(PLAIN, 0, x, "pc.ram"), packed(1, x),
+            record(COMPRESSED, 2, b"no zlib"), record(ZERO, 2))),
+            10000, x * 2, 13)
 
     def test_damage_behind_ram_leaves_it(self):
         out = self.path("out")
         good = whole(pages(PART, packed(0, b"x" * PAGE, "pc.ram")))
-        self.refused(good[:-5], "--extract", "pc.ram", out)
+        report = self.inspect(good[:-5], "--extract", "pc.ram", out, status=3)
+        self.assertEqual(report["warnings"], [])
         with open(out, "rb") as f:
             self.assertEqual(f.read(), b"x" * PAGE + bytes(15 * PAGE))
 
@@ -417,14 +462,17 @@ class Extraction(InspectTest):
                           "their own")
         stream = whole(pages(PART, packed(0, b"x" * PAGE, "pc.ram")))
         out = self.path("out")
-        for size in (150, len(stream)):
+        for size, status in ((100, 1), (150, 3), (len(stream), 0)):
             done = subprocess.run(
                 [*hide, INSPECT, "--extract", "pc.ram", out, "-"],
                 input=stream[:size], capture_output=True, timeout=TIMEOUT)
-            self.assertEqual(done.returncode, int(size == 150), done.stderr)
-            self.assertEqual(os.path.exists(out), size != 150)
-        with open(out, "rb") as f:
-            self.assertEqual(f.read(), b"x" * PAGE + bytes(15 * PAGE))
+            self.assertEqual(done.returncode, status, done.stderr)
+            self.assertEqual(os.path.exists(out), status != 1)
+            if status != 1:
+                with open(out, "rb") as f:
+                    self.assertEqual(f.read(),
+                                     b"x" * PAGE + bytes(15 * PAGE))
+                os.unlink(out)
 
     def test_unknown_block(self):
         out = self.path("out")

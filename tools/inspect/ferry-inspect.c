@@ -12,6 +12,7 @@
 
 #define EXIT_DAMAGED 1
 #define EXIT_USAGE   2
+#define EXIT_PARTIAL 3 /* something was extracted all the same */
 
 static bool is_socket(const IoUri *uri)
 {
@@ -91,6 +92,13 @@ static void complain(const InspectArgs *args, const char *kind,
     fprintf(stderr, "ferry-inspect: %s: %s%s\n", args->input, kind, shown);
 }
 
+static void warn(const InspectArgs *args, const GPtrArray *warnings)
+{
+    for (unsigned i = 0; i < warnings->len; i++) {
+        complain(args, "warning: ", warnings->pdata[i]);
+    }
+}
+
 static int run(const InspectArgs *args)
 {
     g_autoptr(GError) err = NULL;
@@ -102,15 +110,16 @@ static int run(const InspectArgs *args)
     inspect_report_init(&report);
     report.input = input;
     if (!input || !inspect(args, input, &report, &err)) {
-        status = EXIT_DAMAGED;
+        status = report.extracted ? EXIT_PARTIAL : EXIT_DAMAGED;
     }
     if (!print_report(args, &report, err)) {
         fprintf(stderr, "ferry-inspect: cannot write the report\n");
         status = EXIT_DAMAGED;
     }
-    for (unsigned i = 0; input && i < input_warnings(input)->len; i++) {
-        complain(args, "warning: ", input_warnings(input)->pdata[i]);
+    if (input) {
+        warn(args, input_warnings(input));
     }
+    warn(args, report.warnings);
     if (err) {
         complain(args, "", err->message);
     }

@@ -81,7 +81,8 @@ static const ArgsProgram program = {
     .notes = "\nURI is tcp:HOST:PORT or unix:PATH (waits there for a source), "
              "exec:COMMAND,\nfd:N or file:PATH[,offset=N]; - is standard "
              "input.\nExit status: 0, 1 for a stream that is damaged or "
-             "cannot be read, 2 for a bad\ncommand line.\n",
+             "cannot be read, 2 for a bad\ncommand line, 3 as 1 if "
+             "something was extracted all the same.\n",
     .dash = "--",
     .options = options,
     .operand = set_input,

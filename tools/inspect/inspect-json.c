@@ -114,14 +114,20 @@ static void add_containers(Out *o, const Input *input)
     end(o, ']');
 }
 
-static void add_warnings(Out *o, const Input *input)
+static void add_texts(Out *o, const GPtrArray *texts)
 {
-    const GPtrArray *warnings = input_warnings(input);
-
-    begin(o, "warnings", '[');
-    for (unsigned i = 0; i < warnings->len; i++) {
-        add_text(o, NULL, warnings->pdata[i]);
+    for (unsigned i = 0; i < texts->len; i++) {
+        add_text(o, NULL, texts->pdata[i]);
     }
+}
+
+static void add_warnings(Out *o, const InspectReport *report)
+{
+    begin(o, "warnings", '[');
+    if (report->input) {
+        add_texts(o, input_warnings(report->input));
+    }
+    add_texts(o, report->warnings);
     end(o, ']');
 }
 
@@ -313,8 +319,8 @@ void inspect_print_json(const InspectReport *report, const char *input,
     add_text(o, "stream", input);
     if (report->input) {
         add_containers(o, report->input);
-        add_warnings(o, report->input);
     }
+    add_warnings(o, report);
     add_int(o, "bytes", report->bytes);
     add_bool(o, "complete", report->complete);
     add_bool(o, "verified", verified && report->complete);

@@ -42,6 +42,9 @@ struct InspectRam {
     InspectSection section; /* the one in progress */
     bool in_progress;       /* a section is in progress */
     bool begins_pass;       /* that section begins a pass */
+    uint64_t *announced;    /* the missing of the block of the record that is
+                             * being read, which its pages were taken from */
+    uint64_t before;        /* and what that was before */
     unsigned until_progress;
 };
 
@@ -198,7 +201,11 @@ static void note_order(InspectRam *ram, const RamBlock *block, uint64_t first,
         ram->begins_pass = true;
     }
     ram->report->repeated += count - page_set_add(ram->in_section, at, count);
-    ram->report->missing[block->index] -= page_set_add(ram->all, at, count);
+    if (!ram->announced) {
+        ram->announced = &ram->report->missing[block->index];
+        ram->before = *ram->announced;
+    }
+    *ram->announced -= page_set_add(ram->all, at, count);
 }
 
 /* The record's head has been read, its data has not. */
@@ -320,8 +327,14 @@ bool inspect_ram_begin(InspectRam *ram, uint8_t type, uint64_t offset,
 
 bool inspect_ram_record(InspectRam *ram, const Item *item, GError **errp)
 {
-    return ram_load_record(ram->load, &item->record, errp) &&
-           (!item->ends_ram || ram_load_drain(ram->load, errp));
+    bool ok;
+
+    ram->announced = NULL;
+    ok = ram_load_record(ram->load, &item->record, errp);
+    if (!ok && ram->announced) {
+        *ram->announced = ram->before;
+    }
+    return ok && (!item->ends_ram || ram_load_drain(ram->load, errp));
 }
 
 void inspect_ram_stop(InspectRam *ram)
@@ -340,12 +353,17 @@ void inspect_ram_end(InspectRam *ram)
 }
 
 /* With x-ignore-shared and the like a block is listed, but has no pages. */
+static bool has_pages(const InspectRam *ram, const RamBlock *block)
+{
+    return ram->report->missing[block->index] < block->pages;
+}
+
 static bool check_block_came(const InspectRam *ram, const RamBlock *block,
                              GError **errp)
 {
     g_autofree char *shown = g_strescape(block->name, NULL);
 
-    if (ram->report->missing[block->index] < block->pages) {
+    if (has_pages(ram, block)) {
         return true;
     }
     g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
@@ -354,22 +372,64 @@ static bool check_block_came(const InspectRam *ram, const RamBlock *block,
     return false;
 }
 
+static bool finish_extract(InspectRam *ram, const RamBlock *block,
+                           GError **errp)
+{
+    if (!extract_finish(ram->extract[block->index], errp)) {
+        return false;
+    }
+    ram->report->extracted++;
+    return true;
+}
+
 bool inspect_ram_finish(InspectRam *ram, GError **errp)
 {
+    const RamBlocks *blocks = ram->blocks;
+
     if (!ram_load_drain(ram->load, errp)) {
         return false;
     }
     ram->report->ram_ended = true;
-    for (unsigned i = 0; i < ram->blocks->count; i++) {
+    for (unsigned i = 0; i < blocks->count; i++) {
         if (ram->extract[i] &&
-            !check_block_came(ram, &ram->blocks->block[i], errp)) {
+            !check_block_came(ram, &blocks->block[i], errp)) {
             return false;
         }
     }
-    for (unsigned i = 0; i < ram->blocks->count; i++) {
-        if (ram->extract[i] && !extract_finish(ram->extract[i], errp)) {
+    for (unsigned i = 0; i < blocks->count; i++) {
+        if (ram->extract[i] && !finish_extract(ram, &blocks->block[i], errp)) {
             return false;
         }
+    }
+    return true;
+}
+
+static void warn_cut(const InspectRam *ram, const RamBlock *block)
+{
+    g_autofree char *shown = g_strescape(block->name, NULL);
+
+    g_ptr_array_add(ram->report->warnings, g_strdup_printf(
+        "RAM block '%s' was extracted as far as it came: %" G_GUINT64_FORMAT
+        " of its %" G_GUINT64_FORMAT " pages are missing, and others may be "
+        "old", shown, ram->report->missing[block->index], block->pages));
+}
+
+bool inspect_ram_keep(InspectRam *ram, GError **errp)
+{
+    const RamBlocks *blocks = ram->blocks;
+
+    /* What is at work may be good; what is not, was told already. */
+    ram_load_drain(ram->load, NULL);
+    for (unsigned i = 0; i < blocks->count; i++) {
+        const RamBlock *block = &blocks->block[i];
+
+        if (!ram->extract[i] || !has_pages(ram, block)) {
+            continue;
+        }
+        if (!finish_extract(ram, block, errp)) {
+            return false;
+        }
+        warn_cut(ram, block);
     }
     return true;
 }

@@ -30,6 +30,10 @@ void inspect_ram_stop(InspectRam *ram); /* NULL is fine */
 
 /* RAM has ended: complete what was extracted. */
 bool inspect_ram_finish(InspectRam *ram, GError **errp);
+
+/* RAM has not ended, and nothing more can be read: keep the blocks that have
+ * pages, with a warning. */
+bool inspect_ram_keep(InspectRam *ram, GError **errp);
 void inspect_ram_free(InspectRam *ram); /* NULL is fine */
 
 #endif

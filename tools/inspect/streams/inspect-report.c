@@ -12,6 +12,7 @@ void inspect_report_init(InspectReport *report)
         .commands = g_array_new(FALSE, FALSE, sizeof(InspectCommand)),
         .sections = g_array_new(FALSE, FALSE, sizeof(InspectSection)),
         .passes = g_array_new(FALSE, FALSE, sizeof(InspectPass)),
+        .warnings = g_ptr_array_new_with_free_func(g_free),
         .others = g_array_new(FALSE, FALSE, sizeof(InspectOther)),
         .devices = g_array_new(FALSE, FALSE, sizeof(InspectDevice)),
     };
@@ -23,6 +24,7 @@ void inspect_report_destroy(InspectReport *report)
     g_array_unref(report->commands);
     g_array_unref(report->sections);
     g_array_unref(report->passes);
+    g_ptr_array_unref(report->warnings);
     g_array_unref(report->others);
     g_array_unref(report->devices);
     g_clear_pointer(&report->vmdescription, json_node_unref);

@@ -72,6 +72,8 @@ typedef struct InspectReport {
     uint64_t devices_offset, devices_size; /* the part behind RAM, to EOF */
     JsonNode *vmdescription;               /* NULL: none */
     uint64_t vmdescription_offset, vmdescription_size;
+    unsigned extracted;  /* files that were written, whole or not */
+    GPtrArray *warnings; /* of char * */
     bool complete;     /* the end was reached */
     bool handed_over;  /* GO came behind the end */
     uint64_t trailing; /* bytes behind the end; known of files only */

@@ -406,6 +406,22 @@ static void decline_guest(Walk *w)
     stream_flush(w->rp, NULL);
 }
 
+/* The first error is the one to be told. */
+static void keep_ram(Walk *w)
+{
+    g_autoptr(GError) err = NULL;
+
+    if (!inspect_ram_keep(w->ram, &err)) {
+        g_ptr_array_add(w->report->warnings, g_strdup(err->message));
+    }
+}
+
+/* Did the stream itself end the reading, and not, for example, a full disk? */
+static bool is_of_stream(const GError *err)
+{
+    return err->domain == MIG_ERROR && err->code != MIG_ERROR_OPTION;
+}
+
 bool inspect_stream(Input *input, const InspectConfig *config,
                     InspectReport *report, GError **errp)
 {
@@ -427,6 +443,9 @@ bool inspect_stream(Input *input, const InspectConfig *config,
         if (g_error_matches(err, MIG_ERROR, MIG_ERROR_UNSUPPORTED)) {
             g_prefix_error(&err, "before byte %" G_GUINT64_FORMAT
                            " of the stream: ", stream_position(w.stream));
+        }
+        if (w.ram && !report->ram_ended && is_of_stream(err)) {
+            keep_ram(&w);
         }
         g_propagate_error(errp, err);
     }
