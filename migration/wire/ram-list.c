@@ -6,6 +6,11 @@
  * begins with a length of 1 to 255, while a page size or an address begins with
  * a zero byte.  Behind the last entry stands EOS, which is neither a page size
  * nor a page's address.
+ *
+ * With mapped-ram each entry is followed by a head, a bitmap and all pages of
+ * the block.  The head tells where the latter two are in the file, in which the
+ * stream need not be the first thing.  The bitmap follows the head at once, so
+ * the first head shows where in the file the stream begins.
  */
 #include "migration/wire/ram-list.h"
 
@@ -53,6 +58,9 @@ typedef struct ListReader {
     RamListForm form;
     uint64_t left; /* bytes of blocks not yet read */
     bool at_end;   /* EOS was read, in the search for extras */
+    bool cut;      /* the stream has ended among mapped pages */
+    bool has_base; /* of mapped pages: known is */
+    uint64_t base; /* where in the file the stream begins */
     GArray *entry; /* of RamListEntry: the entries so far, */
     GTree *names;  /* and their names */
 } ListReader;
@@ -122,9 +130,72 @@ static bool get_extras(ListReader *r, RamListEntry *entry, GError **errp)
                    entry->name);
         return false;
     }
+    entry->has_address = r->form.addresses;
     entry->address = r->form.addresses ? extra[count - 1] : 0;
     entry->page_size = count > r->form.addresses ? extra[0] : 0;
     return true;
+}
+
+/* The bitmap stands here, and offsets in the file say where it is. */
+static bool find_base(ListReader *r, uint64_t bitmap)
+{
+    uint64_t position = stream_position(r->stream);
+
+    if (!r->has_base && bitmap >= position) {
+        r->base = bitmap - position;
+        r->has_base = true;
+    }
+    return r->has_base && bitmap - position == r->base;
+}
+
+/* What is there of the pages is the caller's, even if it is not all. */
+static bool skip_pages(ListReader *r, uint64_t size, GError **errp)
+{
+    GError *err = NULL;
+
+    if (stream_skip(r->stream, size, &err)) {
+        return true;
+    }
+    r->cut = g_error_matches(err, MIG_ERROR, MIG_ERROR_EOF);
+    if (!r->cut) {
+        g_propagate_error(errp, err);
+        return false;
+    }
+    g_error_free(err);
+    return true;
+}
+
+static bool get_mapped(ListReader *r, RamListEntry *entry, GError **errp)
+{
+    uint64_t count = entry->length / MIG_PAGE_SIZE, position;
+    uint64_t page_size, bitmap, pages, size;
+    uint32_t version;
+
+    if (!stream_get_be32(r->stream, &version, errp) ||
+        !stream_get_be64(r->stream, &page_size, errp) ||
+        !stream_get_be64(r->stream, &bitmap, errp) ||
+        !stream_get_be64(r->stream, &pages, errp)) {
+        return false;
+    }
+    if (version == WIRE_MAPPED_VERSION && bitmap == 0 && pages == 0) {
+        return true; /* a block that is not in the file (x-ignore-shared) */
+    }
+    size = (count + 63) / 64 * 8;
+    position = stream_position(r->stream);
+    if (version != WIRE_MAPPED_VERSION || page_size != MIG_PAGE_SIZE ||
+        !find_base(r, bitmap) || pages < bitmap || pages - bitmap < size ||
+        pages > INT64_MAX - entry->length) {
+        g_autofree char *shown = g_strescape(entry->name, NULL);
+
+        stream_bad(r->stream, errp, "RAM block '%s' with a bad head: version "
+                   "%u, pages of %" G_GUINT64_FORMAT " bytes at %"
+                   G_GUINT64_FORMAT ", bitmap at %" G_GUINT64_FORMAT, shown,
+                   version, page_size, pages, bitmap);
+        return false;
+    }
+    entry->bitmap = position;
+    entry->pages = position + (pages - bitmap);
+    return skip_pages(r, pages - bitmap + entry->length, errp);
 }
 
 static bool get_entry(ListReader *r, GError **errp)
@@ -138,7 +209,8 @@ static bool get_entry(ListReader *r, GError **errp)
         return false;
     }
     r->left -= entry.length;
-    if (!get_extras(r, &entry, errp)) {
+    if (!get_extras(r, &entry, errp) ||
+        (r->form.mapped && !get_mapped(r, &entry, errp))) {
         return false;
     }
     g_array_append_val(r->entry, entry);
@@ -149,12 +221,12 @@ static bool get_entry(ListReader *r, GError **errp)
 
 static bool get_entries(ListReader *r, GError **errp)
 {
-    while (r->left) {
+    while (r->left && !r->cut) {
         if (!get_entry(r, errp)) {
             return false;
         }
     }
-    return r->at_end || get_end(r->stream, errp);
+    return r->at_end || r->cut || get_end(r->stream, errp);
 }
 
 static RamList *get_list(ListReader *r, GError **errp)
@@ -167,6 +239,7 @@ static RamList *get_list(ListReader *r, GError **errp)
     }
     list = g_new0(RamList, 1);
     list->total = total;
+    list->cut = r->cut;
     list->count = r->entry->len;
     list->entry = (RamListEntry *)g_array_free(g_steal_pointer(&r->entry),
                                                FALSE);

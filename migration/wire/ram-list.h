@@ -13,19 +13,29 @@ typedef struct RamListEntry {
     char name[256];
     uint64_t length;    /* a multiple of MIG_PAGE_SIZE, above 0 */
     uint64_t page_size; /* 0: the stream does not say */
-    uint64_t address;   /* in the guest; 0 where the form has none */
+    bool has_address;   /* the form has them: */
+    uint64_t address;   /* in the guest */
+    /* Where they are in the stream, 0 where it has none: */
+    uint64_t bitmap;    /* a bit for each page that is not zero, */
+    uint64_t pages;     /* and the pages, each at its place */
 } RamListEntry;
 
 /* What a QEMU may add to each entry. */
 typedef struct RamListForm {
     bool page_sizes; /* postcopy was advised: some entries have one */
     bool addresses;  /* capability x-ignore-shared: all entries have one */
+    /* capability mapped-ram: behind each entry is its bitmap and all its
+     * pages, which are skipped */
+    bool mapped;
 } RamListForm;
 
 typedef struct RamList {
     uint64_t total; /* the sum of the lengths, at most the max given */
     unsigned count;
     RamListEntry *entry; /* names are unique */
+    /* The stream ended among the pages of the last entry (mapped), so that
+     * others may be missing. */
+    bool cut;
 } RamList;
 
 /* NULL when the list is malformed, or has more than max bytes of RAM

@@ -57,6 +57,7 @@ static bool get_preamble(Reader *r, GError **errp)
         return false;
     }
     r->form.addresses = section_has_capability(p, WIRE_CAP_IGNORE_SHARED);
+    r->form.mapped = section_has_capability(p, WIRE_CAP_MAPPED_RAM);
     r->place = AT_ITEM;
     return true;
 }

@@ -12,6 +12,9 @@
  *     ITEM_RECORD        a page's data; see ram_record_get()
  *     ITEM_DESCRIPTION   description bytes of text
  *
+ * With mapped-ram, ITEM_BLOCKS has also skipped the pages, which follow each
+ * entry of the list.
+ *
  * A stream of QEMU, but for its devices, is read by this grammar:
  *
  *     stream   PREAMBLE { COMMAND | section } EOF [DESCRIPTION] { COMMAND }

@@ -114,6 +114,9 @@
 #define WIRE_RAM_ZERO_RANGE 0x800u /* ours */
 #define WIRE_RAM_FLAGS      ((uint64_t)MIG_PAGE_SIZE - 1)
 
+/* mapped-ram: the head of a block's bitmap and pages. */
+#define WIRE_MAPPED_VERSION 1u
+
 /* How the changes of a page are encoded (XBZRLE); there is no other way. */
 #define WIRE_XBZRLE_ENCODING 0x01u
 

@@ -240,8 +240,8 @@ class Refused(InspectTest):
             self.unsupported(self.start() + command(number), text)
 
     def test_capabilities_by_name(self):
-        self.unsupported(head(capabilities=["mapped-ram"]) + b"\1",
-                         "capability 'mapped-ram'")
+        self.unsupported(head(capabilities=["mapped-disk"]) + b"\1",
+                         "capability 'mapped-disk'")
 
     def test_sections_without_an_end(self):
         """Those whose content is known, and others."""

@@ -261,7 +261,7 @@ class MadeUp(InspectTest):
                                      ("b", PAGE, address)))
         self.assertEqual(report["capabilities"], ["x-ignore-shared"])
         self.assertEqual([b.get("address") for b in
-                          report["ram"]["blocks"]], [None, 1 << 32])
+                          report["ram"]["blocks"]], [0, 1 << 32])
         self.refused(stream(False, [], ("a", PAGE, big), ("b", PAGE)),
                      text="an empty name, before byte 56")
 

@@ -180,7 +180,7 @@ static void add_blocks(Out *o, const InspectReport *report)
         if (e->page_size) {
             add_int(o, "page-size", e->page_size);
         }
-        if (e->address) {
+        if (e->has_address) {
             add_int(o, "address", e->address);
         }
         add_tally(o, &report->block[i]);

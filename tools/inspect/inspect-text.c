@@ -97,7 +97,7 @@ static void print_blocks(const InspectReport *report)
         if (e->page_size) {
             printf("  pages of " U64 " bytes at the source\n", e->page_size);
         }
-        if (e->address) {
+        if (e->has_address) {
             printf("  at guest address 0x%" G_GINT64_MODIFIER "x\n",
                    e->address);
         }

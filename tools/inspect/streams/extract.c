@@ -27,6 +27,8 @@
 #include "util/bit-tree.h"
 #include "util/fail.h"
 
+#define COPY_SIZE (256u << 10)
+
 struct Extract {
     char *path;
     uint64_t pages;
@@ -142,6 +144,52 @@ bool extract_page(Extract *e, uint64_t page, GError **errp)
         return false;
     }
     bit_tree_set(e->content, page);
+    return true;
+}
+
+/* Where the kernel cannot copy. */
+static ssize_t copy_by_hand(int from, off_t *in, int to, off_t *out,
+                            size_t size)
+{
+    g_autofree uint8_t *piece = g_malloc(COPY_SIZE);
+    ssize_t n = pread(from, piece, MIN(size, COPY_SIZE), *in);
+
+    n = n > 0 ? pwrite(to, piece, (size_t)n, *out) : n;
+    if (n > 0) {
+        *in += n;
+        *out += n;
+    }
+    return n;
+}
+
+static ssize_t copy_some(int from, off_t *in, int to, off_t *out, size_t size)
+{
+    ssize_t n = copy_file_range(from, in, to, out, size, 0);
+    bool unable = n < 0 && (errno == EXDEV || errno == ENOSYS ||
+                            errno == EOPNOTSUPP || errno == EINVAL);
+
+    return unable ? copy_by_hand(from, in, to, out, size) : n;
+}
+
+bool extract_copy(Extract *e, uint64_t first, uint64_t count, int fd,
+                  uint64_t offset, GError **errp)
+{
+    off_t in = (off_t)offset, out = (off_t)(first * MIG_PAGE_SIZE);
+    uint64_t left = count * MIG_PAGE_SIZE;
+
+    while (left) {
+        ssize_t n = copy_some(fd, &in, e->fd, &out,
+                              (size_t)MIN(left, G_MAXSSIZE));
+
+        if (n <= 0) {
+            errno = n < 0 ? errno : EIO;
+            return fail_errno(errp, "cannot copy to '%s'", e->path);
+        }
+        left -= (uint64_t)n;
+    }
+    for (uint64_t i = 0; i < count; i++) {
+        bit_tree_set(e->content, first + i);
+    }
     return true;
 }
 

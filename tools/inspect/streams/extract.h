@@ -21,6 +21,10 @@ uint8_t *extract_memory(Extract *extract);
 void extract_zeros(Extract *extract, uint64_t first, uint64_t count);
 bool extract_page(Extract *extract, uint64_t page, GError **errp);
 
+/* Pages come from a file, where they are at that offset. */
+bool extract_copy(Extract *extract, uint64_t first, uint64_t count, int fd,
+                  uint64_t offset, GError **errp);
+
 /* Nothing more will be written: make holes of zero pages, and keep the file.
  * True: the file is on the disk. */
 bool extract_finish(Extract *extract, GError **errp);

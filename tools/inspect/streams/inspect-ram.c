@@ -268,6 +268,64 @@ static bool note_pages(void *opaque, const RamRecord *record,
     return !extract || extract_page(extract, first, errp);
 }
 
+/* Pages in a file */
+
+typedef struct MappedBlock {
+    InspectRam *ram;
+    const RamBlock *block;
+    const MappedFile *file;
+    uint64_t pages; /* that were found */
+} MappedBlock;
+
+static bool take_run(void *opaque, uint64_t first, uint64_t count,
+                     uint64_t offset, GError **errp)
+{
+    MappedBlock *m = opaque;
+    InspectRam *ram = m->ram;
+    Extract *extract = ram->extract[m->block->index];
+
+    if (extract &&
+        !extract_copy(extract, first, count, m->file->fd, offset, errp)) {
+        return false;
+    }
+    m->pages += count;
+    page_set_add(ram->all, ram->base[m->block->index] + first, count);
+    report_progress(ram);
+    return true;
+}
+
+static void count_mapped(const MappedBlock *m, uint64_t zero)
+{
+    InspectReport *report = m->ram->report;
+    PageTally tally = {
+        .plain = m->pages,
+        .zero = zero,
+        .bytes = m->pages * MIG_PAGE_SIZE,
+    };
+
+    page_tally_add(&report->block[m->block->index], &tally);
+    page_tally_add(&report->pages, &tally);
+    report->missing[m->block->index] -= tally.plain + tally.zero;
+}
+
+bool inspect_ram_mapped(InspectRam *ram, const MappedFile *file,
+                        GError **errp)
+{
+    for (unsigned i = 0; i < ram->blocks->count; i++) {
+        const RamListEntry *entry = &ram->report->list->entry[i];
+        MappedBlock m = { ram, &ram->blocks->block[i], file, 0 };
+        bool ok = !entry->pages ||
+                  mapped_ram_walk(file, entry, take_run, &m, errp);
+
+        /* The bitmap names all pages, so what it does not name is zero. */
+        count_mapped(&m, ok && entry->pages ? m.block->pages - m.pages : 0);
+        if (!ok) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Sections */
 
 /* Add the section's pages to the pass. */

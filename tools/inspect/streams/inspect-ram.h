@@ -4,6 +4,7 @@
 #define TOOLS_INSPECT_RAM_H
 
 #include "tools/inspect/streams/inspect-stream.h"
+#include "tools/inspect/streams/mapped-ram.h"
 #include "migration/wire/ram-list.h"
 #include "migration/wire/ram-record.h"
 #include "migration/wire/reader.h"
@@ -14,6 +15,10 @@ typedef struct InspectRam InspectRam;
 InspectRam *inspect_ram_new(Stream *stream, const InspectConfig *config,
                             InspectReport *report, RamList *list,
                             GError **errp);
+
+/* The blocks are in a file, each page at its place (mapped-ram). */
+bool inspect_ram_mapped(InspectRam *ram, const MappedFile *file,
+                        GError **errp);
 
 /* Packs follow.  False where that is too late, or was said before. */
 bool inspect_ram_use_packs(InspectRam *ram, uint32_t window);

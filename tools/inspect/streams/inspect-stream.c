@@ -36,6 +36,7 @@
 typedef struct Walk {
     const InspectConfig *config;
     InspectReport *report;
+    const Input *input;
     IoChannel *channel; /* the input's, */
     Stream *stream;     /* and its stream */
     Stream *rp;      /* answers to the source; NULL: nobody listens */
@@ -64,12 +65,17 @@ static bool unsupported(GError **errp, const char *format, ...)
 
 /* The preamble */
 
-static bool check_capability(const char *name, GError **errp)
+static bool check_capability(const Walk *w, const char *name, GError **errp)
 {
     g_autofree char *shown = NULL;
+    uint64_t begin;
 
     if (!strcmp(name, WIRE_CAP_IGNORE_SHARED)) {
         return true;
+    }
+    if (!strcmp(name, WIRE_CAP_MAPPED_RAM)) {
+        return input_file(w->input, &begin) >= 0 ||
+               unsupported(errp, "mapped-ram is only read from a file");
     }
     if (g_str_has_prefix(name, WIRE_CAPABILITY_METHOD)) {
         return codec_for_batches(name + strlen(WIRE_CAPABILITY_METHOD),
@@ -85,7 +91,7 @@ static bool walk_preamble(Walk *w, const Preamble *p, GError **errp)
     w->report->preamble = *p;
     w->report->has_preamble = true;
     for (unsigned i = 0; i < p->capabilities; i++) {
-        if (!check_capability(p->capability[i], errp)) {
+        if (!check_capability(w, p->capability[i], errp)) {
             return false;
         }
     }
@@ -201,9 +207,16 @@ static bool walk_ram_start(Walk *w, const Item *item, GError **errp)
 
 static bool walk_blocks(Walk *w, Item *item, GError **errp)
 {
+    MappedFile file;
+
     w->ram = inspect_ram_new(w->stream, w->config, w->report,
                              g_steal_pointer(&item->blocks), errp);
-    return w->ram != NULL;
+    if (!w->ram || !section_has_capability(&w->report->preamble,
+                                           WIRE_CAP_MAPPED_RAM)) {
+        return w->ram != NULL;
+    }
+    file.fd = input_file(w->input, &file.begin);
+    return inspect_ram_mapped(w->ram, &file, errp);
 }
 
 static InspectOther *find_other(const Walk *w, uint32_t id)
@@ -429,6 +442,7 @@ bool inspect_stream(Input *input, const InspectConfig *config,
     Walk w = {
         .config = config,
         .report = report,
+        .input = input,
         .channel = input_channel(input),
         .stream = input_stream(input),
         .begun = g_array_new(FALSE, FALSE, sizeof(uint32_t)),
