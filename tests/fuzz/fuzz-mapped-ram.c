@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     GInputStream *in =
         g_memory_input_stream_new_from_data(data, (gssize)size, NULL);
-    Input *input = input_new(io_channel_new("fuzz", in, NULL));
+    Input *input = input_new(io_channel_new("fuzz", in, NULL), NULL);
     const InspectConfig config = {
         .threads = 1,
         .to_the_end = size & 1,

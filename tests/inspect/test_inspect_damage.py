@@ -325,7 +325,7 @@ class Foreign(InspectTest):
 
     def test_heads(self):
         for data, text in (
-                (b"QFI\xfb" + u32(3) + bytes(504), "a qcow2 disk image"),
+                (b"KDMV" + bytes(508), "a VMDK disk image"),
                 (b"KDUMP   " + bytes(4088), "a kdump-compressed dump"),
                 (b"DISKDUMP" + bytes(4088), "a diskdump dump"),
                 (b"makedumpfile\0\0\0\0" + bytes(80), "a dump of memory by "

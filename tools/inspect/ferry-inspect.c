@@ -65,8 +65,15 @@ static bool inspect(const InspectArgs *args, Input *input,
     bool ok;
 
     progress_init(&reading.progress, input_size(input));
-    ok = input_open(input, errp) &&
-         inspect_stream(input, &config, report, errp);
+    ok = input_open(input, errp);
+    if (ok && input_has_stream(input)) {
+        ok = inspect_stream(input, &config, report, errp);
+    } else if (ok && args->extracts->len) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
+                    "the image has several snapshots: say which one by "
+                    "--snapshot NAME");
+        ok = false;
+    }
     progress_clear(&reading.progress);
     return ok;
 }
@@ -76,6 +83,8 @@ static bool print_report(const InspectArgs *args, const InspectReport *report,
 {
     if (args->json) {
         inspect_print_json(report, args->input, args->verify, error);
+    } else if (report->input && !input_has_stream(report->input)) {
+        inspect_print_snapshots(input_snapshots(report->input));
     } else if (report->has_preamble) {
         inspect_print_text(report, args->input, args->sections,
                            args->vmdescription);
@@ -103,7 +112,7 @@ static int run(const InspectArgs *args)
 {
     g_autoptr(GError) err = NULL;
     IoChannel *channel = open_input(args->uri, &err);
-    Input *input = channel ? input_new(channel) : NULL;
+    Input *input = channel ? input_new(channel, args->snapshot) : NULL;
     InspectReport report;
     int status = EXIT_SUCCESS;
 

@@ -16,6 +16,13 @@ static bool add_extract(void *target, const char *name, char *const *values,
     return true;
 }
 
+static bool set_snapshot(void *target, const char *name, char *const *values,
+                         GError **errp)
+{
+    *(const char **)target = values[0];
+    return true;
+}
+
 static bool set_parameter(void *target, const char *name, char *const *values,
                           GError **errp)
 {
@@ -61,6 +68,8 @@ static const ArgsOption options[] = {
       TARGET(verify) },
     { "extract", "BLOCK OUT", "write the block's RAM to OUT, a new file; "
       "may be repeated", add_extract, TARGET(extracts) },
+    { "snapshot", "NAME", "the internal snapshot to read, of a qcow2 image",
+      set_snapshot, TARGET(snapshot) },
     { "json", NULL, "print JSON, all of it", args_flag, TARGET(json) },
     { "sections", NULL, "print every pass and section of RAM", args_flag,
       TARGET(sections) },

@@ -14,6 +14,7 @@ typedef struct InspectArgs {
     const char *input; /* as given */
     IoUri *uri;        /* what input means */
     GArray *extracts;  /* of InspectExtract */
+    const char *snapshot; /* NULL: not named */
     MigOptions options;
     bool verify, json, sections, vmdescription;
     bool help, version; /* was given: nothing else is checked */

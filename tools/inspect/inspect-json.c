@@ -114,6 +114,25 @@ static void add_containers(Out *o, const Input *input)
     end(o, ']');
 }
 
+static void add_snapshots(Out *o, const Input *input)
+{
+    const GArray *snapshots = input_snapshots(input);
+
+    begin(o, "snapshots", '[');
+    for (unsigned i = 0; i < snapshots->len; i++) {
+        const InputSnapshot *s = &g_array_index(snapshots, InputSnapshot, i);
+
+        begin(o, NULL, '{');
+        add_text(o, "id", s->id);
+        add_text(o, "name", s->name);
+        add_int(o, "size", s->size);
+        add_int(o, "date", s->seconds);
+        add_int(o, "clock", s->clock);
+        end(o, '}');
+    }
+    end(o, ']');
+}
+
 static void add_texts(Out *o, const GPtrArray *texts)
 {
     for (unsigned i = 0; i < texts->len; i++) {
@@ -319,6 +338,7 @@ void inspect_print_json(const InspectReport *report, const char *input,
     add_text(o, "stream", input);
     if (report->input) {
         add_containers(o, report->input);
+        add_snapshots(o, report->input);
     }
     add_warnings(o, report);
     add_int(o, "bytes", report->bytes);

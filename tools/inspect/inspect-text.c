@@ -208,6 +208,30 @@ static void print_tail(const InspectReport *report)
     }
 }
 
+static char *date_text(uint32_t seconds)
+{
+    g_autoptr(GDateTime) date = g_date_time_new_from_unix_local(seconds);
+
+    return g_date_time_format(date, "%Y-%m-%d %H:%M:%S");
+}
+
+void inspect_print_snapshots(const GArray *snapshots)
+{
+    for (unsigned i = 0; i < snapshots->len; i++) {
+        const InputSnapshot *s = &g_array_index(snapshots, InputSnapshot, i);
+        g_autofree char *id = g_strescape(s->id, NULL);
+        g_autofree char *name = g_strescape(s->name, NULL);
+        g_autofree char *date = date_text(s->seconds);
+        g_autofree char *size = s->size ? inspect_size_text(s->size)
+                                        : g_strdup("of the disk alone");
+
+        if (i == 0) {
+            printf("%-6s%-32s%-22s%s\n", "id", "snapshot", "date", "guest");
+        }
+        printf("%-6s%-32s%-22s%s\n", id, name, date, size);
+    }
+}
+
 static void print_description(const InspectReport *report)
 {
     g_autofree char *text = json_to_string(report->vmdescription, TRUE);

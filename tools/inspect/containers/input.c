@@ -27,6 +27,7 @@
 #include "migration/wire/wire.h"
 #include "tools/inspect/containers/decode.h"
 #include "tools/inspect/containers/libvirt.h"
+#include "tools/inspect/containers/qcow2.h"
 #include "tools/inspect/containers/spool.h"
 
 #define LAYERS_MAX 8u
@@ -43,6 +44,9 @@ struct Input {
     unsigned layers;
     GArray *containers;  /* of InputContainer */
     GPtrArray *warnings; /* of char * */
+    const char *wanted;  /* the snapshot that was named, or NULL */
+    GArray *snapshots;   /* of InputSnapshot */
+    bool has_stream;     /* what is inside of all containers is not a list */
 };
 
 static Layer *top_of(const Input *input)
@@ -75,9 +79,19 @@ static void clear_container(void *container)
     g_free(((InputContainer *)container)->note);
 }
 
-Input *input_new(IoChannel *channel)
+static void clear_snapshot(void *snapshot)
+{
+    g_free(((InputSnapshot *)snapshot)->id);
+    g_free(((InputSnapshot *)snapshot)->name);
+}
+
+Input *input_new(IoChannel *channel, const char *snapshot)
 {
     Input *input = g_new0(Input, 1);
+
+    input->wanted = snapshot;
+    input->snapshots = g_array_new(FALSE, FALSE, sizeof(InputSnapshot));
+    g_array_set_clear_func(input->snapshots, clear_snapshot);
 
     input->containers = g_array_new(FALSE, FALSE, sizeof(InputContainer));
     g_array_set_clear_func(input->containers, clear_container);
@@ -98,6 +112,7 @@ void input_free(Input *input)
         io_channel_free(layer->channel);
     }
     g_array_unref(input->containers);
+    g_array_unref(input->snapshots);
     g_ptr_array_unref(input->warnings);
     g_free(input);
 }
@@ -120,6 +135,26 @@ int input_file(const Input *input, uint64_t *offset)
     return io_kind_input_fd(top->channel);
 }
 
+/* The size of a file from an offset on; 0 where it has none. */
+static uint64_t size_from(int fd, uint64_t offset)
+{
+    off_t at = fd >= 0 ? lseek(fd, 0, SEEK_CUR) : -1;
+    off_t end = at >= 0 ? lseek(fd, 0, SEEK_END) : -1;
+
+    if (end < 0 || lseek(fd, at, SEEK_SET) < 0 || (uint64_t)end < offset) {
+        return 0;
+    }
+    return (uint64_t)end - offset;
+}
+
+uint64_t input_file_size(const Input *input)
+{
+    uint64_t offset;
+    int fd = input_file(input, &offset);
+
+    return size_from(fd, offset);
+}
+
 uint64_t input_position(const Input *input)
 {
     const Layer *lowest = &input->layer[0];
@@ -133,14 +168,28 @@ uint64_t input_position(const Input *input)
 uint64_t input_size(const Input *input)
 {
     const Layer *lowest = &input->layer[0];
-    int fd = io_kind_input_fd(lowest->channel);
-    off_t at = fd >= 0 ? lseek(fd, 0, SEEK_CUR) : -1;
-    off_t end = at >= 0 ? lseek(fd, 0, SEEK_END) : -1;
 
-    if (end < 0 || lseek(fd, at, SEEK_SET) < 0) {
-        return 0;
+    return size_from(io_kind_input_fd(lowest->channel), lowest->start);
+}
+
+bool input_has_stream(const Input *input)
+{
+    return input->has_stream;
+}
+
+const GArray *input_snapshots(const Input *input)
+{
+    return input->snapshots;
+}
+
+bool input_has_saved_guest(const Input *input)
+{
+    for (unsigned i = 0; i < input->snapshots->len; i++) {
+        if (g_array_index(input->snapshots, InputSnapshot, i).size) {
+            return true;
+        }
     }
-    return (uint64_t)end - lowest->start;
+    return false;
 }
 
 const GArray *input_containers(const Input *input)
@@ -183,6 +232,16 @@ void input_warn(Input *input, char *text)
     g_ptr_array_add(input->warnings, text);
 }
 
+const char *input_wanted_snapshot(const Input *input)
+{
+    return input->wanted;
+}
+
+void input_add_snapshot(Input *input, const InputSnapshot *snapshot)
+{
+    g_array_append_vals(input->snapshots, snapshot, 1);
+}
+
 bool input_need_file(Input *input, GError **errp)
 {
     g_autoptr(GError) cut = NULL;
@@ -216,6 +275,7 @@ typedef struct Kind {
 static const Kind kinds[] = {
     { LIBVIRT_SAVED, LIBVIRT_MAGIC_SIZE, libvirt_open },
     { LIBVIRT_PARTIAL, LIBVIRT_MAGIC_SIZE, libvirt_open },
+    { QCOW2_MAGIC, QCOW2_MAGIC_SIZE, qcow2_open },
 };
 
 /* Which kind begins with these bytes? */
@@ -316,12 +376,23 @@ static bool open_stream(Input *input, GError **errp)
 
 bool input_open(Input *input, GError **errp)
 {
+    unsigned before;
     bool found;
 
     do {
+        before = input->containers->len;
         if (!open_next(input, &found, errp)) {
             return false;
         }
+        if (found && input->containers->len == before) {
+            return true; /* it was listed, and not opened */
+        }
     } while (found);
+    if (input->wanted && !input->snapshots->len) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
+                    "this is no image with snapshots");
+        return false;
+    }
+    input->has_stream = true;
     return open_stream(input, errp);
 }

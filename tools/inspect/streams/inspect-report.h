@@ -92,6 +92,7 @@ double page_tally_ratio(const PageTally *tally);
 char *inspect_size_text(uint64_t bytes);
 
 /* Print to standard output. */
+void inspect_print_snapshots(const GArray *snapshots);
 void inspect_print_text(const InspectReport *report, const char *input,
                         bool sections, bool vmdescription);
 void inspect_print_json(const InspectReport *report, const char *input,
