@@ -15,7 +15,7 @@
 
 /* Pages of the first block and the second. */
 static const uint64_t layouts[][2] = { { 1 }, { 2 }, { 5 }, { 150 },
-                                       { 70, 3 }, { 70 } };
+                                       { 70, 3 }, { 70 }, { 1040 } };
 
 static const MigDevice *devices(void *opaque, size_t *count)
 {
