@@ -18,6 +18,18 @@ static uint64_t add_to_model(uint64_t *model, uint64_t first, uint64_t count)
     return added;
 }
 
+static uint64_t remove_from_model(uint64_t *model, uint64_t first,
+                                  uint64_t count)
+{
+    uint64_t removed = 0;
+
+    for (uint64_t i = first; i < first + count; i++) {
+        removed += bitmap_test(model, i);
+        bitmap_clear(model, i);
+    }
+    return removed;
+}
+
 /* A page, a few, or up to all of them; often from or to a chunk's edge. */
 static void choose(uint64_t *first, uint64_t *count)
 {
@@ -63,6 +75,12 @@ static void test_model(void)
                                  add_to_model(model, first, count));
             }
             check_same(set, model);
+            if (round % 3 == 0) {
+                choose(&first, &count);
+                g_assert_cmpuint(page_set_remove(set, first, count), ==,
+                                 remove_from_model(model, first, count));
+                check_same(set, model);
+            }
         }
         page_set_clear(set);
         g_assert_false(page_set_has(set, 0, PAGES));

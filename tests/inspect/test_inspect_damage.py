@@ -233,10 +233,9 @@ class Refused(InspectTest):
                 kind, 0, b"", "a")), text)
 
     def test_commands_by_name(self):
-        for number, text in ((4, "(POSTCOPY_LISTEN, postcopy)"),
-                             (6, "(POSTCOPY_RAM_DISCARD, postcopy)"),
-                             (7, "(PACKAGED, postcopy)"),
-                             (8, "(ENABLE_COLO)"), (99, "command 99")):
+        for number, text in ((8, "(ENABLE_COLO)"), (99, "command 99"),
+                             (9, "(POSTCOPY_RESUME, postcopy)"),
+                             (10, "(RECV_BITMAP, postcopy)")):
             self.unsupported(self.start() + command(number), text)
 
     def test_capabilities_by_name(self):

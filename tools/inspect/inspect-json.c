@@ -248,6 +248,7 @@ static void add_ram(Out *o, const InspectReport *report)
     add_int(o, "total", report->list->total);
     add_tally(o, &report->pages);
     add_int(o, "repeated", report->repeated);
+    add_int(o, "discarded", report->discarded);
     add_blocks(o, report);
     add_passes(o, report);
     add_sections(o, report);
@@ -303,6 +304,7 @@ static void add_tail(Out *o, const InspectReport *report)
         add_int(o, "vmdescription-size", report->vmdescription_size);
         add_node(o, "vmdescription", report->vmdescription);
     }
+    add_bool(o, "postcopy", report->postcopy);
     add_bool(o, "handed-over", report->handed_over);
     add_int(o, "trailing", report->trailing);
 }

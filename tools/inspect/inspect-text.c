@@ -134,6 +134,10 @@ static void print_passes(const InspectReport *report, bool all)
     }
     printf("%-28s%10u", "all", report->sections->len);
     print_tally(&report->pages);
+    if (report->discarded) {
+        printf("\npostcopy: " U64 " pages were discarded, to come again\n",
+               report->discarded);
+    }
     if (report->repeated) {
         printf("\n" U64 " pages came twice in one section: a receiver may load "
                "the wrong one\n", report->repeated);

@@ -268,6 +268,30 @@ static bool note_pages(void *opaque, const RamRecord *record,
     return !extract || extract_page(extract, first, errp);
 }
 
+bool inspect_ram_discard(InspectRam *ram, const char *name, uint64_t start,
+                         uint64_t length, GError **errp)
+{
+    const RamBlock *block = ram_blocks_find(ram->blocks, name);
+    uint64_t first = start / MIG_PAGE_SIZE, count = length / MIG_PAGE_SIZE;
+    uint64_t dropped;
+
+    if (!block || first > block->pages || count > block->pages - first) {
+        g_autofree char *shown = g_strescape(name, NULL);
+
+        stream_bad(ram->stream, errp, "pages of RAM block '%s' that it does "
+                   "not have are discarded", shown);
+        return false;
+    }
+    if (count == 0) {
+        return true;
+    }
+    dropped = page_set_remove(ram->all, ram->base[block->index] + first,
+                              count);
+    ram->report->missing[block->index] += dropped;
+    ram->report->discarded += dropped;
+    return true;
+}
+
 /* Pages in a file */
 
 typedef struct MappedBlock {
@@ -406,7 +430,9 @@ void inspect_ram_stop(InspectRam *ram)
 void inspect_ram_end(InspectRam *ram)
 {
     inspect_ram_stop(ram);
-    ram->report->devices_offset = stream_position(ram->stream);
+    if (!ram->report->postcopy) {
+        ram->report->devices_offset = stream_position(ram->stream);
+    }
     ram->report->ram_ended = ram->section.type == WIRE_END;
 }
 

@@ -23,6 +23,10 @@ bool inspect_ram_mapped(InspectRam *ram, const MappedFile *file,
 /* Packs follow.  False where that is too late, or was said before. */
 bool inspect_ram_use_packs(InspectRam *ram, uint32_t window);
 
+/* These bytes of a block are old, and come again (postcopy). */
+bool inspect_ram_discard(InspectRam *ram, const char *name, uint64_t start,
+                         uint64_t length, GError **errp);
+
 /* A PART or END begins at offset; one of its records; its end. */
 bool inspect_ram_begin(InspectRam *ram, uint8_t type, uint64_t offset,
                        GError **errp);

@@ -65,8 +65,10 @@ typedef struct InspectReport {
     GArray *sections;  /* of InspectSection */
     GArray *passes;    /* of InspectPass */
     PageTally pages;   /* all */
+    uint64_t discarded; /* pages that came, and had to come again (postcopy) */
     uint64_t repeated; /* pages that came twice in one section */
     bool ram_ended;
+    bool postcopy;     /* the devices came before the end of RAM */
     GArray *others;    /* of InspectOther */
     GArray *devices;   /* of InspectDevice */
     uint64_t devices_offset, devices_size; /* the part behind RAM, to EOF */

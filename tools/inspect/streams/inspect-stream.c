@@ -12,12 +12,16 @@
  * RAM ends with its END.  A background snapshot has none: its pages go on until
  * the guest's devices come, which were saved before.  A device that comes
  * before the first page is an early one, such as virtio-mem's.
+ *
+ * Postcopy sends the devices in a package, which is read as if it were not one,
+ * and goes on with pages.  Pages that it has discarded before come once more.
  */
 #include "tools/inspect/streams/inspect-stream.h"
 
 #include <string.h>
 
 #include "tools/inspect/streams/guess.h"
+#include "tools/inspect/streams/inspect-command.h"
 #include "tools/inspect/streams/inspect-ram.h"
 #include "tools/inspect/streams/inspect-tail.h"
 #include "tools/inspect/streams/known-section.h"
@@ -31,6 +35,7 @@
 #define RAM_MAX      (UINT64_C(1) << 44) /* 16 TiB */
 #define COMMANDS_MAX (1u << 16)
 #define OTHERS_MAX   256u
+#define DEVICES_MAX  (1u << 16)
 #define NOT_TAKEN "ferry-inspect looks at a guest and does not run it"
 
 typedef struct Walk {
@@ -44,8 +49,9 @@ typedef struct Walk {
     InspectRam *ram; /* NULL: not begun */
     bool has_pages;  /* a PART or END of ram has come */
     bool in_section;
-    uint64_t section_at; /* where the last section begins */
-    GArray *begun;       /* of uint32_t: the ids of iterable sections */
+    uint64_t section_at;  /* where the last section begins */
+    uint64_t package_end; /* of PACKAGED, while it is read; or UINT64_MAX */
+    GArray *begun;        /* of uint32_t: the ids of iterable sections */
 } Walk;
 
 static bool unsupported(GError **errp, const char *format, ...)
@@ -141,10 +147,64 @@ static bool use_packs(Walk *w, uint32_t window, GError **errp)
     return true;
 }
 
+/* A source that runs must not begin postcopy here: it would have given its
+ * guest away. */
+static bool check_live(const Walk *w, const Command *command, GError **errp)
+{
+    g_autofree char *name = NULL;
+
+    if (!io_channel_is_two_way(w->channel)) {
+        return true;
+    }
+    switch (command->number) {
+    case WIRE_CMD_POSTCOPY_LISTEN:
+    case WIRE_CMD_POSTCOPY_RUN:
+    case WIRE_CMD_POSTCOPY_DISCARD:
+    case WIRE_CMD_PACKAGED:
+        name = wire_command_text(command->number);
+        return unsupported(errp, "%s of a source that runs is not supported",
+                           name);
+    default:
+        return true;
+    }
+}
+
+/* A package is a stream inside of the stream, without a header and an end. */
+static bool enter_package(Walk *w, uint32_t size, GError **errp)
+{
+    if (w->package_end != UINT64_MAX || !w->ram) {
+        stream_bad(w->stream, errp, "PACKAGED in a wrong place");
+        return false;
+    }
+    w->report->postcopy = true;
+    w->report->devices_offset = stream_position(w->stream);
+    w->report->devices_size = size;
+    w->package_end = w->report->devices_offset + size;
+    return true;
+}
+
+static bool leave_package(Walk *w, GError **errp)
+{
+    uint64_t at = stream_position(w->stream);
+
+    if (w->in_section || at < w->package_end) {
+        return true;
+    }
+    if (at > w->package_end) {
+        stream_bad(w->stream, errp, "an item over the end of a package");
+        return false;
+    }
+    w->package_end = UINT64_MAX;
+    return true;
+}
+
 static bool run_command(Walk *w, Command *command, GError **errp)
 {
     g_autofree char *name = NULL;
 
+    if (!check_live(w, command, errp)) {
+        return false;
+    }
     switch (command->number) {
     case WIRE_CMD_OPEN_RETURN_PATH:
         if (!w->rp && io_channel_is_two_way(w->channel)) {
@@ -159,7 +219,18 @@ static bool run_command(Walk *w, Command *command, GError **errp)
                use_packs(w, command->value, errp);
     case WIRE_CMD_FERRY_SUM:
         return section_get_sum(w->stream, command, errp);
+    case WIRE_CMD_PACKAGED:
+        return get_value(w, command, errp) &&
+               enter_package(w, command->value, errp);
+    case WIRE_CMD_POSTCOPY_DISCARD:
+        if (!w->ram) {
+            stream_bad(w->stream, errp, "a discard before RAM has begun");
+            return false;
+        }
+        return inspect_command_discard(w->stream, command, w->ram, errp);
     case WIRE_CMD_POSTCOPY_ADVISE:
+    case WIRE_CMD_POSTCOPY_LISTEN:
+    case WIRE_CMD_POSTCOPY_RUN:
     case WIRE_CMD_SWITCHOVER_START:
     case WIRE_CMD_FERRY_VERIFY:
         break;
@@ -174,6 +245,10 @@ static bool walk_command(Walk *w, Item *item, GError **errp)
 {
     InspectCommand found = { item->position, item->command };
 
+    /* There may be very many. */
+    if (item->command.number == WIRE_CMD_POSTCOPY_DISCARD) {
+        return run_command(w, &found.command, errp);
+    }
     if (w->report->commands->len == COMMANDS_MAX) {
         return unsupported(errp, "more than %u commands", COMMANDS_MAX);
     }
@@ -258,7 +333,7 @@ static bool skip_content(Walk *w, const SectionHeader *section,
     const GuessRules rules = {
         .lacks_footers = !reader_has_footers(w->reader),
         .begun = w->begun,
-        .end = UINT64_MAX,
+        .end = w->package_end,
     };
     g_autofree char *shown = g_strescape(name, NULL);
     bool skipped;
@@ -289,7 +364,8 @@ static bool walk_other(Walk *w, const Item *item, GError **errp)
     return skip_content(w, section, other->name, errp);
 }
 
-static bool walk_early_device(Walk *w, const Item *item, GError **errp)
+/* Before RAM, or in a package. */
+static bool walk_device(Walk *w, const Item *item, GError **errp)
 {
     const SectionHeader *section = &item->section;
     InspectDevice found = {
@@ -300,10 +376,9 @@ static bool walk_early_device(Walk *w, const Item *item, GError **errp)
         .offset = item->position,
     };
 
-    if (w->report->devices->len == OTHERS_MAX) {
+    if (w->report->devices->len == DEVICES_MAX) {
         g_free(found.name);
-        return unsupported(errp, "more than %u devices before RAM",
-                           OTHERS_MAX);
+        return unsupported(errp, "more than %u devices", DEVICES_MAX);
     }
     g_array_append_val(w->report->devices, found);
     return skip_content(w, section, section->name, errp);
@@ -318,7 +393,7 @@ static bool begin_section(Walk *w, const Item *item, GError **errp)
         g_array_append_val(w->begun, section->id);
     }
     if (section->type == WIRE_FULL) {
-        return walk_early_device(w, item, errp);
+        return walk_device(w, item, errp);
     }
     if (!item->is_ram) {
         return walk_other(w, item, errp);
@@ -377,7 +452,7 @@ static bool at_tail(Walk *w, bool *yes, GError **errp)
     uint8_t next;
 
     *yes = false;
-    if (!w->has_pages || w->in_section) {
+    if (!w->has_pages || w->in_section || w->package_end != UINT64_MAX) {
         return true;
     }
     if (!stream_peek_u8(w->stream, &next, errp)) {
@@ -389,6 +464,28 @@ static bool at_tail(Walk *w, bool *yes, GError **errp)
     return true;
 }
 
+/* Have the pages that postcopy has discarded come again? */
+static bool check_discarded(const Walk *w, GError **errp)
+{
+    const InspectReport *report = w->report;
+
+    for (unsigned i = 0; report->discarded && i < report->list->count; i++) {
+        g_autofree char *shown =
+            g_strescape(report->list->entry[i].name, NULL);
+
+        if (report->missing[i]) {
+            g_set_error(errp, MIG_ERROR, MIG_ERROR_EOF,
+                        "RAM block '%s': %" G_GUINT64_FORMAT " pages that "
+                        "postcopy has discarded did not come again.  They "
+                        "went over another connection (postcopy-preempt), or "
+                        "the migration was not finished", shown,
+                        report->missing[i]);
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool walk(Walk *w, GError **errp)
 {
     bool ended = false;
@@ -396,14 +493,15 @@ static bool walk(Walk *w, GError **errp)
     while (!ended) {
         Item *item = reader_next(w->reader, errp);
 
-        if (!item || !walk_item(w, item, errp) ||
+        if (!item || !walk_item(w, item, errp) || !leave_package(w, errp) ||
             !at_tail(w, &ended, errp)) {
             return false;
         }
     }
     return inspect_ram_finish(w->ram, errp) &&
            inspect_tail(w->stream, w->config, w->report,
-                        !reader_has_footers(w->reader), errp);
+                        !reader_has_footers(w->reader), errp) &&
+           check_discarded(w, errp);
 }
 
 /* The end */
@@ -445,6 +543,7 @@ bool inspect_stream(Input *input, const InspectConfig *config,
         .input = input,
         .channel = input_channel(input),
         .stream = input_stream(input),
+        .package_end = UINT64_MAX,
         .begun = g_array_new(FALSE, FALSE, sizeof(uint32_t)),
     };
     GError *err = NULL;

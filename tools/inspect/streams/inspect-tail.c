@@ -620,8 +620,12 @@ static bool look_behind(Tail *t, GError **errp)
     return true;
 }
 
+/* Where EOF is; in postcopy the devices came before. */
 static void note_eof(Tail *t)
 {
+    if (t->report->postcopy) {
+        return;
+    }
     t->report->devices_size =
         position_of(t, t->eof) - t->report->devices_offset;
 }

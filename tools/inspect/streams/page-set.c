@@ -11,6 +11,9 @@
  * Adding a range takes out the pieces that it covers.  An earlier call put each
  * of them in, and has paid for that.
  *
+ * Taking out a range takes out the pieces that it overlaps, and puts back what
+ * is left of the first and the last one.
+ *
  * Pages mostly come in order, so a search begins at the piece that was found
  * last.
  */
@@ -232,6 +235,56 @@ uint64_t page_set_add(PageSet *set, uint64_t first, uint64_t count)
         added += add_bits(set, chunk, &bits);
     }
     return added;
+}
+
+/* Put back what a run had outside of the range.  Returns how many pages it had
+ * inside. */
+static uint64_t cut_run(PageSet *set, const Piece *run, uint64_t first,
+                        uint64_t end)
+{
+    uint64_t begin = run->first * PAGE_SET_CHUNK;
+    uint64_t stop = run->end * PAGE_SET_CHUNK;
+
+    if (begin < first) {
+        page_set_add(set, begin, first - begin);
+    }
+    if (end < stop) {
+        page_set_add(set, end, stop - end);
+    }
+    return MIN(end, stop) - MAX(first, begin);
+}
+
+/* The same for a chunk that is there in part. */
+static uint64_t cut_bits(PageSet *set, const Piece *chunk, uint64_t first,
+                         uint64_t end)
+{
+    Bits bits = bits_of(chunk->first, first, end);
+    unsigned before = count_bits(&chunk->bits);
+
+    for (unsigned i = 0; i < WORDS; i++) {
+        bits.word[i] = chunk->bits.word[i] & ~bits.word[i];
+    }
+    if (count_bits(&bits)) {
+        add_bits(set, chunk->first, &bits);
+    }
+    return before - count_bits(&bits);
+}
+
+uint64_t page_set_remove(PageSet *set, uint64_t first, uint64_t count)
+{
+    uint64_t end = first + count, removed = 0;
+    GSequenceIter *iter = find(set, first / PAGE_SET_CHUNK);
+
+    for (Piece *p = piece_at(iter); p && p->first * PAGE_SET_CHUNK < end;
+         p = piece_at(iter)) {
+        Piece old = *p;
+
+        take_out(set, iter);
+        removed += old.whole ? cut_run(set, &old, first, end)
+                             : cut_bits(set, &old, first, end);
+        iter = find(set, old.end);
+    }
+    return removed;
 }
 
 void page_set_add_set(PageSet *set, const PageSet *more)
