@@ -90,6 +90,24 @@ void io_connection_set_tls(IoChannel *channel, GTlsConnection *tls)
     channel->ops = &tls_ops;
 }
 
+char *io_channel_tls_peer(const IoChannel *channel)
+{
+    GTlsCertificate *certificate;
+    g_autoptr(GByteArray) bytes = NULL;
+
+    if (!io_channel_is_encrypted(channel)) {
+        return NULL;
+    }
+    certificate = g_tls_connection_get_peer_certificate(
+        ((const SocketChannel *)channel)->tls);
+    if (!certificate) {
+        return NULL;
+    }
+    g_object_get(certificate, "certificate", &bytes, NULL);
+    return g_compute_checksum_for_data(G_CHECKSUM_SHA256, bytes->data,
+                                       bytes->len);
+}
+
 bool io_channel_is_encrypted(const IoChannel *channel)
 {
     return channel->ops == &tls_ops;

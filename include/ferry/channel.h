@@ -127,6 +127,9 @@ bool io_channel_tls_accept(IoChannel *channel, const char *creds,
  * be used. */
 bool io_channel_tls_check(const char *creds, bool accepts, GError **errp);
 bool io_channel_is_encrypted(const IoChannel *channel);
+/* The SHA-256 of the certificate that the peer has, in hexadecimal, newly
+ * allocated.  NULL where the channel is not encrypted. */
+char *io_channel_tls_peer(const IoChannel *channel);
 
 const char *io_channel_name(const IoChannel *channel);
 bool io_channel_is_two_way(const IoChannel *channel);

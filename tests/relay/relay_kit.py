@@ -28,6 +28,8 @@ RELAY = os.path.join(BUILD, "tools", "relay", "ferry-relay")
 PAGE = 4096
 
 
+NO_RESUME = ["--resume-timeout", "0"]
+
 # What it exits with.
 STATUS = {"completed": 0, "failed": 1, "unknown": 2}
 
@@ -40,14 +42,19 @@ def sanitized():
 
 class Relay:
     """A ferry-relay process; its errors are kept.  prefix is what runs it,
-    somewhere else for example."""
+    somewhere else for example.  resumes: it waits for a link that has broken,
+    as it does by default."""
 
-    def __init__(self, folder, *args, prefix=(), program=RELAY, **kwargs):
+    def __init__(self, folder, *args, prefix=(), program=RELAY, resumes=False,
+                 **kwargs):
         self.errors = tempfile.TemporaryFile(dir=folder)
         self.output = tempfile.TemporaryFile(dir=folder)
         kwargs.setdefault("stdin", subprocess.DEVNULL)
         kwargs.setdefault("stdout", self.output)
         kwargs.setdefault("stderr", self.errors)
+        if not (resumes or program != RELAY or
+                {"--to-qemu", "--from-qemu"} & set(args)):
+            args = [*args, *NO_RESUME]
         self.process = subprocess.Popen([*prefix, program, *args], **kwargs)
 
     @staticmethod

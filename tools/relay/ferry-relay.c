@@ -49,7 +49,7 @@ typedef struct Relay {
 
     /* The main thread's alone. */
     GPtrArray *runs;     /* of Run */
-    Turns *turns;        /* lent to the sessions; has its own lock */
+    SessionShared shared; /* lent to the sessions */
     unsigned count;      /* connections so far */
     bool draining;       /* no new session; the loop ends with the last one */
     bool judged;         /* there was an outcome */
@@ -238,8 +238,7 @@ static bool start_run(Relay *relay, IoChannel *near, GError **errp)
     Run *run = g_new0(Run, 1);
 
     run->relay = relay;
-    run->session = session_new(relay->args, relay->turns, ++relay->count,
-                               near);
+    run->session = session_new(&relay->shared, ++relay->count, near);
     if (!thread_start(&run->thread, "relay/forward", run_main, run, errp)) {
         free_run(relay, run);
         return false;
@@ -441,7 +440,11 @@ static void init(Relay *relay, const RelayArgs *args)
         .loop = g_main_loop_new(NULL, FALSE),
         .stop_accepting = g_cancellable_new(),
         .runs = g_ptr_array_new(),
-        .turns = turns_new(args->one_place ? 1 : RELAY_MIGRATIONS_MAX),
+        .shared = {
+            .args = args,
+            .turns = turns_new(args->one_place ? 1 : RELAY_MIGRATIONS_MAX),
+            .lines = lines_new(),
+        },
         .last_time = clock_now(&clock_monotonic),
         .lock = PTHREAD_MUTEX_INITIALIZER,
         .arrived = G_QUEUE_INIT,
@@ -465,7 +468,8 @@ static void destroy(Relay *relay)
     pthread_mutex_destroy(&relay->lock);
     g_object_unref(relay->stop_accepting);
     g_ptr_array_unref(relay->runs);
-    turns_free(relay->turns);
+    turns_free(relay->shared.turns);
+    lines_free(relay->shared.lines);
     g_main_loop_unref(relay->loop);
 }
 

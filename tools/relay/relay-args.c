@@ -9,7 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tools/relay/relay-wire.h"
 #include "util/args.h"
+#include "util/clock.h"
 
 static bool set_uri(void *target, const char *name, char *const *values,
                     GError **errp)
@@ -77,6 +79,25 @@ static bool set_history(void *target, const char *name, char *const *values,
                                 values[0], errp);
 }
 
+/* Seconds, to ns. */
+static bool set_patience(void *target, const char *name, char *const *values,
+                         GError **errp)
+{
+    RelayArgs *args = target;
+    guint64 seconds;
+
+    if (!g_ascii_string_to_unsigned(values[0], 10, 0, RELAY_PATIENCE_MAX_S,
+                                    &seconds, NULL)) {
+        return args_fail(errp, "expected a number of seconds, 0 to %u",
+                         RELAY_PATIENCE_MAX_S);
+    }
+    args->resumes = true;
+    *(strcmp(name, "resume-timeout") ? &args->patience_stopped
+                                     : &args->patience) =
+        (int64_t)seconds * NS_PER_S;
+    return true;
+}
+
 #define TARGET(member) offsetof(RelayArgs, member)
 
 static const ArgsOption options[] = {
@@ -102,6 +123,11 @@ static const ArgsOption options[] = {
       set_parameter },
     { "history", "SIZE", "memory for earlier pages, per migration; the smaller "
       "of the two relays' counts, 0: none (64M)", set_history },
+    { "resume-timeout", "SECONDS", "how long a broken link may take to come "
+      "back while the guest runs; 0: it fails the migration (300)",
+      set_patience },
+    { "resume-timeout-stopped", "SECONDS", "the same while the guest stands "
+      "still (5)", set_patience },
     { "tls-creds", "DIR", "encrypt the link, with the certificates in this "
       "folder; needs --role", set_parameter },
     { "tls-hostname", "NAME", "name that the receiver's certificate must have "
@@ -240,6 +266,9 @@ static bool check_together(const RelayArgs *args, GError **errp)
     } else if (args->role > RELAY_ROLE_RECEIVE && args->keeps) {
         text = "--history is kept by two relays: not with --to-qemu and "
                "--from-qemu";
+    } else if (args->role > RELAY_ROLE_RECEIVE && args->resumes) {
+        text = "--resume-timeout is for the link between two relays: not with "
+               "--to-qemu and --from-qemu";
     } else if (args->packs && !packs) {
         text = "--compress-... does nothing where pages are only unpacked";
     } else if (args->unpacks && !unpacks) {
@@ -320,6 +349,8 @@ static const Codec *codec_for_relays(const MigOptions *values)
 bool relay_args_parse(RelayArgs *args, int argc, char **argv, GError **errp)
 {
     *args = (RelayArgs){ .listen = NULL };
+    args->patience = RELAY_PATIENCE_NS;
+    args->patience_stopped = RELAY_PATIENCE_STOPPED_NS;
     mig_options_init(&args->options);
     if (!args_parse(&program, args, argv, errp)) {
         return false;

@@ -29,8 +29,11 @@ typedef struct RelayArgs {
     bool help, version; /* was given: nothing else is checked */
     bool packs, unpacks; /* an option for packing, unpacking was given */
     bool keeps; /* --history was given */
+    bool resumes; /* --resume-timeout or ...-stopped was given */
     MigOptions options;
     const Codec *codec; /* of DATA frames, by compress-method */
+    int64_t patience, patience_stopped; /* ns without a link: while the guest
+                                         * runs, and while it is stopped */
     uint64_t nonce; /* what this relay calls itself in HELLO; never 0 */
     const char *tls_creds; /* "": the link is not encrypted */
     const char *tls_peer;  /* send: the name in the receiver's certificate */

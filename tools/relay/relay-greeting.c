@@ -17,6 +17,7 @@ static const struct {
     Greeting means;
 } greetings[] = {
     { RELAY_MAGIC, RELAY_MAGIC_SIZE, GREETING_RELAY },
+    { RELAY_RESUME_MAGIC, RELAY_MAGIC_SIZE, GREETING_RESUME },
     { "QEVM", 4, GREETING_QEMU },             /* a migration */
     { "\x11\x22\x33\x44", 4, GREETING_QEMU }, /* one of multifd's */
     { "\x16\x03", 2, GREETING_QEMU },         /* TLS, a handshake */

@@ -10,6 +10,7 @@ typedef enum {
     GREETING_UNFINISHED, /* more bytes will tell */
     GREETING_QEMU,
     GREETING_RELAY,
+    GREETING_RESUME,     /* a relay that goes on with a session */
     GREETING_STRANGER,   /* neither */
 } Greeting;
 

@@ -780,7 +780,7 @@ static void keep_down_locked(Line *line)
         g_clear_pointer(&line->connection, io_channel_free);
     }
     if (is_patience_over(line, now)) {
-        end_locked(line, g_error_new(line->why->domain, line->why->code,
+        end_locked(line, g_error_new(G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
                                      "the link broke (%s), and did not go on "
                                      "within %.0f s", line->why->message,
                                      seconds(now - line->down_since)));

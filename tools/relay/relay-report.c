@@ -70,6 +70,9 @@ static void add_numbers(JsonBuilder *json, const RelayReport *r)
     add_wait(json, "wait-qemu", r, RELAY_WAIT_QEMU);
     add_wait(json, "wait-link", r, RELAY_WAIT_LINK);
     add_wait(json, "wait-cpu", r, RELAY_WAIT_CPU);
+    add_int(json, "resumes", r->line.resumes);
+    add_int(json, "bytes-sent-again", (int64_t)r->line.sent_again);
+    add_int(json, "link-down", r->line.down / NS_PER_MS);
 }
 
 char *relay_report(const RelayReport *r)

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "tools/relay/relay-args.h"
+#include "tools/relay/relay-line.h"
 #include "tools/relay/relay-log.h"
 #include "tools/relay/relay-stats.h"
 
@@ -16,6 +17,7 @@ typedef struct RelayReport {
     const char *why; /* unless RELAY_COMPLETED */
     int64_t time;      /* ns */
     RelayStats *stats;
+    LineCounts line;
     const RelayFindings *findings;
 } RelayReport;
 

@@ -39,6 +39,9 @@ bool session_failed(Session *s)
 void session_abort_both(Session *s)
 {
     pthread_mutex_lock(&s->lock);
+    if (s->line) {
+        line_leave(s->line); /* or the other relay would wait for us */
+    }
     if (s->near) {
         io_channel_abort(s->near);
     }
@@ -196,6 +199,31 @@ bool session_connect_far(Session *s, GError **errp)
         session_abort_both(s); /* session_abort() came before far was set */
     }
     return true;
+}
+
+static void tell_line(void *opaque, const char *news)
+{
+    const Session *s = opaque;
+
+    relay_log(&s->findings, "%s", news);
+}
+
+bool session_make_line(Session *s, IoChannel **channel,
+                       const LineConfig *config, GError **errp)
+{
+    LineConfig full = *config;
+
+    full.tell = tell_line;
+    full.opaque = s;
+    pthread_mutex_lock(&s->lock);
+    full.name = io_channel_name(*channel);
+    full.connection = *channel;
+    *channel = s->line = line_new(&full, errp);
+    pthread_mutex_unlock(&s->lock);
+    if (s->line && session_failed(s)) {
+        session_abort_both(s); /* session_abort() came before it was set */
+    }
+    return s->line != NULL;
 }
 
 void session_went_on(Session *s)

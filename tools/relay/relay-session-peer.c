@@ -86,6 +86,11 @@ static bool take_anybody(Session *s, GError **errp)
     return true;
 }
 
+static bool is_relay(Greeting greeting)
+{
+    return greeting == GREETING_RELAY || greeting == GREETING_RESUME;
+}
+
 static bool take_greeting(Session *s, GError **errp)
 {
     Greeting greeting;
@@ -99,10 +104,9 @@ static bool take_greeting(Session *s, GError **errp)
                             "every peer)", errp);
             return false;
         }
-        s->role = greeting == GREETING_RELAY ? RELAY_ROLE_RECEIVE
-                                             : RELAY_ROLE_SEND;
+        s->role = is_relay(greeting) ? RELAY_ROLE_RECEIVE : RELAY_ROLE_SEND;
     } else if (s->role == RELAY_ROLE_RECEIVE) {
-        if (greeting != GREETING_RELAY) {
+        if (!is_relay(greeting)) {
             refuse_stranger(s, "ferry-relay", errp);
             return false;
         }
@@ -110,6 +114,7 @@ static bool take_greeting(Session *s, GError **errp)
         refuse_stranger(s, "QEMU", errp);
         return false;
     }
+    s->resumes = greeting == GREETING_RESUME;
     return true;
 }
 

@@ -36,15 +36,21 @@ static bool check_who(Session *s, const Hello *hello, GError **errp)
     return !s->refused;
 }
 
-/* Connect to QEMU, and say whether that worked.  hello then has what both
- * relays use. */
-static bool answer(Session *s, Hello *hello, GError **errp)
+/* Without a second peer nobody can come back by another connection. */
+static unsigned version_of(const RelayArgs *args)
+{
+    return !args->one_peer && args->patience > 0 ? RELAY_VERSION
+                                                 : RELAY_LINE_FROM - 1;
+}
+
+/* hello then has what both relays use. */
+static Hello agree(const Session *s, Hello *hello)
 {
     Hello back = { .pages = hello->pages };
     const Codec *codec = codec_find(hello->method);
-    GError *err = NULL;
 
-    hello->version = back.version = MIN(hello->version, RELAY_VERSION);
+    hello->version = back.version = MIN(hello->version,
+                                         version_of(s->args));
     if (back.version >= RELAY_PACK_FROM) {
         back.offer = hello_offer(codec_features(),
                                  relay_pack_window(&s->args->options));
@@ -53,14 +59,100 @@ static bool answer(Session *s, Hello *hello, GError **errp)
         g_strlcpy(hello->method, codec_zlib.name, sizeof(hello->method));
     }
     g_strlcpy(back.method, hello->method, sizeof(back.method));
-    if (check_who(s, hello, &err) && session_connect_far(s, &err)) {
+    return back;
+}
+
+static bool connect_qemu(Session *s, GError **errp)
+{
+    bool ok = session_connect_far(s, errp);
+
+    if (ok) {
         turns_leave(s->turns, s->findings.number);
-        return hello_write(s->near, &back, errp);
+    }
+    return ok;
+}
+
+/* Up to version 3 an ANSWER says whether QEMU could be reached.  From version
+ * 4 on that is READY, and the link goes on as a line. */
+static bool open_line(Session *s, GError **errp)
+{
+    g_autofree char *peer = io_channel_tls_peer(s->near);
+    LineConfig line = { .window = LINE_REVERSE_WINDOW };
+    SessionHello session;
+    GError *err = NULL;
+
+    if (!session_hello_read(s->near_in, &session, errp)) {
+        return false;
+    }
+    if (!connect_qemu(s, &err)) {
+        session_ready_write(s->near, err->message, NULL);
+        g_propagate_error(errp, err);
+        return false;
+    }
+    if (!session_ready_write(s->near, NULL, errp)) {
+        return false;
+    }
+    line.patience = session.patience_ms * NS_PER_MS;
+    stream_free(s->near_in);
+    s->near_in = NULL;
+    if (!session_make_line(s, &s->near, &line, errp)) {
+        return false;
+    }
+    s->near_in = stream_new(s->near);
+    s->key = session.key;
+    lines_add(s->lines, &s->key, s->line, peer);
+    return true;
+}
+
+static bool answer(Session *s, Hello *hello, GError **errp)
+{
+    Hello back = agree(s, hello);
+    GError *err = NULL;
+
+    if (check_who(s, hello, &err) &&
+        (hello->version >= RELAY_LINE_FROM || connect_qemu(s, &err))) {
+        return hello_write(s->near, &back, errp) &&
+               (hello->version < RELAY_LINE_FROM || open_line(s, errp));
     }
     g_strlcpy(back.reason, err->message, sizeof(back.reason));
     hello_write(s->near, &back, NULL);
     g_propagate_error(errp, err);
     return false;
+}
+
+/* The peer goes on with another session, whose line takes this connection. */
+static bool resume(Session *s, GError **errp)
+{
+    g_autofree char *peer = io_channel_tls_peer(s->near);
+    IoChannel *line, *connection;
+    uint64_t received;
+    Resume resume;
+    SessionKey key;
+    bool ok;
+
+    if (!resume_read(s->near_in, &resume, errp)) {
+        return false;
+    }
+    line = lines_hold(s->lines, resume.id, peer, &key);
+    if (!line) {
+        resume_refuse(s->near);
+        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
+                    "the peer wants to go on with a migration that this relay "
+                    "does not have (any more)");
+        return false;
+    }
+    ok = resume_challenge(s->near, s->near_in, &resume, &key, errp) &&
+         line_stop(line, &received, errp);
+    if (ok) {
+        ok = resume_grant(s->near, &resume, &key, received, errp);
+        pthread_mutex_lock(&s->lock);
+        connection = ok ? g_steal_pointer(&s->near) : NULL;
+        pthread_mutex_unlock(&s->lock);
+        ok = line_go_on(line, connection, resume.arrived, ok ? errp : NULL) &&
+             ok;
+    }
+    lines_release(s->lines, line);
+    return ok;
 }
 
 static bool receive_stream(Session *s, const Hello *hello, bool *qemu_failed,
@@ -105,7 +197,8 @@ static void receive_ended(Session *s)
         link_write_abort(&s->back, s->error->message);
     }
     if (!session_failed(s) &&
-        !link_write_total(&s->back, RELAY_DELIVERED, s->total, &err)) {
+        (!link_write_total(&s->back, RELAY_DELIVERED, s->total, &err) ||
+         (s->line && !io_channel_finish(s->line, &err)))) {
         session_fail(s, err);
     }
 }
@@ -129,15 +222,22 @@ static void receive_failed(Session *s, bool qemu_failed, GError *err)
     }
 }
 
-static void run(Session *s)
+static bool greet(Session *s, Hello *hello, GError **errp)
+{
+    bool ok = hello_read(s->near_in, hello, errp) &&
+              check_hello(hello, errp) && answer(s, hello, errp);
+
+    s->back.channel = s->near;
+    return ok;
+}
+
+static void take_migration(Session *s)
 {
     bool qemu_failed = false;
     GError *err = NULL;
     Hello hello;
 
-    s->back.channel = s->near;
-    if (!hello_read(s->near_in, &hello, &err) ||
-        !check_hello(&hello, &err) || !answer(s, &hello, &err)) {
+    if (!greet(s, &hello, &err)) {
         session_fail(s, err);
     } else if (session_start_reverse(s, &err) &&
                receive_stream(s, &hello, &qemu_failed, &err)) {
@@ -147,6 +247,21 @@ static void run(Session *s)
             link_blame(&err, "the destination");
         }
         receive_failed(s, qemu_failed, err);
+    }
+    if (s->line) {
+        lines_remove(s->lines, s->line);
+    }
+}
+
+static void run(Session *s)
+{
+    GError *err = NULL;
+
+    if (!s->resumes) {
+        take_migration(s);
+    } else if (!resume(s, &err)) {
+        s->refused = true;
+        session_fail(s, err);
     }
 }
 

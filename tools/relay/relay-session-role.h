@@ -8,6 +8,7 @@
 #define RELAY_SESSION_ROLE_H
 
 #include "tools/relay/relay-frame.h"
+#include "tools/relay/relay-line.h"
 #include "tools/relay/relay-link.h"
 #include "tools/relay/relay-log.h"
 #include "tools/relay/relay-reverse.h"
@@ -28,7 +29,8 @@ typedef struct SessionRole {
  */
 struct Session {
     const RelayArgs *args; /* constant */
-    Turns *turns;          /* has its own lock */
+    Turns *turns;          /* this and lines: each has its own lock */
+    Lines *lines;
     RelayRole role;        /* this and does: set before the reverse thread */
     const SessionRole *does; /* starts, then constant */
     RelayFindings findings;
@@ -36,6 +38,12 @@ struct Session {
     ReturnWatch watch;   /* the reverse thread's until that has ended */
     IoChannel *near;     /* set and cleared by the forward thread under lock, */
     IoChannel *far;      /* while no reverse thread runs; others take lock */
+    IoChannel *line;     /* the one of the two that is a line, or NULL: set as
+                          * they are, and at the sender by the reverse thread
+                          * before answered */
+    SessionKey key;      /* if there is a line */
+    LineCounts line_counts; /* at its end */
+    bool resumes;        /* receive: the peer goes on with another session */
     Stream *near_in;
     Stream *far_in;      /* send: the link; the reverse thread's once started */
     LinkWriter back;     /* receive: the reverse thread's until that has ended;
@@ -85,6 +93,11 @@ bool session_wait_flag(Session *s, const bool *flag, bool forever,
 bool session_start_reverse(Session *s, GError **errp);
 bool session_wait_reverse(Session *s, bool forever);
 void session_join_reverse(Session *s);
+
+/* Let a line take the place of *channel, which is s->near or s->far.  After a
+ * failure that one is freed. */
+bool session_make_line(Session *s, IoChannel **channel,
+                       const LineConfig *config, GError **errp);
 
 /* A destination that is a command must end without an error.  False
  * otherwise. */

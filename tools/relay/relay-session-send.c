@@ -32,11 +32,18 @@ static void blame_who_is_there(Session *s, GError **errp)
     }
 }
 
+/* Without --connect this relay cannot come back by another connection. */
+static unsigned version_of(const RelayArgs *args)
+{
+    return args->connect && args->patience > 0 ? RELAY_VERSION
+                                               : RELAY_LINE_FROM - 1;
+}
+
 /* Send HELLO, and read ANSWER. */
 static bool exchange_hello(Session *s, GError **errp)
 {
     Hello hello = {
-        .version = RELAY_VERSION,
+        .version = version_of(s->args),
         .pages = RELAY_PAGES,
         .nonce = s->args->nonce,
     };
@@ -54,7 +61,8 @@ static bool exchange_hello(Session *s, GError **errp)
                     "the other relay refuses: %s", text);
         return false;
     }
-    if (s->answer.version > RELAY_VERSION || s->answer.pages != RELAY_PAGES) {
+    if (s->answer.version > version_of(s->args) ||
+        s->answer.pages != RELAY_PAGES) {
         g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
                     "the other relay's answer asks for what was not offered");
         return false;
@@ -62,11 +70,73 @@ static bool exchange_hello(Session *s, GError **errp)
     return true;
 }
 
-static bool encrypt_sending(Session *s, GError **errp)
+static bool encrypt_sending(const Session *s, IoChannel *link, GError **errp)
 {
     return !s->args->tls_creds[0] ||
-           io_channel_tls_connect(s->far, s->args->tls_creds,
+           io_channel_tls_connect(link, s->args->tls_creds,
                                   s->args->tls_peer, errp);
+}
+
+/* The line */
+
+static void abort_channel(GCancellable *cancel, void *channel)
+{
+    io_channel_abort(channel);
+}
+
+/* The line's dialer. */
+static IoChannel *dial(void *opaque, uint64_t received, uint64_t *arrived,
+                       GCancellable *cancel, GError **errp)
+{
+    const Session *s = opaque;
+    IoChannel *link = io_channel_connect_two_way(s->args->connect, cancel,
+                                                 errp);
+    gulong handler;
+    bool ok;
+
+    if (!link) {
+        return NULL;
+    }
+    handler = g_cancellable_connect(cancel, G_CALLBACK(abort_channel), link,
+                                    NULL);
+    ok = encrypt_sending(s, link, errp) &&
+         resume_ask(link, &s->key, received, arrived, errp);
+    g_cancellable_disconnect(cancel, handler);
+    if (!ok) {
+        io_channel_free(link);
+        return NULL;
+    }
+    return link;
+}
+
+/* From version 4 on. */
+static bool open_line(Session *s, GError **errp)
+{
+    SessionHello hello = {
+        .patience_ms = (uint32_t)(s->args->patience / NS_PER_MS),
+    };
+    LineConfig line = {
+        .window = LINE_FORWARD_WINDOW,
+        .patience = s->args->patience,
+        .dial = dial,
+    };
+
+    if (!session_key_make(&hello.key, errp)) {
+        return false;
+    }
+    s->key = hello.key;
+    if (!session_hello_write(s->far, &hello, errp) ||
+        !session_ready_read(s->far, errp)) {
+        link_blame(errp, "the other relay");
+        return false;
+    }
+    stream_free(s->far_in);
+    s->far_in = NULL;
+    if (!session_make_line(s, &s->far, &line, errp)) {
+        return false;
+    }
+    s->far_in = stream_new(s->far);
+    return true;
 }
 
 /* This thread shakes hands as well, so that the forward thread can give up
@@ -74,11 +144,13 @@ static bool encrypt_sending(Session *s, GError **errp)
 static bool reverse(Session *s, GError **errp)
 {
     const ReverseWatch watch = { &s->stats, &s->watch };
-    LinkReader link = { .stream = s->far_in };
+    LinkReader link = { .max_pages = 0 };
 
-    if (!encrypt_sending(s, errp) || !exchange_hello(s, errp)) {
+    if (!encrypt_sending(s, s->far, errp) || !exchange_hello(s, errp) ||
+        (s->answer.version >= RELAY_LINE_FROM && !open_line(s, errp))) {
         return false;
     }
+    link.stream = s->far_in;
     session_set_flag(s, &s->answered);
     return reverse_from_link(&link, s->near, &watch, &s->delivered, errp);
 }

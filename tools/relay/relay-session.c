@@ -35,14 +35,15 @@ static const SessionRole *const roles[] = {
     [RELAY_ROLE_FROM_QEMU] = &session_role_convert,
 };
 
-Session *session_new(const RelayArgs *args, Turns *turns, unsigned number,
+Session *session_new(const SessionShared *shared, unsigned number,
                      IoChannel *near)
 {
     Session *s = g_new0(Session, 1);
 
-    s->args = args;
-    s->turns = turns;
-    turns_enter(turns, number);
+    s->args = shared->args;
+    s->turns = shared->turns;
+    s->lines = shared->lines;
+    turns_enter(s->turns, number);
     s->findings.number = number;
     s->near = near;
     s->near_in = stream_new(near);
@@ -74,9 +75,16 @@ void session_free(Session *s)
 
 static void close_channel(Session *s, IoChannel **channel)
 {
+    IoChannel *closed;
+
     pthread_mutex_lock(&s->lock);
-    g_clear_pointer(channel, io_channel_free);
+    closed = g_steal_pointer(channel);
+    if (s->line && closed == s->line) {
+        s->line_counts = line_counts(s->line);
+        s->line = NULL;
+    }
     pthread_mutex_unlock(&s->lock);
+    io_channel_free(closed);
 }
 
 /* QEMU is to see the end now, not when the session is freed.  A command that
@@ -195,7 +203,7 @@ RelayOutcome session_run(Session *s)
     }
     s->ended = clock_now(&clock_monotonic);
     judge(s);
-    if (!has_just_left(s)) {
+    if (!has_just_left(s) && (!s->resumes || s->outcome == RELAY_FAILED)) {
         log_outcome(s);
     }
     return s->outcome;
@@ -207,7 +215,7 @@ bool session_was_migration(const Session *s)
                   (has_just_left(s) || g_error_matches(s->error, G_IO_ERROR,
                                                        G_IO_ERROR_CANCELLED));
 
-    return !silent && !s->refused;
+    return !silent && !s->refused && !s->resumes;
 }
 
 RelayStats *session_stats(Session *s)
@@ -223,6 +231,7 @@ char *session_report(Session *s)
         .why = s->why,
         .time = s->ended - s->started,
         .stats = &s->stats,
+        .line = s->line_counts,
         .findings = &s->findings,
     };
 

@@ -8,15 +8,23 @@
 
 #include "ferry/channel.h"
 #include "tools/relay/relay-args.h"
+#include "tools/relay/relay-lines.h"
 #include "tools/relay/relay-outcome.h"
 #include "tools/relay/relay-stats.h"
 #include "tools/relay/relay-turns.h"
 
 typedef struct Session Session;
 
-/* near is the peer that connected to us; the session owns it from now on.  args
- * and turns are borrowed. */
-Session *session_new(const RelayArgs *args, Turns *turns, unsigned number,
+/* What the sessions of a relay share. */
+typedef struct SessionShared {
+    const RelayArgs *args; /* constant */
+    Turns *turns;          /* this and lines: each has its own lock */
+    Lines *lines;
+} SessionShared;
+
+/* near is the peer that connected to us; the session owns it from now on.
+ * shared is borrowed. */
+Session *session_new(const SessionShared *shared, unsigned number,
                      IoChannel *near);
 void session_free(Session *session); /* NULL is fine */
 

@@ -15,12 +15,25 @@
 #define RELAY_MAGIC        "\376FRELAY\n"
 #define RELAY_MAGIC_SIZE   8
 #define RELAY_TLS_FIRST_BYTE 0x16
-#define RELAY_VERSION      3u
+#define RELAY_VERSION      4u
 #define RELAY_VERDICT_FROM 2u /* the version that has VERDICT */
 #define RELAY_PACK_FROM    3u /* the version that has PACK */
+#define RELAY_LINE_FROM    4u /* the version that has SESSION, and lines */
 #define RELAY_METHOD_SIZE  8
 #define RELAY_HELLO_SIZE   32 /* up to the reason and the checksum */
 #define RELAY_REASON_MAX   1024u
+
+/* SESSION and READY; sizes without their checksums. */
+#define RELAY_ID_SIZE      16
+#define RELAY_SECRET_SIZE  32
+#define RELAY_SESSION_SIZE (RELAY_ID_SIZE + RELAY_SECRET_SIZE + 4)
+#define RELAY_READY_SIZE   4 /* up to the reason */
+
+/* Going on by another connection. */
+#define RELAY_RESUME_MAGIC "\376FRESUM\n"
+#define RELAY_RESUME_NONCE 16
+#define RELAY_RESUME_KNOWN 1u /* CHALLENGE: the session is known */
+#define RELAY_PROOF_SIZE   32 /* of SHA-256 */
 
 /* Frames. */
 #define RELAY_DATA      1u
@@ -59,6 +72,12 @@ typedef enum {
  * itself; and how long a receiver may take to answer. */
 #define RELAY_LINGER_NS (INT64_C(2) * 1000 * 1000 * 1000)
 #define RELAY_ANSWER_NS (INT64_C(30) * 1000 * 1000 * 1000)
+
+/* How long a broken link may take to come back: while the guest runs, and while
+ * it stands still. */
+#define RELAY_PATIENCE_NS         (INT64_C(300) * 1000 * 1000 * 1000)
+#define RELAY_PATIENCE_STOPPED_NS (INT64_C(5) * 1000 * 1000 * 1000)
+#define RELAY_PATIENCE_MAX_S      86400u
 
 /* How long a command at the far end may run on once it has closed its output:
  * one that leads to another relay, and one that is a destination. */
@@ -103,6 +122,7 @@ typedef enum {
 G_STATIC_ASSERT(RELAY_EXTRA_MAX <= PACK_EXTRA_MAX);
 G_STATIC_ASSERT(RELAY_PAGES <= PACK_PAGES);
 G_STATIC_ASSERT(sizeof(RELAY_MAGIC) - 1 == RELAY_MAGIC_SIZE);
+G_STATIC_ASSERT(sizeof(RELAY_RESUME_MAGIC) - 1 == RELAY_MAGIC_SIZE);
 G_STATIC_ASSERT((RELAY_LITERAL_MAX & RELAY_ZERO_PAGE) == 0);
 G_STATIC_ASSERT(RELAY_PAGES <= RELAY_PAGES_MAX);
 G_STATIC_ASSERT(RELAY_REASON_MAX <= RELAY_LITERAL_MAX);

@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Links that break: the migration goes on by another connection, or both ends
+say why it does not."""
+import os
+import random
+import socket
+import sys
+import threading
+import time
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from breaking_link import WAYS, BreakingLink  # noqa: E402
+from relay_kit import (PART, SHUT, Chain, RelayTest, plain,  # noqa: E402
+                       preamble, receive, receive_all, receive_all_or_reset,
+                       sample_stream)
+import tap  # noqa: E402
+from ferry_vm import TIMEOUT, connect_unix, wait_until  # noqa: E402
+
+PAGE = 4096
+
+
+class BreakingChain(Chain):
+    """Two relays that resume, with a link that breaks between them."""
+
+    def __init__(self, test, sender=(), receiver=()):
+        self.test = test
+        self.listener = test.listen("qemu")
+        self.receiver = test.start(
+            "--listen", "unix:" + test.path("link"), "--connect",
+            "unix:" + test.path("qemu"), "--role", "receive", "--once",
+            "--json", *receiver, resumes=True)
+        self.receiver.wait_listening()
+        self.link = BreakingLink(test.folder, test.path("link"))
+        test.addCleanup(self.link.close)
+        self.sender = test.start(
+            "--listen", "unix:" + test.path("relay"), "--connect",
+            self.link.uri, "--role", "send", "--once", "--json", *sender,
+            resumes=True)
+        self.destination = None
+
+    def move(self, data, answer=b""):
+        """All of it arrives, and answer comes back meanwhile."""
+        self.say(data[:100])
+        threads = [threading.Thread(target=self.source.sendall,
+                                    args=(data[100:],)),
+                   threading.Thread(target=self.destination.sendall,
+                                    args=(answer,))]
+        heard = []
+        threads.append(threading.Thread(target=lambda: heard.append(
+            receive(self.source, len(answer)))))
+        for thread in threads:
+            thread.start()
+        self.test.assertEqual(self.hear(len(data)), data)
+        for thread in threads:
+            thread.join(TIMEOUT)
+        self.test.assertEqual(heard, [answer])
+
+
+class Resume(RelayTest):
+    def test_without_a_break(self):
+        """A line costs nothing that can be seen."""
+        data = sample_stream(random.Random(1))
+        chain = BreakingChain(self)
+        chain.move(data)
+        chain.finish("completed")
+        report, = chain.sender.reports()
+        self.assertEqual(report["resumes"], 0)
+        self.assertEqual(report["bytes-sent-again"], 0)
+
+    def check_break(self, how, at, rand):
+        data = sample_stream(rand, pages=1500)
+        chain = BreakingChain(self)
+        chain.say(data[:100])
+        chain.hear(100)
+        chain.link.breaks(how, at)
+        chain.move(data[100:], rand.randbytes(300000))
+        chain.finish("unknown")  # the answer was no return path
+        report, = chain.sender.reports()
+        self.assertEqual(report["resumes"], 1, chain.sender.stderr())
+        self.assertLessEqual(report["bytes-sent-again"], 64 << 20)
+        self.assertIn("the link goes on after", chain.sender.stderr())
+        self.assertIn("the link goes on after", chain.receiver.stderr())
+
+    def test_breaks(self):
+        rand = random.Random(2)
+        for how in WAYS[:2]:
+            for at in 0, 1, rand.randrange(1000), rand.randrange(1 << 20):
+                with self.subTest(how=how, at=at):
+                    self.setUp()
+                    self.check_break(how, at, rand)
+
+    def test_black_hole(self):
+        """Nobody is told that the link has gone."""
+        self.check_break("drop", 300000, random.Random(3))
+
+    def test_breaks_in_silence(self):
+        """Nobody has anything to say meanwhile."""
+        data = sample_stream(random.Random(4), pages=40)
+        chain = BreakingChain(self)
+        chain.say(data[:100])
+        chain.hear(100)
+        chain.link.breaks("reset")
+        chain.link.wait_connections(2)
+        chain.say(data[100:])
+        self.assertEqual(chain.hear(len(data) - 100), data[100:])
+        chain.finish("completed")
+
+    def test_again_and_again(self):
+        rand = random.Random(5)
+        data = sample_stream(rand, pages=4000)
+        chain = BreakingChain(self)
+        stop = threading.Event()
+
+        def flap():
+            while not stop.wait(0.05):
+                chain.link.breaks(rand.choice(WAYS[:2]), rand.randrange(9999))
+
+        flapping = threading.Thread(target=flap)
+        flapping.start()
+        try:
+            chain.move(data, rand.randbytes(1 << 20))
+        finally:
+            stop.set()
+            flapping.join()
+        chain.finish("unknown")  # the answer was no return path
+        self.assertGreater(chain.sender.reports()[0]["resumes"], 2)
+
+    def test_away_for_a_while(self):
+        """Attempts fail at first."""
+        data = sample_stream(random.Random(6), pages=400)
+        chain = BreakingChain(self)
+        chain.say(data[:100])
+        chain.hear(100)
+        chain.link.refuse(True)
+        chain.link.breaks("reset")
+        chain.sender.wait_says("the link has broken")
+        time.sleep(1)
+        chain.link.refuse(False)
+        chain.say(data[100:])
+        self.assertEqual(chain.hear(len(data) - 100), data[100:])
+        chain.finish("completed")
+        report, = chain.sender.reports()
+        self.assertGreaterEqual(report["link-down"], 900)
+
+
+class Fails(RelayTest):
+    def test_patience_ends(self):
+        chain = BreakingChain(self, ["--resume-timeout", "1"])
+        chain.say(preamble())
+        chain.hear(len(preamble()))
+        chain.link.refuse(True)
+        chain.link.breaks("reset")
+        self.assertEqual(receive_all_or_reset(chain.source), b"")
+        self.assertEqual(chain.sender.wait(), 1)
+        self.assertEqual(receive_all_or_reset(chain.destination), b"")
+        chain.destination.close()
+        self.assertEqual(chain.receiver.wait(), 1)
+        for relay in chain.sender, chain.receiver:
+            self.assertIn("did not go on within", relay.reports()[0]["error"])
+
+    def test_receiver_is_another(self):
+        """The relay that was there has gone, and the new one says so: nobody
+        waits for five minutes."""
+        chain = BreakingChain(self)
+        chain.say(preamble())
+        chain.hear(len(preamble()))
+        chain.receiver.process.kill()
+        chain.receiver.wait()
+        os.unlink(self.path("link"))
+        again = self.start("--listen", "unix:" + self.path("link"),
+                           "--connect", "unix:" + self.path("qemu"), "--role",
+                           "receive", resumes=True)
+        self.assertEqual(receive_all_or_reset(chain.source), b"")
+        self.assertEqual(chain.sender.wait(), 1)
+        self.assertIn("knows nothing of this migration",
+                      chain.sender.reports()[0]["error"])
+        again.wait_says("does not have (any more)")
+
+    def test_stranger(self):
+        """Without the secret nobody can take the link, and the migration is not
+        disturbed."""
+        data = sample_stream(random.Random(7), pages=100)
+        chain = BreakingChain(self)
+        chain.say(data[:100])
+        chain.hear(100)
+        magic = b"\xfeFRESUM\n"
+        for id_and_nonce in bytes(32), random.Random(8).randbytes(32):
+            sock = connect_unix(self.path("link"))
+            sock.sendall(magic + id_and_nonce)
+            self.assertEqual(receive_all(sock), bytes(20))
+            sock.close()
+        chain.receiver.wait_says("refused: the peer wants to go on")
+        chain.say(data[100:])
+        self.assertEqual(chain.hear(len(data) - 100), data[100:])
+        chain.finish("completed")
+        self.assertEqual(chain.sender.reports()[0]["resumes"], 0)
+
+    def test_terminated(self):
+        """A relay that is told to end says goodbye: the other one does not
+        wait."""
+        for first in "sender", "receiver":
+            with self.subTest(first=first):
+                self.setUp()
+                chain = BreakingChain(self)
+                chain.say(preamble())
+                chain.hear(len(preamble()))
+                relay = getattr(chain, first)
+                relay.process.terminate()
+                relay.wait_says("still running")
+                relay.process.terminate()
+                self.assertEqual(receive_all_or_reset(chain.source), b"")
+                self.assertEqual(receive_all_or_reset(chain.destination), b"")
+                chain.destination.close()
+                self.assertEqual(chain.sender.wait(), 1)
+                self.assertEqual(chain.receiver.wait(), 1)
+
+    def test_source_goes(self):
+        """The source closes while the link is down: its bytes still arrive."""
+        data = preamble() + PART + plain(0, b"x" * PAGE, b"pc.ram")
+        chain = BreakingChain(self)
+        chain.say(data[:50])
+        chain.hear(50)
+        chain.link.refuse(True)
+        chain.link.breaks("reset")
+        chain.sender.wait_says("the link has broken")
+        chain.source.sendall(data[50:])
+        chain.source.shutdown(socket.SHUT_WR)
+        time.sleep(0.3)
+        chain.link.refuse(False)
+        self.assertEqual(receive_all(chain.destination), data[50:])
+        chain.destination.close()
+        chain.check_outcome("failed", "the source has closed")
+
+
+if __name__ == "__main__":
+    tap.main()
