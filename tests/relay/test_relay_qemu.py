@@ -5,14 +5,17 @@ The guest is `ab`: its letters on the serial port go on with the next one, and
 RAM is equal when it has moved.
 """
 import os
+import random
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from breaking_link import WAYS, BreakingLink  # noqa: E402
 from relay_kit import BUILD, RELAY, ROOT, STATUS, RelayTest  # noqa: E402
 sys.path.insert(0, os.path.join(ROOT, "tests", "program"))
 from program_kit import ALPHABET, letters_of  # noqa: E402
@@ -360,6 +363,67 @@ class RelayQemu(RelayTest):
         dst.qmp("cont")
         dst.run_on()
         self.check_ends(*relays)
+
+    def breaking_relays(self, *args):
+        """relay to link to vm, over a link that breaks."""
+        receiver = self.start("--listen", self.uri("link"), "--connect",
+                              self.uri("vm"), "--role", "receive", "--json",
+                              "--once", resumes=True)
+        receiver.wait_listening()
+        link = BreakingLink(self.folder, self.path("link"))
+        self.addCleanup(link.close)
+        sender = self.start("--listen", self.uri("relay"), "--connect",
+                            link.uri, "--role", "send", "--json", "--once",
+                            *args, resumes=True)
+        sender.wait_listening()
+        return link, sender, receiver
+
+    def test_link_breaks(self):
+        """The guest runs on, and arrives."""
+        rounds = int(os.environ.get("FERRY_BREAKS", "2"))
+        rand = random.Random(rounds)
+        for number in range(rounds):
+            with self.subTest(number=number):
+                self.setUp()
+                self.check_breaks(rand)
+                self.doCleanups()
+
+    def check_breaks(self, rand):
+        src = self.source()
+        dst = self.incoming(self.uri("vm"))
+        link, sender, receiver = self.breaking_relays()
+        src.qmp("migrate-set-parameters", max_bandwidth=4 << 20)
+        src.set(return_path=True)
+        src.qmp("migrate", uri=self.uri("relay"))
+        dst.wait_status("active")
+        for _ in range(rand.randrange(1, 5)):
+            link.breaks(rand.choice(WAYS[:2]), rand.randrange(200000))
+            time.sleep(rand.uniform(0.05, 0.8))
+            self.assertEqual(src.qmp("query-status")["status"], "running")
+        src.qmp("migrate-set-parameters", max_bandwidth=1 << 30)
+        self.assertEqual(src.wait_status("completed", "failed"), "completed",
+                         sender.stderr())
+        wait_until(lambda: dst.qmp("query-status")["status"] == "paused",
+                   "destination")
+        self.check_moved(src, dst)
+        self.check_ends(sender, receiver)
+        self.assertLessEqual(sender.reports()[0]["bytes-sent-again"], 64 << 20)
+
+    def test_link_stays_away(self):
+        """The time is over: the guest runs on where it was."""
+        src = self.source()
+        dst = self.incoming(self.uri("vm"))
+        link, sender, receiver = self.breaking_relays("--resume-timeout", "1")
+        src.slow_down()
+        src.set(return_path=True)
+        src.qmp("migrate", uri=self.uri("relay"))
+        dst.wait_status("active")
+        link.refuse(True)
+        link.breaks("reset")
+        self.check_stays(src, dst, "failed")
+        for relay in sender, receiver:
+            self.assertEqual(relay.wait(), 1, relay.stderr())
+            self.assertIn("did not go on within", relay.stderr())
 
     def test_kill_sender(self):
         src, dst, (sender, receiver) = self.begin()
