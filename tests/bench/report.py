@@ -105,12 +105,13 @@ def migrate(rows):
 def duels(rows):
     title("In turns")
     table(["", "ratio", "least to most", "aim", "reached", "s", "MB",
-           "CPU, s"],
+           "CPU, s", "relays, s"],
           [(r["text"], f"{r['ratio']:.2f}",
             f"{r['least']:.2f} to {r['most']:.2f}", r["aim"],
             "yes" if r["ratio"] <= r["aim"] else "**no**",
             *(f"{r[key]:.{digits}f} / {r['other_' + key]:.{digits}f}"
-              for key, digits in (("seconds", 2), ("mb", 0), ("cpu", 1))))
+              for key, digits in (("seconds", 2), ("mb", 0), ("cpu", 1))),
+            f"{r['relay_cpu']:.1f}" if r.get("relay_cpu") else "")
            for r in rows])
 
 

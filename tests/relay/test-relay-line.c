@@ -59,7 +59,7 @@ static IoChannel *dial(void *opaque, uint64_t received, uint64_t *arrived,
     return ends[0];
 }
 
-static void note(void *opaque, const char *news)
+static void note(void *opaque, bool down, const char *news)
 {
     Fixture *f = opaque;
 

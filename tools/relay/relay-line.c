@@ -89,9 +89,10 @@ static Line *line_of(IoChannel *channel)
     return (Line *)channel;
 }
 
-static void tell(Line *line, const char *format, ...) G_GNUC_PRINTF(2, 3);
+static void tell(Line *line, bool down, const char *format, ...)
+    G_GNUC_PRINTF(3, 4);
 
-static void tell(Line *line, const char *format, ...)
+static void tell(Line *line, bool down, const char *format, ...)
 {
     g_autofree char *text = NULL;
     va_list args;
@@ -102,7 +103,7 @@ static void tell(Line *line, const char *format, ...)
     va_start(args, format);
     text = g_strdup_vprintf(format, args);
     va_end(args);
-    line->config.tell(line->config.opaque, text);
+    line->config.tell(line->config.opaque, down, text);
 }
 
 /* What happens to a line */
@@ -147,10 +148,10 @@ static void break_locked(Line *line, GError *err)
     line->down_since = clock_now(&clock_monotonic);
     io_channel_abort(line->connection);
     if (line->patience == LINE_FOREVER) {
-        tell(line, "the link has broken (%s); trying to go on for ever",
+        tell(line, true, "the link has broken (%s); trying to go on for ever",
              err->message);
     } else {
-        tell(line, "the link has broken (%s); trying to go on for %.0f s",
+        tell(line, true, "the link has broken (%s); trying to go on for %.0f s",
              err->message, seconds(line->patience));
     }
     pthread_cond_broadcast(&line->changed);
@@ -185,7 +186,7 @@ static bool go_on_locked(Line *line, IoChannel *connection, uint64_t arrived)
     line->counts.resumes++;
     line->counts.sent_again += sent > arrived ? sent - arrived : 0;
     line->counts.down += now - line->down_since;
-    tell(line, "the link goes on after %.1f s; %.1f MiB are sent again",
+    tell(line, false, "the link goes on after %.1f s; %.1f MiB are sent again",
          seconds(now - line->down_since),
          sent > arrived ? (double)(sent - arrived) / 1048576 : 0.0);
     g_clear_error(&line->why);

@@ -49,9 +49,9 @@ typedef struct LineConfig {
     IoChannel *(*dial)(void *opaque, uint64_t received, uint64_t *arrived,
                        GCancellable *cancel, GError **errp);
 
-    /* Optional: what happens to the line, for a log.  From any thread, with a
-     * lock of the line's held. */
-    void (*tell)(void *opaque, const char *news);
+    /* Optional: what happens to the line, for a log, and whether it is down
+     * then.  From any thread, with a lock of the line's held. */
+    void (*tell)(void *opaque, bool down, const char *news);
     void *opaque;
 } LineConfig;
 

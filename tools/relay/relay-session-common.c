@@ -201,11 +201,20 @@ bool session_connect_far(Session *s, GError **errp)
     return true;
 }
 
-static void tell_line(void *opaque, const char *news)
+/* What cannot be known here, a person can look up at both ends. */
+static void tell_line(void *opaque, bool down, const char *news)
 {
-    const Session *s = opaque;
+    Session *s = opaque;
 
     relay_log(&s->findings, "%s", news);
+    if (down && atomic_load(&s->handed_over)) {
+        relay_log(&s->findings, "WARNING: the destination may have the whole "
+                  "guest, and may run it, but its answer is lost.  The source "
+                  "is kept waiting, with its guest stopped, until the link is "
+                  "back.  If it will not come back, look at the destination: "
+                  "if the guest runs there, end the source's QEMU; if not, end "
+                  "this relay, and the guest runs on at the source");
+    }
 }
 
 bool session_make_line(Session *s, IoChannel **channel,

@@ -7,6 +7,8 @@
 #ifndef RELAY_SESSION_ROLE_H
 #define RELAY_SESSION_ROLE_H
 
+#include <stdatomic.h>
+
 #include "tools/relay/relay-frame.h"
 #include "tools/relay/relay-line.h"
 #include "tools/relay/relay-link.h"
@@ -43,6 +45,7 @@ struct Session {
                           * before answered */
     SessionKey key;      /* if there is a line */
     LineCounts line_counts; /* at its end */
+    atomic_bool handed_over; /* send: the destination may have all */
     bool resumes;        /* receive: the peer goes on with another session */
     Stream *near_in;
     Stream *far_in;      /* send: the link; the reverse thread's once started */
