@@ -4,6 +4,7 @@
 
 #include "ferry/error.h"
 #include "tools/relay/relay-args.h"
+#include "util/clock.h"
 
 static bool parse(RelayArgs *args, const char *line, GError **errp)
 {
@@ -124,6 +125,37 @@ static void test_elsewhere(void)
     }
 }
 
+static void test_routes(void)
+{
+    RelayArgs args;
+
+    g_assert_true(parse(&args, "relay --role receive --listen tcp::1 "
+                        "--route web-1=unix:/a --route db.2=tcp:h:3", NULL));
+    g_assert_cmpuint(args.routes->len, ==, 2);
+    g_assert_cmpstr(relay_args_route(&args, "web-1")->uri->path, ==, "/a");
+    g_assert_cmpuint(relay_args_route(&args, "db.2")->uri->port, ==, 3);
+    g_assert_null(relay_args_route(&args, "web"));
+    g_assert_true(!args.one_peer && !args.one_place && !args.once);
+    relay_args_clear(&args);
+}
+
+static void test_patience(void)
+{
+    RelayArgs args;
+
+    g_assert_true(parse(&args, "relay --listen unix:/a --connect unix:/b",
+                        NULL));
+    g_assert_cmpint(args.patience, ==, 300 * NS_PER_S);
+    g_assert_cmpint(args.patience_stopped, ==, 5 * NS_PER_S);
+    relay_args_clear(&args);
+    g_assert_true(parse(&args, "relay --listen unix:/a --connect unix:/b "
+                        "--resume-timeout 0 --resume-timeout-stopped 86400",
+                        NULL));
+    g_assert_cmpint(args.patience, ==, 0);
+    g_assert_cmpint(args.patience_stopped, ==, 86400 * NS_PER_S);
+    relay_args_clear(&args);
+}
+
 static void test_bad(void)
 {
     const struct {
@@ -161,6 +193,29 @@ static void test_bad(void)
           "--role send --tls-hostname h", "a command is none" },
         { "relay --listen exec:x --connect unix:/a --tls-creds /c "
           "--role receive", "a command is none" },
+        { "relay --route a", "expected NAME=URI" },
+        { "relay --route =unix:/a", "expected NAME=URI" },
+        { "relay --route .a=unix:/a", "expected NAME=URI" },
+        { "relay --route a/b=unix:/a", "expected NAME=URI" },
+        { "relay --route 0123456789abcdef0123456789abcdef=unix:/a",
+          "expected NAME=URI" },
+        { "relay --route a=nonsense", "--route a=nonsense: " },
+        { "relay --route a=unix:/a --route a=unix:/b",
+          "there is a route 'a' already" },
+        { "relay --listen tcp::1 --route a=unix:/a", "needs --role" },
+        { "relay --role send --route a=unix:/a", "needs --connect" },
+        { "relay --role receive --route a=unix:/a", "needs --listen" },
+        { "relay --role receive --listen fd:7 --route a=unix:/a",
+          "takes several peers" },
+        { "relay --role receive --listen tcp::1 --route a=file:/a",
+          "leads to a socket" },
+        { "relay --role send --connect tcp::1 --stdio --route a=unix:/a",
+          "does not work with --stdio" },
+        { "relay --resume-timeout -1", "expected a number of seconds" },
+        { "relay --resume-timeout 86401", "expected a number of seconds" },
+        { "relay --resume-timeout-stopped x", "expected a number of seconds" },
+        { "relay --listen unix:/a --connect unix:/b --to-qemu "
+          "--resume-timeout 1", "between two relays" },
         { "relay --frobnicate", "--frobnicate: invalid option" },
         { "relay ---once", "---once: invalid option" },
         { "relay --listen unix:/a --connect unix:/b --role receive "
@@ -262,6 +317,8 @@ int main(int argc, char **argv)
     g_test_add_func("/relay/args/once", test_once);
     g_test_add_func("/relay/args/tls", test_tls);
     g_test_add_func("/relay/args/elsewhere", test_elsewhere);
+    g_test_add_func("/relay/args/routes", test_routes);
+    g_test_add_func("/relay/args/patience", test_patience);
     g_test_add_func("/relay/args/bad", test_bad);
     g_test_add_func("/relay/man/options", test_man_options);
     g_test_add_func("/relay/man/form", test_man_form);

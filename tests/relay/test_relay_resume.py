@@ -144,6 +144,62 @@ class Resume(RelayTest):
         self.assertGreaterEqual(report["link-down"], 900)
 
 
+class Routes(RelayTest):
+    def start_both(self, routes, at_receiver):
+        receiver = self.start(
+            "--role", "receive", "--listen", "unix:" + self.path("link"),
+            *[word for name in at_receiver for word in
+              ("--route", f"{name}=unix:{self.path('vm-' + name)}")])
+        receiver.wait_listening()
+        sender = self.start(
+            "--role", "send", "--connect", "unix:" + self.path("link"),
+            *[word for name in routes for word in
+              ("--route", f"{name}=unix:{self.path('to-' + name)}")])
+        sender.wait_says(f"route {routes[-1]}: listening at ")
+        return sender, receiver
+
+    def test_two_guests(self):
+        """At once, each to its own destination; also without resuming."""
+        names = ["one", "two"]
+        sender, receiver = self.start_both(names, names)
+        listeners = {name: self.listen("vm-" + name) for name in names}
+        data = {name: sample_stream(random.Random(name)) for name in names}
+        sources = {name: self.connect("to-" + name, sender) for name in names}
+        for name in names:
+            sources[name].sendall(data[name][:100])
+        ends = {name: self.accept(listeners[name]) for name in names}
+        for name in names:
+            thread = threading.Thread(target=sources[name].sendall,
+                                      args=(data[name][100:],))
+            thread.start()
+            self.assertEqual(receive(ends[name], len(data[name])), data[name])
+            thread.join()
+        for name in names:
+            sources[name].close()
+            ends[name].close()
+        self.assertIn("route two", receiver.stderr())
+
+    def test_unknown(self):
+        sender, receiver = self.start_both(["one", "other"], ["one"])
+        source = self.connect("to-other", sender)
+        source.sendall(preamble())
+        self.assertEqual(receive_all_or_reset(source), b"")
+        sender.wait_says("there is no route 'other' here")
+        receiver.wait_says("there is no route 'other' here")
+
+    def test_none_named(self):
+        _, receiver = self.start_both(["one"], ["one"])
+        for resumes in True, False:
+            sender = self.start("--role", "send", "--listen",
+                                "unix:" + self.path(f"out{resumes}"),
+                                "--connect", "unix:" + self.path("link"),
+                                resumes=resumes)
+            source = self.connect(f"out{resumes}", sender)
+            source.sendall(preamble())
+            self.assertEqual(receive_all_or_reset(source), b"")
+            sender.wait_says("the other one names none")
+
+
 class Fails(RelayTest):
     def test_patience_ends(self):
         chain = BreakingChain(self, ["--resume-timeout", "1"])

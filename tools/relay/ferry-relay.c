@@ -2,17 +2,17 @@
 /*
  * ferry-relay: arguments, signals, and a thread for each migration.
  *
- * The main thread runs a main loop for signals and statistics.  A second
- * thread, the acceptor, hands each connection that it accepts to the main
- * thread.  The main thread starts a thread for each session, and joins it when
- * it reports that it is done.  So only the main thread touches the list of
- * sessions.
+ * The main thread runs a main loop for signals and statistics.  An acceptor, a
+ * thread for each address to listen at, hands each connection that it accepts
+ * to the main thread.  The main thread starts a thread for each session, and
+ * joins it when it reports that it is done.  So only the main thread touches
+ * the list of sessions.
  *
  * Anybody can connect to an open port, so two limits hold.  The number of
  * migrations is limited: a source beyond the limit is told why it is refused.
  * The number of connections is limited, too: further peers wait in the system's
  * queue, but not for long, because a peer that does not soon say what it wants
- * is turned away.  The acceptor closes the listener as soon as it accepts no
+ * is turned away.  An acceptor closes its listener as soon as it accepts no
  * more, so that a late peer's connection is refused at once.
  */
 #include <glib-unix.h>
@@ -34,18 +34,16 @@
 typedef struct Relay {
     const RelayArgs *args; /* constant */
     GMainLoop *loop;       /* main thread */
-    IoListener *listener;  /* main thread until the acceptor runs, then its */
-    GCancellable *stop_accepting; /* main thread cancels, acceptor waits */
-    pthread_t acceptor;    /* main thread */
-    bool accepting;        /* main thread; acceptor is to be joined */
+    GCancellable *stop_accepting; /* main thread cancels, acceptors wait */
+    GPtrArray *acceptors;  /* of Acceptor; main thread */
 
     pthread_mutex_t lock;
     pthread_cond_t changed; /* stopping was set, or sessions went down */
-    bool stopping;       /* lock; main thread sets, acceptor reads */
-    unsigned sessions;   /* lock; acceptor counts up, main thread down */
-    GQueue arrived;      /* lock; of IoChannel, acceptor to main thread */
+    bool stopping;       /* lock; main thread sets, acceptors read */
+    unsigned sessions;   /* lock; acceptors count up, main thread down */
+    GQueue arrived;      /* lock; of Arrival, acceptors to main thread */
     GQueue done;         /* lock; of Run, from its thread to main thread */
-    bool accept_failed;  /* lock; acceptor sets, main thread reads */
+    bool accept_failed;  /* lock; an acceptor sets, main thread reads */
 
     /* The main thread's alone. */
     GPtrArray *runs;     /* of Run */
@@ -57,6 +55,21 @@ typedef struct Relay {
     uint64_t last_in, last_out; /* at the last line of statistics */
     int64_t last_time;
 } Relay;
+
+/* A URI to listen at, and the thread that does. */
+typedef struct Acceptor {
+    Relay *relay;
+    const IoUri *uri;
+    const RelayRoute *route; /* or NULL */
+    IoListener *listener;    /* main thread until the thread runs, then its */
+    pthread_t thread;        /* main thread */
+    bool running;            /* main thread; thread is to be joined */
+} Acceptor;
+
+typedef struct Arrival {
+    IoChannel *channel;
+    const RelayRoute *route; /* or NULL */
+} Arrival;
 
 /* A session and its thread. */
 typedef struct Run {
@@ -233,12 +246,14 @@ static void *run_main(void *opaque)
     return NULL;
 }
 
-static bool start_run(Relay *relay, IoChannel *near, GError **errp)
+/* Takes near. */
+static bool start_run(Relay *relay, IoChannel *near, const RelayRoute *route,
+                      GError **errp)
 {
     Run *run = g_new0(Run, 1);
 
     run->relay = relay;
-    run->session = session_new(&relay->shared, ++relay->count, near);
+    run->session = session_new(&relay->shared, ++relay->count, near, route);
     if (!thread_start(&run->thread, "relay/forward", run_main, run, errp)) {
         free_run(relay, run);
         return false;
@@ -279,11 +294,14 @@ static void pause_accepting(Relay *relay)
     pthread_mutex_unlock(&relay->lock);
 }
 
-static void arrive(Relay *relay, IoChannel *channel)
+static void arrive(Relay *relay, IoChannel *channel, const RelayRoute *route)
 {
+    Arrival *arrival = g_new(Arrival, 1);
+
+    *arrival = (Arrival){ channel, route };
     pthread_mutex_lock(&relay->lock);
     relay->sessions++;
-    g_queue_push_tail(&relay->arrived, channel);
+    g_queue_push_tail(&relay->arrived, arrival);
     pthread_mutex_unlock(&relay->lock);
     g_idle_add(on_wake, relay);
 }
@@ -297,16 +315,18 @@ static void accept_failed(Relay *relay)
 }
 
 /* False when there is nobody else to accept. */
-static bool accept_one(Relay *relay)
+static bool accept_one(Acceptor *acceptor)
 {
+    Relay *relay = acceptor->relay;
     g_autoptr(GError) err = NULL;
     IoChannel *channel =
-        is_command(relay->args->listen)
-            ? io_channel_connect_two_way(relay->args->listen, NULL, &err)
-            : io_listener_accept(relay->listener, relay->stop_accepting, &err);
+        is_command(acceptor->uri)
+            ? io_channel_connect_two_way(acceptor->uri, NULL, &err)
+            : io_listener_accept(acceptor->listener, relay->stop_accepting,
+                                 &err);
 
     if (channel) {
-        arrive(relay, channel);
+        arrive(relay, channel, acceptor->route);
         return !relay->args->one_peer;
     }
     if (g_error_matches(err, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
@@ -323,37 +343,84 @@ static bool accept_one(Relay *relay)
 
 static void *accept_main(void *opaque)
 {
-    Relay *relay = opaque;
+    Acceptor *acceptor = opaque;
 
-    while (wait_for_room(relay) && accept_one(relay)) {
+    while (wait_for_room(acceptor->relay) && accept_one(acceptor)) {
         continue;
     }
-    g_clear_pointer(&relay->listener, io_listener_free);
+    g_clear_pointer(&acceptor->listener, io_listener_free);
     return NULL;
 }
 
-static bool start_accepting(Relay *relay, GError **errp)
+static void acceptor_free(void *opaque)
 {
-    relay->listener = io_listener_new(relay->args->listen, errp);
-    if (!relay->listener) {
+    Acceptor *acceptor = opaque;
+
+    if (acceptor->running) {
+        thread_join(acceptor->thread);
+    }
+    io_listener_free(acceptor->listener);
+    g_free(acceptor);
+}
+
+static bool listen_at(Relay *relay, const IoUri *uri, const RelayRoute *route,
+                      GError **errp)
+{
+    Acceptor *acceptor = g_new0(Acceptor, 1);
+
+    *acceptor = (Acceptor){ .relay = relay, .uri = uri, .route = route };
+    g_ptr_array_add(relay->acceptors, acceptor);
+    acceptor->listener = io_listener_new(uri, errp);
+    if (!acceptor->listener) {
         return false;
     }
-    relay_say("listening at %s", io_listener_address(relay->listener));
-    relay->accepting = thread_start(&relay->acceptor, "relay/accept",
-                                    accept_main, relay, errp);
-    return relay->accepting;
+    if (route) {
+        relay_say("route %s: listening at %s", route->name,
+                  io_listener_address(acceptor->listener));
+    } else {
+        relay_say("listening at %s", io_listener_address(acceptor->listener));
+    }
+    return true;
+}
+
+/* Nobody is accepted before all can be. */
+static bool start_accepting(Relay *relay, GError **errp)
+{
+    const RelayArgs *args = relay->args;
+
+    if (args->listen && !listen_at(relay, args->listen, NULL, errp)) {
+        return false;
+    }
+    for (unsigned i = 0; args->role == RELAY_ROLE_SEND &&
+                         i < args->routes->len; i++) {
+        const RelayRoute *route = &g_array_index(args->routes, RelayRoute, i);
+
+        if (!listen_at(relay, route->uri, route, errp)) {
+            return false;
+        }
+    }
+    for (unsigned i = 0; i < relay->acceptors->len; i++) {
+        Acceptor *acceptor = relay->acceptors->pdata[i];
+
+        acceptor->running = thread_start(&acceptor->thread, "relay/accept",
+                                         accept_main, acceptor, errp);
+        if (!acceptor->running) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static bool start(Relay *relay, GError **errp)
 {
     IoChannel *near;
 
-    if (relay->args->listen) {
+    if (relay->args->listen || relay->args->routes->len > 0) {
         return start_accepting(relay, errp);
     }
     near = relay_stdio_channel(errp);
     relay->sessions = 1;
-    return near && start_run(relay, near, errp);
+    return near && start_run(relay, near, NULL, errp);
 }
 
 /* News from the other threads */
@@ -378,31 +445,31 @@ static bool accept_has_failed(Relay *relay)
     return failed;
 }
 
-static void start_or_turn_away(Relay *relay, IoChannel *channel)
+/* Takes arrival. */
+static void start_or_turn_away(Relay *relay, Arrival *arrival)
 {
     g_autoptr(GError) err = NULL;
 
-    if (!start_run(relay, channel, &err)) {
+    if (relay->draining) {
+        io_channel_free(arrival->channel);
+    } else if (!start_run(relay, arrival->channel, arrival->route, &err)) {
         relay_say("%s", err->message);
         note_outcome(relay, RELAY_FAILED);
     }
+    g_free(arrival);
 }
 
 static gboolean on_wake(void *opaque)
 {
     Relay *relay = opaque;
-    IoChannel *channel;
+    Arrival *arrival;
     Run *run;
 
     while ((run = pop(relay, &relay->done))) {
         end_run(relay, run);
     }
-    while ((channel = pop(relay, &relay->arrived))) {
-        if (relay->draining) {
-            io_channel_free(channel);
-        } else {
-            start_or_turn_away(relay, channel);
-        }
+    while ((arrival = pop(relay, &relay->arrived))) {
+        start_or_turn_away(relay, arrival);
     }
     if (accept_has_failed(relay)) {
         note_outcome(relay, RELAY_FAILED);
@@ -440,6 +507,7 @@ static void init(Relay *relay, const RelayArgs *args)
         .loop = g_main_loop_new(NULL, FALSE),
         .stop_accepting = g_cancellable_new(),
         .runs = g_ptr_array_new(),
+        .acceptors = g_ptr_array_new_with_free_func(acceptor_free),
         .shared = {
             .args = args,
             .turns = turns_new(args->one_place ? 1 : RELAY_MIGRATIONS_MAX),
@@ -456,14 +524,11 @@ static void init(Relay *relay, const RelayArgs *args)
 static void destroy(Relay *relay)
 {
     stop_accepting(relay);
-    if (relay->accepting) {
-        thread_join(relay->acceptor);
-    }
+    g_ptr_array_unref(relay->acceptors); /* joins their threads */
     /* Turn away peers that have arrived in the meantime. */
     while (g_main_context_iteration(NULL, FALSE)) {
     }
     relay_wipe_live_line();
-    io_listener_free(relay->listener);
     pthread_cond_destroy(&relay->changed);
     pthread_mutex_destroy(&relay->lock);
     g_object_unref(relay->stop_accepting);
@@ -502,7 +567,7 @@ static int run(const RelayArgs *args, GError **errp)
     }
     ok = start(&relay, errp);
     if (ok) {
-        relay.draining = !args->listen;
+        relay.draining = !args->listen && args->routes->len == 0;
         g_main_loop_run(relay.loop);
     }
     if (second) {

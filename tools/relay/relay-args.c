@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "tools/relay/relay-wire.h"
 #include "util/args.h"
 #include "util/clock.h"
 
@@ -21,6 +20,58 @@ static bool set_uri(void *target, const char *name, char *const *values,
     io_uri_free(*uri);
     *uri = io_uri_parse(values[0], errp);
     return *uri != NULL;
+}
+
+static void clear_route(void *route)
+{
+    io_uri_free(((RelayRoute *)route)->uri);
+}
+
+/* A name is a file's, too, and stands in logs. */
+static bool is_route_name(const char *name, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        if (!g_ascii_isalnum(name[i]) && !strchr("-_.", name[i])) {
+            return false;
+        }
+    }
+    return size > 0 && size < RELAY_ROUTE_SIZE && name[0] != '.';
+}
+
+/* NAME=URI */
+static bool add_route(void *target, const char *option, char *const *values,
+                      GError **errp)
+{
+    RelayArgs *args = target;
+    const char *equals = strchr(values[0], '=');
+    RelayRoute route = { "" };
+
+    if (!equals || !is_route_name(values[0], (size_t)(equals - values[0]))) {
+        return args_fail(errp, "expected NAME=URI, with a name of 1 to %d "
+                         "letters, digits and - _ .", RELAY_ROUTE_SIZE - 1);
+    }
+    memcpy(route.name, values[0], (size_t)(equals - values[0]));
+    if (relay_args_route(args, route.name)) {
+        return args_fail(errp, "there is a route '%s' already", route.name);
+    }
+    route.uri = io_uri_parse(equals + 1, errp);
+    if (!route.uri) {
+        return false;
+    }
+    g_array_append_val(args->routes, route);
+    return true;
+}
+
+const RelayRoute *relay_args_route(const RelayArgs *args, const char *name)
+{
+    for (unsigned i = 0; i < args->routes->len; i++) {
+        const RelayRoute *route = &g_array_index(args->routes, RelayRoute, i);
+
+        if (!strcmp(route->name, name)) {
+            return route;
+        }
+    }
+    return NULL;
 }
 
 static bool choose_role(RelayArgs *args, RelayRole role, GError **errp)
@@ -105,6 +156,8 @@ static const ArgsOption options[] = {
       TARGET(listen) },
     { "connect", "URI", "where to connect to, for each of them", set_uri,
       TARGET(connect) },
+    { "route", "NAME=URI", "one of several guests: where its QEMU connects to "
+      "(send) or listens (receive); needs --role", add_route },
     { "stdio", NULL, "standard input and output in place of one of the two",
       args_flag, TARGET(stdio) },
     { "role", "auto|send|receive", "which peers connect: send, QEMUs; receive, "
@@ -244,6 +297,42 @@ static bool check_uris(const RelayArgs *args, GError **errp)
     return !text || args_fail(errp, "%s", text);
 }
 
+static bool is_socket(const IoUri *uri)
+{
+    return uri->kind == IO_URI_TCP || uri->kind == IO_URI_UNIX;
+}
+
+/* NULL, or why the other options do not fit routes.  Only the link is needed
+ * besides them. */
+static const char *routes_fit(const RelayArgs *args)
+{
+    const IoUri *link = args->role == RELAY_ROLE_SEND ? args->connect
+                                                      : args->listen;
+
+    if (args->role != RELAY_ROLE_SEND && args->role != RELAY_ROLE_RECEIVE) {
+        return "--route needs --role send or --role receive";
+    }
+    if (args->stdio) {
+        return "--route does not work with --stdio";
+    }
+    if (!link) {
+        return args->role == RELAY_ROLE_SEND
+                   ? "--route needs --connect, where the other relay is"
+                   : "--route needs --listen, for the other relay";
+    }
+    if (args->role == RELAY_ROLE_RECEIVE && !is_socket(link)) {
+        return "--route needs a --listen that takes several peers: tcp or unix";
+    }
+    for (unsigned i = 0; i < args->routes->len; i++) {
+        const IoUri *uri = g_array_index(args->routes, RelayRoute, i).uri;
+
+        if (!is_socket(uri)) {
+            return "a route leads to a socket: tcp or unix";
+        }
+    }
+    return NULL;
+}
+
 /* Which options exclude or need each other. */
 static bool check_together(const RelayArgs *args, GError **errp)
 {
@@ -253,14 +342,19 @@ static bool check_together(const RelayArgs *args, GError **errp)
                    args->role != RELAY_ROLE_TO_QEMU;
     const char *text = NULL;
 
-    if (args->stdio && !args->listen == !args->connect) {
+    if (args->routes->len > 0) {
+        text = routes_fit(args);
+    } else if (args->stdio && !args->listen == !args->connect) {
         text = "--stdio needs exactly one of --listen and --connect";
     } else if (!args->stdio && (!args->listen || !args->connect)) {
         text = "give --listen and --connect";
-    } else if (args->role > RELAY_ROLE_RECEIVE &&
-               codec_without_packs(
-                   args->options.value[MIG_OPT_COMPRESS_METHOD]) !=
-                   &codec_zlib) {
+    }
+    if (text) {
+        return args_fail(errp, "%s", text);
+    }
+    if (args->role > RELAY_ROLE_RECEIVE &&
+        codec_without_packs(args->options.value[MIG_OPT_COMPRESS_METHOD]) !=
+            &codec_zlib) {
         text = "QEMU's compressed pages are zlib: no --compress-method with "
                "--to-qemu and --from-qemu";
     } else if (args->role > RELAY_ROLE_RECEIVE && args->keeps) {
@@ -329,11 +423,6 @@ static bool settle_tls(RelayArgs *args, GError **errp)
     return !text || args_fail(errp, "%s", text);
 }
 
-static bool is_socket(const IoUri *uri)
-{
-    return uri->kind == IO_URI_TCP || uri->kind == IO_URI_UNIX;
-}
-
 /* auto: to a receiver that does not know packs, the one with the fewest
  * bytes. */
 static const Codec *codec_for_relays(const MigOptions *values)
@@ -349,6 +438,8 @@ static const Codec *codec_for_relays(const MigOptions *values)
 bool relay_args_parse(RelayArgs *args, int argc, char **argv, GError **errp)
 {
     *args = (RelayArgs){ .listen = NULL };
+    args->routes = g_array_new(FALSE, FALSE, sizeof(RelayRoute));
+    g_array_set_clear_func(args->routes, clear_route);
     args->patience = RELAY_PATIENCE_NS;
     args->patience_stopped = RELAY_PATIENCE_STOPPED_NS;
     mig_options_init(&args->options);
@@ -365,8 +456,9 @@ bool relay_args_parse(RelayArgs *args, int argc, char **argv, GError **errp)
     }
     args->codec = codec_for_relays(&args->options);
     args->nonce = ((uint64_t)g_random_int() << 32 | g_random_int()) | 1;
-    args->one_peer = !args->listen || !is_socket(args->listen);
-    args->one_place = !args->connect;
+    args->one_peer = args->routes->len == 0 &&
+                     (!args->listen || !is_socket(args->listen));
+    args->one_place = args->routes->len == 0 && !args->connect;
     args->once = args->once || args->one_peer || args->one_place;
     return true;
 }
@@ -375,6 +467,7 @@ void relay_args_clear(RelayArgs *args)
 {
     g_clear_pointer(&args->listen, io_uri_free);
     g_clear_pointer(&args->connect, io_uri_free);
+    g_clear_pointer(&args->routes, g_array_unref);
 }
 
 char *relay_args_help(void)

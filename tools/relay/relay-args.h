@@ -10,6 +10,7 @@
 #include "ferry/options.h"
 #include "ferry/uri.h"
 #include "migration/pack/ladder.h"
+#include "tools/relay/relay-wire.h"
 
 typedef enum {
     RELAY_ROLE_AUTO,      /* by the first bytes */
@@ -19,9 +20,18 @@ typedef enum {
     RELAY_ROLE_FROM_QEMU, /* QEMU to QEMU, pages get expanded */
 } RelayRole;
 
+/* One of several ways through a relay: its name on the link, and where QEMU
+ * connects to (send), or listens (receive). */
+typedef struct RelayRoute {
+    char name[RELAY_ROUTE_SIZE];
+    IoUri *uri;
+} RelayRoute;
+
 typedef struct RelayArgs {
-    IoUri *listen;  /* NULL: standard input and output take its place */
+    IoUri *listen;  /* NULL: standard input and output take its place, or the
+                     * routes do */
     IoUri *connect; /* the same; never both */
+    GArray *routes; /* of RelayRoute */
     RelayRole role;
     bool stdio, once, stats, json;
     bool one_peer;  /* listen cannot bring a second peer */
@@ -42,6 +52,9 @@ typedef struct RelayArgs {
 /* Fails with one line that names the option. */
 bool relay_args_parse(RelayArgs *args, int argc, char **argv, GError **errp);
 void relay_args_clear(RelayArgs *args); /* after either outcome */
+
+/* The route of that name, or NULL. */
+const RelayRoute *relay_args_route(const RelayArgs *args, const char *name);
 
 char *relay_args_help(void);
 

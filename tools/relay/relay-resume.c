@@ -76,25 +76,34 @@ static bool check_sum(const uint8_t *bytes, size_t size, GError **errp)
 bool session_hello_write(IoChannel *link, const SessionHello *hello,
                          GError **errp)
 {
-    uint8_t bytes[RELAY_SESSION_SIZE + 4];
+    uint8_t bytes[RELAY_SESSION_SIZE + 4] = { 0 };
+    uint8_t *at = bytes;
 
-    memcpy(bytes, hello->key.id, RELAY_ID_SIZE);
-    memcpy(bytes + RELAY_ID_SIZE, hello->key.secret, RELAY_SECRET_SIZE);
-    store_be32(bytes + RELAY_ID_SIZE + RELAY_SECRET_SIZE, hello->patience_ms);
+    memcpy(at, hello->key.id, RELAY_ID_SIZE);
+    at += RELAY_ID_SIZE;
+    memcpy(at, hello->key.secret, RELAY_SECRET_SIZE);
+    at += RELAY_SECRET_SIZE;
+    store_be32(at, hello->patience_ms);
+    memcpy(at + 4, hello->route, strnlen(hello->route, RELAY_ROUTE_SIZE - 1));
     return write_summed(link, bytes, RELAY_SESSION_SIZE, errp);
 }
 
 bool session_hello_read(Stream *link, SessionHello *hello, GError **errp)
 {
     uint8_t bytes[RELAY_SESSION_SIZE + 4];
+    const uint8_t *at = bytes;
 
     if (!stream_get_bytes(link, bytes, sizeof(bytes), errp) ||
         !check_sum(bytes, RELAY_SESSION_SIZE, errp)) {
         return false;
     }
-    memcpy(hello->key.id, bytes, RELAY_ID_SIZE);
-    memcpy(hello->key.secret, bytes + RELAY_ID_SIZE, RELAY_SECRET_SIZE);
-    hello->patience_ms = load_be32(bytes + RELAY_ID_SIZE + RELAY_SECRET_SIZE);
+    memcpy(hello->key.id, at, RELAY_ID_SIZE);
+    at += RELAY_ID_SIZE;
+    memcpy(hello->key.secret, at, RELAY_SECRET_SIZE);
+    at += RELAY_SECRET_SIZE;
+    hello->patience_ms = load_be32(at);
+    memcpy(hello->route, at + 4, RELAY_ROUTE_SIZE);
+    hello->route[RELAY_ROUTE_SIZE - 1] = '\0';
     return true;
 }
 

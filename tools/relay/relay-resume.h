@@ -31,6 +31,7 @@ bool session_key_make(SessionKey *key, GError **errp);
 typedef struct SessionHello {
     SessionKey key;
     uint32_t patience_ms; /* how long the line may be without a connection */
+    char route[RELAY_ROUTE_SIZE]; /* its name, or "" */
 } SessionHello;
 
 bool session_hello_write(IoChannel *link, const SessionHello *hello,

@@ -178,14 +178,22 @@ static bool begin(Session *s, GError **errp)
 
 bool session_connect_far(Session *s, GError **errp)
 {
+    const IoUri *to = s->route && s->role == RELAY_ROLE_RECEIVE
+                          ? s->route->uri : s->args->connect;
     IoChannel *far;
 
     if (!begin(s, errp)) {
         return false;
     }
+    if (!to && !s->args->stdio) {
+        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
+                    "this relay has named routes only, and the other one names "
+                    "none");
+        return false;
+    }
     turns_wait(s->turns, s->findings.number);
-    if (s->args->connect) {
-        far = io_channel_connect_two_way(s->args->connect, s->stopped, errp);
+    if (to) {
+        far = io_channel_connect_two_way(to, s->stopped, errp);
     } else {
         far = relay_stdio_channel(errp);
     }

@@ -4,6 +4,7 @@
 
 #include "tools/relay/relay-pack.h"
 #include "tools/relay/relay-receive.h"
+#include "util/text.h"
 #include "util/thread.h"
 
 static bool reverse(Session *s, GError **errp)
@@ -39,8 +40,8 @@ static bool check_who(Session *s, const Hello *hello, GError **errp)
 /* Without a second peer nobody can come back by another connection. */
 static unsigned version_of(const RelayArgs *args)
 {
-    return !args->one_peer && args->patience > 0 ? RELAY_VERSION
-                                                 : RELAY_LINE_FROM - 1;
+    return !args->one_peer && (args->patience > 0 || args->routes->len > 0)
+               ? RELAY_VERSION : RELAY_LINE_FROM - 1;
 }
 
 /* hello then has what both relays use. */
@@ -72,6 +73,22 @@ static bool connect_qemu(Session *s, GError **errp)
     return ok;
 }
 
+static bool find_route(Session *s, const SessionHello *session, GError **errp)
+{
+    if (session->route[0]) {
+        s->route = relay_args_route(s->args, session->route);
+        if (!s->route) {
+            g_autofree char *text = text_printable(session->route);
+
+            g_set_error(errp, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
+                        "there is no route '%s' here", text);
+            return false;
+        }
+        relay_log(&s->findings, "route %s", s->route->name);
+    }
+    return true;
+}
+
 /* Up to version 3 an ANSWER says whether QEMU could be reached.  From version
  * 4 on that is READY, and the link goes on as a line. */
 static bool open_line(Session *s, GError **errp)
@@ -84,7 +101,7 @@ static bool open_line(Session *s, GError **errp)
     if (!session_hello_read(s->near_in, &session, errp)) {
         return false;
     }
-    if (!connect_qemu(s, &err)) {
+    if (!find_route(s, &session, &err) || !connect_qemu(s, &err)) {
         session_ready_write(s->near, err->message, NULL);
         g_propagate_error(errp, err);
         return false;
@@ -92,7 +109,8 @@ static bool open_line(Session *s, GError **errp)
     if (!session_ready_write(s->near, NULL, errp)) {
         return false;
     }
-    line.patience = session.patience_ms * NS_PER_MS;
+    line.patience = s->args->patience > 0 ? session.patience_ms * NS_PER_MS
+                                          : 0;
     stream_free(s->near_in);
     s->near_in = NULL;
     if (!session_make_line(s, &s->near, &line, errp)) {

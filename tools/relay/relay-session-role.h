@@ -33,6 +33,7 @@ struct Session {
     const RelayArgs *args; /* constant */
     Turns *turns;          /* this and lines: each has its own lock */
     Lines *lines;
+    const RelayRoute *route; /* or NULL; receive: set when SESSION has come */
     RelayRole role;        /* this and does: set before the reverse thread */
     const SessionRole *does; /* starts, then constant */
     RelayFindings findings;

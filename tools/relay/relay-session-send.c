@@ -33,17 +33,17 @@ static void blame_who_is_there(Session *s, GError **errp)
 }
 
 /* Without --connect this relay cannot come back by another connection. */
-static unsigned version_of(const RelayArgs *args)
+static unsigned version_of(const Session *s)
 {
-    return args->connect && args->patience > 0 ? RELAY_VERSION
-                                               : RELAY_LINE_FROM - 1;
+    return s->route || (s->args->connect && s->args->patience > 0)
+               ? RELAY_VERSION : RELAY_LINE_FROM - 1;
 }
 
 /* Send HELLO, and read ANSWER. */
 static bool exchange_hello(Session *s, GError **errp)
 {
     Hello hello = {
-        .version = version_of(s->args),
+        .version = version_of(s),
         .pages = RELAY_PAGES,
         .nonce = s->args->nonce,
     };
@@ -61,10 +61,15 @@ static bool exchange_hello(Session *s, GError **errp)
                     "the other relay refuses: %s", text);
         return false;
     }
-    if (s->answer.version > version_of(s->args) ||
+    if (s->answer.version > version_of(s) ||
         s->answer.pages != RELAY_PAGES) {
         g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
                     "the other relay's answer asks for what was not offered");
+        return false;
+    }
+    if (s->route && s->answer.version < RELAY_LINE_FROM) {
+        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+                    "the other relay knows no routes");
         return false;
     }
     return true;
@@ -123,6 +128,10 @@ static bool open_line(Session *s, GError **errp)
 
     if (!session_key_make(&hello.key, errp)) {
         return false;
+    }
+    if (s->route) {
+        g_strlcpy(hello.route, s->route->name, sizeof(hello.route));
+        relay_log(&s->findings, "route %s", s->route->name);
     }
     s->key = hello.key;
     if (!session_hello_write(s->far, &hello, errp) ||

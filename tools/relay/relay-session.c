@@ -36,13 +36,14 @@ static const SessionRole *const roles[] = {
 };
 
 Session *session_new(const SessionShared *shared, unsigned number,
-                     IoChannel *near)
+                     IoChannel *near, const RelayRoute *route)
 {
     Session *s = g_new0(Session, 1);
 
     s->args = shared->args;
     s->turns = shared->turns;
     s->lines = shared->lines;
+    s->route = route;
     turns_enter(s->turns, number);
     s->findings.number = number;
     s->near = near;

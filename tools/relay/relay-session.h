@@ -22,10 +22,10 @@ typedef struct SessionShared {
     Lines *lines;
 } SessionShared;
 
-/* near is the peer that connected to us; the session owns it from now on.
- * shared is borrowed. */
+/* near is the peer that connected to us, by that route or by none; the session
+ * owns it from now on.  shared and route are borrowed. */
 Session *session_new(const SessionShared *shared, unsigned number,
-                     IoChannel *near);
+                     IoChannel *near, const RelayRoute *route);
 void session_free(Session *session); /* NULL is fine */
 
 /*

@@ -26,7 +26,9 @@
 /* SESSION and READY; sizes without their checksums. */
 #define RELAY_ID_SIZE      16
 #define RELAY_SECRET_SIZE  32
-#define RELAY_SESSION_SIZE (RELAY_ID_SIZE + RELAY_SECRET_SIZE + 4)
+#define RELAY_ROUTE_SIZE   32 /* a name, padded with NULs: at least one */
+#define RELAY_SESSION_SIZE \
+    (RELAY_ID_SIZE + RELAY_SECRET_SIZE + 4 + RELAY_ROUTE_SIZE)
 #define RELAY_READY_SIZE   4 /* up to the reason */
 
 /* Going on by another connection. */
