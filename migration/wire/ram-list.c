@@ -19,7 +19,8 @@
 #include "migration/wire/ram-record.h"
 #include "migration/wire/wire.h"
 
-#define EXTRAS_MAX 2 /* page size, address */
+#define EXTRAS_MAX  2 /* page size, address */
+#define FLUSHES_MAX 16u
 
 /* Read a record, which must have this type, for its value. */
 static bool get_marker(Stream *s, unsigned type, const char *place,
@@ -44,13 +45,6 @@ static bool get_total(Stream *s, uint64_t *total, GError **errp)
                       errp);
 }
 
-static bool get_end(Stream *s, GError **errp)
-{
-    uint64_t none;
-
-    return get_marker(s, WIRE_RAM_EOS, "the list of RAM blocks ends", &none,
-                      errp);
-}
 
 /* A list that is being read. */
 typedef struct ListReader {
@@ -58,6 +52,7 @@ typedef struct ListReader {
     RamListForm form;
     uint64_t left; /* bytes of blocks not yet read */
     bool at_end;   /* EOS was read, in the search for extras */
+    unsigned flushes;
     bool cut;      /* the stream has ended among mapped pages */
     bool has_base; /* of mapped pages: known is */
     uint64_t base; /* where in the file the stream begins */
@@ -219,6 +214,30 @@ static bool get_entry(ListReader *r, GError **errp)
     return true;
 }
 
+/* A QEMU with multifd has flushes here, which are a head alone. */
+static bool get_end(ListReader *r, GError **errp)
+{
+    for (;;) {
+        RamRecord record;
+        GError *err = NULL;
+
+        if (ram_record_get(r->stream, &record, &err)) {
+            if (record.type != WIRE_RAM_EOS) {
+                stream_bad(r->stream, errp, "the list of RAM blocks ends with "
+                           "record type 0x%03x", record.type);
+            }
+            return record.type == WIRE_RAM_EOS;
+        }
+        if (!g_error_matches(err, MIG_ERROR, MIG_ERROR_UNSUPPORTED) ||
+            record.type != WIRE_RAM_MULTIFD || r->flushes == FLUSHES_MAX) {
+            g_propagate_error(errp, err);
+            return false;
+        }
+        g_error_free(err);
+        r->flushes++;
+    }
+}
+
 static bool get_entries(ListReader *r, GError **errp)
 {
     while (r->left && !r->cut) {
@@ -226,7 +245,7 @@ static bool get_entries(ListReader *r, GError **errp)
             return false;
         }
     }
-    return r->at_end || r->cut || get_end(r->stream, errp);
+    return r->at_end || r->cut || get_end(r, errp);
 }
 
 static RamList *get_list(ListReader *r, GError **errp)
@@ -240,6 +259,7 @@ static RamList *get_list(ListReader *r, GError **errp)
     list = g_new0(RamList, 1);
     list->total = total;
     list->cut = r->cut;
+    list->flushes = r->flushes;
     list->count = r->entry->len;
     list->entry = (RamListEntry *)g_array_free(g_steal_pointer(&r->entry),
                                                FALSE);

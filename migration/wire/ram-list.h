@@ -33,6 +33,7 @@ typedef struct RamList {
     uint64_t total; /* the sum of the lengths, at most the max given */
     unsigned count;
     RamListEntry *entry; /* names are unique */
+    unsigned flushes; /* multifd's flushes that stand behind the entries */
     /* The stream ended among the pages of the last entry (mapped), so that
      * others may be missing. */
     bool cut;

@@ -212,7 +212,7 @@ class MadeUp(InspectTest):
         """Memory goes by the input: these are 900 KB."""
         count, apart = 100000, 40000
         out = self.within(192, self.write(whole(
-            pages(PART, record(ZERO, 0, b"", "a"),
+            pages(PART, record(PLAIN, 0, NOISE, "a"),
                   *[record(ZERO, i * apart) for i in range(1, count)]),
             blocks=[("a", 1 << 44)])))
         self.assertEqual(json.loads(out)["ram"]["blocks"][0]["missing"], (1 << 32) - count)

@@ -5,6 +5,7 @@
 
 #include "tools/inspect/inspect-args.h"
 #include "tools/inspect/containers/input.h"
+#include "tools/inspect/inspect-inputs.h"
 #include "tools/inspect/inspect-progress.h"
 #include "tools/inspect/streams/inspect-stream.h"
 #include "util/text.h"
@@ -13,28 +14,6 @@
 #define EXIT_DAMAGED 1
 #define EXIT_USAGE   2
 #define EXIT_PARTIAL 3 /* something was extracted all the same */
-
-static bool is_socket(const IoUri *uri)
-{
-    return uri->kind == IO_URI_TCP || uri->kind == IO_URI_UNIX;
-}
-
-static IoChannel *open_input(const IoUri *uri, GError **errp)
-{
-    IoListener *listener = io_listener_new(uri, errp);
-    IoChannel *channel;
-
-    if (!listener) {
-        return NULL;
-    }
-    if (is_socket(uri)) {
-        fprintf(stderr, "ferry-inspect: waiting at %s\n",
-                io_listener_address(listener));
-    }
-    channel = io_listener_accept(listener, NULL, errp);
-    io_listener_free(listener);
-    return channel;
-}
 
 typedef struct Reading {
     const Input *input;
@@ -48,13 +27,22 @@ static void show_progress(void *opaque)
     progress_update(&reading->progress, input_position(reading->input));
 }
 
-static bool inspect(const InspectArgs *args, Input *input,
+/* The first operand, unless another one has the stream. */
+static const char *name_of(const InspectArgs *args, const Inputs *inputs)
+{
+    return g_array_index(args->operands, InspectOperand, inputs->main).name;
+}
+
+static bool inspect(const InspectArgs *args, const Inputs *inputs,
                     InspectReport *report, GError **errp)
 {
+    Input *input = inputs->input[inputs->main];
     Reading reading = { .input = input };
     InspectConfig config = {
         .extract = (const InspectExtract *)args->extracts->data,
         .extracts = args->extracts->len,
+        .side = inputs->side,
+        .sides = inputs->sides,
         .verify = args->verify,
         .threads =
             thread_count(args->options.value[MIG_OPT_DECOMPRESS_THREADS]),
@@ -64,76 +52,77 @@ static bool inspect(const InspectArgs *args, Input *input,
     };
     bool ok;
 
-    progress_init(&reading.progress, input_size(input));
-    ok = input_open(input, errp);
-    if (ok && input_has_stream(input)) {
-        ok = inspect_stream(input, &config, report, errp);
-    } else if (ok && args->extracts->len) {
-        g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
-                    "the image has several snapshots: say which one by "
-                    "--snapshot NAME");
-        ok = false;
+    if (!input_has_stream(input)) {
+        if (args->extracts->len) {
+            g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
+                        "the image has several snapshots: say which one by "
+                        "--snapshot NAME");
+        }
+        return !args->extracts->len;
     }
+    progress_init(&reading.progress, input_size(input));
+    ok = inspect_stream(input, &config, report, errp);
     progress_clear(&reading.progress);
     return ok;
 }
 
-static bool print_report(const InspectArgs *args, const InspectReport *report,
-                         const GError *error)
+static bool print_report(const InspectArgs *args, const char *name,
+                         const InspectReport *report, const GError *error)
 {
     if (args->json) {
-        inspect_print_json(report, args->input, args->verify, error);
+        inspect_print_json(report, name, args->verify, error);
     } else if (report->input && !input_has_stream(report->input)) {
         inspect_print_snapshots(input_snapshots(report->input));
     } else if (report->has_preamble) {
-        inspect_print_text(report, args->input, args->sections,
-                           args->vmdescription);
+        inspect_print_text(report, name, args->sections, args->vmdescription);
     }
     return fflush(stdout) == 0 && !ferror(stdout);
 }
 
 /* The message may have names from the stream in it. */
-static void complain(const InspectArgs *args, const char *kind,
-                     const char *message)
+static void complain(const char *name, const char *kind, const char *message)
 {
     g_autofree char *shown = text_printable(message);
 
-    fprintf(stderr, "ferry-inspect: %s: %s%s\n", args->input, kind, shown);
+    fprintf(stderr, "ferry-inspect: %s: %s%s\n", name, kind, shown);
 }
 
-static void warn(const InspectArgs *args, const GPtrArray *warnings)
+static void warn(const char *name, const GPtrArray *warnings)
 {
     for (unsigned i = 0; i < warnings->len; i++) {
-        complain(args, "warning: ", warnings->pdata[i]);
+        complain(name, "warning: ", warnings->pdata[i]);
     }
 }
 
 static int run(const InspectArgs *args)
 {
     g_autoptr(GError) err = NULL;
-    IoChannel *channel = open_input(args->uri, &err);
-    Input *input = channel ? input_new(channel, args->snapshot) : NULL;
     InspectReport report;
+    Inputs inputs;
+    const char *name;
     int status = EXIT_SUCCESS;
+    bool ok;
 
     inspect_report_init(&report);
-    report.input = input;
-    if (!input || !inspect(args, input, &report, &err)) {
+    ok = inputs_open(&inputs, args, &err);
+    name = name_of(args, &inputs);
+    report.input = inputs.input[inputs.main];
+    if (!ok || !inspect(args, &inputs, &report, &err)) {
         status = report.extracted ? EXIT_PARTIAL : EXIT_DAMAGED;
     }
-    if (!print_report(args, &report, err)) {
+    if (!print_report(args, name, &report, err)) {
         fprintf(stderr, "ferry-inspect: cannot write the report\n");
         status = EXIT_DAMAGED;
     }
-    if (input) {
-        warn(args, input_warnings(input));
+    if (report.input) {
+        warn(name, input_warnings(report.input));
     }
-    warn(args, report.warnings);
+    warn(name, report.warnings);
     if (err) {
-        complain(args, "", err->message);
+        complain(name, "", err->message);
     }
     inspect_report_destroy(&report);
-    input_free(input);
+    inputs_close(&inputs);
     return status;
 }
 

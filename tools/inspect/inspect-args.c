@@ -49,16 +49,20 @@ static IoUri *parse_input(const char *input, GError **errp)
     return g_steal_pointer(&uri);
 }
 
+static void clear_operand(void *operand)
+{
+    io_uri_free(((InspectOperand *)operand)->uri);
+}
+
 static bool set_input(void *target, const char *input, GError **errp)
 {
     InspectArgs *args = target;
+    InspectOperand operand = { input, parse_input(input, errp) };
 
-    if (args->uri) {
-        return args_fail(errp, "%s: only one stream can be inspected", input);
+    if (operand.uri) {
+        g_array_append_val(args->operands, operand);
     }
-    args->input = input;
-    args->uri = parse_input(input, errp);
-    return args->uri != NULL;
+    return operand.uri != NULL;
 }
 
 #define TARGET(member) offsetof(InspectArgs, member)
@@ -84,7 +88,7 @@ static const ArgsOption options[] = {
 };
 
 static const ArgsProgram program = {
-    .usage = "Usage: ferry-inspect [options] FILE|URI\n"
+    .usage = "Usage: ferry-inspect [options] FILE|URI [SIDE-CHANNEL...]\n"
              "Show, verify and extract what a QEMU or Ferry migration stream "
              "holds.\n\n",
     .notes = "\nURI is tcp:HOST:PORT or unix:PATH (waits there for a source), "
@@ -100,19 +104,21 @@ static const ArgsProgram program = {
 bool inspect_args_parse(InspectArgs *args, char **argv, GError **errp)
 {
     *args = (InspectArgs){
+        .operands = g_array_new(FALSE, FALSE, sizeof(InspectOperand)),
         .extracts = g_array_new(FALSE, FALSE, sizeof(InspectExtract)),
     };
+    g_array_set_clear_func(args->operands, clear_operand);
     mig_options_init(&args->options);
     if (!args_parse(&program, args, argv, errp)) {
         return false;
     }
-    return args->uri || args->help || args->version ||
+    return args->operands->len || args->help || args->version ||
            args_fail(errp, "nothing to inspect: give FILE or URI");
 }
 
 void inspect_args_clear(InspectArgs *args)
 {
-    g_clear_pointer(&args->uri, io_uri_free);
+    g_clear_pointer(&args->operands, g_array_unref);
     g_clear_pointer(&args->extracts, g_array_unref);
 }
 

@@ -10,9 +10,13 @@
 #include "ferry/options.h"
 #include "ferry/uri.h"
 
+typedef struct InspectOperand {
+    const char *name; /* as given */
+    IoUri *uri;       /* what it means */
+} InspectOperand;
+
 typedef struct InspectArgs {
-    const char *input; /* as given */
-    IoUri *uri;        /* what input means */
+    GArray *operands;  /* of InspectOperand */
     GArray *extracts;  /* of InspectExtract */
     const char *snapshot; /* NULL: not named */
     MigOptions options;

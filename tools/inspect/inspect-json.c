@@ -304,6 +304,7 @@ static void add_tail(Out *o, const InspectReport *report)
         add_int(o, "vmdescription-size", report->vmdescription_size);
         add_node(o, "vmdescription", report->vmdescription);
     }
+    add_bool(o, "pages-elsewhere", report->elsewhere);
     add_bool(o, "postcopy", report->postcopy);
     add_bool(o, "handed-over", report->handed_over);
     add_int(o, "trailing", report->trailing);

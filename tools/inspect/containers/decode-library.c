@@ -36,14 +36,24 @@ static void advance(DecodeIn *in, size_t left_in, DecodeOut *out,
     out->size = left_out;
 }
 
-/* gzip */
+/* gzip, and the zlib format that is inside of it */
 
-static void *gzip_start(void)
+static void *start_inflate(int window)
 {
     z_stream *z = g_new0(z_stream, 1);
 
-    g_assert(inflateInit2(z, GZIP_WINDOW) == Z_OK);
+    g_assert(inflateInit2(z, window) == Z_OK);
     return z;
+}
+
+static void *gzip_start(void)
+{
+    return start_inflate(GZIP_WINDOW);
+}
+
+static void *zlib_start(void)
+{
+    return start_inflate(MAX_WBITS);
 }
 
 static const char *gzip_run(void *state, DecodeIn *in, DecodeOut *out,
@@ -75,6 +85,7 @@ static void gzip_stop(void *state)
 }
 
 const DecodeLibrary decode_gzip = { gzip_start, gzip_run, gzip_stop };
+const DecodeLibrary decode_zlib = { zlib_start, gzip_run, gzip_stop };
 
 /* bzip2 */
 

@@ -31,6 +31,7 @@ typedef struct DecodeLibrary {
 } DecodeLibrary;
 
 extern const DecodeLibrary decode_gzip;
+extern const DecodeLibrary decode_zlib; /* RFC 1950, without gzip's head */
 extern const DecodeLibrary decode_bzip2;
 extern const DecodeLibrary decode_xz;
 extern const DecodeLibrary decode_zstd;

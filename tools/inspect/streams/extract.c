@@ -19,6 +19,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -125,13 +126,16 @@ static bool make_room(Extract *e, uint64_t page, GError **errp)
     return true;
 }
 
-void extract_zeros(Extract *e, uint64_t first, uint64_t count)
+void extract_zeros(Extract *e, uint64_t first, uint64_t count, bool clear)
 {
     uint64_t page = first, end = first + count;
 
     while ((page = bit_tree_next(e->content, page, end)) < end) {
         bit_tree_clear(e->content, page);
         bit_tree_set(e->zeroed, page);
+        if (clear) {
+            memset(e->memory + page * MIG_PAGE_SIZE, 0, MIG_PAGE_SIZE);
+        }
     }
 }
 

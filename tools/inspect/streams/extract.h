@@ -17,8 +17,10 @@ Extract *extract_new(const char *path, uint64_t pages, GError **errp);
  * it. */
 uint8_t *extract_memory(Extract *extract);
 
-/* Pages become zero; one page is about to be written. */
-void extract_zeros(Extract *extract, uint64_t first, uint64_t count);
+/* Pages become zero; one page is about to be written.  clear: write zeros to
+ * those that had content, which nobody else does. */
+void extract_zeros(Extract *extract, uint64_t first, uint64_t count,
+                   bool clear);
 bool extract_page(Extract *extract, uint64_t page, GError **errp);
 
 /* Pages come from a file, where they are at that offset. */

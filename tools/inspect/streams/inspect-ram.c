@@ -46,6 +46,7 @@ struct InspectRam {
                              * being read, which its pages were taken from */
     uint64_t before;        /* and what that was before */
     unsigned until_progress;
+    bool elsewhere;         /* pages come from side channels, or should */
 };
 
 /* Set-up */
@@ -262,10 +263,82 @@ static bool note_pages(void *opaque, const RamRecord *record,
     page_tally_add(&ram->report->block[block->index], &tally);
     report_progress(ram);
     if (extract && tally.zero) {
-        extract_zeros(extract, first, count);
+        /* What a side channel has written, only this file knows. */
+        extract_zeros(extract, first, count, ram->elsewhere);
         return true;
     }
     return !extract || extract_page(extract, first, errp);
+}
+
+/* Pages from elsewhere */
+
+static PageTally side_tally(const SidePage *page)
+{
+    PageTally tally = { .bytes = page->packed };
+
+    if (page->zero) {
+        tally.zero = 1;
+    } else if (page->compressed) {
+        tally.compressed = 1;
+        tally.packed = page->packed;
+    } else {
+        tally.plain = 1;
+    }
+    return tally;
+}
+
+static void tally_page(InspectRam *ram, const RamBlock *block,
+                       const PageTally *tally)
+{
+    if (ram->in_progress) {
+        page_tally_add(&ram->section.pages, tally);
+    } else {
+        page_tally_add(&ram->report->pages, tally);
+    }
+    page_tally_add(&ram->report->block[block->index], tally);
+}
+
+bool inspect_ram_take(InspectRam *ram, const Stream *from,
+                      const SidePage *page, uint8_t **to, GError **errp)
+{
+    const RamBlock *block = ram_blocks_find(ram->blocks, page->block);
+    uint64_t number = page->offset / MIG_PAGE_SIZE;
+    PageTally tally = side_tally(page);
+    Extract *extract;
+
+    *to = NULL;
+    if (!block || number >= block->pages) {
+        g_autofree char *shown = g_strescape(page->block, NULL);
+
+        stream_bad(from, errp, "a page at offset 0x%" G_GINT64_MODIFIER "x of "
+                   "RAM block '%s', which does not have it", page->offset,
+                   shown);
+        return false;
+    }
+    ram->announced = NULL;
+    note_order(ram, block, number, 1);
+    tally_page(ram, block, &tally);
+    report_progress(ram);
+    extract = ram->extract[block->index];
+    if (!extract) {
+        return true;
+    }
+    if (page->zero) {
+        extract_zeros(extract, number, 1, true);
+        return true;
+    }
+    *to = ram_block_page(block, number);
+    return extract_page(extract, number, errp);
+}
+
+void inspect_ram_elsewhere(InspectRam *ram)
+{
+    ram->elsewhere = true;
+}
+
+void inspect_ram_untake(InspectRam *ram)
+{
+    *ram->announced = ram->before;
 }
 
 bool inspect_ram_discard(InspectRam *ram, const char *name, uint64_t start,
@@ -456,6 +529,20 @@ static bool check_block_came(const InspectRam *ram, const RamBlock *block,
     return false;
 }
 
+static void warn_missing(const InspectRam *ram, const RamBlock *block)
+{
+    uint64_t missing = ram->report->missing[block->index];
+    g_autofree char *shown = g_strescape(block->name, NULL);
+
+    if (missing) {
+        g_ptr_array_add(ram->report->warnings, g_strdup_printf(
+            "RAM block '%s': %" G_GUINT64_FORMAT " of its %" G_GUINT64_FORMAT
+            " pages never came%s", shown, missing, block->pages,
+            ram->report->discarded ? ", or came when they were old"
+                                   : ", and are zero in the file"));
+    }
+}
+
 static bool finish_extract(InspectRam *ram, const RamBlock *block,
                            GError **errp)
 {
@@ -463,7 +550,30 @@ static bool finish_extract(InspectRam *ram, const RamBlock *block,
         return false;
     }
     ram->report->extracted++;
+    warn_missing(ram, block);
     return true;
+}
+
+/*
+ * Are pages missing because they went over side channels that are not here?
+ * A QEMU before 8.0 does not say so, but sends zero pages alone.  No guest has
+ * nothing else.
+ */
+static bool is_elsewhere(const InspectRam *ram)
+{
+    const InspectReport *report = ram->report;
+    uint64_t missing = 0;
+
+    for (unsigned i = 0; i < ram->blocks->count; i++) {
+        missing += report->missing[i];
+    }
+    if (ram->config->sides || !missing ||
+        section_has_capability(&report->preamble, WIRE_CAP_IGNORE_SHARED)) {
+        return false;
+    }
+    return ram->elsewhere ||
+           (report->pages.zero &&
+            report->pages.plain + report->pages.compressed == 0);
 }
 
 bool inspect_ram_finish(InspectRam *ram, GError **errp)
@@ -474,6 +584,10 @@ bool inspect_ram_finish(InspectRam *ram, GError **errp)
         return false;
     }
     ram->report->ram_ended = true;
+    if (is_elsewhere(ram)) {
+        ram->report->elsewhere = true;
+        return true;
+    }
     for (unsigned i = 0; i < blocks->count; i++) {
         if (ram->extract[i] &&
             !check_block_came(ram, &blocks->block[i], errp)) {
@@ -493,9 +607,8 @@ static void warn_cut(const InspectRam *ram, const RamBlock *block)
     g_autofree char *shown = g_strescape(block->name, NULL);
 
     g_ptr_array_add(ram->report->warnings, g_strdup_printf(
-        "RAM block '%s' was extracted as far as it came: %" G_GUINT64_FORMAT
-        " of its %" G_GUINT64_FORMAT " pages are missing, and others may be "
-        "old", shown, ram->report->missing[block->index], block->pages));
+        "RAM block '%s' was extracted as far as it came, so its pages may be "
+        "old", shown));
 }
 
 bool inspect_ram_keep(InspectRam *ram, GError **errp)
@@ -504,6 +617,9 @@ bool inspect_ram_keep(InspectRam *ram, GError **errp)
 
     /* What is at work may be good; what is not, was told already. */
     ram_load_drain(ram->load, NULL);
+    if (ram->elsewhere && !ram->config->sides) {
+        return true;
+    }
     for (unsigned i = 0; i < blocks->count; i++) {
         const RamBlock *block = &blocks->block[i];
 

@@ -23,6 +23,25 @@ bool inspect_ram_mapped(InspectRam *ram, const MappedFile *file,
 /* Packs follow.  False where that is too late, or was said before. */
 bool inspect_ram_use_packs(InspectRam *ram, uint32_t window);
 
+/* A page that comes from elsewhere (multifd). */
+typedef struct SidePage {
+    const char *block;
+    uint64_t offset; /* in the block */
+    bool zero;
+    bool compressed;
+    uint64_t packed; /* bytes of all compressed pages, if this is the first */
+    bool first;      /* it is, and so has the bytes of their head */
+} SidePage;
+
+/* Where to put its content; NULL: it is not kept, or is zero.  If the content
+ * cannot be had, the page is to be untaken.  Errors name a place of from. */
+bool inspect_ram_take(InspectRam *ram, const Stream *from,
+                      const SidePage *page, uint8_t **to, GError **errp);
+void inspect_ram_untake(InspectRam *ram);
+
+/* The main channel has such pages elsewhere. */
+void inspect_ram_elsewhere(InspectRam *ram);
+
 /* These bytes of a block are old, and come again (postcopy). */
 bool inspect_ram_discard(InspectRam *ram, const char *name, uint64_t start,
                          uint64_t length, GError **errp);

@@ -68,6 +68,7 @@ typedef struct InspectReport {
     uint64_t discarded; /* pages that came, and had to come again (postcopy) */
     uint64_t repeated; /* pages that came twice in one section */
     bool ram_ended;
+    bool elsewhere;    /* pages are not here, but in multifd's side channels */
     bool postcopy;     /* the devices came before the end of RAM */
     GArray *others;    /* of InspectOther */
     GArray *devices;   /* of InspectDevice */

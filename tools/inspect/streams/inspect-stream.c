@@ -25,6 +25,7 @@
 #include "tools/inspect/streams/inspect-ram.h"
 #include "tools/inspect/streams/inspect-tail.h"
 #include "tools/inspect/streams/known-section.h"
+#include "tools/inspect/streams/side-channels.h"
 #include "migration/pack/codec.h"
 #include "migration/pack/pack.h"
 #include "migration/wire/names.h"
@@ -46,7 +47,10 @@ typedef struct Walk {
     Stream *stream;     /* and its stream */
     Stream *rp;      /* answers to the source; NULL: nobody listens */
     Reader *reader;
+    Item *item;      /* the reader's, once there was one */
     InspectRam *ram; /* NULL: not begun */
+    SideChannels *side; /* NULL: none were given */
+    bool flushes;       /* the stream says where its channels wait */
     bool has_pages;  /* a PART or END of ram has come */
     bool in_section;
     uint64_t section_at;  /* where the last section begins */
@@ -280,15 +284,49 @@ static bool walk_ram_start(Walk *w, const Item *item, GError **errp)
     return true;
 }
 
+/* The channels have waited for each other here. */
+static bool sync_channels(Walk *w, GError **errp)
+{
+    if (w->side) {
+        return side_channels_sync(w->side, errp);
+    }
+    inspect_ram_elsewhere(w->ram);
+    return true;
+}
+
+static bool start_multifd(Walk *w, GError **errp)
+{
+    const InspectConfig *config = w->config;
+    unsigned flushes = w->report->list->flushes;
+
+    if (config->sides) {
+        inspect_ram_elsewhere(w->ram);
+        w->side = side_channels_new(config->side, config->sides, w->ram,
+                                    config->verify || config->extracts, errp);
+        if (!w->side) {
+            return false;
+        }
+    }
+    w->flushes = flushes > 0;
+    while (flushes--) {
+        if (!sync_channels(w, errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool walk_blocks(Walk *w, Item *item, GError **errp)
 {
     MappedFile file;
 
     w->ram = inspect_ram_new(w->stream, w->config, w->report,
                              g_steal_pointer(&item->blocks), errp);
-    if (!w->ram || !section_has_capability(&w->report->preamble,
-                                           WIRE_CAP_MAPPED_RAM)) {
-        return w->ram != NULL;
+    if (!w->ram || !start_multifd(w, errp)) {
+        return false;
+    }
+    if (!section_has_capability(&w->report->preamble, WIRE_CAP_MAPPED_RAM)) {
+        return true;
     }
     file.fd = input_file(w->input, &file.begin);
     return inspect_ram_mapped(w->ram, &file, errp);
@@ -405,7 +443,7 @@ static bool begin_section(Walk *w, const Item *item, GError **errp)
     return inspect_ram_begin(w->ram, section->type, w->section_at, errp);
 }
 
-static void end_section(Walk *w, const Item *item)
+static bool end_section(Walk *w, const Item *item, GError **errp)
 {
     const SectionHeader *section = &item->section;
     uint64_t size = stream_position(w->stream) - w->section_at;
@@ -416,9 +454,16 @@ static void end_section(Walk *w, const Item *item)
                       w->report->devices->len - 1).size = size;
     } else if (!item->is_ram) {
         find_other(w, section->id)->bytes += size;
-    } else if (section->type != WIRE_START) {
-        inspect_ram_end(w->ram);
+    } else {
+        /* Before 8.0, and with older machine types, each section is a round. */
+        if (w->side && !w->flushes && !side_channels_sync(w->side, errp)) {
+            return false;
+        }
+        if (section->type != WIRE_START) {
+            inspect_ram_end(w->ram);
+        }
     }
+    return true;
 }
 
 static bool walk_item(Walk *w, Item *item, GError **errp)
@@ -436,8 +481,7 @@ static bool walk_item(Walk *w, Item *item, GError **errp)
     case ITEM_RECORD:
         return inspect_ram_record(w->ram, item, errp);
     case ITEM_FOOTER:
-        end_section(w, item);
-        return true;
+        return end_section(w, item, errp);
     case ITEM_EOF:
     case ITEM_DESCRIPTION:
         break;
@@ -486,22 +530,58 @@ static bool check_discarded(const Walk *w, GError **errp)
     return true;
 }
 
+/* The reader does not take a flush of multifd, which is a record without
+ * data. */
+static bool is_flush(const Item *item, const GError *err)
+{
+    return item && item->type == ITEM_RECORD &&
+           item->record.type == WIRE_RAM_MULTIFD &&
+           g_error_matches(err, MIG_ERROR, MIG_ERROR_UNSUPPORTED);
+}
+
+static bool walk_next(Walk *w, GError **errp)
+{
+    GError *err = NULL;
+    Item *item = reader_next(w->reader, &err);
+
+    if (item) {
+        w->item = item;
+        return walk_item(w, item, errp);
+    }
+    if (is_flush(w->item, err)) {
+        g_error_free(err);
+        return sync_channels(w, errp);
+    }
+    g_propagate_error(errp, err);
+    return false;
+}
+
+static bool check_elsewhere(const Walk *w, GError **errp)
+{
+    if (w->report->elsewhere) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_EOF,
+                    "the guest's pages are not in this stream.  They went over "
+                    "multifd's side channels: give their files, too");
+    }
+    return !w->report->elsewhere;
+}
+
 static bool walk(Walk *w, GError **errp)
 {
     bool ended = false;
 
     while (!ended) {
-        Item *item = reader_next(w->reader, errp);
-
-        if (!item || !walk_item(w, item, errp) || !leave_package(w, errp) ||
+        if (!walk_next(w, errp) || !leave_package(w, errp) ||
             !at_tail(w, &ended, errp)) {
             return false;
         }
     }
-    return inspect_ram_finish(w->ram, errp) &&
+    return (!w->side || side_channels_finish(w->side, errp)) &&
+           inspect_ram_finish(w->ram, errp) &&
            inspect_tail(w->stream, w->config, w->report,
                         !reader_has_footers(w->reader), errp) &&
-           check_discarded(w, errp);
+           (!w->side || side_channels_check(w->side, errp)) &&
+           check_discarded(w, errp) && check_elsewhere(w, errp);
 }
 
 /* The end */
@@ -567,6 +647,7 @@ bool inspect_stream(Input *input, const InspectConfig *config,
     if (w.rp) {
         decline_guest(&w);
     }
+    side_channels_free(w.side);
     inspect_ram_free(w.ram);
     reader_free(w.reader);
     g_array_unref(w.begun);

@@ -18,6 +18,8 @@ typedef struct InspectExtract {
 typedef struct InspectConfig {
     const InspectExtract *extract;
     unsigned extracts;
+    Input *const *side; /* [sides]: multifd's side channels, if there are any */
+    unsigned sides;
     bool verify;      /* decode every compressed page */
     unsigned threads; /* that decode */
     bool to_the_end;  /* the input is a file: read also what follows the end */

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A main channel of multifd and a side channel, as ferry-inspect reads them.
+ * The input: u16 the size of the main one, which comes first.
+ */
+#include "tests/fuzz/fuzz.h"
+#include "tools/inspect/streams/inspect-stream.h"
+#include "util/endian.h"
+
+static void on_progress(void *opaque)
+{
+}
+
+static Input *open_bytes(const uint8_t *data, size_t size)
+{
+    GInputStream *in =
+        g_memory_input_stream_new_from_data(data, (gssize)size, NULL);
+    Input *input = input_new(io_channel_new("fuzz", in, NULL), NULL);
+
+    g_object_unref(in);
+    return input;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    size_t split = size > 2 ? MIN(load_be16(data), size - 2) : 0;
+    Input *main_channel, *side;
+    InspectReport report;
+    GError *err = NULL;
+    bool ok;
+
+    if (size < 2) {
+        return 0;
+    }
+    main_channel = open_bytes(data + 2, split);
+    side = open_bytes(data + 2 + split, size - 2 - split);
+    inspect_report_init(&report);
+    ok = inspect_stream(main_channel, &(InspectConfig){
+        .side = &side,
+        .sides = 1,
+        .verify = true,
+        .threads = 1,
+        .progress = on_progress,
+    }, &report, &err);
+    g_assert_true(ok == !err);
+    g_clear_error(&err);
+    inspect_report_destroy(&report);
+    input_free(main_channel);
+    input_free(side);
+    return 0;
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "tools/inspect/inspect-inputs.h"
+
+#include <stdio.h>
+
+#include "tools/inspect/streams/side-channels.h"
+
+static bool is_socket(const IoUri *uri)
+{
+    return uri->kind == IO_URI_TCP || uri->kind == IO_URI_UNIX;
+}
+
+static IoChannel *open_channel(const IoUri *uri, GError **errp)
+{
+    IoListener *listener = io_listener_new(uri, errp);
+    IoChannel *channel;
+
+    if (!listener) {
+        return NULL;
+    }
+    if (is_socket(uri)) {
+        fprintf(stderr, "ferry-inspect: waiting at %s\n",
+                io_listener_address(listener));
+    }
+    channel = io_listener_accept(listener, NULL, errp);
+    io_listener_free(listener);
+    return channel;
+}
+
+static bool open_one(Inputs *inputs, unsigned i, const InspectArgs *args,
+                     GError **errp)
+{
+    const InspectOperand *operand =
+        &g_array_index(args->operands, InspectOperand, i);
+    IoChannel *channel = open_channel(operand->uri, errp);
+
+    if (!channel) {
+        return false;
+    }
+    inputs->input[i] = input_new(channel, args->snapshot);
+    return input_open(inputs->input[i], errp);
+}
+
+static bool is_side(const Input *input, bool *yes, GError **errp)
+{
+    const uint8_t *head;
+    size_t size;
+
+    *yes = false;
+    if (!input_has_stream(input)) {
+        return true;
+    }
+    head = stream_peek_some(input_stream(input), sizeof(uint32_t), &size,
+                            errp);
+    *yes = head && side_channels_begins(head, size);
+    return head != NULL;
+}
+
+static bool fail(GError **errp, const char *text)
+{
+    g_set_error_literal(errp, MIG_ERROR, MIG_ERROR_OPTION, text);
+    return false;
+}
+
+/* Open the next one, and see what it is.  main is set to one that cannot be
+ * opened: that is to be shown. */
+static bool add_input(Inputs *inputs, unsigned i, const InspectArgs *args,
+                      unsigned *mains, GError **errp)
+{
+    unsigned found = inputs->main;
+    bool side;
+
+    inputs->main = i;
+    if (!open_one(inputs, i, args, errp) ||
+        !is_side(inputs->input[i], &side, errp)) {
+        return false;
+    }
+    if (!side) {
+        return ++*mains == 1 ||
+               fail(errp, "one stream can be inspected at a time, with the "
+                    "side channels of its multifd");
+    }
+    inputs->side[inputs->sides++] = inputs->input[i];
+    inputs->main = *mains ? found : i;
+    return true;
+}
+
+bool inputs_open(Inputs *inputs, const InspectArgs *args, GError **errp)
+{
+    unsigned mains = 0;
+
+    *inputs = (Inputs){ .count = args->operands->len };
+    inputs->input = g_new0(Input *, inputs->count);
+    inputs->side = g_new0(Input *, inputs->count);
+    for (unsigned i = 0; i < inputs->count; i++) {
+        if (!add_input(inputs, i, args, &mains, errp)) {
+            return false;
+        }
+    }
+    return mains > 0 ||
+           fail(errp, "a side channel of multifd: give the file of the main "
+                "channel, too");
+}
+
+void inputs_close(Inputs *inputs)
+{
+    for (unsigned i = 0; i < inputs->count; i++) {
+        input_free(inputs->input[i]);
+    }
+    g_free(inputs->input);
+    g_free(inputs->side);
+}
