@@ -216,6 +216,11 @@ static void test_bad(void)
         { "relay --resume-timeout-stopped x", "expected a number of seconds" },
         { "relay --listen unix:/a --connect unix:/b --to-qemu "
           "--resume-timeout 1", "between two relays" },
+        { "relay --memory 1X", "'memory' expects" },
+        { "relay --listen unix:/a --connect unix:/b --from-qemu --memory 1G",
+          "--memory is for histories" },
+        { "relay --listen unix:/a --connect unix:/b --role receive "
+          "--max-bandwidth 1M", "--max-bandwidth is the sender's" },
         { "relay --frobnicate", "--frobnicate: invalid option" },
         { "relay ---once", "---once: invalid option" },
         { "relay --listen unix:/a --connect unix:/b --role receive "

@@ -200,6 +200,67 @@ class Routes(RelayTest):
             sender.wait_says("the other one names none")
 
 
+class ManyAtOnce(RelayTest):
+    """A host is evacuated: many guests by one pair of relays."""
+
+    GUESTS = 20
+    RATE = 16 << 20   # bytes a second on the link, of all
+    MEMORY = 100 << 20
+
+    def test_evacuation(self):
+        """All get there within what the rate allows, evenly, and histories
+        keep to their budget."""
+        receiver = self.start("--role", "receive", "--listen",
+                              "unix:" + self.path("link"), "--connect",
+                              "unix:" + self.path("vm"), "--memory",
+                              str(self.MEMORY >> 20) + "M", resumes=True)
+        receiver.wait_listening()
+        sender = self.start("--role", "send", "--listen",
+                            "unix:" + self.path("out"), "--connect",
+                            "unix:" + self.path("link"), "--json",
+                            "--max-bandwidth", str(self.RATE >> 20) + "M",
+                            resumes=True)
+        listener = self.listen("vm")
+        listener.listen(self.GUESTS)
+        data = preamble() + PART + b"".join(
+            plain(i * PAGE, random.Random(i).randbytes(PAGE),
+                  None if i else b"pc.ram") for i in range(1000))
+        threads = [threading.Thread(target=self.move, args=(
+            self.connect("out", sender), data)) for _ in range(self.GUESTS)]
+        readers = []
+        self.ended = []
+        begin = time.monotonic()
+        for thread in threads:
+            thread.start()
+        for _ in threads:
+            end = self.accept(listener)
+            reader = threading.Thread(target=self.read, args=(end, len(data)))
+            reader.start()
+            readers.append(reader)
+        for thread in [*threads, *readers]:
+            thread.join(TIMEOUT)
+        self.assertEqual(len(self.ended), self.GUESTS)
+        took = [end - begin for end in self.ended]
+        # The pages are noise, so the link carries as much.
+        least = self.GUESTS * len(data) / self.RATE
+        self.assertGreater(max(took), 0.9 * least)
+        # None starves: the first one is not done long before the last.
+        self.assertGreater(min(took), 0.5 * least, took)
+        wait_until(lambda: len(sender.reports()) == self.GUESTS, "reports")
+        self.assertLessEqual(sum(r["history"] for r in sender.reports()),
+                             self.MEMORY)
+
+    def move(self, source, data):
+        source.sendall(data)
+        source.shutdown(socket.SHUT_WR)
+        receive_all_or_reset(source)
+
+    def read(self, end, size):
+        receive(end, size)
+        self.ended.append(time.monotonic())
+        end.close()
+
+
 class Fails(RelayTest):
     def test_patience_ends(self):
         chain = BreakingChain(self, ["--resume-timeout", "1"])

@@ -502,6 +502,12 @@ static gboolean on_signal(void *opaque)
 
 static void init(Relay *relay, const RelayArgs *args)
 {
+    const BudgetConfig budget = {
+        .memory = args->memory,
+        .rate = args->rate,
+        .clock = &clock_monotonic,
+    };
+
     *relay = (Relay){
         .args = args,
         .loop = g_main_loop_new(NULL, FALSE),
@@ -512,6 +518,7 @@ static void init(Relay *relay, const RelayArgs *args)
             .args = args,
             .turns = turns_new(args->one_place ? 1 : RELAY_MIGRATIONS_MAX),
             .lines = lines_new(),
+            .budget = budget_new(&budget),
         },
         .last_time = clock_now(&clock_monotonic),
         .lock = PTHREAD_MUTEX_INITIALIZER,
@@ -535,6 +542,7 @@ static void destroy(Relay *relay)
     g_ptr_array_unref(relay->runs);
     turns_free(relay->shared.turns);
     lines_free(relay->shared.lines);
+    budget_free(relay->shared.budget);
     g_main_loop_unref(relay->loop);
 }
 

@@ -149,6 +149,28 @@ static bool set_patience(void *target, const char *name, char *const *values,
     return true;
 }
 
+/* A number of bytes, as K, M, G or T. */
+static bool set_size(void *target, const char *name, char *const *values,
+                     GError **errp)
+{
+    const MigOption option = {
+        .id = MIG_OPT_MAX_BANDWIDTH,
+        .name = name,
+        .kind = MIG_KIND_SIZE,
+        .max = INT64_MAX,
+    };
+    RelayArgs *args = target;
+    MigOptions values_of;
+
+    mig_options_init(&values_of);
+    if (!mig_options_set_text(&values_of, &option, values[0], errp)) {
+        return false;
+    }
+    *(strcmp(name, "memory") ? &args->rate : &args->memory) =
+        values_of.value[option.id];
+    return true;
+}
+
 #define TARGET(member) offsetof(RelayArgs, member)
 
 static const ArgsOption options[] = {
@@ -176,6 +198,10 @@ static const ArgsOption options[] = {
       set_parameter },
     { "history", "SIZE", "memory for earlier pages, per migration; the smaller "
       "of the two relays' counts, 0: none (64M)", set_history },
+    { "memory", "SIZE", "the most memory for the histories of all migrations; "
+      "0: no limit (0)", set_size },
+    { "max-bandwidth", "SIZE", "the most bytes a second on the link, of all "
+      "migrations; 0: no limit (0)", set_size },
     { "resume-timeout", "SECONDS", "how long a broken link may take to come "
       "back while the guest runs; 0: it fails the migration (300)",
       set_patience },
@@ -360,6 +386,11 @@ static bool check_together(const RelayArgs *args, GError **errp)
     } else if (args->role > RELAY_ROLE_RECEIVE && args->keeps) {
         text = "--history is kept by two relays: not with --to-qemu and "
                "--from-qemu";
+    } else if (args->role > RELAY_ROLE_RECEIVE && args->memory) {
+        text = "--memory is for histories: not with --to-qemu and --from-qemu";
+    } else if (args->rate && args->role != RELAY_ROLE_SEND &&
+               args->role != RELAY_ROLE_AUTO) {
+        text = "--max-bandwidth is the sender's";
     } else if (args->role > RELAY_ROLE_RECEIVE && args->resumes) {
         text = "--resume-timeout is for the link between two relays: not with "
                "--to-qemu and --from-qemu";

@@ -44,6 +44,8 @@ typedef struct RelayArgs {
     const Codec *codec; /* of DATA frames, by compress-method */
     int64_t patience, patience_stopped; /* ns without a link: while the guest
                                          * runs, and while it is stopped */
+    uint64_t memory, rate; /* of all migrations: bytes, and bytes a second on
+                            * the link; 0: no limit */
     uint64_t nonce; /* what this relay calls itself in HELLO; never 0 */
     const char *tls_creds; /* "": the link is not encrypted */
     const char *tls_peer;  /* send: the name in the receiver's certificate */

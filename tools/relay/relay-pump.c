@@ -100,6 +100,9 @@ static bool write_job(void *opaque, void *opaque_pump, GError **errp)
     keep_first(pump, job);
     size = size_of(job); /* writing changes the pieces */
     since = clock_now(&clock_monotonic);
+    if (to->budget) {
+        budget_pace(to->budget, size);
+    }
     pump->write_failed = !io_channel_writev(to->channel, job->piece,
                                             job->pieces, errp);
     relay_stats_waited(to->stats, to->wait, since);

@@ -14,6 +14,7 @@
 
 #include "ferry/channel.h"
 #include "migration/wire/stream.h"
+#include "tools/relay/relay-budget.h"
 #include "tools/relay/relay-stats.h"
 #include "util/clock.h"
 #include "util/pipeline.h"
@@ -54,6 +55,7 @@ typedef struct PumpOutput {
     IoChannel *channel; /* borrowed */
     RelayStats *stats;
     RelayWait wait;     /* what a write to the channel counts as */
+    BudgetUser *budget; /* or NULL: whose rate to keep */
     /* Optional: the owner calls it for each job, in the order of submission,
      * just before it writes the job. */
     void (*finish)(void *job, void *opaque);

@@ -320,7 +320,12 @@ RelaySend *relay_send_new(const RelaySendConfig *config, GError **errp)
         .worker_free = ladder_worker_free,
         .run = send_run_job,
     };
-    PumpOutput output = { config->to, config->stats, RELAY_WAIT_LINK };
+    PumpOutput output = {
+        .channel = config->to,
+        .stats = config->stats,
+        .wait = RELAY_WAIT_LINK,
+        .budget = config->budget,
+    };
 
     send->config = *config;
     send->data_rung = (Rung){ config->codec, config->level, 1 };

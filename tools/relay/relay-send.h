@@ -9,6 +9,7 @@
 #include "ferry/channel.h"
 #include "migration/pack/ladder.h"
 #include "migration/wire/stream.h"
+#include "tools/relay/relay-budget.h"
 #include "tools/relay/relay-log.h"
 #include "tools/relay/relay-stats.h"
 
@@ -21,6 +22,7 @@ typedef struct RelaySendConfig {
     unsigned level, threads;
     Ladder ladder; /* of packs */
     RelayStats *stats;
+    BudgetUser *budget; /* or NULL */
     RelayFindings *findings; /* filled in while the stream is scanned */
     const ReturnWatch *back; /* the reverse thread's */
 } RelaySendConfig;

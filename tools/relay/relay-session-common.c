@@ -5,6 +5,7 @@
  */
 #include "tools/relay/relay-session-role.h"
 
+#include "tools/relay/relay-pack.h"
 #include "tools/relay/relay-stdio.h"
 #include "util/clock.h"
 #include "util/thread.h"
@@ -207,6 +208,13 @@ bool session_connect_far(Session *s, GError **errp)
         session_abort_both(s); /* session_abort() came before far was set */
     }
     return true;
+}
+
+unsigned session_window(Session *s, unsigned most)
+{
+    unsigned wanted = relay_pack_window(&s->args->options);
+
+    return budget_promise(s->budget, MIN(wanted, most), PACK_SLOT_BYTES);
 }
 
 /* What cannot be known here, a person can look up at both ends. */

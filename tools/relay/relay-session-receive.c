@@ -45,7 +45,7 @@ static unsigned version_of(const RelayArgs *args)
 }
 
 /* hello then has what both relays use. */
-static Hello agree(const Session *s, Hello *hello)
+static Hello agree(Session *s, Hello *hello)
 {
     Hello back = { .pages = hello->pages };
     const Codec *codec = codec_find(hello->method);
@@ -53,8 +53,8 @@ static Hello agree(const Session *s, Hello *hello)
     hello->version = back.version = MIN(hello->version,
                                          version_of(s->args));
     if (back.version >= RELAY_PACK_FROM) {
-        back.offer = hello_offer(codec_features(),
-                                 relay_pack_window(&s->args->options));
+        s->window = session_window(s, UINT_MAX);
+        back.offer = hello_offer(codec_features(), s->window);
     }
     if (!codec || !codec->available) {
         g_strlcpy(hello->method, codec_zlib.name, sizeof(hello->method));
@@ -180,7 +180,7 @@ static bool receive_stream(Session *s, const Hello *hello, bool *qemu_failed,
         .from = s->near_in,
         .to = s->far,
         .version = hello->version,
-        .window = relay_pack_window(&s->args->options),
+        .window = s->window,
         .codec = codec_find(hello->method),
         .pages = hello->pages,
         .threads =

@@ -33,6 +33,7 @@ struct Session {
     const RelayArgs *args; /* constant */
     Turns *turns;          /* this and lines: each has its own lock */
     Lines *lines;
+    BudgetUser *budget;    /* the budget has a lock */
     const RelayRoute *route; /* or NULL; receive: set when SESSION has come */
     RelayRole role;        /* this and does: set before the reverse thread */
     const SessionRole *does; /* starts, then constant */
@@ -74,6 +75,7 @@ struct Session {
     GError *error;       /* lock; any thread sets, only the first one counts */
     bool began;          /* lock; the forward thread sets, any reads: the peer
                           * has said what it wants */
+    unsigned window;     /* receive: what it has offered */
     bool answered;       /* lock; the reverse thread sets */
     Hello answer;        /* send: the reverse thread sets, before answered;
                           * the forward thread reads after it */
@@ -102,6 +104,10 @@ void session_join_reverse(Session *s);
  * failure that one is freed. */
 bool session_make_line(Session *s, IoChannel **channel,
                        const LineConfig *config, GError **errp);
+
+/* How many packs of history this session may have here, if the other relay has
+ * memory for so many. */
+unsigned session_window(Session *s, unsigned most);
 
 /* A destination that is a command must end without an error.  False
  * otherwise. */

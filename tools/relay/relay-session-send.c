@@ -258,8 +258,8 @@ static RelaySend *new_send(Session *s, GError **errp)
         .to = s->far,
         .codec = agreed_codec(s, errp),
         .version = s->answer.version,
-        .window = MIN(offer_window(s->answer.offer),
-                      relay_pack_window(&s->args->options)),
+        .window = session_window(s, offer_window(s->answer.offer)),
+        .budget = s->budget,
         .level = (unsigned)s->args->options.value[MIG_OPT_COMPRESS_LEVEL],
         .threads =
             thread_count(s->args->options.value[MIG_OPT_COMPRESS_THREADS]),

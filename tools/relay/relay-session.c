@@ -43,6 +43,7 @@ Session *session_new(const SessionShared *shared, unsigned number,
     s->args = shared->args;
     s->turns = shared->turns;
     s->lines = shared->lines;
+    s->budget = budget_join(shared->budget);
     s->route = route;
     turns_enter(s->turns, number);
     s->findings.number = number;
@@ -63,6 +64,7 @@ void session_free(Session *s)
     stream_free(s->far_in);
     io_channel_free(s->near);
     io_channel_free(s->far);
+    budget_leave(s->budget);
     relay_findings_clear(&s->findings);
     return_watch_clear(&s->watch);
     g_free(s->why);

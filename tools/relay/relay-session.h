@@ -8,6 +8,7 @@
 
 #include "ferry/channel.h"
 #include "tools/relay/relay-args.h"
+#include "tools/relay/relay-budget.h"
 #include "tools/relay/relay-lines.h"
 #include "tools/relay/relay-outcome.h"
 #include "tools/relay/relay-stats.h"
@@ -18,8 +19,9 @@ typedef struct Session Session;
 /* What the sessions of a relay share. */
 typedef struct SessionShared {
     const RelayArgs *args; /* constant */
-    Turns *turns;          /* this and lines: each has its own lock */
+    Turns *turns;          /* this and those below: each has its own lock */
     Lines *lines;
+    Budget *budget;
 } SessionShared;
 
 /* near is the peer that connected to us, by that route or by none; the session
