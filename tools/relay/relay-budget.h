@@ -4,9 +4,9 @@
  * the link.
  *
  * Each migration is a user.  Memory is promised when two relays meet, and taken
- * when pages come; what is left decides how much the next one gets.  The rate is
- * divided evenly among those that have lately written: a migration that writes
- * nothing leaves its share to the others.
+ * when pages come; what is left decides how much the next one gets.  The rate
+ * is divided evenly among those that have lately written: a migration that
+ * writes nothing leaves its share to the others.
  *
  * All functions may be called from any thread, and those of a user by one
  * thread at a time.
