@@ -321,6 +321,26 @@ static void test_patience_is_told(Fixture *f, const void *unused)
     assert_read_fails(f->there, G_IO_ERROR, G_IO_ERROR_CANCELLED, "");
 }
 
+/* A receiver that has forgotten the session is no reason for a sender to end
+ * that waits for ever. */
+static void test_forever(Fixture *f, const void *unused)
+{
+    GOutputVector vector = { "x", 1 };
+    uint8_t byte;
+    size_t got;
+
+    line_set_patience(f->here, LINE_FOREVER);
+    f->unknown = true;
+    cut(f, 0);
+    g_usleep(300000);
+    pthread_mutex_lock(&f->lock);
+    g_assert_nonnull(strstr(f->news->str, "for ever"));
+    f->unknown = false;
+    pthread_mutex_unlock(&f->lock);
+    g_assert_true(io_channel_writev(f->here, &vector, 1, NULL));
+    g_assert_true(io_channel_read(f->there, &byte, 1, &got, NULL));
+}
+
 static void test_lie(Fixture *f, const void *unused)
 {
     f->lie = WINDOW;
@@ -594,6 +614,7 @@ int main(int argc, char **argv)
     ADD("/line/unknown", test_unknown_line);
     ADD("/line/patience-ends", test_patience_ends);
     ADD("/line/patience-is-told", test_patience_is_told);
+    ADD("/line/forever", test_forever);
     ADD("/line/lie", test_lie);
     ADD("/line/abort", test_abort);
     ADD("/line/goodbye", test_goodbye);

@@ -419,14 +419,15 @@ static bool take_have(Line *line, uint64_t position)
     return ok;
 }
 
-/* The sender decides how long to wait; the receiver waits a little longer. */
+/* The sender decides how long to wait; the receiver waits a little longer.  But
+ * for ever only the sender waits, which has a guest to lose. */
 static void take_patience(Line *line, uint32_t ms)
 {
     if (line->config.dial) {
         return;
     }
     pthread_mutex_lock(&line->lock);
-    line->patience = ms == UINT32_MAX ? LINE_FOREVER
+    line->patience = ms == UINT32_MAX ? line->config.patience + MARGIN_NS
                      : ms == 0        ? 0
                                       : ms * NS_PER_MS + MARGIN_NS;
     pthread_mutex_unlock(&line->lock);
@@ -732,7 +733,8 @@ static bool dial_locked(Line *line)
         go_on_locked(line, connection, arrived);
         return false;
     }
-    again = !g_error_matches(err, MIG_ERROR, MIG_ERROR_PEER);
+    again = !g_error_matches(err, MIG_ERROR, MIG_ERROR_PEER) ||
+            line->patience == LINE_FOREVER;
     if (!again) {
         end_locked(line, g_steal_pointer(&err));
     }

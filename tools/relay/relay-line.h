@@ -43,8 +43,9 @@ typedef struct LineConfig {
      * Make another connection, tell the other relay that `received` bytes have
      * arrived here, and find out how many have arrived there.  cancel ends it.
      * Called by a thread of the line's, again and again until it succeeds or
-     * fails with MIG_ERROR_PEER: the other relay will never go on.  NULL: the
-     * other relay makes the connections.
+     * fails with MIG_ERROR_PEER: the other relay will never go on.  (Where
+     * patience is LINE_FOREVER, that is no reason to end.)  NULL: the other
+     * relay makes the connections.
      */
     IoChannel *(*dial)(void *opaque, uint64_t received, uint64_t *arrived,
                        GCancellable *cancel, GError **errp);

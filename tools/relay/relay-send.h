@@ -13,6 +13,14 @@
 #include "tools/relay/relay-log.h"
 #include "tools/relay/relay-stats.h"
 
+/* What the stream has come to, as far as a link that breaks is concerned. */
+typedef enum {
+    SEND_STANDS_STILL, /* the source has stopped its guest */
+    SEND_HANDED_OVER,  /* the destination may have all that it needs */
+    SEND_LOST,         /* nobody knows where the stream is */
+    SEND_GONE,         /* the source has gone, and waits for no answer */
+} SendPlace;
+
 typedef struct RelaySendConfig {
     Stream *from;     /* QEMU */
     IoChannel *to;    /* the link, after ANSWER */
@@ -25,6 +33,8 @@ typedef struct RelaySendConfig {
     BudgetUser *budget; /* or NULL */
     RelayFindings *findings; /* filled in while the stream is scanned */
     const ReturnWatch *back; /* the reverse thread's */
+    void (*reached)(void *opaque, SendPlace place); /* optional */
+    void *opaque;
 } RelaySendConfig;
 
 typedef struct RelaySend RelaySend;

@@ -209,6 +209,10 @@ static void receive_ended(Session *s)
 {
     GError *err = NULL;
 
+    if (s->line) {
+        /* All is here: the sender only wants to hear of it. */
+        line_set_patience(s->line, s->args->patience);
+    }
     session_wait_reverse(s, true);
     session_join_reverse(s);
     if (!session_failed(s) && !session_wait_destination(s)) {

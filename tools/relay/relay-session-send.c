@@ -251,6 +251,29 @@ static Ladder ladder_for(const Session *s, const RelaySendConfig *config)
                ? all : ladder_of_one(config->codec, config->level);
 }
 
+/* While the guest runs at the source, patience costs nothing. */
+static void reached(void *opaque, SendPlace place)
+{
+    Session *s = opaque;
+
+    if (!s->line) {
+        return;
+    }
+    switch (place) {
+    case SEND_STANDS_STILL:
+    case SEND_LOST:
+    case SEND_GONE:
+        line_set_patience(s->line, MIN(s->args->patience,
+                                       s->args->patience_stopped));
+        break;
+    case SEND_HANDED_OVER:
+        /* To give up would let the guest run here, while it may run there. */
+        atomic_store(&s->handed_over, true);
+        line_set_patience(s->line, LINE_FOREVER);
+        break;
+    }
+}
+
 static RelaySend *new_send(Session *s, GError **errp)
 {
     RelaySendConfig config = {
@@ -266,6 +289,8 @@ static RelaySend *new_send(Session *s, GError **errp)
         .stats = &s->stats,
         .findings = &s->findings,
         .back = &s->watch,
+        .reached = reached,
+        .opaque = s,
     };
 
     if (!config.codec) {
