@@ -16,9 +16,12 @@ import os
 import select
 import socket
 import struct
+import sys
 import threading
 
-from ferry_vm import connect_unix
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))), "lib"))
+from ferry_vm import connect_unix  # noqa: E402
 
 RESET = struct.pack("ii", 1, 0)   # linger for no time
 WAYS = ("reset", "close", "drop")
