@@ -53,7 +53,9 @@ static bool get_preamble(Reader *r, GError **errp)
     const Preamble *p = &r->item.preamble;
 
     r->item.type = ITEM_PREAMBLE;
-    if (!section_get_preamble(r->stream, &r->item.preamble, errp)) {
+    if (!(r->config.may_lack_configuration
+              ? section_get_old_preamble : section_get_preamble)(
+            r->stream, &r->item.preamble, errp)) {
         return false;
     }
     r->form.addresses = section_has_capability(p, WIRE_CAP_IGNORE_SHARED);
@@ -174,7 +176,7 @@ static bool look_for_footers(Reader *r, GError **errp)
         return false;
     }
     r->config.may_lack_footers = false;
-    r->lacks_footers = type != WIRE_FOOTER;
+    r->lacks_footers = type <= WIRE_FULL || type == WIRE_COMMAND;
     return true;
 }
 

@@ -66,6 +66,8 @@ typedef struct ReaderConfig {
     /* The stream may have no footers, as with machine types before 2.4.  The
      * end of the first section shows it. */
     bool may_lack_footers;
+    /* The same for the configuration.  The preamble's machine is "" then. */
+    bool may_lack_configuration;
 } ReaderConfig;
 
 /* The stream is borrowed and at its start. */

@@ -172,14 +172,12 @@ static bool get_config_subsection(Stream *s, Preamble *p, GError **errp)
     return false;
 }
 
-bool section_get_preamble(Stream *s, Preamble *p, GError **errp)
+/* What follows the header. */
+static bool get_configuration(Stream *s, Preamble *p, GError **errp)
 {
     uint8_t type;
 
-    p->capabilities = 0;
-    p->page_bits = MIG_PAGE_BITS;
-    p->has_uuid = false;
-    if (!get_header(s, errp) || !get_machine(s, p->machine, errp) ||
+    if (!get_machine(s, p->machine, errp) ||
         !stream_peek_u8(s, &type, errp)) {
         return false;
     }
@@ -191,6 +189,33 @@ bool section_get_preamble(Stream *s, Preamble *p, GError **errp)
         }
     }
     return true;
+}
+
+static void clear_preamble(Preamble *p)
+{
+    p->machine[0] = '\0';
+    p->capabilities = 0;
+    p->page_bits = MIG_PAGE_BITS;
+    p->has_uuid = false;
+}
+
+bool section_get_preamble(Stream *s, Preamble *p, GError **errp)
+{
+    clear_preamble(p);
+    return get_header(s, errp) && get_configuration(s, p, errp);
+}
+
+bool section_get_old_preamble(Stream *s, Preamble *p, GError **errp)
+{
+    uint8_t type;
+
+    clear_preamble(p);
+    if (!get_header(s, errp) || !stream_peek_u8(s, &type, errp)) {
+        return false;
+    }
+    /* Anything but the configuration that could come first? */
+    return type == WIRE_START || type == WIRE_COMMAND ||
+           get_configuration(s, p, errp);
 }
 
 char *section_uuid_text(const uint8_t uuid[WIRE_UUID_SIZE])

@@ -30,7 +30,7 @@ typedef struct Identity {
 
 /* The header and the configuration section, as they were read. */
 typedef struct Preamble {
-    char machine[WIRE_NAME_MAX + 1];
+    char machine[WIRE_NAME_MAX + 1]; /* see section_get_old_preamble() */
     unsigned capabilities; /* how many; each changes the stream's layout */
     char capability[WIRE_CAPABILITIES_MAX][WIRE_NAME_MAX + 1];
     uint32_t page_bits;    /* MIG_PAGE_BITS when the source did not say */
@@ -44,6 +44,10 @@ void section_put_preamble(Stream *s, const Identity *id);
 bool section_check_header(const uint8_t *head, size_t size, GError **errp);
 
 bool section_get_preamble(Stream *s, Preamble *preamble, GError **errp);
+
+/* The same, also for machine types before 2.4, which write no configuration:
+ * the machine's name is "" then. */
+bool section_get_old_preamble(Stream *s, Preamble *preamble, GError **errp);
 
 bool section_has_capability(const Preamble *preamble, const char *name);
 

@@ -190,6 +190,72 @@ class Undescribed(SectionTest):
         self.assertEqual(len(report["devices"]), 2)
 
 
+class Old(SectionTest):
+    """Machine types before 2.4: no configuration, no footers, and before 2.3
+    no vmdescription."""
+
+    def old(self, *sections):
+        """The sections without their footers."""
+        return b"QEVM" + u32(3) + b"".join(s[:-5] for s in sections)
+
+    def devices(self, *contents):
+        return [section(FULL, content, 7 + i, "d" * (i + 1), i, 1)
+                for i, content in enumerate(contents)]
+
+    # What looks like a head, but for an id or a name that no section has.
+    CONTENTS = (b"12", b"\4\0\0\0\1" * 9, b"\4\0\0\0\1\3a\nb" + bytes(8),
+                b"\4\1\0\0\0\3abc" + bytes(8), b"x" * 5 + bytes(30))
+
+    def test_described(self):
+        devices = self.devices(*self.CONTENTS)
+        text = tail((), {"devices": [
+            {"name": "d" * (i + 1), "instance_id": i}
+            for i in range(len(devices))]})
+        report = self.good(self.old(BLOCKS, PAGES, pages(END), *devices),
+                           text)
+        self.assertEqual([d["size"] for d in report["devices"]],
+                         [len(d) - 5 for d in devices])
+        self.assertEqual(report["machine"], "")
+
+    def test_not_described(self):
+        devices = self.devices(*self.CONTENTS)
+        stream = self.old(BLOCKS, PAGES, pages(END), *devices) + b"\0"
+        report = self.good(stream)
+        self.assertEqual([d["size"] for d in report["devices"]],
+                         [len(d) - 5 for d in devices])
+        path = self.write(stream)
+        os.truncate(path, len(stream) + (100 << 20))
+        self.assertEqual(len(self.inspect(path)["devices"]), len(devices))
+
+    def test_commands(self):
+        report = self.good(b"QEVM" + u32(3) + command(2, u32(5)) +
+                           self.old(BLOCKS, PAGES, pages(END),
+                                    *self.devices(b"1"))[8:] + b"\0")
+        self.assertEqual(report["commands"][0]["value"], 5)
+
+    def test_footers_without_configuration(self):
+        self.good(b"QEVM" + u32(3), BLOCKS, PAGES, pages(END), tail())
+
+    def test_configuration_without_footers(self):
+        self.good(head(), self.old(BLOCKS, PAGES, pages(END),
+                                   *self.devices(b"1", b"2"))[8:], b"\0")
+
+    def test_cut(self):
+        stream = self.old(BLOCKS, PAGES, pages(END))
+        for size in (8, 20, len(stream) - 3, len(stream)):
+            self.refused(stream[:size], kind="eof")
+
+    def test_text(self):
+        done = self.run_it(self.write(self.old(
+            BLOCKS, PAGES, pages(END), *self.devices(b"1")) + b"\0"))
+        self.assertIn("not told (a machine type before 2.4)", done.stdout)
+
+    def test_real(self):
+        for name, count in (("machine-2.3", 27), ("machine-2.0", 27)):
+            _, report = self.extract(sample(name), "pc.ram")
+            self.assertEqual(len(report["devices"]), count)
+
+
 class Volume(SectionTest):
     """Zeros, or old bytes, behind the end."""
 

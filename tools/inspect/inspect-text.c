@@ -35,7 +35,8 @@ static void print_preamble(const InspectReport *report)
     const Preamble *p = &report->preamble;
     g_autofree char *machine = g_strescape(p->machine, NULL);
 
-    printf("%-16s%s\n", "machine", machine);
+    printf("%-16s%s\n", "machine",
+           machine[0] ? machine : "not told (a machine type before 2.4)");
     if (report->ferry) {
         printf("%-16s%s\n", "source", "Ferry");
     }

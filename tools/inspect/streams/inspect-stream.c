@@ -616,7 +616,11 @@ static bool is_of_stream(const GError *err)
 bool inspect_stream(Input *input, const InspectConfig *config,
                     InspectReport *report, GError **errp)
 {
-    const ReaderConfig reader = { .max_ram = RAM_MAX };
+    const ReaderConfig reader = {
+        .max_ram = RAM_MAX,
+        .may_lack_footers = true,
+        .may_lack_configuration = true,
+    };
     Walk w = {
         .config = config,
         .report = report,

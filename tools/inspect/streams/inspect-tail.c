@@ -25,6 +25,9 @@
  * with a footer and EOF, perhaps with zeros behind it, and where the devices
  * end is guessed.
  *
+ * Machine types before 2.4 have no footers, and a device ends where the next
+ * one begins.
+ *
  * Zeros are only counted until something else comes: a volume may have
  * gigabytes of them behind the stream.
  */
@@ -41,6 +44,7 @@
 #define NESTING_MAX 64u
 #define MEMBERS_MAX 256u /* of an object; QEMU's have about ten */
 #define VALUES_MAX  (1u << 20) /* in all; each takes a hundred bytes */
+#define OLD_ZEROS   4096u /* at the end of a device */
 #define BETWEEN_MAX 16u  /* commands between two devices; QEMU sends one */
 
 #define FOOTER_SIZE  5u /* type, id */
@@ -332,11 +336,32 @@ static bool is_next(const Tail *t, size_t at, JsonObject *next)
     return next ? is_head(t, at, next, &content) : at == t->eof;
 }
 
+/* The same without footers: where the next section's head is, or EOF. */
+static size_t find_next(const Tail *t, size_t content, JsonObject *next)
+{
+    for (size_t at = content; next && at < t->eof; at++) {
+        const uint8_t *head = memchr(tail_at(t, at), WIRE_FULL, t->eof - at);
+        size_t unused;
+
+        if (!head) {
+            return 0;
+        }
+        at = (size_t)(head - t->bytes->data);
+        if (is_head(t, at, next, &unused)) {
+            return at;
+        }
+    }
+    return next ? 0 : t->eof;
+}
+
 /* The place behind the footer of the section with this content; 0 when it has
  * none. */
 static size_t find_end(const Tail *t, size_t content, uint32_t id,
                        JsonObject *next)
 {
+    if (t->lacks_footers) {
+        return find_next(t, content, next);
+    }
     for (size_t at = content; at + FOOTER_SIZE <= t->eof; at++) {
         const uint8_t *footer = memchr(tail_at(t, at), WIRE_FOOTER,
                                        t->eof - FOOTER_SIZE + 1 - at);
@@ -643,8 +668,7 @@ static bool finish_described(Tail *t, GError **errp)
 static bool ends_devices(const Tail *t, size_t at)
 {
     return at == 0 || (at >= FOOTER_SIZE &&
-                       *tail_at(t, at - FOOTER_SIZE) == WIRE_FOOTER) ||
-           t->lacks_footers;
+                       *tail_at(t, at - FOOTER_SIZE) == WIRE_FOOTER);
 }
 
 static bool ends_with_sum(const Tail *t, size_t eof)
@@ -652,6 +676,26 @@ static bool ends_with_sum(const Tail *t, size_t eof)
     return eof >= SUM_SIZE && ends_devices(t, eof - SUM_SIZE) &&
            is_command(tail_at(t, eof - SUM_SIZE), WIRE_CMD_FERRY_SUM,
                       sizeof(uint64_t));
+}
+
+/*
+ * Without footers nothing tells EOF from other zeros.  The last one is EOF,
+ * unless there are so many that they are those of a volume.
+ */
+static bool find_old_eof(Tail *t)
+{
+    uint64_t kept = t->bytes->len, zeros = t->zeros;
+    uint64_t of_device = zeros > 1 && zeros <= OLD_ZEROS ? zeros - 1 : 0;
+
+    if (!zeros) {
+        return false;
+    }
+    g_byte_array_set_size(t->bytes, (guint)(kept + of_device + 1));
+    memset(t->bytes->data + kept, 0, of_device + 1);
+    t->eof = kept + of_device;
+    t->end = t->eof + 1;
+    t->report->trailing = zeros - of_device - 1;
+    return true;
 }
 
 /*
@@ -666,6 +710,9 @@ static bool find_eof(Tail *t)
     size_t some = (size_t)MIN(t->zeros, SUM_SIZE);
     bool alone = t->zeros == 1 || t->report->devices->len > 0;
 
+    if (t->lacks_footers) {
+        return find_old_eof(t);
+    }
     g_byte_array_append(t->bytes, zeros, (guint)some);
     for (t->eof = kept; t->eof < t->bytes->len; t->eof++) {
         if ((t->eof > 0 || alone) &&
@@ -725,7 +772,7 @@ static bool read_tail(Tail *t, GError **errp)
 bool inspect_tail(Stream *stream, const InspectConfig *config,
                   InspectReport *report, bool lacks_footers, GError **errp)
 {
-    g_autoptr(GByteArray) bytes = g_byte_array_new();
+    g_autoptr(GByteArray) bytes = g_byte_array_sized_new(CHUNK);
     Tail t = {
         .stream = stream,
         .config = config,
