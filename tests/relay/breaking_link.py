@@ -19,9 +19,9 @@ import struct
 import sys
 import threading
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(
-    os.path.abspath(__file__))), "lib"))
-from ferry_vm import connect_unix  # noqa: E402
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from relay_kit import Chain, receive  # noqa: E402
+from ferry_vm import TIMEOUT, connect_unix  # noqa: E402
 
 RESET = struct.pack("ii", 1, 0)   # linger for no time
 WAYS = ("reset", "close", "drop")
@@ -158,3 +158,40 @@ class BreakingLink:
                         self.forward += len(data)
                     else:
                         self.reverse += len(data)
+
+
+class BreakingChain(Chain):
+    """Two relays that resume, with a link that breaks between them."""
+
+    def __init__(self, test, sender=(), receiver=()):
+        self.test = test
+        self.listener = test.listen("qemu")
+        self.receiver = test.start(
+            "--listen", "unix:" + test.path("link"), "--connect",
+            "unix:" + test.path("qemu"), "--role", "receive", "--once",
+            "--json", *receiver, resumes=True)
+        self.receiver.wait_listening()
+        self.link = BreakingLink(test.folder, test.path("link"))
+        test.addCleanup(self.link.close)
+        self.sender = test.start(
+            "--listen", "unix:" + test.path("relay"), "--connect",
+            self.link.uri, "--role", "send", "--once", "--json", *sender,
+            resumes=True)
+        self.destination = None
+
+    def move(self, data, answer=b""):
+        """All of it arrives, and answer comes back meanwhile."""
+        self.say(data[:100])
+        threads = [threading.Thread(target=self.source.sendall,
+                                    args=(data[100:],)),
+                   threading.Thread(target=self.destination.sendall,
+                                    args=(answer,))]
+        heard = []
+        threads.append(threading.Thread(target=lambda: heard.append(
+            receive(self.source, len(answer)))))
+        for thread in threads:
+            thread.start()
+        self.test.assertEqual(self.hear(len(data)), data)
+        for thread in threads:
+            thread.join(TIMEOUT)
+        self.test.assertEqual(heard, [answer])

@@ -10,51 +10,14 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from breaking_link import WAYS, BreakingLink  # noqa: E402
-from relay_kit import (PART, SHUT, Chain, RelayTest, plain,  # noqa: E402
-                       preamble, receive, receive_all, receive_all_or_reset,
+from breaking_link import WAYS, BreakingChain  # noqa: E402
+from relay_kit import (PART, RelayTest, plain, preamble,  # noqa: E402
+                       receive, receive_all, receive_all_or_reset,
                        sample_stream)
 import tap  # noqa: E402
 from ferry_vm import TIMEOUT, connect_unix, wait_until  # noqa: E402
 
 PAGE = 4096
-
-
-class BreakingChain(Chain):
-    """Two relays that resume, with a link that breaks between them."""
-
-    def __init__(self, test, sender=(), receiver=()):
-        self.test = test
-        self.listener = test.listen("qemu")
-        self.receiver = test.start(
-            "--listen", "unix:" + test.path("link"), "--connect",
-            "unix:" + test.path("qemu"), "--role", "receive", "--once",
-            "--json", *receiver, resumes=True)
-        self.receiver.wait_listening()
-        self.link = BreakingLink(test.folder, test.path("link"))
-        test.addCleanup(self.link.close)
-        self.sender = test.start(
-            "--listen", "unix:" + test.path("relay"), "--connect",
-            self.link.uri, "--role", "send", "--once", "--json", *sender,
-            resumes=True)
-        self.destination = None
-
-    def move(self, data, answer=b""):
-        """All of it arrives, and answer comes back meanwhile."""
-        self.say(data[:100])
-        threads = [threading.Thread(target=self.source.sendall,
-                                    args=(data[100:],)),
-                   threading.Thread(target=self.destination.sendall,
-                                    args=(answer,))]
-        heard = []
-        threads.append(threading.Thread(target=lambda: heard.append(
-            receive(self.source, len(answer)))))
-        for thread in threads:
-            thread.start()
-        self.test.assertEqual(self.hear(len(data)), data)
-        for thread in threads:
-            thread.join(TIMEOUT)
-        self.test.assertEqual(heard, [answer])
 
 
 class Resume(RelayTest):

@@ -3,12 +3,14 @@
 """Two relays encrypt the link between them, or one refuses the other."""
 import os
 import random
+import shutil
 import socket
 import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "..", "relay"))
+from breaking_link import WAYS, BreakingChain, BreakingLink  # noqa: E402
 from relay_kit import (BUILD, MACHINE, RELAY, Chain,  # noqa: E402
                        RelayTest, receive,
                        receive_all_or_reset, sample_stream)
@@ -77,11 +79,51 @@ class Encrypted(TlsRelayTest):
         self.assertEqual(receiver.wait(), 0, receiver.stderr())
 
 
+    def test_link_breaks(self):
+        """The new connection is encrypted by the same certificates."""
+        chain = BreakingChain(
+            self, receiver=receives("good"),
+            sender=sends("good", "--tls-hostname", "localhost"))
+        chain.say(STREAM[:50])
+        chain.hear(50)
+        for how in WAYS[:2]:
+            chain.link.breaks(how)
+            chain.sender.wait_says("the link goes on after")
+        chain.say(STREAM[50:])
+        self.assertEqual(chain.hear(len(STREAM) - 50), STREAM[50:])
+        chain.finish("completed")
+
+    def test_another_certificate(self):
+        """Somebody with the secret, and with another certificate of the CA."""
+        receiver = self.start("--listen", "unix:" + self.path("link"),
+                              "--connect", "unix:" + self.path("qemu"),
+                              *receives("good"), resumes=True)
+        receiver.wait_listening()
+        listener = self.listen("qemu")
+        link = BreakingLink(self.folder, self.path("link"))
+        self.addCleanup(link.close)
+        folder = self.path("creds")
+        shutil.copytree(creds("good"), folder)
+        sender = self.start("--listen", "unix:" + self.path("relay"),
+                            "--connect", link.uri, "--role", "send",
+                            "--tls-creds", folder, "--tls-hostname",
+                            "localhost", resumes=True)
+        source = self.connect("relay", sender)
+        source.sendall(STREAM[:50])
+        destination = self.accept(listener)
+        receive(destination, 50)
+        for name in "client-cert.pem", "client-key.pem":
+            shutil.copy(os.path.join(creds("elsewhere"), name), folder)
+        link.breaks("reset")
+        self.assertEqual(receive_all_or_reset(source), b"")
+        receiver.wait_says("does not have (any more)")
+
+
 class Refused(TlsRelayTest):
     def check(self, sender, receiver, sender_says, receiver_says):
         """Neither QEMU is told anything but the end."""
         chain = Chain(self, sender=sender, receiver=receiver)
-        chain.source.sendall(STREAM[:100])
+        chain.source.sendall(STREAM[:50])
         self.assertEqual(receive_all_or_reset(chain.source), b"")
         self.assertEqual(chain.sender.wait(), 1)
         self.assertIn(sender_says, chain.sender.stderr())
@@ -137,7 +179,7 @@ class Refused(TlsRelayTest):
                               "--once", *receives("good"))
         receiver.wait_listening()
         source = self.connect("link", receiver)
-        source.sendall(STREAM[:100])
+        source.sendall(STREAM[:50])
         receive_all_or_reset(source)
         receiver.wait_says("refused: ")
         self.assertIsNone(receiver.process.poll())
@@ -153,7 +195,7 @@ class Silence(TlsRelayTest):
                             "--connect", "unix:" + self.path("link"),
                             *sends("good", "--tls-hostname", "localhost"))
         source = self.connect("relay", sender)
-        source.sendall(STREAM[:100])
+        source.sendall(STREAM[:50])
         self.assertTrue(self.accept(listener).recv(1))  # it has begun
         sender.process.terminate()
         sender.wait_says("still running")
