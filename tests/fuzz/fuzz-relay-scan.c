@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A relay cuts QEMU's stream into pages and literals.  Put together, they are
- * the stream again.
+ * A relay cuts QEMU's stream into pages, blocks and literals.  Put together,
+ * they are the stream again.
  */
 #include <string.h>
 
@@ -36,12 +36,19 @@ static bool on_page(void *opaque, const ScanPage *page, GError **errp)
     return true;
 }
 
+static bool on_block(void *opaque, const uint8_t *block, GError **errp)
+{
+    take(opaque, block, MIG_PAGE_SIZE);
+    return true;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     for (int all = 0; all < 2; all++) {
         const ScanSink sink = {
             .literal = on_literal,
             .page = on_page,
+            .block = all ? NULL : on_block,
             .wants_all_pages = all,
         };
         MemReader *r = mem_reader_new_static(data, size);

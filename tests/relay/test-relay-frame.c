@@ -226,7 +226,7 @@ static void sample_page(Sample *s, unsigned kind)
 
 static void sample_init(Sample *s, uint64_t position)
 {
-    batch_reset(&s->batch, position, true);
+    batch_reset(&s->batch, position);
     s->bytes = g_byte_array_new();
     s->frame = g_malloc(FRAME_MAX);
 }

@@ -14,10 +14,10 @@
 
 typedef struct Found {
     GByteArray *bytes;
-    unsigned pages, parts, ends;
+    unsigned pages, blocks, parts, ends;
     size_t head_size; /* of the last page */
     size_t held_max;
-    bool has_ram, return_path, has_rest;
+    bool has_ram, return_path;
     char *reason;
     StreamEnd end; /* END_UNTOLD: nobody has said */
 } Found;
@@ -42,6 +42,14 @@ static bool on_page(void *opaque, const ScanPage *page, GError **errp)
     return true;
 }
 
+static bool on_block(void *opaque, const uint8_t *block, GError **errp)
+{
+    Found *found = opaque;
+
+    found->blocks++;
+    return on_literal(opaque, block, MIG_PAGE_SIZE, errp);
+}
+
 static bool on_idle(void *opaque, bool waits, size_t held, GError **errp)
 {
     Found *found = opaque;
@@ -60,12 +68,11 @@ static void on_ram_begins(void *opaque, bool has_return_path)
     found->return_path = has_return_path;
 }
 
-static void on_rest(void *opaque, const char *reason)
+static void on_lost(void *opaque, const char *reason)
 {
     Found *found = opaque;
 
-    g_assert_false(found->has_rest);
-    found->has_rest = true;
+    g_assert_null(found->reason);
     found->reason = g_strdup(reason);
 }
 
@@ -102,10 +109,21 @@ static const ScanSink sink = {
     .page = on_page,
     .idle = on_idle,
     .ram_begins = on_ram_begins,
-    .rest = on_rest,
+    .lost = on_lost,
     .ended = on_ended,
     .part = on_part,
     .part_end = on_part_end,
+};
+
+/* Takes blocks, as a relay does that packs. */
+static const ScanSink block_sink = {
+    .literal = on_literal,
+    .page = on_page,
+    .block = on_block,
+    .idle = on_idle,
+    .ram_begins = on_ram_begins,
+    .lost = on_lost,
+    .ended = on_ended,
 };
 
 static const ScanSink greedy_sink = {
@@ -113,7 +131,7 @@ static const ScanSink greedy_sink = {
     .page = on_page,
     .idle = on_idle,
     .ram_begins = on_ram_begins,
-    .rest = on_rest,
+    .lost = on_lost,
     .wants_all_pages = true,
 };
 
@@ -277,7 +295,6 @@ static void test_pages(void)
         g_assert_cmpuint(found.head_size, ==, 8 + 1 + 6);
         g_assert_true(found.has_ram);
         g_assert_true(found.return_path == (flavours[i] != NO_RETURN_PATH));
-        g_assert_true(found.has_rest);
         g_assert_cmpstr(found.reason, ==, NULL);
         found_clear(&found);
     }
@@ -315,7 +332,7 @@ static void test_no_footers(void)
     found_clear(&found);
 }
 
-/* What is not understood, and what follows it, are literals. */
+/* What is not understood, and what follows it, are no pages. */
 static void test_not_understood(void)
 {
     const struct {
@@ -337,6 +354,58 @@ static void test_not_understood(void)
         g_assert_cmpuint(found.pages, ==, rows[i].pages);
         g_assert_cmpuint(found.ends, ==, 0);
         g_assert_nonnull(strstr(found.reason, rows[i].says));
+        found_clear(&found);
+    }
+}
+
+/* Nothing is opaque: what makes no sense comes in blocks, but for the rest of
+ * what came before a pause or the end. */
+static void test_blocks(void)
+{
+    const struct {
+        size_t size, chunk; /* there is a pause behind each chunk */
+        unsigned blocks;
+    } rows[] = {
+        { 1, 0, 0 }, { 4095, 0, 0 }, { 4096, 0, 1 }, { 10000, 0, 2 },
+        { 500000, 0, 122 }, { 12288, 4096, 3 }, { 12288, 4095, 0 },
+        { 50000, 5000, 10 }, { 20000, 9000, 4 },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autofree uint8_t *data = g_malloc(rows[i].size);
+        g_autoptr(GBytes) bytes = NULL;
+        Found found;
+
+        for (size_t k = 0; k < rows[i].size; k++) {
+            data[k] = (uint8_t)(k * 7 + (k >> 9));
+        }
+        bytes = g_bytes_new(data, rows[i].size);
+        scan(&block_sink, bytes, rows[i].chunk, &found);
+        g_assert_cmpuint(found.blocks, ==, rows[i].blocks);
+        g_assert_cmpuint(found.pages, ==, 0);
+        found_clear(&found);
+    }
+}
+
+/* What follows RAM, too; and a stream may be cut in a block. */
+static void test_devices(void)
+{
+    g_autoptr(GBytes) ram = make_stream(0);
+    size_t ram_size = g_bytes_get_size(ram) - 1; /* without EOF */
+    g_autoptr(GByteArray) all = g_byte_array_new();
+    uint8_t state[3 * MIG_PAGE_SIZE + 50] = { 0 };
+
+    g_byte_array_append(all, g_bytes_get_data(ram, NULL), (guint)ram_size);
+    g_byte_array_append(all, state, sizeof(state));
+    for (size_t cut = 0; cut < 2; cut++) {
+        g_autoptr(GBytes) bytes = g_bytes_new(all->data,
+                                              all->len - 100 * cut);
+        Found found;
+
+        scan(&block_sink, bytes, 0, &found);
+        g_assert_cmpuint(found.pages, ==, 4);
+        g_assert_cmpuint(found.blocks, ==, 3 - cut);
+        g_assert_cmpstr(found.reason, ==, NULL);
         found_clear(&found);
     }
 }
@@ -392,7 +461,7 @@ static const ScanSink lenient_sink = {
     .page = on_any_page,
     .idle = on_idle,
     .ram_begins = on_ram_begins,
-    .rest = on_rest,
+    .lost = on_lost,
 };
 
 /* If any byte changes, nothing is lost. */
@@ -419,6 +488,8 @@ int main(int argc, char **argv)
     g_test_add_func("/relay/scan/all-pages", test_all_pages);
     g_test_add_func("/relay/scan/no-footers", test_no_footers);
     g_test_add_func("/relay/scan/not-understood", test_not_understood);
+    g_test_add_func("/relay/scan/blocks", test_blocks);
+    g_test_add_func("/relay/scan/devices", test_devices);
     g_test_add_func("/relay/scan/chunks", test_chunks);
     g_test_add_func("/relay/scan/held", test_held);
     g_test_add_func("/relay/scan/truncated", test_truncated);

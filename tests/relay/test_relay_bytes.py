@@ -179,15 +179,16 @@ class Exact(RelayTest):
         """What is no stream at all passes too, and a line says so."""
         rand = random.Random(7)
         chain = self.check(rand.randbytes(1 << 20), status="unknown")
-        self.assertIn("passing on the rest as it is", chain.sender.stderr())
+        self.assertIn("is not understood, and packed in blocks: not a migration "
+                      "stream", chain.sender.stderr())
         self.assertIn("passed-on", chain.sender.reports()[0])
 
     def test_tls(self):
-        """QEMU's own TLS is opaque."""
+        """QEMU's own TLS is noise."""
         chain = self.check(b"\x16\x03\x01" +
                            random.Random(8).randbytes(50000),
                            status="unknown")
-        self.assertIn("uncompressed: QEMU's own TLS", chain.sender.stderr())
+        self.assertIn("in blocks: QEMU's own TLS", chain.sender.stderr())
 
     def test_named(self):
         """What is passed on as it is has a name, not only a number."""
@@ -417,6 +418,53 @@ class Packed(RelayTest):
         """Nothing hides that the stream has grown."""
         for ratio in self.check(preamble() + END + EOS + FOOTER + b"\0"):
             self.assertLess(ratio, 1)
+
+
+class Foreign(RelayTest):
+    """Streams of other VMMs, and other protocols, with --role send."""
+
+    def test_packed(self):
+        """Raw memory behind a head of odd size, and once more at another
+        place: all of it is packed, and what was there is found."""
+        rand = random.Random(40)
+        words = [rand.randbytes(rand.randrange(3, 9)) for _ in range(500)]
+        text = b"".join(rand.choices(words, k=200000))
+        noise = rand.randbytes(3 << 20)
+        data = b"CLH" + text + bytes(1 << 20) + noise + b"again" + text + noise
+        chain = Chain(self, sender=["--compress-method", "zstd"])
+        writer = threading.Thread(target=chain.source.sendall, args=(data,))
+        writer.start()
+        chain.accept()
+        self.assertEqual(chain.hear(len(data)), data)
+        writer.join(TIMEOUT)
+        chain.finish("unknown")
+        report, = chain.sender.reports()
+        self.assertGreater(report["history"], 0)
+        if "zstd" in methods(RELAY):
+            self.assertLess(report["bytes-out"],
+                            len(noise) * 3 // 2 + len(text))
+
+    def test_at_once(self):
+        """What is no whole block does not wait for the rest of it."""
+        chain = Chain(self)
+        rand = random.Random(41)
+        for size in 5, 1, PAGE, PAGE + 100, 3 * PAGE - 100, 1:
+            data = rand.randbytes(size)
+            chain.say(data)
+            self.assertEqual(chain.hear(size), data)
+        chain.finish("unknown")
+
+    def test_server_first(self):
+        """The destination speaks first, as an NBD server does."""
+        chain = Chain(self)
+        self.assertTrue(chain.source)
+        chain.accept()
+        for _ in range(3):
+            chain.destination.sendall(b"NBDMAGIC")
+            self.assertEqual(receive(chain.source, 8), b"NBDMAGIC")
+            chain.source.sendall(b"\0\0\0\3")
+            self.assertEqual(chain.hear(4), b"\0\0\0\3")
+        chain.finish("unknown")
 
 
 class Ends(RelayTest):

@@ -12,16 +12,16 @@
 
 #include <string.h>
 
+#include "migration/pack/entropy.h"
 #include "util/endian.h"
 #include "util/zero.h"
 
 /* A smaller body is a command or a few records, and not worth encoding. */
 #define ENCODE_MIN 128
 
-void batch_reset(Batch *batch, uint64_t position, bool encode)
+void batch_reset(Batch *batch, uint64_t position)
 {
     batch->position = position;
-    batch->encode = encode;
     batch->pages = batch->zero_pages = 0;
     batch->literals = batch->tail = 0;
 }
@@ -120,7 +120,7 @@ size_t batch_pack(Batch *batch, const CodecWorker *worker, uint8_t *to)
     uint8_t *packed = to + RELAY_HEAD_SIZE;
     size_t body = make_body(batch), size = 0;
 
-    if (batch->encode && body >= ENCODE_MIN) {
+    if (body >= ENCODE_MIN && !entropy_is_full(batch->body, body)) {
         size = worker->codec->encode(worker->encoder, batch->body, body,
                                      packed, body - 1);
     }

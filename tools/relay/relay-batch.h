@@ -18,7 +18,6 @@
  * over. */
 typedef struct Batch {
     uint64_t position; /* bytes of the stream before it */
-    bool encode;       /* false: send it as it is */
     unsigned pages;
     unsigned zero_pages;          /* set by batch_pack() */
     uint16_t before[RELAY_PAGES]; /* literal bytes before each page */
@@ -30,7 +29,7 @@ typedef struct Batch {
 } Batch;
 
 /* Make the batch empty. */
-void batch_reset(Batch *batch, uint64_t position, bool encode);
+void batch_reset(Batch *batch, uint64_t position);
 
 /* How many bytes of the stream the batch holds. */
 static inline size_t batch_bytes(const Batch *batch)

@@ -365,11 +365,11 @@ static void on_ram_begins(void *opaque, bool has_return_path)
     relay_found_ram(convert->config.findings, has_return_path);
 }
 
-static void on_rest(void *opaque, const char *reason)
+static void on_lost(void *opaque, const char *reason)
 {
     RelayConvert *convert = opaque;
 
-    relay_found_rest(convert->config.findings, reason);
+    relay_found_lost(convert->config.findings, reason, false);
 }
 
 static void on_ended(void *opaque, const ScanEnd *end)
@@ -385,7 +385,7 @@ static const ScanSink expand_sink = {
     .page = on_page,
     .idle = on_idle,
     .ram_begins = on_ram_begins,
-    .rest = on_rest,
+    .lost = on_lost,
     .ended = on_ended,
     .wants_all_pages = true,
 };
@@ -395,7 +395,7 @@ static const ScanSink compress_sink = {
     .page = on_page,
     .idle = on_idle,
     .ram_begins = on_ram_begins,
-    .rest = on_rest,
+    .lost = on_lost,
     .ended = on_ended,
     .wants_all_pages = true,
     .part = on_part,

@@ -74,13 +74,13 @@ void relay_found_ram(RelayFindings *findings, bool has_return_path)
     }
 }
 
-void relay_found_rest(RelayFindings *findings, const char *reason)
+void relay_found_lost(RelayFindings *findings, const char *reason, bool packs)
 {
-    if (reason) {
-        findings->passed_on = g_strdup(reason);
-        relay_log(findings, "passing on the rest as it is, uncompressed: %s",
-                  reason);
-    }
+    findings->passed_on = g_strdup(reason);
+    relay_log(findings, packs ? "what follows is not understood, and packed "
+                                "in blocks: %s"
+                              : "passing on the rest as it is, uncompressed: "
+                                "%s", reason);
 }
 
 void relay_found_end(RelayFindings *findings, const ScanEnd *end)

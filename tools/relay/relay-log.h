@@ -16,7 +16,7 @@ typedef struct RelayFindings {
     bool has_ram;
     bool return_path;  /* if has_ram */
     Ending ending;     /* receive: what the other relay said */
-    char *passed_on;   /* why not all was packed; NULL when all was */
+    char *passed_on;   /* why it was not understood to its end; or NULL */
 } RelayFindings;
 
 /* "ferry-relay: ...\n", in one write. */
@@ -34,7 +34,8 @@ void relay_wipe_live_line(void);
 
 /* Note and log a scan's findings; called by a ScanSink's functions. */
 void relay_found_ram(RelayFindings *findings, bool has_return_path);
-void relay_found_rest(RelayFindings *findings, const char *reason);
+/* packs: what is not understood is packed all the same. */
+void relay_found_lost(RelayFindings *findings, const char *reason, bool packs);
 void relay_found_end(RelayFindings *findings, const ScanEnd *end);
 
 void relay_findings_clear(RelayFindings *findings);

@@ -2,14 +2,9 @@
 /*
  * Theory of operation
  *
- * The stream is read by the same reader that a destination uses.  A tap on the
- * Stream sees each byte that the reader takes, and hands it to the sink at
- * once, as a literal.  Only a page's data is held back until the page is whole.
- * So nothing is lost where the stream ends, or stops making sense, in the
- * middle of something: all that was read has been handed on, and plain copying
- * goes on from there.
- *
- * The same tap tells when QEMU has nothing more to say for now.
+ * The stream is read by the same reader that a destination uses, and
+ * relay-scan-out.c hands on each byte that the reader takes.  What follows RAM,
+ * and what does not make sense, is only copied.
  */
 #include "tools/relay/relay-scan.h"
 
@@ -18,70 +13,38 @@
 #include "migration/wire/ram-list.h"
 #include "migration/wire/names.h"
 #include "migration/wire/reader.h"
+#include "migration/wire/section.h"
 #include "migration/wire/wire.h"
+#include "tools/relay/relay-scan-out.h"
 #include "tools/relay/relay-tail.h"
-
-#define COPY_SIZE (64u << 10)
 
 typedef struct Scan {
     Stream *stream;
     const ScanSink *sink;
     void *opaque;
-    bool in_page;      /* a page's data is being read */
-    uint64_t mark;     /* where the item that is being read begins */
-    uint64_t page_at;  /* where the page's data begins, if in_page */
+    ScanOut out;
     bool return_path;  /* the source has opened a return path */
     bool has_ram;
     Reader *reader;
     RamList *list;         /* NULL: not seen yet */
     RamBlocks *blocks;     /* the list's */
     const RamBlock *block; /* of the last page; NULL: there was none */
-    uint8_t page[WIRE_COMPRESSED_MAX];
 } Scan;
-
-/* The tap */
-
-static bool on_given(void *opaque, const void *buf, size_t size, GError **errp)
-{
-    Scan *scan = opaque;
-
-    return scan->in_page ||
-           scan->sink->literal(scan->opaque, buf, size, errp);
-}
-
-static bool on_idle(void *opaque, bool waits, GError **errp)
-{
-    Scan *scan = opaque;
-    uint64_t end = scan->in_page ? scan->page_at
-                                 : stream_position(scan->stream);
-
-    return !scan->sink->idle ||
-           scan->sink->idle(scan->opaque, waits, (size_t)(end - scan->mark),
-                            errp);
-}
-
-static const StreamTap scan_tap = {
-    .given = on_given,
-    .idle = on_idle,
-};
-
-/* An item was read to its end. */
-static void set_mark(Scan *scan)
-{
-    scan->mark = stream_position(scan->stream);
-}
 
 /* The preamble */
 
-/* Streams that begin otherwise.  The reader's error would be no help here. */
+/* Streams that begin otherwise, before the reader takes some of their bytes.
+ * The reader's error would not help with the first ones. */
 static bool refuse_foreign(Scan *scan, GError **errp)
 {
-    uint8_t first;
+    const uint8_t *begins;
+    size_t size;
 
-    if (!stream_peek_u8(scan->stream, &first, errp)) {
+    begins = stream_peek_some(scan->stream, 1, &size, errp);
+    if (!begins) {
         return false;
     }
-    switch (first) {
+    switch (size ? begins[0] : WIRE_MAGIC >> 24) {
     case WIRE_TLS >> 8:
         stream_bad(scan->stream, errp, "QEMU's own TLS");
         return false;
@@ -91,8 +54,13 @@ static bool refuse_foreign(Scan *scan, GError **errp)
     case WIRE_COMMAND:
         stream_bad(scan->stream, errp, "postcopy that goes on (migrate -r)");
         return false;
+    case WIRE_MAGIC >> 24:
+        return section_check_header(begins, size, errp);
     default:
-        return true;
+        if (section_check_header(begins, size, errp)) {
+            stream_bad(scan->stream, errp, "not a migration stream");
+        }
+        return false;
     }
 }
 
@@ -159,35 +127,13 @@ static bool find_block(Scan *scan, const char *name, GError **errp)
 static bool scan_page(Scan *scan, const RamRecord *r, size_t size,
                       GError **errp)
 {
-    ScanPage page = {
-        .record = r,
-        .block = scan->block,
-        .head_size = (size_t)(stream_position(scan->stream) - scan->mark),
-        .data = scan->page,
-        .size = size,
-    };
-    GError *err = NULL;
-    bool ok;
+    ScanPage page = { .record = r, .block = scan->block, .size = size };
 
     if (!scan->block) {
         stream_bad(scan->stream, errp, "a page of no RAM block");
         return false;
     }
-    scan->page_at = stream_position(scan->stream);
-    scan->in_page = true;
-    ok = stream_get_bytes(scan->stream, scan->page, size, &err);
-    scan->in_page = false;
-    if (ok) {
-        return scan->sink->page(scan->opaque, &page, errp);
-    }
-    size = (size_t)(stream_position(scan->stream) - scan->page_at);
-    if (g_error_matches(err, MIG_ERROR, MIG_ERROR_EOF) && size &&
-        !scan->sink->literal(scan->opaque, scan->page, size, errp)) {
-        g_error_free(err);
-        return false;
-    }
-    g_propagate_error(errp, err);
-    return false;
+    return scan_out_page(&scan->out, &page, errp);
 }
 
 /* What a page has changed into cannot be told without the page. */
@@ -369,7 +315,7 @@ static bool scan_ram(Scan *scan, GError **errp)
             return false;
         }
         if (is_whole(item)) {
-            set_mark(scan);
+            scan_out_mark(&scan->out);
         }
     } while (!is_end_of_ram(item));
     return true;
@@ -379,16 +325,23 @@ static bool scan_ram(Scan *scan, GError **errp)
 
 static bool copy_rest(Scan *scan, StreamTail *tail, GError **errp)
 {
-    g_autofree uint8_t *buf = g_malloc(COPY_SIZE);
-    size_t n;
+    const uint8_t *bytes;
+    size_t size;
 
+    if (!scan_out_set_opaque(&scan->out, true, errp)) {
+        return false;
+    }
     do {
-        set_mark(scan);
-        if (!stream_get_some(scan->stream, buf, COPY_SIZE, &n, errp)) {
+        scan_out_mark(&scan->out);
+        bytes = stream_peek_some(scan->stream, 1, &size, errp);
+        if (!bytes) {
             return false;
         }
-        tail_feed(tail, buf, n);
-    } while (n > 0);
+        tail_feed(tail, bytes, size);
+        if (!stream_skip(scan->stream, size, errp)) {
+            return false;
+        }
+    } while (size > 0);
     return true;
 }
 
@@ -443,10 +396,10 @@ static bool is_not_understood(const GError *err)
            g_error_matches(err, MIG_ERROR, MIG_ERROR_UNSUPPORTED);
 }
 
-static void tell_rest(Scan *scan, const char *reason)
+static void tell_lost(Scan *scan, const char *reason)
 {
-    if (scan->sink->rest) {
-        scan->sink->rest(scan->opaque, reason);
+    if (scan->sink->lost) {
+        scan->sink->lost(scan->opaque, reason);
     }
 }
 
@@ -456,11 +409,10 @@ static bool scan_all(Scan *scan, GError **errp)
     bool ok;
 
     if (scan_ram(scan, &err)) {
-        tell_rest(scan, NULL);
         return copy_devices(scan, errp);
     }
     if (is_not_understood(err)) {
-        tell_rest(scan, err->message);
+        tell_lost(scan, err->message);
         ok = copy_opaque(scan, err->message, errp);
         g_error_free(err);
         return ok;
@@ -493,9 +445,9 @@ bool scan_run(Stream *s, const ScanSink *sink, void *opaque, GError **errp)
     scan->sink = sink;
     scan->opaque = opaque;
     scan->reader = reader_new(s, &config);
-    stream_set_tap(s, &scan_tap, scan);
+    scan_out_begin(&scan->out, s, sink, opaque);
     ok = scan_all(scan, errp);
-    stream_set_tap(s, NULL, NULL);
+    ok = scan_out_end(&scan->out, ok ? errp : NULL) && ok;
     reader_free(scan->reader);
     ram_blocks_free(scan->blocks);
     ram_list_free(scan->list);

@@ -3,8 +3,8 @@
  * Just enough of QEMU's stream to find the pages in it.
  *
  * scan_run() reads the stream to its end and hands every byte of it to a sink,
- * in order: pages of RAM as such, all else as literals.  From the first byte
- * that it does not understand, everything is a literal.
+ * as it is and in order: pages of RAM as such, what is between them as
+ * literals, and what follows RAM, or is not understood, in blocks.
  */
 #ifndef RELAY_SCAN_H
 #define RELAY_SCAN_H
@@ -45,6 +45,11 @@ typedef struct ScanSink {
                     GError **errp);
     bool (*page)(void *opaque, const ScanPage *page, GError **errp);
 
+    /* Optional: MIG_PAGE_SIZE bytes that are not understood.  Without it those
+     * are literals, and so are always the last few before a pause or the end,
+     * which are no whole block. */
+    bool (*block)(void *opaque, const uint8_t *block, GError **errp);
+
     /*
      * Optional.  waits: nothing can be read now, so write what was collected.
      * The last `held` bytes of literals begin something that is not complete;
@@ -52,11 +57,10 @@ typedef struct ScanSink {
      */
     bool (*idle)(void *opaque, bool waits, size_t held, GError **errp);
 
-    /* Optional; each is called once or never.  ram_begins: RAM begins.  rest:
-     * only literals follow, because RAM has ended (reason is NULL) or because
-     * of the reason. */
+    /* Optional; each is called once or never.  ram_begins: RAM begins.  lost:
+     * what comes next is not understood, and why. */
     void (*ram_begins)(void *opaque, bool has_return_path);
-    void (*rest)(void *opaque, const char *reason);
+    void (*lost)(void *opaque, const char *reason);
 
     /* Optional; called once, at the end of the stream. */
     void (*ended)(void *opaque, const ScanEnd *end);

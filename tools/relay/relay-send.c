@@ -57,7 +57,6 @@ struct RelaySend {
     Choice choice;      /* how the next pack is encoded, */
     ChooseLook seen;    /* and by what that is chosen */
     int64_t began;
-    bool opaque;        /* the stream is not understood: not worth packing */
     bool link_failed;
     int64_t idle_since;
 };
@@ -154,7 +153,7 @@ static Batch *filling_batch(RelaySend *send, GError **errp)
             return NULL;
         }
         adapt_to_link(send);
-        batch_reset(&send->filling->batch, send->position, !send->opaque);
+        batch_reset(&send->filling->batch, send->position);
         send->filling->pack.slot = NULL;
         send->filling->rung = send->data_rung;
     }
@@ -203,13 +202,8 @@ static bool need_packer(RelaySend *send, GError **errp)
     return true;
 }
 
-static uint64_t address_of(const ScanPage *page)
-{
-    return ram_block_key(page->block, page->record->offset / MIG_PAGE_SIZE);
-}
-
 /* False when the batch that is being filled is full. */
-static bool add_page(RelaySend *send, const ScanPage *page)
+static bool add_page(RelaySend *send, uint64_t address, const uint8_t *data)
 {
     SendJob *job = send->filling;
 
@@ -217,7 +211,7 @@ static bool add_page(RelaySend *send, const ScanPage *page)
         return false;
     }
     if (!send->packer) {
-        return batch_add_page(&job->batch, page->data);
+        return batch_add_page(&job->batch, data);
     }
     if (!job->pack.slot) {
         if (send->config.ladder.rungs > 1) {
@@ -228,25 +222,41 @@ static bool add_page(RelaySend *send, const ScanPage *page)
                      rung_wants_dictionary(&job->rung));
         job->window = send->config.window;
     }
-    packer_add(send->packer, job->batch.position, address_of(page),
-               page->data);
+    packer_add(send->packer, job->batch.position, address, data);
     return batch_add_place(&job->batch);
+}
+
+static bool take_page(RelaySend *send, uint64_t address, const uint8_t *data,
+                      GError **errp)
+{
+    relay_stats_add(&send->config.stats->bytes_in, MIG_PAGE_SIZE);
+    if (!need_packer(send, errp) || !filling_batch(send, errp)) {
+        return false;
+    }
+    if (!add_page(send, address, data)) {
+        /* The page's head stays in the full batch, and goes ahead. */
+        return submit(send, errp) && filling_batch(send, errp) &&
+               add_page(send, address, data);
+    }
+    return true;
 }
 
 static bool on_page(void *opaque, const ScanPage *page, GError **errp)
 {
-    RelaySend *send = opaque;
+    return take_page(opaque,
+                     ram_block_key(page->block,
+                                   page->record->offset / MIG_PAGE_SIZE),
+                     page->data, errp);
+}
 
-    relay_stats_add(&send->config.stats->bytes_in, page->size);
-    if (!need_packer(send, errp) || !filling_batch(send, errp)) {
-        return false;
-    }
-    if (!add_page(send, page)) {
-        /* The page's head stays in the full batch, and goes ahead. */
-        return submit(send, errp) && filling_batch(send, errp) &&
-               add_page(send, page);
-    }
-    return true;
+/* A block's address is its place in the stream, where nothing has been. */
+static bool on_block(void *opaque, const uint8_t *block, GError **errp)
+{
+    RelaySend *send = opaque;
+    uint64_t place = send->position +
+                     (send->filling ? batch_bytes(&send->filling->batch) : 0);
+
+    return take_page(send, ~place, block, errp);
 }
 
 /* `held` does not matter here: literals may be cut anywhere. */
@@ -274,12 +284,11 @@ static void on_ram_begins(void *opaque, bool has_return_path)
     relay_found_ram(send->config.findings, has_return_path);
 }
 
-static void on_rest(void *opaque, const char *reason)
+static void on_lost(void *opaque, const char *reason)
 {
     RelaySend *send = opaque;
 
-    send->opaque = reason != NULL;
-    relay_found_rest(send->config.findings, reason);
+    relay_found_lost(send->config.findings, reason, true);
 }
 
 static void on_ended(void *opaque, const ScanEnd *end)
@@ -293,9 +302,10 @@ static void on_ended(void *opaque, const ScanEnd *end)
 static const ScanSink send_sink = {
     .literal = on_literal,
     .page = on_page,
+    .block = on_block,
     .idle = on_idle,
     .ram_begins = on_ram_begins,
-    .rest = on_rest,
+    .lost = on_lost,
     .ended = on_ended,
 };
 

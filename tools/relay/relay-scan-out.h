@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What leaves the scanner: every byte that is read of the stream, once and in
+ * order, as literals, pages and blocks.
+ *
+ * Reading is handing on: whoever reads from the stream only says, before, what
+ * the next bytes are.  At first they are literals.
+ */
+#ifndef RELAY_SCAN_OUT_H
+#define RELAY_SCAN_OUT_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "migration/wire/stream.h"
+#include "migration/wire/wire.h"
+#include "tools/relay/relay-scan.h"
+
+typedef enum {
+    OUT_LITERALS,
+    OUT_PAGE,   /* a page's data, which is handed on when it is whole */
+    OUT_BLOCKS,
+} ScanOutKind;
+
+typedef struct ScanOut {
+    Stream *stream;
+    const ScanSink *sink;
+    void *opaque;
+    ScanOutKind kind;
+    bool refused;      /* the sink has failed */
+    uint64_t mark;     /* where the item that is being read begins */
+    uint64_t page_at;  /* OUT_PAGE: where the data begins */
+    size_t part;       /* OUT_BLOCKS: bytes in `block`, less than it holds */
+    uint8_t block[MIG_PAGE_SIZE];
+    uint8_t page[WIRE_COMPRESSED_MAX];
+} ScanOut;
+
+/* Watch what is read from now on.  out stays where it is until the end. */
+void scan_out_begin(ScanOut *out, Stream *s, const ScanSink *sink,
+                    void *opaque);
+
+/* Hand on what is left, and watch no more. */
+bool scan_out_end(ScanOut *out, GError **errp);
+
+/* An item was read to its end.  What is read next is not held back on its
+ * account. */
+void scan_out_mark(ScanOut *out);
+
+/* The bytes from here on are not understood (or are again).  To a sink that
+ * takes no blocks they are literals. */
+bool scan_out_set_opaque(ScanOut *out, bool on, GError **errp);
+
+/* Read page->size bytes, at most WIRE_COMPRESSED_MAX, and hand them on as the
+ * page's data, which this sets.  Its head was read as literals. */
+bool scan_out_page(ScanOut *out, ScanPage *page, GError **errp);
+
+#endif
