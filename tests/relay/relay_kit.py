@@ -380,3 +380,16 @@ def sample_stream(rand, pages=300, return_path=True):
     out.append(struct.pack(">BIB6sII", 4, 3, 6, b"device", 0, 1) +
                rand.randbytes(5000) + struct.pack(">BI", 0x7e, 3))
     return b"".join(out) + EOF
+
+
+# One of multifd's connections
+
+def multifd_first(channel):
+    return struct.pack(">II16sB39s", 0x11223344, 1, b"", channel, b"")
+
+
+def multifd_packet(flags, normal, size, offset=0, name=b"pc.ram"):
+    """Its head; behind it come size bytes, if there are normal pages."""
+    offsets = [offset + i * PAGE if i < normal else 0 for i in range(128)]
+    return struct.pack(">IIIIIIQI28s256s128Q", 0x11223344, 1, flags, 128,
+                       normal, size, 1, 0, b"", name, *offsets)

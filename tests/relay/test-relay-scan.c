@@ -5,6 +5,7 @@
 #include "migration/wire/section.h"
 #include "migration/wire/wire.h"
 #include "tests/lib/mem-channel.h"
+#include "tests/lib/put-multifd.h"
 #include "tools/relay/relay-scan.h"
 
 #define RAM_ID 2u
@@ -15,10 +16,11 @@
 typedef struct Found {
     GByteArray *bytes;
     unsigned pages, blocks, parts, ends;
-    size_t head_size; /* of the last page */
+    size_t head_size; /* of the last page, */
+    uint64_t key;     /* and its number in RAM */
     size_t held_max;
     bool has_ram, return_path;
-    char *reason;
+    char *reason, *advice;
     StreamEnd end; /* END_UNTOLD: nobody has said */
 } Found;
 
@@ -38,6 +40,8 @@ static bool on_page(void *opaque, const ScanPage *page, GError **errp)
     g_byte_array_append(found->bytes, page->data, (guint)page->size);
     found->pages++;
     found->head_size = page->head_size;
+    found->key = ram_block_key(page->block,
+                               page->record->offset / MIG_PAGE_SIZE);
     g_assert_cmpstr(page->block->name, ==, "pc.ram");
     return true;
 }
@@ -74,6 +78,14 @@ static void on_lost(void *opaque, const char *reason)
 
     g_assert_null(found->reason);
     found->reason = g_strdup(reason);
+}
+
+static void on_advice(void *opaque, const char *text)
+{
+    Found *found = opaque;
+
+    g_assert_null(found->advice);
+    found->advice = g_strdup(text);
 }
 
 static void on_ended(void *opaque, const ScanEnd *end)
@@ -123,6 +135,7 @@ static const ScanSink block_sink = {
     .idle = on_idle,
     .ram_begins = on_ram_begins,
     .lost = on_lost,
+    .advise = on_advice,
     .ended = on_ended,
 };
 
@@ -153,6 +166,7 @@ static void found_clear(Found *found)
 {
     g_byte_array_unref(found->bytes);
     g_free(found->reason);
+    g_free(found->advice);
 }
 
 /* Streams to scan */
@@ -410,6 +424,154 @@ static void test_devices(void)
     }
 }
 
+/* One of multifd's connections */
+
+static void put_packet(Stream *s, const PutMultifd *packet, uint32_t data)
+{
+    uint8_t byte = 1;
+
+    put_multifd_head(s, packet);
+    while (data--) {
+        stream_put_u8(s, byte++);
+    }
+}
+
+/* Three pages and the last one again, and the ends of two rounds: the first, as
+ * QEMU 7.2 writes it, with a page. */
+static void put_rounds(Stream *s, unsigned flags, uint32_t size)
+{
+    const PutMultifd pages = {
+        .flags = flags, .normal = 3, .zero = 2, .size = 3 * size,
+        .name = "pc.ram", .offset = 1 << 20,
+    };
+    const PutMultifd last = {
+        .flags = flags | PUT_MULTIFD_SYNC, .normal = 1, .size = size,
+        .name = "pc.ram", .offset = (1 << 20) + 2 * MIG_PAGE_SIZE,
+    };
+    const PutMultifd sync = { .flags = PUT_MULTIFD_SYNC, .size = size };
+
+    put_multifd_first(s, 1);
+    put_packet(s, &sync, 0);
+    put_packet(s, &pages, pages.size);
+    put_packet(s, &last, size);
+    put_packet(s, &sync, 0);
+}
+
+static GBytes *make_rounds(unsigned flags, uint32_t size)
+{
+    MemWriter *w = mem_writer_new();
+
+    put_rounds(w->stream, flags, size);
+    return mem_writer_finish(w);
+}
+
+static void test_multifd(void)
+{
+    g_autoptr(GBytes) bytes = make_rounds(0, MIG_PAGE_SIZE);
+    uint64_t key = 0;
+
+    for (size_t chunk = 0; chunk < 3000; chunk += 501) {
+        Found found;
+
+        scan(&block_sink, bytes, chunk, &found);
+        g_assert_cmpuint(found.pages, ==, 4);
+        g_assert_cmpuint(found.blocks, ==, 0);
+        g_assert_cmpstr(found.reason, ==, NULL);
+        g_assert_cmpstr(found.advice, ==, NULL);
+        g_assert_cmpint(found.end, ==, END_OPAQUE);
+        g_assert_false(found.has_ram);
+        g_assert_true(!key || found.key == key);
+        key = found.key;
+        found_clear(&found);
+    }
+}
+
+/* Cut anywhere, nothing is lost; and within a packet it shows. */
+static void test_multifd_cut(void)
+{
+    g_autoptr(GBytes) bytes = make_rounds(0, MIG_PAGE_SIZE);
+    const size_t head = 1344, first = 64;
+    const size_t ends[] = {
+        first, first + head, first + 2 * head + 3 * MIG_PAGE_SIZE,
+        first + 3 * head + 4 * MIG_PAGE_SIZE,
+        first + 4 * head + 4 * MIG_PAGE_SIZE,
+    };
+
+    g_assert_cmpuint(g_bytes_get_size(bytes), ==, ends[4]);
+    for (unsigned i = 0; i < G_N_ELEMENTS(ends); i++) {
+        for (size_t cut = ends[i] - 2; cut < ends[i] + 2; cut++) {
+            g_autoptr(GBytes) part =
+                g_bytes_new_from_bytes(bytes, 0, MIN(cut, ends[4]));
+            Found found;
+
+            scan(&block_sink, part, 0, &found);
+            g_assert_cmpint(found.end, ==, MIN(cut, ends[4]) == ends[i]
+                                               ? END_OPAQUE : END_CUT);
+            found_clear(&found);
+        }
+    }
+}
+
+/* What QEMU has compressed is no page. */
+static void test_multifd_compressed(void)
+{
+    g_autoptr(GBytes) bytes = make_rounds(PUT_MULTIFD_ZSTD, 3000);
+    Found found;
+
+    scan(&block_sink, bytes, 0, &found);
+    g_assert_cmpuint(found.pages, ==, 0);
+    g_assert_cmpuint(found.blocks, ==, 2);
+    g_assert_cmpstr(found.reason, ==, NULL);
+    g_assert_nonnull(strstr(found.advice, "multifd-compression zstd"));
+    found_clear(&found);
+}
+
+static void test_multifd_state(void)
+{
+    const PutMultifd state = {
+        .flags = PUT_MULTIFD_DEVICE, .size = 10000, .name = "vfio",
+    };
+    MemWriter *w = mem_writer_new();
+    g_autoptr(GBytes) bytes = NULL;
+    Found found;
+
+    put_rounds(w->stream, 0, MIG_PAGE_SIZE);
+    put_packet(w->stream, &state, state.size);
+    put_packet(w->stream, &state, 0); /* cut */
+    bytes = mem_writer_finish(w);
+    scan(&block_sink, bytes, 0, &found);
+    g_assert_cmpuint(found.pages, ==, 4);
+    g_assert_cmpuint(found.blocks, ==, 2);
+    g_assert_cmpstr(found.advice, ==, NULL);
+    g_assert_cmpint(found.end, ==, END_CUT);
+    found_clear(&found);
+}
+
+/* From a packet on that makes no sense, there are only blocks. */
+static void test_multifd_broken(void)
+{
+    const PutMultifd broken = { .magic = 0x55443322 };
+    MemWriter *w = mem_writer_new();
+    g_autoptr(GBytes) bytes = NULL;
+    Found found;
+
+    put_rounds(w->stream, 0, MIG_PAGE_SIZE);
+    put_packet(w->stream, &broken, 10000);
+    bytes = mem_writer_finish(w);
+    scan(&block_sink, bytes, 0, &found);
+    g_assert_cmpuint(found.pages, ==, 4);
+    g_assert_cmpuint(found.blocks, ==, (1344 - 12 + 10000) / MIG_PAGE_SIZE);
+    g_assert_nonnull(strstr(found.reason, "0x55443322"));
+    g_assert_cmpint(found.end, ==, END_OPAQUE);
+    found_clear(&found);
+
+    /* Nobody converts these. */
+    scan(&greedy_sink, bytes, 0, &found);
+    g_assert_cmpuint(found.pages, ==, 0);
+    g_assert_nonnull(strstr(found.reason, "one of multifd's connections"));
+    found_clear(&found);
+}
+
 static void test_chunks(void)
 {
     g_autoptr(GBytes) bytes = make_stream(0);
@@ -490,6 +652,12 @@ int main(int argc, char **argv)
     g_test_add_func("/relay/scan/not-understood", test_not_understood);
     g_test_add_func("/relay/scan/blocks", test_blocks);
     g_test_add_func("/relay/scan/devices", test_devices);
+    g_test_add_func("/relay/scan/multifd", test_multifd);
+    g_test_add_func("/relay/scan/multifd/cut", test_multifd_cut);
+    g_test_add_func("/relay/scan/multifd/compressed",
+                    test_multifd_compressed);
+    g_test_add_func("/relay/scan/multifd/state", test_multifd_state);
+    g_test_add_func("/relay/scan/multifd/broken", test_multifd_broken);
     g_test_add_func("/relay/scan/chunks", test_chunks);
     g_test_add_func("/relay/scan/held", test_held);
     g_test_add_func("/relay/scan/truncated", test_truncated);

@@ -24,9 +24,9 @@ import zlib
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from relay_kit import (END, EOF, EOS, FOOTER, PAGE, PART, PONG,  # noqa: E402
                        RELAY, ROOT, SHUT, SHUT_FAILED, STATUS, Chain,
-                       RelayTest, Wire, head, plain, preamble, receive,
-                       receive_all, receive_all_or_reset, sample_stream,
-                       sanitized, zero)
+                       RelayTest, Wire, head, multifd_first, multifd_packet,
+                       plain, preamble, receive, receive_all,
+                       receive_all_or_reset, sample_stream, sanitized, zero)
 import tap  # noqa: E402
 from ferry_vm import TIMEOUT, methods, wait_until  # noqa: E402
 
@@ -196,7 +196,6 @@ class Exact(RelayTest):
         for data, name in (
                 (preamble() + discard,
                  "command 6 (POSTCOPY_RAM_DISCARD, postcopy)"),
-                (struct.pack(">II", 0x11223344, 1), "one of multifd's"),
                 (struct.pack(">BHH", 8, 10, 0), "migrate -r")):
             with self.subTest(name):
                 self.setUp()
@@ -465,6 +464,46 @@ class Foreign(RelayTest):
             chain.source.sendall(b"\0\0\0\3")
             self.assertEqual(chain.hear(4), b"\0\0\0\3")
         chain.finish("unknown")
+
+
+class Multifd(RelayTest):
+    """One of its connections, between pretended QEMUs."""
+
+    def check(self, flags, size, status="unknown", cut=0):
+        rand = random.Random(42)
+        data = multifd_first(1)
+        for i in range(3):
+            data += multifd_packet(flags, 128, size, i << 20) + \
+                b"".join(rand.randbytes(32) * 128
+                         for _ in range(size // PAGE))
+            data += multifd_packet(1, 0, size)
+        data = data[:len(data) - cut]
+        chain = Chain(self)
+        writer = threading.Thread(target=chain.source.sendall, args=(data,))
+        writer.start()
+        chain.accept()
+        self.assertEqual(chain.hear(len(data)), data)
+        writer.join(TIMEOUT)
+        chain.finish(status)
+        report, = chain.sender.reports()
+        return report, chain.sender.stderr()
+
+    def test_plain(self):
+        report, said = self.check(0, 128 * PAGE)
+        self.assertGreater(report["ratio"], 30)
+        self.assertEqual(report["pages"], 3 * 128)
+        self.assertNotIn("passed-on", report)
+        self.assertNotIn("not understood, and packed", said)
+
+    def test_compressed(self):
+        """The user hears what would be better."""
+        report, said = self.check(2, 5 * PAGE)
+        self.assertIn("with multifd-compression none", report["passed-on"])
+        self.assertIn("multifd-compression zlib", said)
+
+    def test_cut(self):
+        report, _ = self.check(0, 128 * PAGE, status="failed", cut=700)
+        self.assertIn("in the middle of a packet", report["error"])
 
 
 class Ends(RelayTest):

@@ -223,7 +223,7 @@ class RelayQemu(RelayTest):
         return src
 
     def test_multifd(self):
-        """Each of its connections passes as it is, by a relay of its own."""
+        """Each of its connections is packed, by a session of its own."""
         src = self.source()
         dst = self.incoming(self.uri("vm"), multifd=True)
         receiver = self.start("--listen", self.uri("link"), "--connect",
@@ -245,8 +245,8 @@ class RelayQemu(RelayTest):
         reports = sorted(sender.reports(), key=lambda r: r["migration"])
         self.assertEqual(["return-path" in r for r in reports],
                          [True, False, False, False])
-        self.assertEqual(["passed-on" in r for r in reports],
-                         [False, True, True, True])
+        self.assertEqual(["passed-on" in r for r in reports], 4 * [False])
+        self.assertGreater(sum(r["pages"] for r in reports[1:]), 10)
 
     def test_postcopy(self):
         """Pages that the destination asks for come at once."""

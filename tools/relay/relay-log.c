@@ -74,13 +74,27 @@ void relay_found_ram(RelayFindings *findings, bool has_return_path)
     }
 }
 
+/* The first reason stays. */
+static void note_passed_on(RelayFindings *findings, const char *reason)
+{
+    if (!findings->passed_on) {
+        findings->passed_on = g_strdup(reason);
+    }
+}
+
 void relay_found_lost(RelayFindings *findings, const char *reason, bool packs)
 {
-    findings->passed_on = g_strdup(reason);
+    note_passed_on(findings, reason);
     relay_log(findings, packs ? "what follows is not understood, and packed "
                                 "in blocks: %s"
                               : "passing on the rest as it is, uncompressed: "
                                 "%s", reason);
+}
+
+void relay_found_advice(RelayFindings *findings, const char *text)
+{
+    note_passed_on(findings, text);
+    relay_log(findings, "%s", text);
 }
 
 void relay_found_end(RelayFindings *findings, const ScanEnd *end)

@@ -16,7 +16,8 @@ typedef struct RelayFindings {
     bool has_ram;
     bool return_path;  /* if has_ram */
     Ending ending;     /* receive: what the other relay said */
-    char *passed_on;   /* why it was not understood to its end; or NULL */
+    char *passed_on;   /* why it was not packed as it might have been; or
+                        * NULL */
 } RelayFindings;
 
 /* "ferry-relay: ...\n", in one write. */
@@ -36,6 +37,7 @@ void relay_wipe_live_line(void);
 void relay_found_ram(RelayFindings *findings, bool has_return_path);
 /* packs: what is not understood is packed all the same. */
 void relay_found_lost(RelayFindings *findings, const char *reason, bool packs);
+void relay_found_advice(RelayFindings *findings, const char *text);
 void relay_found_end(RelayFindings *findings, const ScanEnd *end);
 
 void relay_findings_clear(RelayFindings *findings);

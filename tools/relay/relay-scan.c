@@ -15,8 +15,11 @@
 #include "migration/wire/reader.h"
 #include "migration/wire/section.h"
 #include "migration/wire/wire.h"
+#include "tools/relay/relay-scan-multifd.h"
 #include "tools/relay/relay-scan-out.h"
 #include "tools/relay/relay-tail.h"
+
+#define ONE_OF_MULTIFD "one of multifd's connections"
 
 typedef struct Scan {
     Stream *stream;
@@ -49,7 +52,7 @@ static bool refuse_foreign(Scan *scan, GError **errp)
         stream_bad(scan->stream, errp, "QEMU's own TLS");
         return false;
     case WIRE_MULTIFD >> 24:
-        stream_bad(scan->stream, errp, "one of multifd's connections");
+        stream_bad(scan->stream, errp, ONE_OF_MULTIFD);
         return false;
     case WIRE_COMMAND:
         stream_bad(scan->stream, errp, "postcopy that goes on (migrate -r)");
@@ -403,33 +406,81 @@ static void tell_lost(Scan *scan, const char *reason)
     }
 }
 
-static bool scan_all(Scan *scan, GError **errp)
+/* The stream, of which all was understood, has ended too early for a whole
+ * one. */
+static void tell_early_end(Scan *scan)
 {
-    GError *err = NULL;
+    if (stream_position(scan->stream)) {
+        tell_end(scan, END_CUT, "the source has closed before the end of RAM",
+                 false);
+    } else {
+        /* QEMU's connection for postcopy-preempt, which it did not need. */
+        tell_end(scan, END_OPAQUE, "nothing was sent", false);
+    }
+}
+
+/* err is why no more was understood: what comes then?  Takes err. */
+static bool scan_on(Scan *scan, GError *err, GError **errp)
+{
     bool ok;
 
-    if (scan_ram(scan, &err)) {
-        return copy_devices(scan, errp);
-    }
     if (is_not_understood(err)) {
         tell_lost(scan, err->message);
         ok = copy_opaque(scan, err->message, errp);
         g_error_free(err);
         return ok;
     }
-    if (g_error_matches(err, MIG_ERROR, MIG_ERROR_EOF)) {
-        g_error_free(err);
-        if (stream_position(scan->stream)) {
-            tell_end(scan, END_CUT, "the source has closed before the end of "
-                     "RAM", false);
-        } else {
-            /* QEMU's connection for postcopy-preempt, which it did not need. */
-            tell_end(scan, END_OPAQUE, "nothing was sent", false);
-        }
-        return true;
-    }
     g_propagate_error(errp, err);
     return false;
+}
+
+static bool scan_migration(Scan *scan, GError **errp)
+{
+    GError *err = NULL;
+
+    if (scan_ram(scan, &err)) {
+        return copy_devices(scan, errp);
+    }
+    if (g_error_matches(err, MIG_ERROR, MIG_ERROR_EOF)) {
+        g_error_free(err);
+        tell_early_end(scan);
+        return true;
+    }
+    return scan_on(scan, err, errp);
+}
+
+/* Nobody can tell by such a connection how the migration has ended, unless it
+ * ends within a packet. */
+static bool scan_side(Scan *scan, GError **errp)
+{
+    GError *err = NULL;
+
+    if (scan_multifd(&scan->out, &err)) {
+        tell_end(scan, END_OPAQUE, ONE_OF_MULTIFD, false);
+        return true;
+    }
+    if (!g_error_matches(err, MIG_ERROR, MIG_ERROR_EOF)) {
+        return scan_on(scan, err, errp);
+    }
+    g_error_free(err);
+    tell_end(scan, END_CUT, "the source has closed in the middle of a packet "
+             "of multifd", false);
+    return true;
+}
+
+static bool scan_all(Scan *scan, GError **errp)
+{
+    const uint8_t *begins;
+    size_t size;
+
+    begins = stream_peek_some(scan->stream, 1, &size, errp);
+    if (!begins) {
+        return false;
+    }
+    return size && begins[0] == WIRE_MULTIFD >> 24 &&
+                   !scan->sink->wants_all_pages
+               ? scan_side(scan, errp)
+               : scan_migration(scan, errp);
 }
 
 bool scan_run(Stream *s, const ScanSink *sink, void *opaque, GError **errp)

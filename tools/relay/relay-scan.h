@@ -20,9 +20,11 @@
 #include "tools/relay/relay-wire.h"
 
 typedef struct ScanPage {
-    const RamRecord *record; /* WIRE_RAM_PLAIN, _COMPRESSED or _ZERO */
+    const RamRecord *record; /* WIRE_RAM_PLAIN, _COMPRESSED or _ZERO; of a page
+                              * of multifd's only type, offset and position */
     const RamBlock *block;   /* also where the record does not name it */
-    size_t head_size;        /* bytes of the record's head, the last literals */
+    size_t head_size;        /* bytes of the record's head, the last literals;
+                              * of multifd's, all from its packet's begin */
     const uint8_t *data;     /* not among the literals */
     size_t size;
 } ScanPage;
@@ -61,6 +63,10 @@ typedef struct ScanSink {
      * what comes next is not understood, and why. */
     void (*ram_begins)(void *opaque, bool has_return_path);
     void (*lost)(void *opaque, const char *reason);
+
+    /* Optional; called once or never, for something that the user could
+     * better. */
+    void (*advise)(void *opaque, const char *text);
 
     /* Optional; called once, at the end of the stream. */
     void (*ended)(void *opaque, const ScanEnd *end);

@@ -291,6 +291,13 @@ static void on_lost(void *opaque, const char *reason)
     relay_found_lost(send->config.findings, reason, true);
 }
 
+static void on_advice(void *opaque, const char *text)
+{
+    RelaySend *send = opaque;
+
+    relay_found_advice(send->config.findings, text);
+}
+
 static void on_ended(void *opaque, const ScanEnd *end)
 {
     RelaySend *send = opaque;
@@ -306,6 +313,7 @@ static const ScanSink send_sink = {
     .idle = on_idle,
     .ram_begins = on_ram_begins,
     .lost = on_lost,
+    .advise = on_advice,
     .ended = on_ended,
 };
 
