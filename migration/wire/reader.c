@@ -110,6 +110,16 @@ static bool get_section(Reader *r, uint8_t type, GError **errp)
     return true;
 }
 
+void reader_resume(Reader *r, uint8_t type, uint32_t id)
+{
+    r->item.section = (SectionHeader){
+        type, id, WIRE_RAM_NAME, WIRE_RAM_INSTANCE, WIRE_RAM_VERSION,
+    };
+    r->item.is_ram = r->has_ram = true;
+    r->ram_id = id;
+    r->place = type == WIRE_START ? AT_BLOCKS : AT_RECORD;
+}
+
 static bool get_item(Reader *r, GError **errp)
 {
     uint8_t type;

@@ -83,6 +83,10 @@ void reader_free(Reader *r); /* NULL is fine */
  */
 Item *reader_next(Reader *r, GError **errp);
 
+/* The caller has itself read the head of a section of ram, a START, PART or
+ * END, wherever it stood.  The next item is what follows that head. */
+void reader_resume(Reader *r, uint8_t type, uint32_t id);
+
 /* Do sections end with a footer?  Known from the first ITEM_FOOTER on. */
 bool reader_has_footers(const Reader *r);
 

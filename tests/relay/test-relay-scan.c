@@ -180,7 +180,20 @@ typedef enum {
     SHARED = 1 << 5,     /* x-ignore-shared: addresses */
     UNLISTED = 1 << 6,   /* a page of a block that is not listed */
     NAMELESS = 1 << 7,   /* a page of the block of none before it */
+    BEFORE = 1 << 8,     /* a device's section before RAM */
+    BETWEEN = 1 << 9,    /* a device's sections between RAM's */
+    BARE = 1 << 10,      /* no configuration */
+    OUTSIDE = 1 << 11,   /* a page behind the end of its block */
+    ENDS = 1 << 12,      /* with devices, EOF and a description */
 } Flavour;
+
+#define DEVICE_ID 9u
+
+/* What looks like heads of ram's sections, and is none. */
+static const char decoys[] =
+    "~\0\0\0\1\2\0\0\0\2\0\0\0\0\0\0\0\3xx\2\0\0\0\2"
+    "\0\0\0\0\0\0\x10\x30\1\0\0\0\5\3ram\0\0\0\0\0\0\0\4\0\0\0\0\0\0\x10"
+    "\4\1a\0\0\0\0\0\0\x20\0~\0\0\0\2\3\0\0\0\2\0\0\0\0\0\x40\0\x28~\3";
 
 static void put_footer(Stream *s, unsigned flavour)
 {
@@ -199,6 +212,19 @@ static void put_block(Stream *s, const char *name, uint64_t size,
     }
     if (address) {
         stream_put_be64(s, 5 << 20);
+    }
+}
+
+static void put_device(Stream *s, uint8_t type, unsigned flavour)
+{
+    SectionHeader head = { type, DEVICE_ID, "vfio", 0, 1 };
+
+    section_put_header(s, &head);
+    for (unsigned i = 0; i < 50; i++) {
+        stream_put_bytes(s, decoys, sizeof(decoys) - 1 - i);
+    }
+    if (!(flavour & NO_FOOTERS)) {
+        section_put_footer(s, DEVICE_ID);
     }
 }
 
@@ -243,6 +269,10 @@ static void put_pages(Stream *s, unsigned flavour)
         stream_put_bytes(s, head, ram_record_put_plain(head, 0, "no.ram"));
         stream_put_bytes(s, page, sizeof(page));
     }
+    if (flavour & OUTSIDE) {
+        stream_put_bytes(s, head, ram_record_put_plain(head, 2 << 20, NULL));
+        stream_put_bytes(s, page, sizeof(page));
+    }
     stream_put_bytes(s, head, ram_record_put_compressed(head, 8192, NULL, 20));
     stream_put_bytes(s, page, 20);
     stream_put_bytes(s, head, ram_record_put_plain(head, 12288, "pc.ram"));
@@ -267,7 +297,12 @@ static GBytes *make_stream(unsigned flavour)
     MemWriter *w = mem_writer_new();
     Stream *s = w->stream;
 
-    section_put_preamble(s, &identity);
+    if (flavour & BARE) {
+        stream_put_be32(s, WIRE_MAGIC);
+        stream_put_be32(s, WIRE_VERSION);
+    } else {
+        section_put_preamble(s, &identity);
+    }
     if (flavour & SHARED) {
         put_shared(s);
     }
@@ -282,12 +317,29 @@ static GBytes *make_stream(unsigned flavour)
         stream_put_be64(s, 0);
         stream_put_be64(s, 0);
     }
+    if (flavour & BEFORE) {
+        put_device(s, WIRE_FULL, flavour);
+    }
     put_start(s, flavour);
+    if (flavour & BETWEEN) {
+        put_device(s, WIRE_START, flavour);
+    }
     section_put_header(s, &part);
     put_pages(s, flavour);
+    if (flavour & BETWEEN) {
+        put_device(s, WIRE_PART, flavour);
+    }
     part.type = WIRE_END;
     section_put_header(s, &part);
     put_pages(s, flavour);
+    if (flavour & ENDS) {
+        put_device(s, WIRE_FULL, flavour);
+        stream_put_u8(s, WIRE_EOF);
+        stream_put_u8(s, WIRE_VMDESCRIPTION);
+        stream_put_be32(s, 2);
+        stream_put_bytes(s, "{}", 2);
+        return mem_writer_finish(w);
+    }
     stream_put_bytes(s, "devices, and a page: ", 21);
     stream_put_u8(s, WIRE_EOF);
     return mem_writer_finish(w);
@@ -346,7 +398,8 @@ static void test_no_footers(void)
     found_clear(&found);
 }
 
-/* What is not understood, and what follows it, are no pages. */
+/* What is not understood is no page, nor is what follows it in its section.
+ * For a sink that changes pages there are none in what follows, either. */
 static void test_not_understood(void)
 {
     const struct {
@@ -354,10 +407,12 @@ static void test_not_understood(void)
         unsigned flavour, pages;
         const char *says;
     } rows[] = {
-        { &sink, RDMA, 1, "RDMA" },
+        { &sink, RDMA, 2, "RDMA" },
         { &greedy_sink, XBZRLE, 2, "XBZRLE" },
-        { &sink, UNLISTED, 1, "RAM block 'no.ram', which is not listed" },
+        { &sink, UNLISTED, 2, "RAM block 'no.ram', which is not listed" },
         { &sink, NAMELESS, 0, "a page of no RAM block" },
+        { &sink, OUTSIDE, 2, "a page behind the end of RAM block 'pc.ram'" },
+        { &greedy_sink, BETWEEN, 0, "section 'vfio' before" },
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
@@ -370,6 +425,75 @@ static void test_not_understood(void)
         g_assert_nonnull(strstr(found.reason, rows[i].says));
         found_clear(&found);
     }
+}
+
+/* Behind what is not understood, RAM is found again; but how such a stream has
+ * ended is not known. */
+static void test_found_again(void)
+{
+    const struct {
+        unsigned flavour;
+        const char *says;
+        StreamEnd end;
+    } rows[] = {
+        { ENDS, NULL, END_WHOLE },
+        { ENDS | BEFORE, "section 'vfio' before", END_OPAQUE },
+        { ENDS | BETWEEN, "section 'vfio' before", END_OPAQUE },
+        { ENDS | BEFORE | BETWEEN | POSTCOPY, "section 'vfio'", END_OPAQUE },
+        { ENDS | NO_FOOTERS, NULL, END_WHOLE },
+        { ENDS | NO_FOOTERS | BARE, NULL, END_WHOLE },
+        { NO_FOOTERS | BARE, NULL, END_OPAQUE },
+        { ENDS | NO_FOOTERS | BARE | BEFORE, "section 'vfio'", END_OPAQUE },
+        { ENDS | NO_FOOTERS | BETWEEN, "section 'vfio' before", END_OPAQUE },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GBytes) bytes = make_stream(rows[i].flavour);
+
+        for (size_t chunk = 0; chunk < 60; chunk += chunk < 20 ? 1 : 7) {
+            Found found;
+
+            scan(&block_sink, bytes, chunk, &found);
+            g_assert_cmpuint(found.pages, ==, 4);
+            g_assert_true(found.has_ram);
+            g_assert_true(found.return_path);
+            g_assert_cmpint(found.end, ==, rows[i].end);
+            if (rows[i].says) {
+                g_assert_nonnull(strstr(found.reason, rows[i].says));
+            } else {
+                g_assert_null(found.reason);
+            }
+            found_clear(&found);
+        }
+    }
+}
+
+/* A page that is only guessed is not held back when the source pauses. */
+static void test_guessed(void)
+{
+    uint8_t head[WIRE_RECORD_HEAD_MAX], page[MIG_PAGE_SIZE] = { 1 };
+    const Identity identity = { .machine = "pc-i440fx-7.2" };
+    SectionHeader part = { WIRE_PART, RAM_ID };
+    MemWriter *w = mem_writer_new();
+    g_autoptr(GBytes) bytes = NULL;
+    Found found;
+
+    section_put_preamble(w->stream, &identity);
+    put_start(w->stream, 0);
+    put_device(w->stream, WIRE_START, 0);
+    section_put_header(w->stream, &part);
+    for (unsigned i = 0; i < 2; i++) {
+        stream_put_bytes(w->stream, head,
+                         ram_record_put_plain(head, 4096, "pc.ram"));
+        stream_put_bytes(w->stream, page, sizeof(page));
+    }
+    bytes = mem_writer_finish(w);
+    scan(&block_sink, bytes, 0, &found);
+    g_assert_cmpuint(found.pages, ==, 2);
+    found_clear(&found);
+    scan(&block_sink, bytes, 1000, &found);
+    g_assert_cmpuint(found.pages, ==, 1);
+    found_clear(&found);
 }
 
 /* Nothing is opaque: what makes no sense comes in blocks, but for the rest of
@@ -650,6 +774,8 @@ int main(int argc, char **argv)
     g_test_add_func("/relay/scan/all-pages", test_all_pages);
     g_test_add_func("/relay/scan/no-footers", test_no_footers);
     g_test_add_func("/relay/scan/not-understood", test_not_understood);
+    g_test_add_func("/relay/scan/found-again", test_found_again);
+    g_test_add_func("/relay/scan/guessed", test_guessed);
     g_test_add_func("/relay/scan/blocks", test_blocks);
     g_test_add_func("/relay/scan/devices", test_devices);
     g_test_add_func("/relay/scan/multifd", test_multifd);

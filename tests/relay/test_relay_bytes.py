@@ -4,6 +4,7 @@ soon as it can."""
 import contextlib
 import fcntl
 import glob
+import gzip
 import os
 import pathlib
 import pty
@@ -464,6 +465,44 @@ class Foreign(RelayTest):
             chain.source.sendall(b"\0\0\0\3")
             self.assertEqual(chain.hear(4), b"\0\0\0\3")
         chain.finish("unknown")
+
+
+class FoundAgain(RelayTest):
+    """Recorded from QEMU 11.1: what has devices' sections before RAM, or
+    between its parts, is packed as if these were not there."""
+
+    def ratio(self, data, status):
+        chain = Chain(self, sender=["--compress-level", "1"])
+        writer = threading.Thread(target=chain.source.sendall, args=(data,))
+        writer.start()
+        chain.accept()
+        self.assertEqual(chain.hear(len(data)), data)
+        writer.join(TIMEOUT)
+        chain.finish(status, b"")
+        report, = chain.sender.reports()
+        return report["ratio"], report
+
+    def check(self, name, first, last, section):
+        """The bytes from first to last are the section's."""
+        path = os.path.join(ROOT, "tests", "relay", "streams", name)
+        with gzip.open(path) as f:
+            data = f.read()
+        start = data.index(first)
+        end = data.index(last, start) + len(last)
+        plain_ratio, _ = self.ratio(data[:start] + data[end:], "completed")
+        self.setUp()
+        ratio, report = self.ratio(data, "unknown")
+        self.assertIn(section, report["passed-on"])
+        self.assertGreater(ratio, 0.9 * plain_ratio)
+        self.assertFalse(report["return-path"])
+
+    def test_virtio_mem(self):
+        self.check("relay-virtio-mem.mig.gz", b"\4\0\0\0\x27$0000:00:02.0/",
+                   b"~\0\0\0\x27", "virtio-mem-device-early")
+
+    def test_dirty_bitmaps(self):
+        self.check("relay-dirty-bitmaps.mig.gz", b"\1\0\0\0\2\x0cdirty-bitmap",
+                   b"~\0\0\0\2", "section 'dirty-bitmap'")
 
 
 class Multifd(RelayTest):

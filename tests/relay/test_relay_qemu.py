@@ -52,8 +52,8 @@ class Qemu:
              "none", "-nodefaults", "-m", f"{RAM >> 10}K", "-S", *args,
              "-qmp", f"unix:{self.path('qmp')},server=on,wait=off",
              "-serial", f"unix:{self.path('serial')},server=on,wait=off"],
-            stdin=subprocess.DEVNULL, stderr=self.errors,
-            preexec_fn=os.setpgrp)
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=self.errors, preexec_fn=os.setpgrp)
         test.addCleanup(self.close)
         self.serial = Serial(self.path("serial"), self.process)
         test.addCleanup(self.serial.close)
@@ -111,15 +111,15 @@ class RelayQemu(RelayTest):
     def uri(self, name):
         return "unix:" + self.path(name)
 
-    def source(self):
+    def source(self, *args):
         image = os.path.join(BUILD, "tests", "guest", "ab.multiboot")
-        qemu = Qemu(self, "source", "-kernel", image, "-append", "ws=8")
+        qemu = Qemu(self, "source", "-kernel", image, "-append", "ws=8", *args)
         qemu.qmp("cont")
         qemu.run_on()
         return qemu
 
-    def incoming(self, uri, **capabilities):
-        qemu = Qemu(self, "destination", "-incoming", "defer")
+    def incoming(self, uri, *args, **capabilities):
+        qemu = Qemu(self, "destination", "-incoming", "defer", *args)
         qemu.set(**capabilities)
         qemu.qmp("migrate-incoming", uri=uri)
         return qemu
@@ -271,6 +271,78 @@ class RelayQemu(RelayTest):
         src.wait_status("completed")
         self.check_ends(sender, receiver)
         self.assertIn("postcopy", sender.reports()[0]["passed-on"])
+
+    def test_old_machine(self):
+        """No configuration, and no footers."""
+        machine = "-machine", "pc-i440fx-2.3"
+        src = self.source(*machine)
+        dst = self.incoming(self.uri("vm"), *machine)
+        sender, receiver = self.relays()
+        self.move(src, dst)
+        self.check_moved(src, dst)
+        self.check_ends(sender, receiver)
+        report, = sender.reports()
+        self.assertNotIn("passed-on", report)
+        self.assertGreater(report["ratio"], 2)
+
+    def disk(self, name, data):
+        with open(self.path(name), "wb") as f:
+            f.write(data)
+        return "-drive", f"if=ide,id=d,format=raw,file={self.path(name)}"
+
+    def check_disks(self, dst, data):
+        dst.process.terminate()
+        dst.process.wait(TIMEOUT)
+        with open(self.path("to"), "rb") as f:
+            self.assertEqual(f.read(), data)
+
+    def test_block(self):
+        """Disks in the same stream, between RAM's parts: they are packed in
+        blocks, and RAM is found again."""
+        data = b"".join(b"sector %8d\n" % i * 26 for i in range(40000))
+        data += bytes(-len(data) % (1 << 20))
+        src = self.source(*self.disk("from", data))
+        dst = self.incoming(self.uri("vm"), *self.disk("to", bytes(len(data))),
+                            block=True)
+        sender, receiver = self.relays("--compress-method", "zlib")
+        self.move(src, dst, block=True)
+        self.check_moved(src, dst)
+        self.check_ends(sender, receiver)
+        report, = sender.reports()
+        self.assertIn("section 'block'", report["passed-on"])
+        self.assertGreater(report["ratio"], 4)
+        self.check_disks(dst, data)
+
+    def test_nbd(self):
+        """A disk's mirror, whose server speaks first, through relays of its
+        own."""
+        data = b"".join(b"sector %8d\n" % i * 26 for i in range(40000))
+        data += bytes(-len(data) % (1 << 20))
+        src = self.source(*self.disk("from", data))
+        self.disk("to", bytes(len(data)))
+        dst = Qemu(self, "destination", "-blockdev",
+                   f"driver=file,node-name=to,filename={self.path('to')}")
+        dst.qmp("nbd-server-start", addr={
+            "type": "unix", "data": {"path": self.path("vm")}})
+        dst.qmp("nbd-server-add", device="to", writable=True)
+        for listen, connect, *args in (
+                ("link", "vm", "--role", "receive"),
+                ("relay", "link", "--role", "send", "--compress-method",
+                 "zlib")):
+            relay = self.start("--listen", self.uri(listen), "--connect",
+                               self.uri(connect), "--json", *args)
+            relay.wait_listening()
+        src.qmp("drive-mirror", device="d", sync="full", mode="existing",
+                format="raw", target="nbd+unix:///to?socket=" +
+                self.path("relay"))
+        wait_until(lambda: [job["ready"] for job in
+                            src.qmp("query-block-jobs")] == [True], "mirror")
+        src.qmp("block-job-cancel", device="d")
+        wait_until(relay.reports, "report")
+        report, = relay.reports()
+        self.assertGreater(report["bytes-in"], len(data) // 2)
+        self.assertGreater(report["ratio"], 4)
+        self.check_disks(dst, data)
 
     def test_to_qemu(self):
         src = self.source()

@@ -12,6 +12,8 @@
 
 static const ReaderConfig strict = { .max_ram = UINT64_MAX };
 static const ReaderConfig lenient = { UINT64_MAX, .may_lack_footers = true };
+static const ReaderConfig bare = { UINT64_MAX, .may_lack_footers = true,
+                                   .may_lack_configuration = true };
 
 /* What a stream is put together from. */
 
@@ -199,6 +201,62 @@ static void test_no_footers(void)
 }
 
 /* Records are ram's alone: what another section has is not looked at. */
+/* Machine types before 2.4, and others for the same reader. */
+static void test_no_configuration(void)
+{
+    for (int is_bare = 0; is_bare < 2; is_bare++) {
+        World w;
+        Stream *s = world_init(&w);
+
+        if (is_bare) {
+            stream_put_be32(s, WIRE_MAGIC);
+            stream_put_be32(s, WIRE_VERSION);
+        } else {
+            put_preamble(s);
+        }
+        put_list(s);
+        put_part(s, WIRE_END);
+        read_it(&w, &bare);
+        g_assert_true((w.item = reader_next(w.reader, NULL)));
+        g_assert_cmpstr(w.item->preamble.machine, ==, is_bare ? "" : "test");
+        g_assert_cmpuint(w.item->preamble.page_bits, ==, MIG_PAGE_BITS);
+        expect(&w, "SBFSRRF", MIG_ERROR_EOF, "");
+        world_destroy(&w);
+    }
+}
+
+/* A caller that reads on behind what it did not understand. */
+static void test_resume(void)
+{
+    World w;
+    Stream *s = world_init(&w);
+
+    put_preamble(s);
+    put_head(s, WIRE_FULL, "strange");
+    stream_put_bytes(s, "device", strlen("device"));
+    put_list(s);
+    put_footer(s);
+    stream_put_bytes(s, "strange", strlen("strange"));
+    put_part(s, WIRE_END);
+    put_footer(s);
+    read_it(&w, &strict);
+    for (int i = 0; i < 2; i++) { /* preamble, head */
+        g_assert_true(reader_next(w.reader, NULL));
+    }
+    g_assert_true(stream_skip(w.source->stream, 6 + 17, NULL));
+    reader_resume(w.reader, WIRE_START, RAM_ID);
+    for (int i = 0; i < 2; i++) { /* blocks, footer */
+        g_assert_true((w.item = reader_next(w.reader, NULL)));
+    }
+    g_assert_cmpuint(w.item->blocks->count, ==, 1);
+    g_assert_cmpuint(w.item->section.id, ==, RAM_ID);
+    g_assert_true(w.item->is_ram);
+    g_assert_true(stream_skip(w.source->stream, 7 + 5, NULL));
+    reader_resume(w.reader, WIRE_END, RAM_ID);
+    expect(&w, "RRF", MIG_ERROR_EOF, "");
+    world_destroy(&w);
+}
+
 static void test_other_section(void)
 {
     World w;
@@ -364,6 +422,8 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/reader/whole", test_whole);
     g_test_add_func("/reader/no-footers", test_no_footers);
+    g_test_add_func("/reader/no-configuration", test_no_configuration);
+    g_test_add_func("/reader/resume", test_resume);
     g_test_add_func("/reader/other-section", test_other_section);
     g_test_add_func("/reader/ids", test_ids);
     g_test_add_func("/reader/take-blocks", test_take_blocks);

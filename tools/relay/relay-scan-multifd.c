@@ -120,9 +120,7 @@ static bool scan_data(ScanMultifd *scan, GError **errp)
     if (!scan->packet.is_device) {
         tell_compressed(scan);
     }
-    return scan_out_set_opaque(scan->out, true, errp) &&
-           stream_skip(scan->out->stream, scan->packet.size, errp) &&
-           scan_out_set_opaque(scan->out, false, errp);
+    return scan_out_skip(scan->out, scan->packet.size, errp);
 }
 
 /* Until the stream's end, or an error. */
@@ -142,11 +140,24 @@ static void scan_packets(ScanMultifd *scan, GError **errp)
     } while (!scan->ended && check_packet(scan, errp) && scan_data(scan, errp));
 }
 
+/* Nobody can tell by such a connection how the migration has ended, unless it
+ * ends within a packet. */
 bool scan_multifd(ScanOut *out, GError **errp)
 {
     g_autofree ScanMultifd *scan = g_new0(ScanMultifd, 1);
+    GError *err = NULL;
 
     scan->out = out;
-    scan_packets(scan, errp);
-    return scan->ended;
+    scan_packets(scan, &err);
+    if (scan->ended) {
+        scan_out_ended(out, END_OPAQUE, ONE_OF_MULTIFD, false);
+        return true;
+    }
+    if (!g_error_matches(err, MIG_ERROR, MIG_ERROR_EOF)) {
+        return scan_out_give_up(out, err, errp);
+    }
+    g_error_free(err);
+    scan_out_ended(out, END_CUT, "the source has closed in the middle of a "
+                   "packet of multifd", false);
+    return true;
 }

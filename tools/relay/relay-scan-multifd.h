@@ -8,11 +8,10 @@
 
 #include "tools/relay/relay-scan-out.h"
 
-/*
- * Read it from its first byte on.  True when it has ended behind a packet, and
- * otherwise an error: MIG_ERROR_EOF when it has ended within one, and those of
- * a packet that makes no sense, of the channel and of the sink.
- */
+#define ONE_OF_MULTIFD "one of multifd's connections"
+
+/* Read it from its first byte to its end, and tell how it ended.  False when
+ * the channel or the sink fails. */
 bool scan_multifd(ScanOut *out, GError **errp);
 
 #endif

@@ -85,15 +85,40 @@ static bool on_given(void *opaque, const void *buf, size_t size, GError **errp)
     g_assert_not_reached();
 }
 
+/* What has come of the page. */
+static bool give_cut_page(ScanOut *out, GError **errp)
+{
+    size_t size = (size_t)(stream_position(out->stream) - out->page_at);
+
+    return !size || give_literal(out, out->page, size, errp);
+}
+
+/* A pause within a page.  Its data wait for the rest, unless it may be none. */
+static bool pause_page(ScanOut *out, GError **errp)
+{
+    if (!out->eager) {
+        return true;
+    }
+    out->kind = OUT_LITERALS;
+    return give_cut_page(out, errp);
+}
+
+static bool give_rests(ScanOut *out, GError **errp)
+{
+    return give_part(out, errp) &&
+           (out->kind != OUT_PAGE || pause_page(out, errp));
+}
+
 static bool on_idle(void *opaque, bool waits, GError **errp)
 {
     ScanOut *out = opaque;
-    uint64_t end = out->kind == OUT_PAGE ? out->page_at
-                                         : stream_position(out->stream);
+    uint64_t end;
 
-    if (waits && !give_part(out, errp)) {
+    if (waits && !give_rests(out, errp)) {
         return false;
     }
+    end = out->kind == OUT_PAGE ? out->page_at
+                                : stream_position(out->stream);
     if (out->sink->idle && !out->sink->idle(out->opaque, waits,
                                             (size_t)(end - out->mark), errp)) {
         out->refused = true;
@@ -114,7 +139,8 @@ void scan_out_begin(ScanOut *out, Stream *s, const ScanSink *sink,
     out->sink = sink;
     out->opaque = opaque;
     out->kind = OUT_LITERALS;
-    out->refused = false;
+    out->refused = out->eager = false;
+    out->lost = NULL;
     out->part = 0;
     scan_out_mark(out);
     stream_set_tap(s, &scan_tap, out);
@@ -123,6 +149,7 @@ void scan_out_begin(ScanOut *out, Stream *s, const ScanSink *sink,
 bool scan_out_end(ScanOut *out, GError **errp)
 {
     stream_set_tap(out->stream, NULL, NULL);
+    g_free(out->lost);
     return out->refused || give_part(out, errp);
 }
 
@@ -131,40 +158,117 @@ void scan_out_mark(ScanOut *out)
     out->mark = stream_position(out->stream);
 }
 
-bool scan_out_set_opaque(ScanOut *out, bool on, GError **errp)
+static bool give_page(ScanOut *out, ScanPage *page, GError **errp)
 {
-    out->kind = on && out->sink->block ? OUT_BLOCKS : OUT_LITERALS;
-    return on || give_part(out, errp);
-}
+    bool ok;
 
-/* The page ended before it was whole. */
-static bool give_cut_page(ScanOut *out, GError **errp)
-{
-    size_t size = (size_t)(stream_position(out->stream) - out->page_at);
-
-    return !size || give_literal(out, out->page, size, errp);
+    page->head_size = (size_t)(out->page_at - out->mark);
+    page->data = out->page;
+    ok = out->sink->page(out->opaque, page, errp);
+    out->refused |= !ok;
+    return ok;
 }
 
 bool scan_out_page(ScanOut *out, ScanPage *page, GError **errp)
 {
     GError *err = NULL;
-    bool ok;
+    bool ok, is_one;
 
     out->page_at = stream_position(out->stream);
     out->kind = OUT_PAGE;
     ok = stream_get_bytes(out->stream, out->page, page->size, &err);
+    is_one = out->kind == OUT_PAGE; /* else there was a pause, and eager */
     out->kind = OUT_LITERALS;
     if (ok) {
-        page->head_size = (size_t)(out->page_at - out->mark);
-        page->data = out->page;
-        ok = out->sink->page(out->opaque, page, errp);
-        out->refused |= !ok;
-        return ok;
+        return !is_one || give_page(out, page, errp);
     }
-    if (!out->refused && !give_cut_page(out, errp)) {
+    if (is_one && !out->refused && !give_cut_page(out, errp)) {
         g_error_free(err);
         return false;
     }
     g_propagate_error(errp, err);
     return false;
+}
+
+static void begin_blocks(ScanOut *out)
+{
+    out->kind = out->sink->block ? OUT_BLOCKS : OUT_LITERALS;
+}
+
+static bool end_blocks(ScanOut *out, GError **errp)
+{
+    out->kind = OUT_LITERALS;
+    return give_part(out, errp);
+}
+
+bool scan_out_skip(ScanOut *out, size_t size, GError **errp)
+{
+    begin_blocks(out);
+    return stream_skip(out->stream, size, errp) && end_blocks(out, errp);
+}
+
+bool scan_out_copy(ScanOut *out, ScanOutFeed *feed, void *opaque, GError **errp)
+{
+    const uint8_t *bytes;
+    bool stop = false;
+    size_t size;
+
+    begin_blocks(out);
+    do {
+        scan_out_mark(out);
+        bytes = stream_peek_some(out->stream, 1, &size, errp);
+        if (!bytes) {
+            return false;
+        }
+        if (size && feed) {
+            size = feed(opaque, bytes, size, &stop);
+        }
+        if (!stream_skip(out->stream, size, errp)) {
+            return false;
+        }
+    } while (size && !stop);
+    scan_out_mark(out);
+    return end_blocks(out, errp);
+}
+
+/* How it ends */
+
+static bool is_not_understood(const GError *err)
+{
+    return g_error_matches(err, MIG_ERROR, MIG_ERROR_STREAM) ||
+           g_error_matches(err, MIG_ERROR, MIG_ERROR_UNSUPPORTED);
+}
+
+bool scan_out_lost(ScanOut *out, GError *err, GError **errp)
+{
+    if (!is_not_understood(err)) {
+        g_propagate_error(errp, err);
+        return false;
+    }
+    if (!out->lost) {
+        out->lost = g_strdup(err->message);
+        if (out->sink->lost) {
+            out->sink->lost(out->opaque, out->lost);
+        }
+    }
+    g_error_free(err);
+    return true;
+}
+
+bool scan_out_give_up(ScanOut *out, GError *err, GError **errp)
+{
+    if (!scan_out_lost(out, err, errp) ||
+        !scan_out_copy(out, NULL, NULL, errp)) {
+        return false;
+    }
+    scan_out_ended(out, END_OPAQUE, out->lost, false);
+    return true;
+}
+
+void scan_out_ended(ScanOut *out, StreamEnd end, const char *reason,
+                    bool has_go)
+{
+    if (out->sink->ended) {
+        out->sink->ended(out->opaque, &(ScanEnd){ end, reason, has_go });
+    }
 }
