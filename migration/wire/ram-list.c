@@ -4,8 +4,8 @@
  * advised, a block has a page size only where that is not its host's.  But an
  * addition can be told from what would otherwise stand there.  The next entry
  * begins with a length of 1 to 255, while a page size or an address begins with
- * a zero byte.  Behind the last entry stands EOS, which is neither a page size
- * nor a page's address.
+ * a zero byte.  Behind the last entry stands EOS, or a flush of multifd, which
+ * is neither a page size nor a page's address.
  *
  * With mapped-ram each entry is followed by a head, a bitmap and all pages of
  * the block.  The head tells where the latter two are in the file, in which the
@@ -98,8 +98,10 @@ static bool next_extra(ListReader *r, uint64_t *extra, bool *found,
     if (*found && !stream_get_be64(r->stream, extra, errp)) {
         return false;
     }
-    if (*found && !r->left && *extra == WIRE_RAM_EOS) {
-        r->at_end = true;
+    if (*found && !r->left &&
+        (*extra == WIRE_RAM_EOS || *extra == WIRE_RAM_MULTIFD)) {
+        r->at_end = *extra == WIRE_RAM_EOS;
+        r->flushes += !r->at_end;
         *found = false;
     }
     return true;

@@ -174,7 +174,7 @@ static void found_clear(Found *found)
 typedef enum {
     NO_RETURN_PATH = 1 << 0,
     POSTCOPY = 1 << 1,   /* advised, and a block of large pages */
-    XBZRLE = 1 << 2,     /* and multifd, which Ferry does not load */
+    XBZRLE = 1 << 2,
     NO_FOOTERS = 1 << 3,
     RDMA = 1 << 4,       /* a record that nobody takes apart */
     SHARED = 1 << 5,     /* x-ignore-shared: addresses */
@@ -185,6 +185,7 @@ typedef enum {
     BARE = 1 << 10,      /* no configuration */
     OUTSIDE = 1 << 11,   /* a page behind the end of its block */
     ENDS = 1 << 12,      /* with devices, EOF and a description */
+    MULTIFD = 1 << 13,   /* ends of its rounds */
 } Flavour;
 
 #define DEVICE_ID 9u
@@ -238,6 +239,9 @@ static void put_start(Stream *s, unsigned flavour)
     put_block(s, "pc.bios", 1 << 20, false, address);
     put_block(s, "pc.ram", 2 << 20, large, address);
     put_block(s, "more", 2 << 20, large, address);
+    if (flavour & MULTIFD) {
+        stream_put_be64(s, WIRE_RAM_MULTIFD);
+    }
     ram_record_put_eos(s);
     put_footer(s, flavour);
 }
@@ -260,6 +264,8 @@ static void put_pages(Stream *s, unsigned flavour)
         stream_put_u8(s, 1);
         stream_put_be16(s, 3);
         stream_put_bytes(s, "abc", 3);
+    }
+    if (flavour & MULTIFD) {
         stream_put_be64(s, WIRE_RAM_MULTIFD);
     }
     if (flavour & RDMA) {
@@ -348,7 +354,8 @@ static GBytes *make_stream(unsigned flavour)
 static void test_pages(void)
 {
     const unsigned flavours[] = { 0, NO_RETURN_PATH, POSTCOPY, XBZRLE, SHARED,
-                                   SHARED | POSTCOPY };
+                                   SHARED | POSTCOPY, MULTIFD,
+                                   MULTIFD | SHARED | POSTCOPY };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(flavours); i++) {
         g_autoptr(GBytes) bytes = make_stream(flavours[i]);
@@ -409,6 +416,7 @@ static void test_not_understood(void)
     } rows[] = {
         { &sink, RDMA, 2, "RDMA" },
         { &greedy_sink, XBZRLE, 2, "XBZRLE" },
+        { &greedy_sink, MULTIFD, 2, "multifd" },
         { &sink, UNLISTED, 2, "RAM block 'no.ram', which is not listed" },
         { &sink, NAMELESS, 0, "a page of no RAM block" },
         { &sink, OUTSIDE, 2, "a page behind the end of RAM block 'pc.ram'" },
@@ -437,6 +445,7 @@ static void test_found_again(void)
         StreamEnd end;
     } rows[] = {
         { ENDS, NULL, END_WHOLE },
+        { ENDS | MULTIFD, NULL, END_WHOLE },
         { ENDS | BEFORE, "section 'vfio' before", END_OPAQUE },
         { ENDS | BETWEEN, "section 'vfio' before", END_OPAQUE },
         { ENDS | BEFORE | BETWEEN | POSTCOPY, "section 'vfio'", END_OPAQUE },

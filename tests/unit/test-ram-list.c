@@ -210,6 +210,32 @@ static void test_too_many(void)
     refuse(w, plain, MIG_ERROR_STREAM, "more than 4096 RAM blocks");
 }
 
+/* Multifd's flushes behind the entries are counted, and are no extras. */
+static void test_flushes(void)
+{
+    const RamListForm forms[] = { plain, advised, shared, both };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(forms); i++) {
+        MemWriter *w = mem_writer_new();
+        RamList *list;
+
+        ram_record_put_mem_size(w->stream, MIG_PAGE_SIZE);
+        put_entry(w->stream, "a", 1);
+        if (forms[i].addresses) {
+            stream_put_be64(w->stream, 4096);
+        }
+        stream_put_be64(w->stream, WIRE_RAM_MULTIFD);
+        stream_put_be64(w->stream, WIRE_RAM_MULTIFD);
+        ram_record_put_eos(w->stream);
+        list = read_well(w, forms[i]);
+        g_assert_cmpuint(list->flushes, ==, 2);
+        g_assert_cmpuint(list->entry[0].page_size, ==, 0);
+        g_assert_cmpuint(list->entry[0].address, ==,
+                         forms[i].addresses ? 4096 : 0);
+        ram_list_free(list);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -221,5 +247,6 @@ int main(int argc, char **argv)
     g_test_add_func("/ram-list/lengths", test_lengths);
     g_test_add_func("/ram-list/too-much", test_too_much);
     g_test_add_func("/ram-list/too-many", test_too_many);
+    g_test_add_func("/ram-list/flushes", test_flushes);
     return g_test_run();
 }
