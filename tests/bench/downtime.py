@@ -4,7 +4,8 @@
 
 A guest that writes all the time is moved over thin and long links.  Felt is
 what passes from its last beat at the source to its first at the destination.
-Needs root: who else cannot make such a link.  A part of it:
+Needs root: who else cannot make such a link.  A part of it, which takes the
+place of the same part of the results that there are:
 
     tests/bench/downtime.py BUILD ROUNDS MBIT RTT
 """
@@ -15,8 +16,10 @@ import sys
 import tempfile
 
 import loaded
-import migrate
+import peers
+import plot
 import relay
+import results
 import vms
 from delay_link import DelayLink
 
@@ -34,8 +37,9 @@ def contestants(build, old):
     """old is QEMU 7.2's binary, or None."""
     ferry = vms.FerryVm(build)
     yield vms.Contestant("Ferry plain", ferry)
-    yield vms.Contestant("Ferry zstd", ferry, ["compress"],
-                         {"compress-method": "zstd"})
+    for method in "zstd", "auto":
+        yield vms.Contestant(f"Ferry {method}", ferry, ["compress"],
+                             {"compress-method": method})
     if old:
         qemu = vms.Qemu(build, old)
         yield vms.Contestant("QEMU 7.2 alone", qemu, relay.RETURN_PATH)
@@ -105,8 +109,38 @@ def run(build, old, rounds=ROUNDS, rates=tuple(RATES), rtts=tuple(RTTS)):
                 yield row
 
 
+def link_of(row):
+    return row["mbit"], row["rtt"]
+
+
+def draw(folder, rows):
+    """What was felt, in columns by link."""
+    links = sorted({link_of(row) for row in rows})
+    aims = {link_of(row): row["aim_ms"] for row in rows}
+    series = {}
+    for row in rows:
+        if row["ended"]:
+            series.setdefault(row["name"], []).append(
+                (links.index(link_of(row)), statistics.median(row["felt_ms"]),
+                 max(row["felt_ms"])))
+    return plot.columns(
+        os.path.join(folder, "downtime.svg"),
+        f"Downtime as it is felt, downtime-limit {LIMIT_MS} ms: "
+        "median, and most", "ms",
+        [(f"{mbit} Mbit/s\\nRTT {rtt} ms", aims[mbit, rtt])
+         for mbit, rtt in links], series)
+
+
+def main():
+    build, rounds, mbit, rtt = sys.argv[1], *map(int, sys.argv[2:])
+    folder = results.folder(build)
+    rows = list(run(build, peers.INSTALLED, rounds, [mbit], [rtt]))
+    rows += [row for row in results.kept(folder, "downtime")
+             if link_of(row) != (mbit, rtt)]
+    rows.sort(key=link_of)
+    draw(folder, rows)
+    results.keep(folder, "downtime", rows)
+
+
 if __name__ == "__main__":
-    build_folder, count, rate, rtt = sys.argv[1:]
-    for _ in run(build_folder, "qemu-system-x86_64", int(count), [int(rate)],
-                 [int(rtt)]):
-        pass
+    main()

@@ -58,6 +58,18 @@ set arrow from graph 0, first {limit} to graph 1, first {limit} nohead dt 2
 plot {plots}
 """
 
+COLUMNS = """
+set key above
+set bmargin 4
+set xrange [-0.6:{cells} - 0.4]
+set yrange [0:*]
+set xtics nomirror out scale 0 ({tics})
+set ylabel "{unit}"
+set grid ytics lc rgb "#dddddd"
+set style fill solid noborder
+plot {plots}
+"""
+
 COLOURS = ["#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377",
            "#000000"]
 
@@ -81,6 +93,32 @@ def horizontal(path, title, rows, what, across):
                                 across=across, last=len(rows) - 0.3,
                                 height=150 + 32 * len(rows))
     return draw(head + what, [(i, *row[1:]) for i, row in enumerate(rows)])
+
+
+def column_plots(number, name, count):
+    """A name's columns, from the median to the most a thin line."""
+    width = 0.84 / count
+    at = (number - (count - 1) / 2) * width
+    mine = f"$rows using ($1=={number}?$2+({at:.3f}):NaN)"
+    return [f"{mine}:3:({width * 0.9:.3f}) with boxes "
+            f'lc rgb "{COLOURS[number % len(COLOURS)]}" title "{name}"',
+            f"{mine}:3:3:4 with yerrorbars pt 0 lc rgb \"#000000\" notitle"]
+
+
+def columns(path, title, unit, cells, series):
+    """Columns beside each other in each cell, which is (name, aim).  series:
+    by name a list of (cell's number, value, the most)."""
+    rows = [(-1, i, aim, "NaN") for i, (_, aim) in enumerate(cells)]
+    plots = []
+    for number, (name, values) in enumerate(series.items()):
+        rows += [(number, *value) for value in values]
+        plots += column_plots(number, name, len(series))
+    plots.append("$rows using ($1==-1?$2-0.45:NaN):3:(0.9):(0) with vectors "
+                 'nohead lw 2 lc rgb "#cc3311" title "aim"')
+    return draw((HEAD + COLUMNS).format(
+        path=path, title=title, height=480, unit=unit, cells=len(cells),
+        tics=", ".join(f'"{name}" {i}' for i, (name, _) in enumerate(cells)),
+        plots=", ".join(plots)), rows)
 
 
 def bars(path, title, rows):

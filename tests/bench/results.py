@@ -10,6 +10,15 @@ def folder(build):
     return path
 
 
+def kept(where, name):
+    """What is kept there: nothing at first."""
+    try:
+        with open(os.path.join(where, f"{name}.json"), encoding="utf-8") as f:
+            return json.load(f)
+    except FileNotFoundError:
+        return []
+
+
 def keep(where, name, rows):
     path = os.path.join(where, f"{name}.json")
     with open(path, "w", encoding="utf-8") as f:

@@ -166,7 +166,9 @@ def bench_relay(build, folder, image):
 
 
 def bench_downtime(build, folder, image):
-    return list(downtime.run(build, peers.find(build)[0]))
+    rows = list(downtime.run(build, peers.find(build)[0]))
+    downtime.draw(folder, rows)
+    return rows
 
 
 def bench_programs(build, folder, image):
