@@ -42,10 +42,10 @@ class LongLink(program_kit.ProgramTest):
         self.link = delay_link.open_link(self, program_kit.BUILD, MBIT, RTT_MS)
         self.uri = f"tcp:{self.link.address}:{PORT}"
 
-    def relay(self, side, listen, connect, role):
+    def relay(self, side, listen, connect, role, resumes):
         relay = Relay(self.folder, "--listen", listen, "--connect", connect,
                       "--role", role, "--once",
-                      preexec_fn=self.link.enter(side))
+                      resumes=resumes, preexec_fn=self.link.enter(side))
         self.addCleanup(relay.close)
         relay.wait_listening()
 
@@ -100,9 +100,16 @@ class LongLink(program_kit.ProgramTest):
 
     def test_queue_relay(self):
         """What a relay has written, too, may be what a guest waits for."""
+        self.check_relays(resumes=False)
+
+    def test_queue_line(self):
+        """Also where it keeps what it has written."""
+        self.check_relays(resumes=True)
+
+    def check_relays(self, resumes):
         here, there = self.unix_uri("relay"), self.unix_uri("vm")
-        self.relay(1, self.uri, there, "receive")
-        self.relay(0, here, self.uri, "send")
+        self.relay(1, self.uri, there, "receive", resumes)
+        self.relay(0, here, self.uri, "send", resumes)
         src, dst = self.begun(here, there)
         self.check_unsent(src)
         src.wait_migration("completed")

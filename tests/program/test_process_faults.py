@@ -40,14 +40,16 @@ STALL = 1           # seconds, the shortest stall-timeout there is
 
 
 class Relay:
-    """A ferry-relay that passes one migration on to a link."""
+    """A ferry-relay that passes one migration on to a link, and ends with
+    it."""
 
     def __init__(self, uri):
         self.killed = False
         self.errors = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
             [RELAY, "--listen", "tcp:127.0.0.1:0", "--connect", uri,
-             "--once"], stdin=subprocess.DEVNULL, stderr=self.errors)
+             "--once", "--resume-timeout", "0"],
+            stdin=subprocess.DEVNULL, stderr=self.errors)
 
     def port(self):
         """Where it listens, as soon as it does."""

@@ -4,6 +4,7 @@ say why it does not."""
 import os
 import random
 import socket
+import struct
 import sys
 import threading
 import time
@@ -11,9 +12,9 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from breaking_link import WAYS, BreakingChain  # noqa: E402
-from relay_kit import (PART, RelayTest, plain, preamble,  # noqa: E402
-                       receive, receive_all, receive_all_or_reset,
-                       sample_stream)
+from relay_kit import (END, EOS, FOOTER, PART, SHUT,  # noqa: E402
+                       RelayTest, plain, preamble, receive, receive_all,
+                       receive_all_or_reset, sample_stream)
 import tap  # noqa: E402
 from ferry_vm import TIMEOUT, connect_unix, wait_until  # noqa: E402
 
@@ -105,6 +106,60 @@ class Resume(RelayTest):
         chain.finish("completed")
         report, = chain.sender.reports()
         self.assertGreaterEqual(report["link-down"], 900)
+
+
+class Phases(RelayTest):
+    """How long a link may be away depends on where the guest is."""
+
+    def broken_chain(self, data, heard=None):
+        """The link goes, and stays away, when the destination has data."""
+        chain = BreakingChain(self, ["--resume-timeout-stopped", "1"])
+        chain.say(data)
+        self.assertEqual(chain.hear(len(data)), data)
+        chain.link.refuse(True)
+        chain.link.breaks("reset")
+        chain.sender.wait_says("the link has broken")
+        return chain
+
+    def check_gives_up(self, data):
+        chain = self.broken_chain(data)
+        begin = time.monotonic()
+        self.assertEqual(receive_all_or_reset(chain.source), b"")
+        self.assertLess(time.monotonic() - begin, 20)
+        self.assertEqual(chain.sender.wait(), 1)
+        self.assertIn("did not go on within", chain.sender.stderr())
+
+    def test_guest_stands_still(self):
+        self.check_gives_up(preamble() + PART + EOS + FOOTER + END +
+                            plain(0, b"x" * PAGE, b"pc.ram") + EOS + FOOTER)
+
+    def test_switchover_start(self):
+        self.check_gives_up(preamble() + struct.pack(">BHH", 8, 11, 0))
+
+    def test_not_understood(self):
+        self.check_gives_up(b"no stream of QEMU's" * 10)
+
+    def test_handed_over(self):
+        """The destination has everything, and its word is lost: the source is
+        kept waiting, and the log says what a person can do."""
+        data = sample_stream(random.Random(12), pages=40)
+        chain = self.broken_chain(data)
+        chain.sender.wait_says("WARNING: the destination may have the whole")
+        chain.source.settimeout(3)  # longer than with a guest that is stopped
+        self.assertRaises(TimeoutError, chain.source.recv, 1)
+        chain.destination.sendall(SHUT)
+        chain.link.refuse(False)
+        chain.source.settimeout(TIMEOUT)
+        self.assertEqual(receive(chain.source, len(SHUT)), SHUT)
+        chain.finish("completed", back=b"")
+
+    def test_source_gives_up(self):
+        """After that, too: nobody is kept waiting then."""
+        data = sample_stream(random.Random(13), pages=40)
+        chain = self.broken_chain(data)
+        chain.source.close()
+        self.assertEqual(chain.sender.wait(), 1)
+        self.assertIn("did not go on within", chain.sender.stderr())
 
 
 class Routes(RelayTest):

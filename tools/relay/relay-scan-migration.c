@@ -69,10 +69,16 @@ static bool scan_command(Scan *scan, const Command *command, GError **errp)
     case WIRE_CMD_OPEN_RETURN_PATH:
         scan->return_path = true;
         break;
+    case WIRE_CMD_SWITCHOVER_START:
+        scan_out_reached(scan->out, SCAN_STANDS_STILL);
+        break;
     case WIRE_CMD_POSTCOPY_ADVISE:
     case WIRE_CMD_PING:
-    case WIRE_CMD_SWITCHOVER_START:
         break;
+    case WIRE_CMD_POSTCOPY_LISTEN:
+    case WIRE_CMD_PACKAGED:
+        scan_out_reached(scan->out, SCAN_POSTCOPY);
+        /* fall through */
     default:
         /* Postcopy begins, or the command is unknown: some commands carry
          * more than their length says. */
@@ -233,6 +239,9 @@ static bool begin_section(Scan *scan, const Item *item, GError **errp)
                    section->id);
         return false;
     }
+    if (section->type == WIRE_END) {
+        scan_out_reached(scan->out, SCAN_STANDS_STILL);
+    }
     return tell_part(scan, section, scan->sink->part, errp);
 }
 
@@ -323,10 +332,21 @@ static bool scan_ram(Scan *scan, GError **errp)
 
 /* Devices */
 
+typedef struct Devices {
+    ScanOut *out;
+    StreamTail tail;
+    bool has_footers;
+} Devices;
+
 static size_t feed_tail(void *opaque, const uint8_t *bytes, size_t size,
                         bool *stop)
 {
-    tail_feed(opaque, bytes, size);
+    Devices *devices = opaque;
+
+    tail_feed(&devices->tail, bytes, size);
+    if (tail_is_whole(&devices->tail, devices->has_footers)) {
+        scan_out_reached(devices->out, SCAN_COMPLETE);
+    }
     return size;
 }
 
@@ -334,18 +354,24 @@ static size_t feed_tail(void *opaque, const uint8_t *bytes, size_t size,
 static bool copy_devices(Scan *scan, GError **errp)
 {
     static const uint8_t footer[] = { WIRE_FOOTER, 0, 0, 0, 0 };
-    StreamTail tail = { .place = TAIL_DEVICES };
     bool has_footers = reader_has_footers(scan->reader);
+    Devices devices = {
+        .out = scan->out,
+        .tail = { .place = TAIL_DEVICES },
+        .has_footers = has_footers,
+    };
     uint64_t behind_ram = stream_position(scan->stream);
 
     if (has_footers) {
-        tail_feed(&tail, footer, sizeof(footer)); /* RAM's, in short */
+        /* RAM's, in short */
+        tail_feed(&devices.tail, footer, sizeof(footer));
     }
-    if (!scan_out_copy(scan->out, feed_tail, &tail, errp)) {
+    if (!scan_out_copy(scan->out, feed_tail, &devices, errp)) {
         return false;
     }
-    if (tail_is_whole(&tail, has_footers)) {
-        scan_out_ended(scan->out, END_WHOLE, NULL, tail_has_go(&tail));
+    if (tail_is_whole(&devices.tail, has_footers)) {
+        scan_out_ended(scan->out, END_WHOLE, NULL,
+                       tail_has_go(&devices.tail));
     } else if (has_footers || stream_position(scan->stream) == behind_ram) {
         scan_out_ended(scan->out, END_CUT, "the source has closed behind RAM, "
                        "before the end of its devices", false);

@@ -265,6 +265,13 @@ bool scan_out_give_up(ScanOut *out, GError *err, GError **errp)
     return true;
 }
 
+void scan_out_reached(ScanOut *out, ScanPlace place)
+{
+    if (out->sink->reached) {
+        out->sink->reached(out->opaque, place);
+    }
+}
+
 void scan_out_ended(ScanOut *out, StreamEnd end, const char *reason,
                     bool has_go)
 {

@@ -47,6 +47,9 @@ void scan_out_begin(ScanOut *out, Stream *s, const ScanSink *sink,
 /* Hand on what is left, and watch no more. */
 bool scan_out_end(ScanOut *out, GError **errp);
 
+/* Tell the sink. */
+void scan_out_reached(ScanOut *out, ScanPlace place);
+
 /* An item was read to its end.  What is read next is not held back on its
  * account. */
 void scan_out_mark(ScanOut *out);

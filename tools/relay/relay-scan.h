@@ -42,6 +42,13 @@ typedef struct ScanEnd {
     bool has_go;        /* END_WHOLE: GO came behind the devices */
 } ScanEnd;
 
+/* What the bytes that were handed on last have come to. */
+typedef enum {
+    SCAN_STANDS_STILL, /* the source has stopped its guest */
+    SCAN_POSTCOPY,     /* the guest is handed over; its pages follow */
+    SCAN_COMPLETE,     /* the destination may have all that it needs */
+} ScanPlace;
+
 typedef struct ScanSink {
     bool (*literal)(void *opaque, const void *buf, size_t size,
                     GError **errp);
@@ -67,6 +74,9 @@ typedef struct ScanSink {
     /* Optional; called once or never, for something that the user could
      * better. */
     void (*advise)(void *opaque, const char *text);
+
+    /* Optional; may be called more than once for a place. */
+    void (*reached)(void *opaque, ScanPlace place);
 
     /* Optional; called once, at the end of the stream. */
     void (*ended)(void *opaque, const ScanEnd *end);

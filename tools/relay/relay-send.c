@@ -57,6 +57,7 @@ struct RelaySend {
     Choice choice;      /* how the next pack is encoded, */
     ChooseLook seen;    /* and by what that is chosen */
     int64_t began;
+    bool postcopy;      /* the guest is handed over, and its pages follow */
     bool link_failed;
     int64_t idle_since;
 };
@@ -284,11 +285,38 @@ static void on_ram_begins(void *opaque, bool has_return_path)
     relay_found_ram(send->config.findings, has_return_path);
 }
 
+static void tell_place(const RelaySend *send, SendPlace place)
+{
+    if (send->config.reached) {
+        send->config.reached(send->config.opaque, place);
+    }
+}
+
 static void on_lost(void *opaque, const char *reason)
 {
     RelaySend *send = opaque;
 
     relay_found_lost(send->config.findings, reason, true);
+    if (!send->postcopy) {
+        tell_place(send, SEND_LOST);
+    }
+}
+
+static void on_reached(void *opaque, ScanPlace place)
+{
+    RelaySend *send = opaque;
+
+    switch (place) {
+    case SCAN_STANDS_STILL:
+        tell_place(send, SEND_STANDS_STILL);
+        break;
+    case SCAN_POSTCOPY:
+        send->postcopy = true; /* a broken link can be mended by people, too */
+        break;
+    case SCAN_COMPLETE:
+        tell_place(send, SEND_HANDED_OVER);
+        break;
+    }
 }
 
 static void on_advice(void *opaque, const char *text)
@@ -304,6 +332,9 @@ static void on_ended(void *opaque, const ScanEnd *end)
 
     relay_found_end(send->config.findings, end);
     ending_expect_go(&send->config.findings->ending, send->config.back);
+    if (send->config.findings->return_path) {
+        tell_place(send, SEND_GONE);
+    }
 }
 
 static const ScanSink send_sink = {
@@ -313,6 +344,7 @@ static const ScanSink send_sink = {
     .idle = on_idle,
     .ram_begins = on_ram_begins,
     .lost = on_lost,
+    .reached = on_reached,
     .advise = on_advice,
     .ended = on_ended,
 };
