@@ -108,6 +108,29 @@ class Resume(RelayTest):
         self.assertGreaterEqual(report["link-down"], 900)
 
 
+class Versions(RelayTest):
+    def test_one_does_not_resume(self):
+        """Then both speak version 3, and a link that breaks is the end."""
+        for sender, receiver in ((["--resume-timeout", "0"], []),
+                                 ([], ["--resume-timeout", "0"])):
+            with self.subTest(sender=sender):
+                self.setUp()
+                data = sample_stream(random.Random(14), pages=100)
+                chain = BreakingChain(self, sender, receiver)
+                chain.move(data)
+                chain.finish("completed")
+                self.setUp()
+                chain = BreakingChain(self, sender, receiver)
+                chain.say(preamble())
+                chain.hear(len(preamble()))
+                chain.link.breaks("reset")
+                self.assertEqual(receive_all_or_reset(chain.source), b"")
+                self.assertEqual(receive_all_or_reset(chain.destination), b"")
+                chain.destination.close()
+                self.assertEqual(chain.sender.wait(), 1)
+                self.assertEqual(chain.receiver.wait(), 1)
+
+
 class Phases(RelayTest):
     """How long a link may be away depends on where the guest is."""
 
@@ -243,19 +266,23 @@ class ManyAtOnce(RelayTest):
         data = preamble() + PART + b"".join(
             plain(i * PAGE, random.Random(i).randbytes(PAGE),
                   None if i else b"pc.ram") for i in range(1000))
-        threads = [threading.Thread(target=self.move, args=(
-            self.connect("out", sender), data)) for _ in range(self.GUESTS)]
-        readers = []
+        said = len(preamble())
+        sources, ends = [], []
+        for _ in range(self.GUESTS):  # all are there before any begins
+            sources.append(self.connect("out", sender))
+            sources[-1].sendall(data[:said])
+            ends.append(self.accept(listener))
+            receive(ends[-1], said)
+        threads = [
+            *(threading.Thread(target=self.move, args=(source, data[said:]))
+              for source in sources),
+            *(threading.Thread(target=self.read, args=(end, len(data) - said))
+              for end in ends)]
         self.ended = []
         begin = time.monotonic()
         for thread in threads:
             thread.start()
-        for _ in threads:
-            end = self.accept(listener)
-            reader = threading.Thread(target=self.read, args=(end, len(data)))
-            reader.start()
-            readers.append(reader)
-        for thread in [*threads, *readers]:
+        for thread in threads:
             thread.join(TIMEOUT)
         self.assertEqual(len(self.ended), self.GUESTS)
         took = [end - begin for end in self.ended]
