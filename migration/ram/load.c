@@ -192,11 +192,18 @@ static uint64_t bytes_since(const RamLoad *load, const RamRecord *r)
 
 static bool load_plain(RamLoad *load, uint64_t page, GError **errp)
 {
+    const RamWatcher *w = &load->watcher;
     uint8_t *to;
 
     load->counts.normal++;
     ram_place_announce(load->place, load->block, &page, 1);
     to = ram_place_direct(load->block, &page, 1);
+    if (to && w->plain) {
+        to = w->plain(w->opaque, load->block, page, errp);
+        if (!to) {
+            return false;
+        }
+    }
     return to ? stream_get_bytes(load->stream, to, MIG_PAGE_SIZE, errp)
               : stream_skip(load->stream, MIG_PAGE_SIZE, errp);
 }

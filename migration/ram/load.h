@@ -41,6 +41,11 @@ typedef struct RamWatcher {
                   GError **errp);
     void *opaque;
     bool verify; /* decode also the pages of blocks without memory */
+    /* Where to put the content of a plain page instead of in the block's
+     * memory; it is there when the next function of the watcher is called.
+     * NULL is an error.  The function may be NULL. */
+    uint8_t *(*plain)(void *opaque, const RamBlock *block, uint64_t page,
+                      GError **errp);
 } RamWatcher;
 
 /*

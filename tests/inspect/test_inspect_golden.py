@@ -144,6 +144,27 @@ class MadeUp(InspectTest):
                          bytes(11 * PAGE))
         self.assertEqual(len(report["ram"]["passes"]), 3)
 
+    def test_pages_upon_pages(self):
+        """Plain pages are collected before they are written.  Others that
+        need them, or replace them, find them there."""
+        def changes(page, at, data):
+            data = bytes([at, len(data)]) + data
+            return u64(page * PAGE | 0x60) + b"\1\0" + bytes([len(data)]) + \
+                data
+
+        run = [record(PLAIN, i, NOISE) for i in range(1, 100)]
+        data, _ = self.extract(whole(
+            pages(PART, record(PLAIN, 0, NOISE, "a"), *run,
+                  changes(5, 3, b"new"), record(ZERO, 6), packed(7, TEXT),
+                  record(PLAIN, 8, TEXT), record(PLAIN, 9, TEXT),
+                  record(PLAIN, 0, TEXT, "b"), changes(0, 1, b"x"),
+                  record(PLAIN, 10, TEXT, "a"), changes(10, 0, b"y"),
+                  record(PLAIN, 6, TEXT), record(ZERO, 7)),
+            blocks=[("a", 200 * PAGE), ("b", PAGE)]), "a")
+        self.assertEqual(data, (
+            NOISE * 5 + NOISE[:3] + b"new" + NOISE[6:] + TEXT + bytes(PAGE) +
+            TEXT * 2 + b"y" + TEXT[1:] + NOISE * 89).ljust(200 * PAGE, b"\0"))
+
     def test_sparse(self):
         out = self.path("out")
         self.inspect(whole(

@@ -17,6 +17,15 @@ Extract *extract_new(const char *path, uint64_t pages, GError **errp);
  * it. */
 uint8_t *extract_memory(Extract *extract);
 
+/*
+ * A page is about to be written whole: where to put it.  Pages in a row are
+ * collected there.  Before anything else is done with the file, and before its
+ * memory is looked at, extract_flush() writes them.
+ */
+uint8_t *extract_place(Extract *extract, uint64_t page, GError **errp);
+void extract_unplace(Extract *extract); /* the last one: it did not come */
+bool extract_flush(Extract *extract, GError **errp);
+
 /* Pages become zero; one page is about to be written.  clear: write zeros to
  * those that had content, which nobody else does. */
 void extract_zeros(Extract *extract, uint64_t first, uint64_t count,

@@ -45,6 +45,7 @@ struct InspectRam {
     uint64_t *announced;    /* the missing of the block of the record that is
                              * being read, which its pages were taken from */
     uint64_t before;        /* and what that was before */
+    Extract *placed;        /* where its page was placed; NULL: nowhere */
     unsigned until_progress;
     bool elsewhere;         /* pages come from side channels, or should */
 };
@@ -118,10 +119,24 @@ static bool note_pages(void *opaque, const RamRecord *record,
                        const RamBlock *block, uint64_t first, uint64_t count,
                        GError **errp);
 
+static uint8_t *place_plain(void *opaque, const RamBlock *block,
+                            uint64_t page, GError **errp)
+{
+    InspectRam *ram = opaque;
+
+    ram->placed = ram->extract[block->index];
+    return extract_place(ram->placed, page, errp);
+}
+
 static void start_loading(InspectRam *ram)
 {
     const char *method = section_method(&ram->report->preamble);
-    const RamWatcher watcher = { note_pages, ram, ram->config->verify };
+    const RamWatcher watcher = {
+        .pages = note_pages,
+        .plain = place_plain,
+        .opaque = ram,
+        .verify = ram->config->verify,
+    };
 
     ram->counted.stats = stats_new(&clock_monotonic);
     ram->load = ram_load_new(ram->stream, ram->blocks, ram->config->threads,
@@ -191,6 +206,13 @@ void inspect_ram_free(InspectRam *ram)
 }
 
 /* Pages */
+
+/* Nothing of the next record has come yet. */
+static void begin_record(InspectRam *ram)
+{
+    ram->announced = NULL;
+    ram->placed = NULL;
+}
 
 /* If one of the pages has come in this pass, this section begins another. */
 static void note_order(InspectRam *ram, const RamBlock *block, uint64_t first,
@@ -262,12 +284,18 @@ static bool note_pages(void *opaque, const RamRecord *record,
     page_tally_add(&ram->section.pages, &tally);
     page_tally_add(&ram->report->block[block->index], &tally);
     report_progress(ram);
-    if (extract && tally.zero) {
+    if (!extract || tally.plain) {
+        return true; /* place_plain() is next */
+    }
+    if (!extract_flush(extract, errp)) {
+        return false;
+    }
+    if (tally.zero) {
         /* What a side channel has written, only this file knows. */
         extract_zeros(extract, first, count, ram->elsewhere);
         return true;
     }
-    return !extract || extract_page(extract, first, errp);
+    return extract_page(extract, first, errp);
 }
 
 /* Pages from elsewhere */
@@ -315,7 +343,7 @@ bool inspect_ram_take(InspectRam *ram, const Stream *from,
                    shown);
         return false;
     }
-    ram->announced = NULL;
+    begin_record(ram);
     note_order(ram, block, number, 1);
     tally_page(ram, block, &tally);
     report_progress(ram);
@@ -323,12 +351,15 @@ bool inspect_ram_take(InspectRam *ram, const Stream *from,
     if (!extract) {
         return true;
     }
-    if (page->zero) {
-        extract_zeros(extract, number, 1, true);
-        return true;
+    if (!page->zero) {
+        *to = place_plain(ram, block, number, errp);
+        return *to != NULL;
     }
-    *to = ram_block_page(block, number);
-    return extract_page(extract, number, errp);
+    if (!extract_flush(extract, errp)) {
+        return false;
+    }
+    extract_zeros(extract, number, 1, true);
+    return true;
 }
 
 void inspect_ram_elsewhere(InspectRam *ram)
@@ -338,7 +369,12 @@ void inspect_ram_elsewhere(InspectRam *ram)
 
 void inspect_ram_untake(InspectRam *ram)
 {
-    *ram->announced = ram->before;
+    if (ram->announced) {
+        *ram->announced = ram->before;
+    }
+    if (ram->placed) {
+        extract_unplace(ram->placed);
+    }
 }
 
 bool inspect_ram_discard(InspectRam *ram, const char *name, uint64_t start,
@@ -484,10 +520,10 @@ bool inspect_ram_record(InspectRam *ram, const Item *item, GError **errp)
 {
     bool ok;
 
-    ram->announced = NULL;
+    begin_record(ram);
     ok = ram_load_record(ram->load, &item->record, errp);
-    if (!ok && ram->announced) {
-        *ram->announced = ram->before;
+    if (!ok) {
+        inspect_ram_untake(ram);
     }
     return ok && (!item->ends_ram || ram_load_drain(ram->load, errp));
 }
