@@ -19,7 +19,7 @@ typedef struct Found {
     size_t head_size; /* of the last page, */
     uint64_t key;     /* and its number in RAM */
     size_t held_max;
-    bool has_ram, return_path;
+    bool has_ram, return_path, postcopy, complete;
     char *reason, *advice;
     StreamEnd end; /* END_UNTOLD: nobody has said */
 } Found;
@@ -80,6 +80,14 @@ static void on_lost(void *opaque, const char *reason)
     found->reason = g_strdup(reason);
 }
 
+static void on_reached(void *opaque, ScanPlace place)
+{
+    Found *found = opaque;
+
+    found->postcopy |= place == SCAN_POSTCOPY;
+    found->complete |= place == SCAN_COMPLETE;
+}
+
 static void on_advice(void *opaque, const char *text)
 {
     Found *found = opaque;
@@ -135,6 +143,7 @@ static const ScanSink block_sink = {
     .idle = on_idle,
     .ram_begins = on_ram_begins,
     .lost = on_lost,
+    .reached = on_reached,
     .advise = on_advice,
     .ended = on_ended,
 };
@@ -186,6 +195,7 @@ typedef enum {
     OUTSIDE = 1 << 11,   /* a page behind the end of its block */
     ENDS = 1 << 12,      /* with devices, EOF and a description */
     MULTIFD = 1 << 13,   /* ends of its rounds */
+    SWITCHES = 1 << 14,  /* to postcopy, between RAM's parts */
 } Flavour;
 
 #define DEVICE_ID 9u
@@ -227,6 +237,32 @@ static void put_device(Stream *s, uint8_t type, unsigned flavour)
     if (!(flavour & NO_FOOTERS)) {
         section_put_footer(s, DEVICE_ID);
     }
+}
+
+static void put_command(Stream *s, uint16_t number, uint16_t length)
+{
+    stream_put_u8(s, WIRE_COMMAND);
+    stream_put_be16(s, number);
+    stream_put_be16(s, length);
+}
+
+/* As QEMU 11.1 does it: the devices are in the package. */
+static void put_switch(Stream *s)
+{
+    const char discard[] = "\0\6pc.ram\0\0\0\0\0\0\0\x10\0\0\0\0\0\0\0\0\x10";
+    uint32_t size = 5 + 50 * (sizeof(decoys) - 1) + 5;
+
+    put_command(s, WIRE_CMD_POSTCOPY_DISCARD, sizeof(discard) - 1);
+    stream_put_bytes(s, discard, sizeof(discard) - 1);
+    section_put_ping(s, 2);
+    put_command(s, WIRE_CMD_PACKAGED, sizeof(size));
+    stream_put_be32(s, size);
+    put_command(s, WIRE_CMD_POSTCOPY_LISTEN, 0);
+    for (unsigned i = 0; i < 50; i++) {
+        stream_put_bytes(s, decoys, sizeof(decoys) - 1);
+    }
+    put_command(s, WIRE_CMD_POSTCOPY_RUN, 0);
+    section_put_ping(s, 4);
 }
 
 static void put_start(Stream *s, unsigned flavour)
@@ -317,9 +353,7 @@ static GBytes *make_stream(unsigned flavour)
         section_put_ping(s, 1);
     }
     if (flavour & POSTCOPY) {
-        stream_put_u8(s, WIRE_COMMAND);
-        stream_put_be16(s, WIRE_CMD_POSTCOPY_ADVISE);
-        stream_put_be16(s, 16);
+        put_command(s, WIRE_CMD_POSTCOPY_ADVISE, 16);
         stream_put_be64(s, 0);
         stream_put_be64(s, 0);
     }
@@ -335,9 +369,16 @@ static GBytes *make_stream(unsigned flavour)
     if (flavour & BETWEEN) {
         put_device(s, WIRE_PART, flavour);
     }
+    if (flavour & SWITCHES) {
+        put_switch(s);
+    }
     part.type = WIRE_END;
     section_put_header(s, &part);
     put_pages(s, flavour);
+    if (flavour & SWITCHES) {
+        stream_put_u8(s, WIRE_EOF);
+        return mem_writer_finish(w);
+    }
     if (flavour & ENDS) {
         put_device(s, WIRE_FULL, flavour);
         stream_put_u8(s, WIRE_EOF);
@@ -417,6 +458,7 @@ static void test_not_understood(void)
         { &sink, RDMA, 2, "RDMA" },
         { &greedy_sink, XBZRLE, 2, "XBZRLE" },
         { &greedy_sink, MULTIFD, 2, "multifd" },
+        { &greedy_sink, SWITCHES, 4, "command 6 (POSTCOPY_RAM_DISCARD" },
         { &sink, UNLISTED, 2, "RAM block 'no.ram', which is not listed" },
         { &sink, NAMELESS, 0, "a page of no RAM block" },
         { &sink, OUTSIDE, 2, "a page behind the end of RAM block 'pc.ram'" },
@@ -446,6 +488,7 @@ static void test_found_again(void)
     } rows[] = {
         { ENDS, NULL, END_WHOLE },
         { ENDS | MULTIFD, NULL, END_WHOLE },
+        { SWITCHES | POSTCOPY, NULL, END_WHOLE },
         { ENDS | BEFORE, "section 'vfio' before", END_OPAQUE },
         { ENDS | BETWEEN, "section 'vfio' before", END_OPAQUE },
         { ENDS | BEFORE | BETWEEN | POSTCOPY, "section 'vfio'", END_OPAQUE },
@@ -466,7 +509,9 @@ static void test_found_again(void)
             g_assert_cmpuint(found.pages, ==, 4);
             g_assert_true(found.has_ram);
             g_assert_true(found.return_path);
+            g_assert_true(found.postcopy == !!(rows[i].flavour & SWITCHES));
             g_assert_cmpint(found.end, ==, rows[i].end);
+            g_assert_true(found.complete == (rows[i].end == END_WHOLE));
             if (rows[i].says) {
                 g_assert_nonnull(strstr(found.reason, rows[i].says));
             } else {
@@ -475,6 +520,33 @@ static void test_found_again(void)
             found_clear(&found);
         }
     }
+}
+
+/* A connection of postcopy-preempt is called that; a package that is none, and
+ * one that is cut. */
+static void test_postcopy(void)
+{
+    uint8_t head[WIRE_RECORD_HEAD_MAX], page[MIG_PAGE_SIZE] = { 1 };
+    g_autoptr(GBytes) whole = make_stream(SWITCHES | POSTCOPY);
+    g_autoptr(GBytes) cut = NULL;
+    MemWriter *w = mem_writer_new();
+    g_autoptr(GBytes) bytes = NULL;
+    Found found;
+
+    stream_put_bytes(w->stream, head,
+                     ram_record_put_plain(head, 4096, "pc.ram"));
+    stream_put_bytes(w->stream, page, sizeof(page));
+    bytes = mem_writer_finish(w);
+    scan(&block_sink, bytes, 0, &found);
+    g_assert_nonnull(strstr(found.reason, "pages of postcopy-preempt"));
+    g_assert_cmpuint(found.blocks, ==, 1);
+    found_clear(&found);
+
+    cut = g_bytes_new_from_bytes(whole, 0, g_bytes_get_size(whole) - 10000);
+    scan(&block_sink, cut, 0, &found);
+    g_assert_true(found.postcopy);
+    g_assert_cmpint(found.end, ==, END_CUT);
+    found_clear(&found);
 }
 
 /* A page that is only guessed is not held back when the source pauses. */
@@ -784,6 +856,7 @@ int main(int argc, char **argv)
     g_test_add_func("/relay/scan/no-footers", test_no_footers);
     g_test_add_func("/relay/scan/not-understood", test_not_understood);
     g_test_add_func("/relay/scan/found-again", test_found_again);
+    g_test_add_func("/relay/scan/postcopy", test_postcopy);
     g_test_add_func("/relay/scan/guessed", test_guessed);
     g_test_add_func("/relay/scan/blocks", test_blocks);
     g_test_add_func("/relay/scan/devices", test_devices);

@@ -193,10 +193,9 @@ class Exact(RelayTest):
 
     def test_named(self):
         """What is passed on as it is has a name, not only a number."""
-        discard = struct.pack(">BHH", 8, 6, 0)
         for data, name in (
-                (preamble() + discard,
-                 "command 6 (POSTCOPY_RAM_DISCARD, postcopy)"),
+                (preamble() + struct.pack(">BHH", 8, 8, 0),
+                 "command 8 (ENABLE_COLO)"),
                 (struct.pack(">BHH", 8, 10, 0), "migrate -r")):
             with self.subTest(name):
                 self.setUp()
@@ -1043,7 +1042,7 @@ class Outcomes(RelayTest):
     def test_rows(self):
         whole = sample_stream(random.Random(30), pages=9)
         alone = sample_stream(random.Random(30), pages=9, return_path=False)
-        opaque = preamble() + struct.pack(">BHH", 8, 4, 0) + b"anything"
+        opaque = preamble() + struct.pack(">BHH", 8, 9, 0) + b"anything"
         for data, back, status, words in (
                 (whole, PONG + SHUT, "completed", ""),
                 (alone, b"", "completed", ""),

@@ -61,10 +61,42 @@ static bool scan_preamble(Scan *scan, const Preamble *p, GError **errp)
     return true;
 }
 
+/* A command may carry more than its length says. */
+static bool refuse_command(const Scan *scan, const Command *command,
+                           GError **errp)
+{
+    g_autofree char *text = wire_command_text(command->number);
+
+    stream_bad(scan->stream, errp, "%s", text);
+    return false;
+}
+
+/* All devices, at the switch to postcopy; RAM goes on behind them. */
+static bool scan_package(Scan *scan, const Command *command, GError **errp)
+{
+    uint32_t size;
+
+    if (command->length != sizeof(size)) {
+        return refuse_command(scan, command, errp);
+    }
+    scan_out_reached(scan->out, SCAN_POSTCOPY);
+    return stream_get_be32(scan->stream, &size, errp) &&
+           scan_out_skip(scan->out, size, errp);
+}
+
+/* What a package of devices has in it, and what comes before it. */
+static bool scan_postcopy(Scan *scan, const Command *command, GError **errp)
+{
+    if (scan->sink->wants_all_pages) {
+        return refuse_command(scan, command, errp);
+    }
+    return command->number == WIRE_CMD_PACKAGED
+               ? scan_package(scan, command, errp)
+               : stream_skip(scan->stream, command->length, errp);
+}
+
 static bool scan_command(Scan *scan, const Command *command, GError **errp)
 {
-    g_autofree char *text = NULL;
-
     switch (command->number) {
     case WIRE_CMD_OPEN_RETURN_PATH:
         scan->return_path = true;
@@ -75,16 +107,13 @@ static bool scan_command(Scan *scan, const Command *command, GError **errp)
     case WIRE_CMD_POSTCOPY_ADVISE:
     case WIRE_CMD_PING:
         break;
-    case WIRE_CMD_POSTCOPY_LISTEN:
     case WIRE_CMD_PACKAGED:
-        scan_out_reached(scan->out, SCAN_POSTCOPY);
-        /* fall through */
+    case WIRE_CMD_POSTCOPY_DISCARD:
+    case WIRE_CMD_POSTCOPY_LISTEN:
+    case WIRE_CMD_POSTCOPY_RUN:
+        return scan_postcopy(scan, command, errp);
     default:
-        /* Postcopy begins, or the command is unknown: some commands carry
-         * more than their length says. */
-        text = wire_command_text(command->number);
-        stream_bad(scan->stream, errp, "%s", text);
-        return false;
+        return refuse_command(scan, command, errp);
     }
     return stream_skip(scan->stream, command->length, errp);
 }

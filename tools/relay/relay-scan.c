@@ -7,6 +7,7 @@
 #include "tools/relay/relay-scan-migration.h"
 #include "tools/relay/relay-scan-multifd.h"
 #include "tools/relay/relay-scan-out.h"
+#include "util/endian.h"
 
 /* Nothing that is known. */
 static bool scan_strange(ScanOut *out, const char *what, GError **errp)
@@ -17,11 +18,22 @@ static bool scan_strange(ScanOut *out, const char *what, GError **errp)
     return scan_out_give_up(out, err, errp);
 }
 
+/* Does it begin with a plain page that names its block?  So does what only
+ * QEMU's connection for postcopy-preempt has: the pages that were asked for. */
+static bool begins_with_page(const uint8_t *begins, size_t size)
+{
+    return size > sizeof(uint64_t) && !begins[0] && begins[sizeof(uint64_t)] &&
+           (load_be64(begins) & WIRE_RAM_FLAGS) == WIRE_RAM_PLAIN;
+}
+
 static bool scan_header(ScanOut *out, const uint8_t *begins, size_t size,
                         GError **errp)
 {
     GError *err = NULL;
 
+    if (begins_with_page(begins, size)) {
+        return scan_strange(out, "pages of postcopy-preempt", errp);
+    }
     if (!section_check_header(begins, size, &err)) {
         return scan_out_give_up(out, err, errp);
     }

@@ -19,6 +19,9 @@
  * With compress-method auto, the workers have a lower priority: a guest has the
  * CPUs first.
  *
+ * In postcopy the destination waits for each page that it has asked for, behind
+ * all that is on its way.  So batches are as small as they may be.
+ *
  * To a receiver that has PACK, a batch with pages is a pack: this thread copies
  * its pages to the history, and looks them up there.  A batch of literals only,
  * and all batches for an older receiver, are DATA.
@@ -137,7 +140,7 @@ static void adapt_to_link(RelaySend *send)
 {
     int64_t time = pump_write_time(send->pump);
 
-    if (time > BATCH_NS) {
+    if (time > BATCH_NS || send->postcopy) {
         send->most_pages = MAX(send->most_pages / 2, LEAST_PAGES);
     } else if (time < BATCH_NS / 4) {
         send->most_pages = MIN(send->most_pages * 2, RELAY_PAGES);
@@ -308,7 +311,9 @@ static void on_reached(void *opaque, ScanPlace place)
 
     switch (place) {
     case SCAN_STANDS_STILL:
-        tell_place(send, SEND_STANDS_STILL);
+        if (!send->postcopy) {
+            tell_place(send, SEND_STANDS_STILL);
+        }
         break;
     case SCAN_POSTCOPY:
         send->postcopy = true; /* a broken link can be mended by people, too */
