@@ -13,6 +13,8 @@
 #include "ferry/channel.h"
 #include "migration/wire/stream.h"
 
+#define INPUT_DEPTH_MAX 6u /* files inside of each other */
+
 typedef struct Input Input;
 
 /* Takes the channel over.  snapshot is the name or the id of the internal
@@ -85,5 +87,10 @@ void input_add_snapshot(Input *input, const InputSnapshot *snapshot);
 /* Make sure that input_file() has a file: where it has none, the bytes are
  * copied to one that has no name. */
 bool input_need_file(Input *input, GError **errp);
+
+/* May there be another container inside? */
+bool input_has_room(const Input *input);
+/* What is inside of all containers is no list. */
+void input_found_stream(Input *input);
 
 #endif
