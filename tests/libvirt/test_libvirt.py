@@ -253,7 +253,7 @@ class Trixie(Recipes, unittest.TestCase):
             self.report(relay, 1)  # there are two
             self.assertIn("completed", [report["status"]
                                         for report in relay.reports()])
-        self.assertIn("POSTCOPY", relays[0].stderr())
+        self.assertIn("pages of postcopy-preempt", relays[0].stderr())
         self.move_home()
 
 
