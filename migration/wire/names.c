@@ -53,6 +53,10 @@ static const Magic magics[] = {
     { 0xd3bed2be, ALL, "a virtual machine suspended by VMware" },
     { 0x7f566972, ALL, "a virtual machine saved by VirtualBox" },
     { 0x564d4100, ALL, "a Proxmox backup (VMA)" },
+    { 0x00006486, ALL, "a snapshot of Firecracker" },
+    { 0x0000aaaa, ALL, "a snapshot of Firecracker" },
+    { 0x7b220000, 0xffff0000, "JSON, perhaps of a snapshot of Cloud "
+      "Hypervisor" },
 
     /* Dumps of memory */
     { 0x7f454c46, ALL, "an ELF file, perhaps a dump of a guest's memory" },

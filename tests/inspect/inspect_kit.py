@@ -13,6 +13,10 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 sys.path[:0] = [os.path.join(ROOT, "tests", folder)
                 for folder in ("lib", "wire")]
+try:
+    import jsonschema
+except ImportError:  # then test_schema says so
+    jsonschema = None
 BUILD = os.environ.get("FERRY_BUILD", os.path.join(ROOT, "build"))
 INSPECT = os.path.join(BUILD, "tools", "inspect", "ferry-inspect")
 GOLDEN = os.path.join(ROOT, "tests", "wire", "golden")
@@ -23,6 +27,17 @@ PAGE = 4096
 EOF, START, PART, END, FULL = range(5)
 ZERO, MEM_SIZE, PLAIN, EOS, CONTINUE, COMPRESSED, ZERO_RANGE = \
     0x002, 0x004, 0x008, 0x010, 0x020, 0x100, 0x800
+
+
+def schema():
+    """Of the report."""
+    with open(os.path.join(ROOT, "docs", "inspect.schema.json"),
+              encoding="utf-8") as f:
+        return json.load(f)
+
+
+VALIDATOR = jsonschema and jsonschema.Draft202012Validator(schema())
+VALIDATED_MAX = 1 << 20  # bytes: it is slow
 
 
 def golden(name):
@@ -139,6 +154,8 @@ class InspectTest(unittest.TestCase):
         done = self.run_it("--json", *args, path)
         self.assertEqual(done.returncode, status, done.stderr)
         report = json.loads(done.stdout)
+        if VALIDATOR and len(done.stdout) < VALIDATED_MAX:
+            VALIDATOR.validate(report)
         self.assertEqual("error" in report, status != 0)
         self.assertEqual(report["complete"], status == 0)
         said = [f"warning: {text}" for text in report["warnings"]]

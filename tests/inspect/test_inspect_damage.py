@@ -292,6 +292,13 @@ class Refused(InspectTest):
             self.refused(start + b"\0\6" + u32(len(deep)) + deep,
                          text=fault)
 
+    def test_larger_pages(self):
+        """Only the end says that a page is twice as large."""
+        self.refused(self.start() + pages(PART, record(ZERO, 0, b"", "a")) +
+                     pages(END) + tail((), {"page_size": 8192,
+                                            "devices": []}),
+                     kind="unsupported", text="pages of 8192 bytes")
+
     def test_devices_not_described(self):
         stream = self.start() + pages(END)
         self.refused(stream + section(FULL, b"", 2, "x", 0, 1) + tail(()),
@@ -334,6 +341,11 @@ class Foreign(InspectTest):
                  "libxc"),
                 (b"\xd1\xbe\xd2\xbe", "a virtual machine suspended by "
                  "VMware"),
+                (b"\x7fVirtualBox SavedState V2.0\n", "a virtual machine saved "
+                 "by VirtualBox"),
+                (b"\0\0\x64\x86\x84\x19\x10\x07", "a snapshot of "
+                 "Firecracker"),
+                (b'{"snapshots":{}}', "JSON, perhaps of a snapshot of Cloud"),
                 (bytes(512), "nothing but zero bytes at its beginning")):
             self.named(data, text)
 
@@ -341,6 +353,14 @@ class Foreign(InspectTest):
         self.named(lzma.compress(golden("plain"), lzma.FORMAT_ALONE),
                    "an lzma file")
         self.named(b"\x04\x22\x4d\x18", "an lz4 file")
+
+    def test_cloud_hypervisor(self):
+        """A folder."""
+        for what in ("state.json", "memory-ranges", "config.json"):
+            self.write(b"{}", what)
+        self.refused(self.folder, text="a snapshot of Cloud Hypervisor")
+        os.unlink(self.path("state.json"))
+        self.refused(self.folder, kind="other", text="Is a directory")
 
     def test_program(self):
         with open(INSPECT, "rb") as f:

@@ -4,6 +4,7 @@
 What ferry-inspect says of the recorded ones is compared with what the
 independent reader of tests/wire finds in them.
 """
+import copy
 import json
 import os
 import resource
@@ -17,6 +18,7 @@ from inspect_kit import (END, FULL, GOLDEN, INSPECT, PAGE, PART,  # noqa: E402
                          block_list, command, golden, head, packed, pages,
                          record, section, tail, u32, u64, whole,
                          zero_range)
+import inspect_kit  # noqa: E402
 import read_stream  # noqa: E402
 import tap  # noqa: E402
 from ferry_vm import skip_without_exec  # noqa: E402
@@ -114,8 +116,17 @@ class Golden(InspectTest):
                      "RAM             600.0 KiB (614400 bytes)\n",
                      "PART  72 ", "2 (guest stopped)", '"vmsd_name"'):
             self.assertIn(line, done.stdout)
-        self.assertRegex(done.stdout, r"ram0 +150 +119 +1 +30 +9093 +34\.68\n")
-        self.assertRegex(done.stdout, r"fake +0 +2 +9201 +56\n")
+        self.assertRegex(done.stdout, r"ram0 +150 +119 +1 +30 +8\.9 KiB "
+                         r"+34\.68\n")
+        self.assertRegex(done.stdout, r"fake +0 +2 +9201 +56 B\n")
+
+    def test_text_fits_a_terminal(self):
+        for name in NAMES:
+            done = self.run_it("--sections", os.path.join(GOLDEN,
+                                                          name + ".bin"))
+            self.assertLessEqual(max(map(len, done.stdout.splitlines()[1:])),
+                                 80, done.stdout)
+            self.assertNotIn("\033", done.stdout)
 
     def test_standard_input(self):
         path = os.path.join(GOLDEN, "plain.bin")
@@ -419,6 +430,35 @@ class MadeUp(InspectTest):
         self.assertEqual(report["trailing"], 4)
         report = self.inspect(golden("plain") + bytes(100000))
         self.assertEqual(report["trailing"], 100000)
+
+
+class Schema(InspectTest):
+    """docs/inspect.schema.json: the kit holds all reports to it."""
+
+    def test_schema(self):
+        if not inspect_kit.VALIDATOR:
+            self.skipTest("this machine has no jsonschema for Python")
+        inspect_kit.VALIDATOR.check_schema(inspect_kit.schema())
+        report = self.inspect(golden("packs"))
+        for path in (("bytes",), ("ram", "total"), ("ram", "blocks", 0,
+                                                    "name"),
+                     ("ram", "passes", 0, "final"), ("devices", 0, "id")):
+            bad = copy.deepcopy(report)
+            place = bad
+            for key in path[:-1]:
+                place = place[key]
+            place[path[-1]] = []
+            self.assertFalse(inspect_kit.VALIDATOR.is_valid(bad))
+            place[path[-1] + "x"] = place.pop(path[-1])
+            self.assertFalse(inspect_kit.VALIDATOR.is_valid(bad))
+
+    def test_described(self):
+        """docs/inspect.md has every member."""
+        with open(os.path.join(ROOT, "docs", "inspect.md"),
+                  encoding="utf-8") as f:
+            text = f.read()
+        for name in inspect_kit.schema()["properties"]:
+            self.assertIn(f"`{name}`", text)
 
 
 class Page(unittest.TestCase):

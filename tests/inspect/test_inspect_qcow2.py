@@ -187,8 +187,8 @@ class MadeUp(SnapshotTest):
         report = self.run_it(path)
         self.assertEqual((report.returncode, report.stderr), (0, ""))
         self.assertRegex(report.stdout, r"(?m)^1 +first +2023-\d\d-\d\d "
-                         r"[\d:]{8} +%.1f KiB " % (len(PLAIN) / 1024))
-        self.assertRegex(report.stdout, r"(?m)^2 +disk .* of the disk alone$")
+                         r"[\d:]{8} +%.1f KiB$" % (len(PLAIN) / 1024))
+        self.assertRegex(report.stdout, r"(?m)^2 +disk .* disk only$")
         said = subprocess.run([INSPECT, "--json", path], check=True,
                               capture_output=True, timeout=TIMEOUT).stdout
         self.assertIn(b'"clock" : 7000000000', said)

@@ -10,11 +10,31 @@ static bool is_socket(const IoUri *uri)
     return uri->kind == IO_URI_TCP || uri->kind == IO_URI_UNIX;
 }
 
+/* A folder that people have instead of a file. */
+static bool is_cloud_hypervisor(const IoUri *uri)
+{
+    g_autofree char *state = NULL, *memory = NULL;
+
+    if (uri->kind != IO_URI_FILE) {
+        return false;
+    }
+    state = g_build_filename(uri->path, "state.json", NULL);
+    memory = g_build_filename(uri->path, "memory-ranges", NULL);
+    return g_file_test(state, G_FILE_TEST_EXISTS) &&
+           g_file_test(memory, G_FILE_TEST_EXISTS);
+}
+
 static IoChannel *open_channel(const IoUri *uri, GError **errp)
 {
-    IoListener *listener = io_listener_new(uri, errp);
+    IoListener *listener;
     IoChannel *channel;
 
+    if (is_cloud_hypervisor(uri)) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_STREAM,
+                    "a snapshot of Cloud Hypervisor, which is not supported");
+        return NULL;
+    }
+    listener = io_listener_new(uri, errp);
     if (!listener) {
         return NULL;
     }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The report for people. */
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "tools/inspect/streams/inspect-report.h"
 #include "migration/wire/names.h"
@@ -66,23 +68,36 @@ static void print_commands(const InspectReport *report)
     }
 }
 
+/* A table's head, which is told from its lines where that is possible. */
+static void print_head(const char *head)
+{
+    const char *term = g_getenv("TERM");
+    bool bold = isatty(STDOUT_FILENO) && !g_getenv("NO_COLOR") && term &&
+                strcmp(term, "dumb");
+
+    printf("\n%s%s%s\n", bold ? "\033[1m" : "", head, bold ? "\033[0m" : "");
+}
+
 static void print_tally_head(const char *first, const char *second)
 {
-    printf("\n%-28s%10s%10s%10s%12s%15s%9s\n", first, second, "zero", "plain",
-           "compressed", "bytes", "ratio");
+    g_autofree char *head = g_strdup_printf(
+        "%-23s%9s%9s%9s%11s%11s%8s", first, second, "zero", "plain",
+        "compressed", "size", "ratio");
+
+    print_head(head);
 }
 
 static void print_tally(const PageTally *t)
 {
+    g_autofree char *size = inspect_short_size(t->bytes);
     double ratio = page_tally_ratio(t);
 
-    printf("%10" G_GUINT64_FORMAT "%10" G_GUINT64_FORMAT
-           "%12" G_GUINT64_FORMAT "%15" G_GUINT64_FORMAT,
-           t->zero, t->plain, t->compressed, t->bytes);
+    printf("%9" G_GUINT64_FORMAT "%9" G_GUINT64_FORMAT "%11" G_GUINT64_FORMAT
+           "%11s", t->zero, t->plain, t->compressed, size);
     if (ratio > 0) {
-        printf("%9.2f\n", ratio);
+        printf("%8.2f\n", ratio);
     } else {
-        printf("%9s\n", "-");
+        printf("%8s\n", "-");
     }
 }
 
@@ -93,7 +108,7 @@ static void print_blocks(const InspectReport *report)
         const RamListEntry *e = &report->list->entry[i];
         g_autofree char *name = g_strescape(e->name, NULL);
 
-        printf("%-28s%10" G_GUINT64_FORMAT, name, e->length / MIG_PAGE_SIZE);
+        printf("%-23s%9" G_GUINT64_FORMAT, name, e->length / MIG_PAGE_SIZE);
         print_tally(&report->block[i]);
         if (e->page_size) {
             printf("  pages of " U64 " bytes at the source\n", e->page_size);
@@ -114,7 +129,7 @@ static void print_pass(const InspectReport *report, unsigned i)
     g_autofree char *name = g_strdup_printf(
         "%u%s", i + 1, p->final ? " (guest stopped)" : "");
 
-    printf("%-28s%10u", name, p->sections);
+    printf("%-23s%9u", name, p->sections);
     print_tally(&p->pages);
 }
 
@@ -133,7 +148,7 @@ static void print_passes(const InspectReport *report, bool all)
         }
         print_pass(report, i);
     }
-    printf("%-28s%10u", "all", report->sections->len);
+    printf("%-23s%9u", "all", report->sections->len);
     print_tally(&report->pages);
     if (report->discarded) {
         printf("\npostcopy: " U64 " pages were discarded, to come again\n",
@@ -152,38 +167,51 @@ static void print_sections(const InspectReport *report)
         const InspectSection *s =
             &g_array_index(report->sections, InspectSection, i);
 
-        printf("%-6s%-22" G_GUINT64_FORMAT "%10u",
+        printf("%-6s%-17" G_GUINT64_FORMAT "%9u",
                s->type == WIRE_END ? "END" : "PART", s->offset, s->pass);
         print_tally(&s->pages);
     }
 }
 
+static void print_thing(const char *name, unsigned number, unsigned version,
+                        uint64_t offset, uint64_t bytes)
+{
+    g_autofree char *shown = g_strescape(name, NULL);
+    g_autofree char *size = inspect_short_size(bytes);
+
+    printf("%-41s%10u%9u%11" G_GUINT64_FORMAT "%9s\n", shown, number, version,
+           offset, size);
+}
+
+static void print_thing_head(const char *first, const char *second)
+{
+    g_autofree char *head = g_strdup_printf("%-41s%10s%9s%11s%9s", first,
+                                            second, "version", "at byte",
+                                            "size");
+
+    print_head(head);
+}
+
 static void print_devices(const InspectReport *report)
 {
-    printf("\n%-40s%10s%9s%15s%10s\n", "device", "instance", "version",
-           "at byte", "bytes");
+    print_thing_head("device", "instance");
     for (unsigned i = 0; i < report->devices->len; i++) {
         const InspectDevice *d =
             &g_array_index(report->devices, InspectDevice, i);
-        g_autofree char *name = g_strescape(d->name, NULL);
 
-        printf("%-40s%10u%9u%15" G_GUINT64_FORMAT "%10" G_GUINT64_FORMAT "\n",
-               name, d->instance, d->version, d->offset, d->size);
+        print_thing(d->name, d->instance, d->version, d->offset, d->size);
     }
 }
 
 static void print_others(const InspectReport *report)
 {
-    printf("\n%-40s%10s%9s%15s%10s\n", "iterable section", "sections",
-           "version", "at byte", "bytes");
+    print_thing_head("iterable section", "sections");
     for (unsigned i = 0; i < report->others->len; i++) {
         const InspectOther *other =
             &g_array_index(report->others, InspectOther, i);
-        g_autofree char *name = g_strescape(other->name, NULL);
 
-        printf("%-40s%10u%9u%15" G_GUINT64_FORMAT "%10" G_GUINT64_FORMAT "\n",
-               name, other->sections, other->version, other->offset,
-               other->bytes);
+        print_thing(other->name, other->sections, other->version,
+                    other->offset, other->bytes);
     }
 }
 
@@ -223,17 +251,18 @@ static char *date_text(uint32_t seconds)
 void inspect_print_snapshots(const GArray *snapshots)
 {
     for (unsigned i = 0; i < snapshots->len; i++) {
-        const InputSnapshot *s = &g_array_index(snapshots, InputSnapshot, i);
+        const InputSnapshot *s =
+            &g_array_index(snapshots, InputSnapshot, i);
         g_autofree char *id = g_strescape(s->id, NULL);
         g_autofree char *name = g_strescape(s->name, NULL);
         g_autofree char *date = date_text(s->seconds);
-        g_autofree char *size = s->size ? inspect_size_text(s->size)
-                                        : g_strdup("of the disk alone");
+        g_autofree char *size = s->size ? inspect_short_size(s->size)
+                                        : g_strdup("disk only");
 
         if (i == 0) {
-            printf("%-6s%-32s%-22s%s\n", "id", "snapshot", "date", "guest");
+            printf("%-6s%-41s%-22s%s\n", "id", "snapshot", "date", "guest");
         }
-        printf("%-6s%-32s%-22s%s\n", id, name, date, size);
+        printf("%-6s%-41s%-22s%s\n", id, name, date, size);
     }
 }
 

@@ -49,18 +49,27 @@ double page_tally_ratio(const PageTally *tally)
                          : 0;
 }
 
-char *inspect_size_text(uint64_t bytes)
+char *inspect_short_size(uint64_t bytes)
 {
     static const char *const units[] = { "KiB", "MiB", "GiB", "TiB" };
     double size = (double)bytes / 1024;
     unsigned unit = 0;
 
     if (bytes < 1024) {
-        return g_strdup_printf("%" G_GUINT64_FORMAT " bytes", bytes);
+        return g_strdup_printf("%" G_GUINT64_FORMAT " B", bytes);
     }
     for (; size >= 1024 && unit + 1 < G_N_ELEMENTS(units); unit++) {
         size /= 1024;
     }
-    return g_strdup_printf("%.1f %s (%" G_GUINT64_FORMAT " bytes)", size,
-                           units[unit], bytes);
+    return g_strdup_printf("%.1f %s", size, units[unit]);
+}
+
+char *inspect_size_text(uint64_t bytes)
+{
+    g_autofree char *size = inspect_short_size(bytes);
+
+    return bytes < 1024
+               ? g_strdup_printf("%" G_GUINT64_FORMAT " bytes", bytes)
+               : g_strdup_printf("%s (%" G_GUINT64_FORMAT " bytes)", size,
+                                 bytes);
 }

@@ -91,8 +91,9 @@ void page_tally_add(PageTally *to, const PageTally *more);
 /* How many times smaller compression made its pages; 0 when there are none. */
 double page_tally_ratio(const PageTally *tally);
 
-/* "1.5 MiB (1572864 bytes)" */
+/* "1.5 MiB (1572864 bytes)", and "1.5 MiB" */
 char *inspect_size_text(uint64_t bytes);
+char *inspect_short_size(uint64_t bytes);
 
 /* Print to standard output. */
 void inspect_print_snapshots(const GArray *snapshots);

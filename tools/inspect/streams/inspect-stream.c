@@ -556,6 +556,21 @@ static bool walk_next(Walk *w, GError **errp)
     return false;
 }
 
+/* A few targets (alpha, or1k, sparc64) have larger pages, and only the end of
+ * the stream says so. */
+static bool check_page_size(const Walk *w, GError **errp)
+{
+    JsonNode *root = w->report->vmdescription;
+    JsonObject *object = root ? json_node_get_object(root) : NULL;
+    int64_t size = object ? json_object_get_int_member_with_default(
+                                object, "page_size", MIG_PAGE_SIZE)
+                          : MIG_PAGE_SIZE;
+
+    return size == MIG_PAGE_SIZE ||
+           unsupported(errp, "pages of %" G_GINT64_FORMAT " bytes are not "
+                       "supported", size);
+}
+
 static bool check_elsewhere(const Walk *w, GError **errp)
 {
     if (w->report->elsewhere) {
@@ -580,6 +595,7 @@ static bool walk(Walk *w, GError **errp)
            inspect_ram_finish(w->ram, errp) &&
            inspect_tail(w->stream, w->config, w->report,
                         !reader_has_footers(w->reader), errp) &&
+           check_page_size(w, errp) &&
            (!w->side || side_channels_check(w->side, errp)) &&
            check_discarded(w, errp) && check_elsewhere(w, errp);
 }
