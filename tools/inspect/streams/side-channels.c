@@ -162,16 +162,19 @@ static bool fill(Channel *c, uint32_t *left, DecodeOut *out, GError **errp)
 {
     while (out->size) {
         size_t there = 0, had = out->size;
-        const uint8_t *bytes = *left
-            ? stream_peek_some(c->stream, 1, &there, errp) : NULL;
-        DecodeIn in = { bytes, MIN(there, *left) };
-        size_t given = in.size;
+        DecodeIn in = { out->at, 0 };
+        size_t given;
         const char *fault;
         bool ended = false;
 
-        if (*left && !bytes) {
-            return false;
+        if (*left) {
+            in.at = stream_peek_some(c->stream, 1, &there, errp);
+            if (!in.at) {
+                return false;
+            }
+            in.size = MIN(there, *left);
         }
+        given = in.size;
         fault = c->library->run(c->decoder, &in, out, &ended);
         if (!stream_skip(c->stream, given - in.size, errp)) {
             return false;
