@@ -21,7 +21,9 @@ import debian  # noqa: E402
 from ferry_vm import TIMEOUT, wait_until  # noqa: E402
 
 PACKAGES = ("libvirt-daemon", "libvirt-daemon-driver-qemu", "libvirt-clients",
-            "qemu-system-x86", "dash")
+            "qemu-system-x86", "dash",
+            # with which libvirt compresses what it saves
+            "bzip2", "gzip", "lzop", "xz-utils", "zstd")
 
 QEMU_USER = 64055  # libvirt-qemu, as Debian numbers it
 # What the packages' scripts would have made, which are not run; and settings,
@@ -58,7 +60,7 @@ FOLDERS = ("dev", "guest", "proc", "root", "run", "sys", "tmp", "var/lib",
 
 # Run in the new namespaces, with $1 the host's name, $2 its UUID, $3 its root,
 # $4 a folder to mount things at, $5 the guest's folder, and $6 what becomes
-# the host's /run/ferry.  A shell stays as process 1 and waits: it reaps QEMUs,
+# the host's /run/ferry, and $7 more settings of qemu.conf.  A shell stays as process 1 and waits: it reaps QEMUs,
 # which have no other parent.
 START = r"""
 set -eu
@@ -83,6 +85,7 @@ fi
 mount --bind "$5" guest
 mount --bind "$6" run/ferry
 echo 'host_uuid = "'$2'"' >> etc/libvirt/libvirtd.conf
+echo "$7" >> etc/libvirt/qemu.conf
 hostname "$1"
 exec chroot . /bin/sh -c 'libvirtd --listen & wait'
 """
@@ -107,9 +110,10 @@ def root(cache, release):
 
 class Host:
     """prefix is what runs a command in the host's network; the folder guest
-    is its /guest, and path() says where what it has in /run/ferry is."""
+    is its /guest, and path() says where what it has in /run/ferry is.
+    settings are more lines of its qemu.conf."""
 
-    def __init__(self, name, host_root, prefix, address, guest):
+    def __init__(self, name, host_root, prefix, address, guest, settings=""):
         self.name = name
         self.prefix = prefix
         self.address = address
@@ -127,7 +131,8 @@ class Host:
             ["setpriv", "--pdeathsig", "KILL", *prefix,
              "unshare", "--mount", "--uts", "--ipc", "--pid",
              "--fork", "--kill-child", "sh", "-c", START, "sh", name,
-             str(uuid.uuid4()), host_root, mounts, guest, self.share],
+             str(uuid.uuid4()), host_root, mounts, guest, self.share,
+             settings],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
 
     def path(self, name):
