@@ -63,7 +63,8 @@ static bool on_idle(void *opaque, bool waits, size_t held, GError **errp)
     return true;
 }
 
-static void on_ram_begins(void *opaque, bool has_return_path)
+static void on_ram_begins(void *opaque, const RamBlocks *blocks,
+                          bool has_return_path)
 {
     Found *found = opaque;
 

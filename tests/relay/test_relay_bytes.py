@@ -700,6 +700,20 @@ class Ends(RelayTest):
 class Live(RelayTest):
     """The line of --stats."""
 
+    def terminal(self):
+        """What reads all that was said on it, and its other end."""
+        main, other = pty.openpty()
+        self.addCleanup(os.close, main)
+        os.set_blocking(main, False)
+        said = bytearray()
+
+        def read():
+            with contextlib.suppress(BlockingIOError):
+                said.extend(os.read(main, 65536))
+            return said.decode()
+
+        return read, other
+
     def start_it(self, **kwargs):
         """Of a migration that says something now and something later."""
         self.listener = self.listen("qemu")
@@ -711,7 +725,7 @@ class Live(RelayTest):
         return relay, source
 
     def check(self, source, read):
-        wait_until(lambda: "migrations: 1" in read(), "the line")
+        wait_until(lambda: "migration 1: b" in read(), "the line")
         source.sendall(b"\xff")
         wait_until(lambda: "passing on" in read(), "the reason")
         return read()
@@ -720,30 +734,69 @@ class Live(RelayTest):
         relay, source = self.start_it()
         said = self.check(source, relay.stderr)
         self.assertNotRegex(said, "[\r\033]")
-        self.assertRegex(said, r"(?m)^migrations: 1; in 0\.0 MiB, 0\.0 MiB/s; "
-                         r"out 0\.0 MiB, 0\.0 MiB/s$")
+        self.assertRegex(said, r"(?m)^migration 1: begins of 64\.0 MiB, link "
+                         r"0\.0 MiB/s, ratio \d+\.\d\d(, waits for .*)?$")
         for line in said.splitlines():
-            self.assertRegex(line, "^(ferry-relay|migrations): ")
+            self.assertRegex(line, "^(ferry-relay|migration 1): ")
 
     def test_terminal(self):
         """It is wiped out by what is said, and fits."""
-        main, other = pty.openpty()
-        self.addCleanup(os.close, main)
+        read, other = self.terminal()
         fcntl.ioctl(other, termios.TIOCSWINSZ,
                     struct.pack("4H", 24, 20, 0, 0))
-        os.set_blocking(main, False)
-        said = bytearray()
-
-        def read():
-            with contextlib.suppress(BlockingIOError):
-                said.extend(os.read(main, 65536))
-            return said.decode()
-
         _, source = self.start_it(stderr=other)
         os.close(other)
         text = self.check(source, read)
-        self.assertIn("\033[Kmigrations: 1; in 0\r", text)
+        self.assertIn("\033[Kmigration 1: begins\r", text)
         self.assertRegex(text, r"\r\033\[Kferry-relay: migration 1: passing")
+
+    def test_passes(self):
+        """RAM, pages that come again, and the end; also in --json."""
+        chain = Chain(self, sender=["--stats"])
+        read = chain.sender.stderr
+        name = b"pc.ram"
+        for data, words in (
+                (preamble() + PART + plain(16 << 20, bytes(PAGE), name),
+                 "25 % of 64.0 MiB"),
+                (plain(48 << 20, bytes(PAGE)) + plain(0, b"b" * PAGE),
+                 "pass 2, link "),
+                (plain(0, b"c" * PAGE), "2 pages again"),
+                (EOS + FOOTER + END, "guest stopped, "),
+                (plain(0, b"d" * PAGE) + EOS + FOOTER + EOF,
+                 "handed over, ")):
+            chain.say(data)
+            self.assertEqual(chain.hear(len(data)), data)
+            wait_until(lambda: re.search("(?m)^migration 1: .*" + words,
+                                         read()), words)
+        chain.finish("completed")
+        report, = chain.sender.reports()
+        self.assertEqual((report["ram"], report["passes"],
+                          report["pages-again"]), (64 << 20, 4, 3))
+        self.assertGreater(report["dirty-rate"], 0)
+        self.assertNotIn("ram", chain.receiver.reports()[0])
+
+    def start_two(self, **kwargs):
+        self.listen("qemu")
+        relay = self.start("--listen", "unix:" + self.path("relay"),
+                           "--connect", "unix:" + self.path("qemu"),
+                           "--to-qemu", "--stats", **kwargs)
+        for _ in range(2):
+            self.connect("relay", relay).sendall(preamble())
+        return relay
+
+    def test_two(self):
+        relay = self.start_two()
+        for number in 1, 2:
+            relay.wait_says(f"\nmigration {number}: begins of 64.0 MiB, ")
+        self.assertNotIn("2 migrations", relay.stderr())
+
+    def test_two_on_a_terminal(self):
+        """They share its line."""
+        read, other = self.terminal()
+        self.start_two(stderr=other)
+        os.close(other)
+        wait_until(lambda: re.search(r"\033\[K2 migrations, link [\d.]+ MiB/s; "
+                                     r"1 begins; 2 begins\r", read()), "both")
 
 
 class Touched(RelayTest):

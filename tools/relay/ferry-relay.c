@@ -52,8 +52,6 @@ typedef struct Relay {
     bool draining;       /* no new session; the loop ends with the last one */
     bool judged;         /* there was an outcome */
     RelayOutcome outcome; /* the exit status; RELAY_COMPLETED where none ran */
-    uint64_t last_in, last_out; /* at the last line of statistics */
-    int64_t last_time;
 } Relay;
 
 /* A URI to listen at, and the thread that does. */
@@ -77,6 +75,8 @@ typedef struct Run {
     Session *session;
     pthread_t thread;
     guint greeting;      /* main thread; the timeout's source, or 0 */
+    RelaySample before, now; /* main thread; of the last two seconds, with a
+                              * time of 0: none yet */
     RelayOutcome outcome; /* its thread sets; main thread reads once joined */
 } Run;
 
@@ -139,38 +139,78 @@ static void print_report(Relay *relay, Session *session)
     fflush(to);
 }
 
-static gboolean on_second(void *opaque)
+/* Of each session that is a migration. */
+static void sample_all(Relay *relay)
 {
-    Relay *relay = opaque;
-    int64_t now = clock_now(&clock_monotonic);
-    double seconds = (double)(now - relay->last_time) / (double)NS_PER_S;
-    uint64_t in = 0, out = 0;
+    for (unsigned i = 0; i < relay->runs->len; i++) {
+        Run *run = relay->runs->pdata[i];
+        RelaySample now;
+
+        if (session_sample(run->session, &now)) {
+            run->before = run->now;
+            run->now = now;
+        }
+    }
+}
+
+/* A terminal has one line for all of them. */
+static char *text_of_several(const Relay *relay, unsigned count)
+{
+    GString *text = g_string_new(NULL);
+    g_autofree char *head = NULL;
+    double rate = 0;
 
     for (unsigned i = 0; i < relay->runs->len; i++) {
         const Run *run = relay->runs->pdata[i];
-        RelayStats *stats = session_stats(run->session);
 
-        in += relay_stats_get(&stats->bytes_in);
-        out += relay_stats_get(&stats->bytes_out);
+        if (run->now.time) {
+            g_autofree char *part = sample_short_text(&run->now);
+
+            g_string_append_printf(text, "; %s", part);
+            rate += sample_rate(&run->before, &run->now, run->before.packed,
+                                run->now.packed);
+        }
     }
-    if (relay->runs->len) {
-        /* Sessions that have ended are missing from the sums. */
-        double rate_in = in > relay->last_in ? in - relay->last_in : 0;
-        double rate_out = out > relay->last_out ? out - relay->last_out : 0;
+    head = g_strdup_printf("%u migrations, link %.1f MiB/s", count,
+                           rate / 1048576);
+    g_string_prepend(text, head);
+    return g_string_free(text, FALSE);
+}
 
-        g_autofree char *text = g_strdup_printf(
-            "migrations: %u; in %.1f MiB, %.1f MiB/s; out %.1f MiB, "
-            "%.1f MiB/s", relay->runs->len,
-            (double)in / 1048576, rate_in / 1048576 / seconds,
-            (double)out / 1048576, rate_out / 1048576 / seconds);
+static void show_all(const Relay *relay)
+{
+    g_autofree char *text = NULL;
+    unsigned count = 0;
 
-        relay_show_live_line(text);
-    } else {
+    for (unsigned i = 0; i < relay->runs->len; i++) {
+        const Run *run = relay->runs->pdata[i];
+
+        if (run->now.time) {
+            count++;
+            g_free(text);
+            text = sample_text(&run->before, &run->now);
+            if (!relay_has_live_line()) {
+                relay_show_live_line(text);
+            }
+        }
+    }
+    if (count == 0) {
         relay_wipe_live_line();
+    } else if (relay_has_live_line()) {
+        if (count > 1) {
+            g_free(text);
+            text = text_of_several(relay, count);
+        }
+        relay_show_live_line(text);
     }
-    relay->last_in = in;
-    relay->last_out = out;
-    relay->last_time = now;
+}
+
+static gboolean on_second(void *opaque)
+{
+    Relay *relay = opaque;
+
+    sample_all(relay);
+    show_all(relay);
     return G_SOURCE_CONTINUE;
 }
 
@@ -520,7 +560,6 @@ static void init(Relay *relay, const RelayArgs *args)
             .lines = lines_new(),
             .budget = budget_new(&budget),
         },
-        .last_time = clock_now(&clock_monotonic),
         .lock = PTHREAD_MUTEX_INITIALIZER,
         .arrived = G_QUEUE_INIT,
         .done = G_QUEUE_INIT,

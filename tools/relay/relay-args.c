@@ -213,7 +213,7 @@ static const ArgsOption options[] = {
       "(the host of --connect)", set_parameter },
     { "once", NULL, "end after one migration; the exit status is its outcome",
       args_flag, TARGET(once) },
-    { "stats", NULL, "show on standard error every second how much moves",
+    { "stats", NULL, "show on standard error every second how far they are",
       args_flag, TARGET(stats) },
     { "json", NULL, "print a line of JSON at the end of each migration",
       args_flag, TARGET(json) },

@@ -22,6 +22,7 @@
 
 #include "migration/pack/codec-worker.h"
 #include "migration/wire/wire.h"
+#include "tools/relay/relay-progress.h"
 #include "tools/relay/relay-pump.h"
 #include "tools/relay/relay-scan.h"
 #include "util/clock.h"
@@ -70,6 +71,7 @@ struct RelayConvert {
     ScanPart part;       /* the section that is open */
     GHashTable *seen;    /* pages of this section: offset | block's number */
     int64_t idle_since;
+    RelayProgress progress;
 };
 
 /* Workers */
@@ -304,6 +306,7 @@ static bool on_page(void *opaque, const ScanPage *page, GError **errp)
     unsigned from = convert->config.expand ? WIRE_RAM_COMPRESSED
                                            : WIRE_RAM_PLAIN;
 
+    progress_page(&convert->progress, page->block, page->record->offset);
     relay_stats_add(&convert->config.stats->bytes_in, page->size);
     if (convert->filling->pages == CONVERT_PAGES &&
         !submit(convert, page->head_size, errp)) {
@@ -358,11 +361,20 @@ static bool on_part_end(void *opaque, const ScanPart *part, GError **errp)
     return part->type != WIRE_END || add_literal(opaque, text, size, errp);
 }
 
-static void on_ram_begins(void *opaque, bool has_return_path)
+static void on_ram_begins(void *opaque, const RamBlocks *blocks,
+                          bool has_return_path)
 {
     RelayConvert *convert = opaque;
 
+    progress_begin(&convert->progress, blocks);
     relay_found_ram(convert->config.findings, has_return_path);
+}
+
+static void on_reached(void *opaque, ScanPlace place)
+{
+    RelayConvert *convert = opaque;
+
+    progress_reached(&convert->progress, place);
 }
 
 static void on_lost(void *opaque, const char *reason)
@@ -386,6 +398,7 @@ static const ScanSink expand_sink = {
     .idle = on_idle,
     .ram_begins = on_ram_begins,
     .lost = on_lost,
+    .reached = on_reached,
     .ended = on_ended,
     .wants_all_pages = true,
 };
@@ -396,6 +409,7 @@ static const ScanSink compress_sink = {
     .idle = on_idle,
     .ram_begins = on_ram_begins,
     .lost = on_lost,
+    .reached = on_reached,
     .ended = on_ended,
     .wants_all_pages = true,
     .part = on_part,
@@ -424,6 +438,7 @@ RelayConvert *relay_convert_new(const RelayConvertConfig *config,
     PumpOutput output = { config->to, config->stats, RELAY_WAIT_QEMU };
 
     convert->config = *config;
+    progress_init(&convert->progress, config->stats, &clock_monotonic);
     convert->seen = g_hash_table_new(NULL, NULL);
     convert->pump = pump_new(&pool, &output, errp);
     if (!convert->pump) {
@@ -438,6 +453,7 @@ void relay_convert_free(RelayConvert *convert)
     if (convert) {
         pump_free(convert->pump);
         g_hash_table_unref(convert->seen);
+        progress_clear(&convert->progress);
         g_free(convert);
     }
 }

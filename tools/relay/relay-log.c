@@ -23,16 +23,21 @@ static int line_width(void)
                : G_MAXINT;
 }
 
+bool relay_has_live_line(void)
+{
+    return isatty(STDERR_FILENO);
+}
+
 void relay_wipe_live_line(void)
 {
-    if (isatty(STDERR_FILENO)) {
+    if (relay_has_live_line()) {
         fputs(WIPE, stderr);
     }
 }
 
 void relay_show_live_line(const char *text)
 {
-    if (isatty(STDERR_FILENO)) {
+    if (relay_has_live_line()) {
         fprintf(stderr, WIPE "%.*s\r", line_width(), text);
     } else {
         fprintf(stderr, "%s\n", text);
@@ -48,7 +53,7 @@ void relay_say(const char *format, ...)
     text = g_strdup_vprintf(format, args);
     va_end(args);
     fprintf(stderr, "%sferry-relay: %s\n",
-            isatty(STDERR_FILENO) ? WIPE : "", text);
+            relay_has_live_line() ? WIPE : "", text);
 }
 
 void relay_log(const RelayFindings *findings, const char *format, ...)

@@ -32,6 +32,7 @@ void relay_log(const RelayFindings *findings, const char *format, ...)
  * else. */
 void relay_show_live_line(const char *text);
 void relay_wipe_live_line(void);
+bool relay_has_live_line(void); /* is standard error a terminal? */
 
 /* Note and log a scan's findings; called by a ScanSink's functions. */
 void relay_found_ram(RelayFindings *findings, bool has_return_path);

@@ -48,6 +48,14 @@ static void add_encoding(JsonBuilder *json, RelayStats *stats)
     }
 }
 
+static void add_progress(JsonBuilder *json, RelayStats *stats)
+{
+    add_int(json, "ram", (int64_t)relay_stats_get(&stats->ram));
+    add_int(json, "passes", (int64_t)relay_stats_get(&stats->passes));
+    add_int(json, "pages-again", (int64_t)relay_stats_get(&stats->pages_again));
+    add_int(json, "dirty-rate", (int64_t)relay_stats_get(&stats->dirty_rate));
+}
+
 static void add_numbers(JsonBuilder *json, const RelayReport *r)
 {
     RelayStats *stats = r->stats;
@@ -83,6 +91,9 @@ char *relay_report(const RelayReport *r)
     json_builder_begin_object(json);
     add_int(json, "migration", r->findings->number);
     add_string(json, "role", relay_role_name(r->role));
+    if (r->route) {
+        add_string(json, "route", r->route->name);
+    }
     add_string(json, "status", relay_outcome_name(r->outcome));
     if (r->why) {
         add_string(json, r->outcome == RELAY_FAILED ? "error" : "reason",
@@ -90,6 +101,9 @@ char *relay_report(const RelayReport *r)
     }
     add_numbers(json, r);
     add_encoding(json, r->stats);
+    if (r->findings->has_ram) {
+        add_progress(json, r->stats);
+    }
     add_findings(json, r->findings);
     json_builder_end_object(json);
     root = json_builder_get_root(json);

@@ -13,6 +13,7 @@
 
 typedef struct RelayReport {
     RelayRole role;
+    const RelayRoute *route; /* or NULL */
     RelayOutcome outcome;
     const char *why; /* unless RELAY_COMPLETED */
     int64_t time;      /* ns */

@@ -127,7 +127,8 @@ static void keep_blocks(Scan *scan, Item *item)
     scan->ram_id = item->section.id;
     scan->blocks = ram_blocks_of_list(scan->list);
     if (scan->sink->ram_begins) {
-        scan->sink->ram_begins(scan->out->opaque, scan->return_path);
+        scan->sink->ram_begins(scan->out->opaque, scan->blocks,
+                               scan->return_path);
     }
 }
 

@@ -68,7 +68,8 @@ typedef struct ScanSink {
 
     /* Optional; each is called once or never.  ram_begins: RAM begins.  lost:
      * what comes next is not understood, and why. */
-    void (*ram_begins)(void *opaque, bool has_return_path);
+    void (*ram_begins)(void *opaque, const RamBlocks *blocks,
+                       bool has_return_path);
     void (*lost)(void *opaque, const char *reason);
 
     /* Optional; called once or never, for something that the user could

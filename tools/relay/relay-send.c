@@ -32,6 +32,7 @@
 #include "tools/relay/relay-batch.h"
 #include "tools/relay/relay-link.h"
 #include "tools/relay/relay-pack.h"
+#include "tools/relay/relay-progress.h"
 #include "tools/relay/relay-pump.h"
 #include "tools/relay/relay-scan.h"
 #include "util/clock.h"
@@ -63,6 +64,7 @@ struct RelaySend {
     bool postcopy;      /* the guest is handed over, and its pages follow */
     bool link_failed;
     int64_t idle_since;
+    RelayProgress progress;
 };
 
 /* Workers */
@@ -247,7 +249,10 @@ static bool take_page(RelaySend *send, uint64_t address, const uint8_t *data,
 
 static bool on_page(void *opaque, const ScanPage *page, GError **errp)
 {
-    return take_page(opaque,
+    RelaySend *send = opaque;
+
+    progress_page(&send->progress, page->block, page->record->offset);
+    return take_page(send,
                      ram_block_key(page->block,
                                    page->record->offset / MIG_PAGE_SIZE),
                      page->data, errp);
@@ -281,10 +286,12 @@ static bool on_idle(void *opaque, bool waits, size_t held, GError **errp)
     return true;
 }
 
-static void on_ram_begins(void *opaque, bool has_return_path)
+static void on_ram_begins(void *opaque, const RamBlocks *blocks,
+                          bool has_return_path)
 {
     RelaySend *send = opaque;
 
+    progress_begin(&send->progress, blocks);
     relay_found_ram(send->config.findings, has_return_path);
 }
 
@@ -309,6 +316,7 @@ static void on_reached(void *opaque, ScanPlace place)
 {
     RelaySend *send = opaque;
 
+    progress_reached(&send->progress, place);
     switch (place) {
     case SCAN_STANDS_STILL:
         if (!send->postcopy) {
@@ -383,6 +391,7 @@ RelaySend *relay_send_new(const RelaySendConfig *config, GError **errp)
     };
 
     send->config = *config;
+    progress_init(&send->progress, config->stats, &clock_monotonic);
     send->data_rung = (Rung){ config->codec, config->level, 1 };
     send->most_pages = RELAY_PAGES;
     send->pump = pump_new(&pool, &output, errp);
@@ -401,6 +410,7 @@ void relay_send_free(RelaySend *send)
     if (send) {
         pump_free(send->pump);
         packer_free(send->packer);
+        progress_clear(&send->progress);
         g_free(send);
     }
 }

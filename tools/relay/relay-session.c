@@ -221,15 +221,33 @@ bool session_was_migration(const Session *s)
     return !silent && !s->refused && !s->resumes;
 }
 
-RelayStats *session_stats(Session *s)
+/* Counters of the role and of the link are known once `began` is set. */
+bool session_sample(Session *s, RelaySample *sample)
 {
-    return &s->stats;
+    LineCounts line;
+
+    if (!session_has_begun(s)) {
+        return false;
+    }
+    pthread_mutex_lock(&s->lock);
+    line = s->line ? line_counts(s->line) : s->line_counts;
+    pthread_mutex_unlock(&s->lock);
+    *sample = (RelaySample){
+        .number = s->findings.number,
+        .role = s->role,
+        .route = s->route ? s->route->name : NULL,
+        .time = clock_now(&clock_monotonic),
+        .line = line,
+    };
+    sample_take(sample, &s->stats);
+    return true;
 }
 
 char *session_report(Session *s)
 {
     const RelayReport report = {
         .role = s->role,
+        .route = s->route,
         .outcome = s->outcome,
         .why = s->why,
         .time = s->ended - s->started,

@@ -11,7 +11,7 @@
 #include "tools/relay/relay-budget.h"
 #include "tools/relay/relay-lines.h"
 #include "tools/relay/relay-outcome.h"
-#include "tools/relay/relay-stats.h"
+#include "tools/relay/relay-sample.h"
 #include "tools/relay/relay-turns.h"
 
 typedef struct Session Session;
@@ -50,8 +50,9 @@ bool session_was_migration(const Session *session);
  * migration need not have begun.  After session_run(). */
 bool session_was_unused(const Session *session);
 
-/* At any time, from any thread. */
-RelayStats *session_stats(Session *session);
+/* What is known of it now.  False: not even whether it is a migration.  At any
+ * time, from any thread. */
+bool session_sample(Session *session, RelaySample *sample);
 
 /* After session_run(): one line of JSON about it. */
 char *session_report(Session *session);
