@@ -5,13 +5,15 @@ import gzip
 import json
 import lzma
 import os
+import resource
 import struct
 import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from inspect_kit import INSPECT, TIMEOUT, InspectTest, golden  # noqa: E402
+from inspect_kit import (FULL, INSPECT, TIMEOUT, InspectTest,  # noqa: E402
+                         golden, head, section)
 import tap  # noqa: E402
 
 PLAIN = golden("three-passes")
@@ -98,6 +100,27 @@ class Compressed(ContainerTest):
             with self.subTest(name):
                 report = self.inspect(FORMATS[name](data))
                 self.assertEqual(report["trailing"], len(data) - len(PLAIN))
+
+    def within(self, path, seconds=20):
+        """Run it with so much CPU time."""
+        def limit():
+            resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+
+        return self.run_it(path, preexec_fn=limit)
+
+    def test_bombs(self):
+        """A few kilobytes that hold gigabytes: behind the end, as a machine's
+        memory that is to be copied, and as a device."""
+        pack = FORMATS["zstd"]
+        zeros = pack(bytes(64 << 20)) * 100
+        done = self.within(self.write(pack(PLAIN) + zeros))
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        mapped = head(capabilities=["mapped-ram"]) + b"\1"
+        for start in (mapped, head() + section(FULL, b"", 1, "x")[:-5]):
+            done = self.within(self.write(pack(start) + zeros))
+            self.assertEqual(done.returncode, 1)
+            self.assertRegex(done.stderr, r"\d+ bytes of the file give more "
+                             r"than \d+, which is not believed")
 
     def test_cut(self):
         """What came before the cut is told."""

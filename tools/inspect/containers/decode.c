@@ -6,6 +6,9 @@
  * needed, and gives what they decode to: by a library or, where this build has
  * none for the format, by the format's program, which a pipe comes from.
  *
+ * No file is believed to hold more than RATIO times its own size, and ROOM: a
+ * few bytes, decoded by one decoder after the other, could give terabytes.
+ *
  * Files may be joined: behind the end of one the next one begins.  Other bytes
  * behind an end, such as the zeros of a volume, are not looked at.
  */
@@ -17,6 +20,9 @@
 #include "tools/inspect/containers/decode-library.h"
 #include "tools/inspect/containers/decode-program.h"
 #include "tools/inspect/containers/pull-channel.h"
+
+#define ROOM  (UINT64_C(1) << 30)
+#define RATIO 16384u /* zstd's highest for a whole file is twice that */
 
 typedef struct Format {
     const char *name;
@@ -40,8 +46,10 @@ static const Format formats[] = {
 /* A file that is being decoded by a library. */
 typedef struct Decode {
     const Format *format;
+    const Input *input;
     Stream *from;
-    void *state; /* the library's; NULL: at the end */
+    void *state;    /* the library's; NULL: at the end */
+    uint64_t given; /* bytes */
 } Decode;
 
 static const Format *find_format(const uint8_t *head, size_t size)
@@ -98,6 +106,19 @@ static bool run_library(Decode *d, const uint8_t *in, size_t in_size,
     return !ended || end_file(d, errp);
 }
 
+static bool check_ratio(const Decode *d, GError **errp)
+{
+    uint64_t size = input_position(d->input);
+
+    if (d->given / RATIO <= size || d->given - size * RATIO <= ROOM) {
+        return true;
+    }
+    g_set_error(errp, MIG_ERROR, MIG_ERROR_STREAM,
+                "%" G_GUINT64_FORMAT " bytes of the file give more than %"
+                G_GUINT64_FORMAT ", which is not believed", size, d->given);
+    return false;
+}
+
 static bool decode_read(void *opaque, void *buf, size_t size, size_t *got,
                         GError **errp)
 {
@@ -121,7 +142,8 @@ static bool decode_read(void *opaque, void *buf, size_t size, size_t *got,
         }
     }
     *got = size - out.size;
-    return true;
+    d->given += *got;
+    return check_ratio(d, errp);
 }
 
 static void decode_free(void *opaque)
@@ -136,11 +158,13 @@ static void decode_free(void *opaque)
 
 static const PullOps decode_ops = { decode_read, decode_free };
 
-static IoChannel *open_library(const Format *format, Stream *from)
+static IoChannel *open_library(const Format *format, const Input *input,
+                               Stream *from)
 {
     Decode *d = g_new0(Decode, 1);
 
     d->format = format;
+    d->input = input;
     d->from = from;
     d->state = format->library->start();
     return pull_channel_new(format->name, &decode_ops, d);
@@ -158,7 +182,7 @@ bool decode_open(Input *input, GError **errp)
         return false;
     }
     format = find_format(head, size);
-    channel = format->library ? open_library(format, from)
+    channel = format->library ? open_library(format, input, from)
                               : decode_program(input, format->program, errp);
     if (channel) {
         input_push(input, format->name, g_strdup(""), channel);

@@ -32,6 +32,7 @@ struct Input {
     GPtrArray *warnings; /* of char * */
     const char *wanted;  /* the snapshot that was named, or NULL */
     GArray *snapshots;   /* of InputSnapshot */
+    uint64_t shown;      /* see input_show_position() */
     bool has_stream;     /* what is inside of all containers is not a list */
 };
 
@@ -146,9 +147,17 @@ uint64_t input_position(const Input *input)
     const Layer *lowest = &input->layer[0];
     int fd = io_kind_input_fd(lowest->channel);
 
+    if (input->shown) {
+        return input->shown - MIN(input->shown, lowest->start);
+    }
     /* A program may read the file, too. */
     return fd >= 0 ? (uint64_t)lseek(fd, 0, SEEK_CUR) - lowest->start
                    : lowest->begun + stream_position(lowest->stream);
+}
+
+void input_show_position(Input *input, uint64_t offset)
+{
+    input->shown = offset;
 }
 
 uint64_t input_size(const Input *input)

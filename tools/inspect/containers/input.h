@@ -47,6 +47,9 @@ uint64_t input_file_size(const Input *input); /* from that offset on */
 /* How much of the outermost container was read, in bytes, and how much there is
  * in all; 0 where that is not known. */
 uint64_t input_position(const Input *input);
+/* For a reader of input_file(): it is there, in the file.  0: back in the
+ * stream. */
+void input_show_position(Input *input, uint64_t offset);
 uint64_t input_size(const Input *input);
 
 /* A container that was opened. */

@@ -423,7 +423,9 @@ static bool take_run(void *opaque, uint64_t first, uint64_t count,
     }
     m->pages += count;
     page_set_add(ram->all, ram->base[m->block->index] + first, count);
-    report_progress(ram);
+    input_show_position(m->file->input, offset);
+    ram->config->progress(ram->config->opaque);
+    input_show_position(m->file->input, 0);
     return true;
 }
 

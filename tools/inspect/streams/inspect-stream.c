@@ -42,7 +42,7 @@
 typedef struct Walk {
     const InspectConfig *config;
     InspectReport *report;
-    const Input *input;
+    Input *input;
     IoChannel *channel; /* the input's, */
     Stream *stream;     /* and its stream */
     Stream *rp;      /* answers to the source; NULL: nobody listens */
@@ -328,6 +328,7 @@ static bool walk_blocks(Walk *w, Item *item, GError **errp)
     if (!section_has_capability(&w->report->preamble, WIRE_CAP_MAPPED_RAM)) {
         return true;
     }
+    file.input = w->input;
     file.fd = input_file(w->input, &file.begin);
     return inspect_ram_mapped(w->ram, &file, errp);
 }
@@ -593,7 +594,7 @@ static bool walk(Walk *w, GError **errp)
     }
     return (!w->side || side_channels_finish(w->side, errp)) &&
            inspect_ram_finish(w->ram, errp) &&
-           inspect_tail(w->stream, w->config, w->report,
+           inspect_tail(w->input, w->config, w->report,
                         !reader_has_footers(w->reader), errp) &&
            check_page_size(w, errp) &&
            (!w->side || side_channels_check(w->side, errp)) &&

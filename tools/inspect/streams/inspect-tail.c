@@ -41,6 +41,7 @@
 
 #define TAIL_MAX    (256u << 20)
 #define CHUNK       (64u << 10)
+#define REST_MAX    (256u << 20) /* bytes behind the end that are decoded */
 #define NESTING_MAX 64u
 #define MEMBERS_MAX 256u /* of an object; QEMU's have about ten */
 #define VALUES_MAX  (1u << 20) /* in all; each takes a hundred bytes */
@@ -54,7 +55,8 @@
 #define SUM_SIZE     (COMMAND_HEAD + 8u)
 
 typedef struct Tail {
-    Stream *stream;
+    const Input *input;
+    Stream *stream; /* the input's */
     const InspectConfig *config;
     InspectReport *report;
     bool lacks_footers;
@@ -610,6 +612,39 @@ static bool read_more(Tail *t, size_t *got, GError **errp)
     return true;
 }
 
+/*
+ * Pass over what is behind the end.  A file need not be read for that.
+ * Decompressing it checks its checksums, and is limited, because few bytes may
+ * hold very many.
+ */
+static bool pass_rest(Tail *t, GError **errp)
+{
+    uint64_t offset, at = stream_position(t->stream);
+    uint64_t end = input_file_size(t->input);
+    uint64_t left = REST_MAX;
+    size_t size = 1;
+
+    if (!t->config->to_the_end) {
+        left = 0;
+    } else if (input_file(t->input, &offset) >= 0) {
+        return stream_skip(t->stream, end - MIN(at, end), errp);
+    }
+    while (left && size) {
+        uint8_t piece[4096];
+
+        if (!stream_get_some(t->stream, piece, sizeof(piece), &size, errp)) {
+            return false;
+        }
+        left -= MIN(left, size);
+    }
+    return true;
+}
+
+static void count_trailing(Tail *t)
+{
+    t->report->trailing = stream_position(t->stream) - position_of(t, t->end);
+}
+
 /* May GO stand behind the end, as far as its bytes have come? */
 static bool may_be_go(const Tail *t)
 {
@@ -637,12 +672,7 @@ static bool look_behind(Tail *t, GError **errp)
         t->report->handed_over = true;
         t->end += GO_SIZE;
     }
-    if (t->config->to_the_end &&
-        !stream_drain(t->stream, SIZE_MAX, errp)) {
-        return false;
-    }
-    t->report->trailing = stream_position(t->stream) - position_of(t, t->end);
-    return true;
+    return pass_rest(t, errp);
 }
 
 /* Where EOF is; in postcopy the devices came before. */
@@ -660,8 +690,12 @@ static bool finish_described(Tail *t, GError **errp)
     note_eof(t);
     t->report->vmdescription_offset = position_of(t, t->eof + 1);
     t->report->vmdescription_size = t->end - t->eof - 1;
-    return walk_devices(t, errp) && check_end(t, t->eof, errp) &&
-           look_behind(t, errp);
+    if (!walk_devices(t, errp) || !check_end(t, t->eof, errp) ||
+        !look_behind(t, errp)) {
+        return false;
+    }
+    count_trailing(t);
+    return true;
 }
 
 /* Does the last device end here, or is there none? */
@@ -694,7 +728,6 @@ static bool find_old_eof(Tail *t)
     memset(t->bytes->data + kept, 0, of_device + 1);
     t->eof = kept + of_device;
     t->end = t->eof + 1;
-    t->report->trailing = zeros - of_device - 1;
     return true;
 }
 
@@ -718,14 +751,14 @@ static bool find_eof(Tail *t)
         if ((t->eof > 0 || alone) &&
             (ends_devices(t, t->eof) || ends_with_sum(t, t->eof))) {
             t->end = t->eof + 1;
-            t->report->trailing = kept + t->zeros - t->end;
             return true;
         }
     }
     return false;
 }
 
-/* The channel has ended, and there was no vmdescription. */
+/* The channel has ended, or gives nothing but zeros, and there was no
+ * vmdescription. */
 static bool finish_opaque(Tail *t, GError **errp)
 {
     uint64_t len = t->bytes->len + t->zeros;
@@ -737,7 +770,11 @@ static bool finish_opaque(Tail *t, GError **errp)
             return false;
         }
         guess_devices(t);
-        return check_end(t, t->eof, errp);
+        if (!check_end(t, t->eof, errp) || !pass_rest(t, errp)) {
+            return false;
+        }
+        count_trailing(t);
+        return true;
     }
     if (t->fault) {
         g_set_error(errp, MIG_ERROR, MIG_ERROR_STREAM,
@@ -765,15 +802,17 @@ static bool read_tail(Tail *t, GError **errp)
         if (find_description(t)) {
             return finish_described(t, errp);
         }
-    } while (got);
+    } while (got && t->zeros <= TAIL_MAX);
     return finish_opaque(t, errp);
 }
 
-bool inspect_tail(Stream *stream, const InspectConfig *config,
+bool inspect_tail(const Input *input, const InspectConfig *config,
                   InspectReport *report, bool lacks_footers, GError **errp)
 {
+    Stream *stream = input_stream(input);
     g_autoptr(GByteArray) bytes = g_byte_array_sized_new(CHUNK);
     Tail t = {
+        .input = input,
         .stream = stream,
         .config = config,
         .report = report,

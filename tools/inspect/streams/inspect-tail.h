@@ -7,7 +7,7 @@
 #include "migration/wire/stream.h"
 
 /* The devices that the report has already came before RAM. */
-bool inspect_tail(Stream *stream, const InspectConfig *config,
+bool inspect_tail(const Input *input, const InspectConfig *config,
                   InspectReport *report, bool lacks_footers, GError **errp);
 
 #endif

@@ -80,7 +80,10 @@ static bool end_run(Walk *w, GError **errp)
 
 static bool add_pages(Walk *w, uint64_t first, uint64_t count, GError **errp)
 {
-    if (w->count && w->first + w->count != first && !end_run(w, errp)) {
+    bool ends = w->first + w->count != first ||
+                w->count + count > MAPPED_RUN_MAX;
+
+    if (w->count && ends && !end_run(w, errp)) {
         return false;
     }
     if (!w->count) {

@@ -8,13 +8,18 @@
 #include <stdint.h>
 
 #include "migration/wire/ram-list.h"
+#include "tools/inspect/containers/input.h"
 
 typedef struct MappedFile {
-    int fd;
+    Input *input;
+    int fd;         /* input_file()'s */
     uint64_t begin; /* where in the file the stream's byte 0 is */
 } MappedFile;
 
-/* Some pages in a row, which are at this offset in the file. */
+/* Some pages in a row, at most MAPPED_RUN_MAX, which are at this offset in the
+ * file. */
+#define MAPPED_RUN_MAX 16384u
+
 typedef bool MappedRun(void *opaque, uint64_t first, uint64_t count,
                        uint64_t offset, GError **errp);
 
