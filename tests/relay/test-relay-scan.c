@@ -15,11 +15,11 @@
 
 typedef struct Found {
     GByteArray *bytes;
-    unsigned pages, blocks, parts, ends;
+    unsigned pages, blocks, parts, ends, found_again;
     size_t head_size; /* of the last page, */
     uint64_t key;     /* and its number in RAM */
     size_t held_max;
-    bool has_ram, return_path, postcopy, complete;
+    bool has_ram, return_path, postcopy, complete, stands_still;
     char *reason, *advice;
     StreamEnd end; /* END_UNTOLD: nobody has said */
 } Found;
@@ -87,6 +87,8 @@ static void on_reached(void *opaque, ScanPlace place)
 
     found->postcopy |= place == SCAN_POSTCOPY;
     found->complete |= place == SCAN_COMPLETE;
+    found->stands_still |= place == SCAN_STANDS_STILL;
+    found->found_again += place == SCAN_FOUND;
 }
 
 static void on_advice(void *opaque, const char *text)
@@ -486,18 +488,21 @@ static void test_found_again(void)
         unsigned flavour;
         const char *says;
         StreamEnd end;
+        unsigned again; /* while the guest runs */
     } rows[] = {
-        { ENDS, NULL, END_WHOLE },
-        { ENDS | MULTIFD, NULL, END_WHOLE },
-        { SWITCHES | POSTCOPY, NULL, END_WHOLE },
-        { ENDS | BEFORE, "section 'vfio' before", END_OPAQUE },
-        { ENDS | BETWEEN, "section 'vfio' before", END_OPAQUE },
-        { ENDS | BEFORE | BETWEEN | POSTCOPY, "section 'vfio'", END_OPAQUE },
-        { ENDS | NO_FOOTERS, NULL, END_WHOLE },
-        { ENDS | NO_FOOTERS | BARE, NULL, END_WHOLE },
-        { NO_FOOTERS | BARE, NULL, END_OPAQUE },
-        { ENDS | NO_FOOTERS | BARE | BEFORE, "section 'vfio'", END_OPAQUE },
-        { ENDS | NO_FOOTERS | BETWEEN, "section 'vfio' before", END_OPAQUE },
+        { ENDS, NULL, END_WHOLE, 0 },
+        { ENDS | MULTIFD, NULL, END_WHOLE, 0 },
+        { SWITCHES | POSTCOPY, NULL, END_WHOLE, 0 },
+        { ENDS | BEFORE, "section 'vfio' before", END_OPAQUE, 1 },
+        { ENDS | BETWEEN, "section 'vfio' before", END_OPAQUE, 1 },
+        { ENDS | BEFORE | BETWEEN | POSTCOPY, "section 'vfio'", END_OPAQUE,
+          2 },
+        { ENDS | NO_FOOTERS, NULL, END_WHOLE, 0 },
+        { ENDS | NO_FOOTERS | BARE, NULL, END_WHOLE, 0 },
+        { NO_FOOTERS | BARE, NULL, END_OPAQUE, 0 },
+        { ENDS | NO_FOOTERS | BARE | BEFORE, "section 'vfio'", END_OPAQUE, 1 },
+        { ENDS | NO_FOOTERS | BETWEEN, "section 'vfio' before", END_OPAQUE,
+          1 },
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
@@ -512,7 +517,10 @@ static void test_found_again(void)
             g_assert_true(found.return_path);
             g_assert_true(found.postcopy == !!(rows[i].flavour & SWITCHES));
             g_assert_cmpint(found.end, ==, rows[i].end);
-            g_assert_true(found.complete == (rows[i].end == END_WHOLE));
+            g_assert_true(found.complete == !!(rows[i].flavour &
+                                               (ENDS | SWITCHES)));
+            g_assert_true(found.stands_still);
+            g_assert_cmpuint(found.found_again, ==, rows[i].again);
             if (rows[i].says) {
                 g_assert_nonnull(strstr(found.reason, rows[i].says));
             } else {

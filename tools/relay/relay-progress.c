@@ -124,5 +124,7 @@ void progress_reached(RelayProgress *p, ScanPlace place)
         [SCAN_COMPLETE] = RELAY_PHASE_HANDED_OVER,
     };
 
-    enter_phase(p, phase[place]);
+    if (place < G_N_ELEMENTS(phase)) {
+        enter_phase(p, phase[place]);
+    }
 }

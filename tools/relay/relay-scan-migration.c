@@ -32,8 +32,8 @@ typedef struct Scan {
     bool return_path;     /* the source has opened a return path */
     bool other_ram;       /* RAM is laid out in another way: no use to look for
                            * it */
-    bool guessed;         /* the reader is at the first record behind a head
-                           * that was searched for */
+    uint8_t guess;        /* the type of a head that was searched for, until two
+                           * records were read behind it; else 0 */
     Reader *reader;
     RamList *list;         /* NULL: not seen yet */
     uint32_t ram_id;       /* list: of ram's sections */
@@ -130,6 +130,9 @@ static void keep_blocks(Scan *scan, Item *item)
         scan->sink->ram_begins(scan->out->opaque, scan->blocks,
                                scan->return_path);
     }
+    if (scan->out->lost) {
+        scan_out_reached(scan->out, SCAN_FOUND);
+    }
 }
 
 static bool find_block(Scan *scan, const char *name, GError **errp)
@@ -199,14 +202,28 @@ static bool is_of_page(const RamRecord *r)
     return r->type != WIRE_RAM_EOS && r->type != WIRE_RAM_MEM_SIZE;
 }
 
+/* A record makes sense.  Behind a guess it may do so by chance, but not the
+ * second one. */
+static void settle_guess(Scan *scan)
+{
+    bool is_first = scan->guess && !scan->out->eager;
+
+    if (scan->out->eager) {
+        if (scan->guess == WIRE_PART) {
+            scan_out_reached(scan->out, SCAN_FOUND);
+        }
+        scan->guess = 0;
+    }
+    scan->out->eager = is_first;
+}
+
 static bool scan_record(Scan *scan, const RamRecord *r, GError **errp)
 {
-    scan->out->eager = scan->guessed;
-    scan->guessed = false;
     if ((r->has_name && !find_block(scan, r->name, errp)) ||
         (is_of_page(r) && !check_place(scan, r, errp))) {
         return false;
     }
+    settle_guess(scan);
     switch (r->type) {
     case WIRE_RAM_PLAIN:
         return scan_page(scan, r, MIG_PAGE_SIZE, errp);
@@ -399,7 +416,9 @@ static bool copy_devices(Scan *scan, GError **errp)
     if (!scan_out_copy(scan->out, feed_tail, &devices, errp)) {
         return false;
     }
-    if (tail_is_whole(&devices.tail, has_footers)) {
+    if (scan->out->lost) {
+        scan_out_ended(scan->out, END_OPAQUE, scan->out->lost, false);
+    } else if (tail_is_whole(&devices.tail, has_footers)) {
         scan_out_ended(scan->out, END_WHOLE, NULL,
                        tail_has_go(&devices.tail));
     } else if (has_footers || stream_position(scan->stream) == behind_ram) {
@@ -440,6 +459,17 @@ static size_t feed_search(void *opaque, const uint8_t *bytes, size_t size,
     return size;
 }
 
+/* Read on behind a head that may be one of ram's. */
+static void guess(Scan *scan, const RamHead *head)
+{
+    reader_resume(scan->reader, head->type, head->id);
+    scan->guess = head->type == WIRE_START ? 0 : head->type;
+    scan->out->eager = false;
+    if (head->type == WIRE_END) {
+        scan_out_reached(scan->out, SCAN_STANDS_STILL);
+    }
+}
+
 /* Copy what is not understood.  *found: the reader is behind a head of
  * ram's; else the stream has ended. */
 static bool find_ram(Scan *scan, bool *found, GError **errp)
@@ -459,8 +489,7 @@ static bool find_ram(Scan *scan, bool *found, GError **errp)
     }
     *found = search.head.type != 0;
     if (*found) {
-        reader_resume(scan->reader, search.head.type, search.head.id);
-        scan->guessed = true;
+        guess(scan, &search.head);
     }
     return true;
 }
@@ -473,8 +502,7 @@ static bool scan_some(Scan *scan, bool *ended, GError **errp)
 
     *ended = true;
     if (scan_ram(scan, &err)) {
-        *ended = !scan->out->lost;
-        return scan->out->lost || copy_devices(scan, errp);
+        return copy_devices(scan, errp);
     }
     if (g_error_matches(err, MIG_ERROR, MIG_ERROR_EOF)) {
         tell_early_end(scan);

@@ -148,6 +148,7 @@ bool scan_multifd(ScanOut *out, GError **errp)
     GError *err = NULL;
 
     scan->out = out;
+    scan_out_reached(out, SCAN_LOST); /* only the main connection tells */
     scan_packets(scan, &err);
     if (scan->ended) {
         scan_out_ended(out, END_OPAQUE, ONE_OF_MULTIFD, false);

@@ -251,6 +251,7 @@ bool scan_out_lost(ScanOut *out, GError *err, GError **errp)
             out->sink->lost(out->opaque, out->lost);
         }
     }
+    scan_out_reached(out, SCAN_LOST);
     g_error_free(err);
     return true;
 }

@@ -47,6 +47,9 @@ typedef enum {
     SCAN_STANDS_STILL, /* the source has stopped its guest */
     SCAN_POSTCOPY,     /* the guest is handed over; its pages follow */
     SCAN_COMPLETE,     /* the destination may have all that it needs */
+    /* and what is no place in the stream: */
+    SCAN_LOST,         /* something that does not show what the guest does */
+    SCAN_FOUND,        /* behind that, RAM of a guest that runs */
 } ScanPlace;
 
 typedef struct ScanSink {

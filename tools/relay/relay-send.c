@@ -307,28 +307,23 @@ static void on_lost(void *opaque, const char *reason)
     RelaySend *send = opaque;
 
     relay_found_lost(send->config.findings, reason, true);
-    if (!send->postcopy) {
-        tell_place(send, SEND_LOST);
-    }
 }
 
 static void on_reached(void *opaque, ScanPlace place)
 {
+    static const SendPlace places[] = {
+        [SCAN_STANDS_STILL] = SEND_STANDS_STILL,
+        [SCAN_LOST] = SEND_LOST,
+        [SCAN_FOUND] = SEND_RUNS,
+        [SCAN_COMPLETE] = SEND_HANDED_OVER,
+    };
     RelaySend *send = opaque;
 
     progress_reached(&send->progress, place);
-    switch (place) {
-    case SCAN_STANDS_STILL:
-        if (!send->postcopy) {
-            tell_place(send, SEND_STANDS_STILL);
-        }
-        break;
-    case SCAN_POSTCOPY:
+    if (place == SCAN_POSTCOPY) {
         send->postcopy = true; /* a broken link can be mended by people, too */
-        break;
-    case SCAN_COMPLETE:
-        tell_place(send, SEND_HANDED_OVER);
-        break;
+    } else if (place == SCAN_COMPLETE || !send->postcopy) {
+        tell_place(send, places[place]);
     }
 }
 

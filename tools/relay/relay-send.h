@@ -15,6 +15,7 @@
 
 /* What the stream has come to, as far as a link that breaks is concerned. */
 typedef enum {
+    SEND_RUNS,         /* the guest still runs, as it does at first */
     SEND_STANDS_STILL, /* the source has stopped its guest */
     SEND_HANDED_OVER,  /* the destination may have all that it needs */
     SEND_LOST,         /* nobody knows where the stream is */

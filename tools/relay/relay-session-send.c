@@ -260,6 +260,9 @@ static void reached(void *opaque, SendPlace place)
         return;
     }
     switch (place) {
+    case SEND_RUNS:
+        line_set_patience(s->line, s->args->patience);
+        break;
     case SEND_STANDS_STILL:
     case SEND_LOST:
     case SEND_GONE:
