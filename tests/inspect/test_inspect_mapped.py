@@ -117,6 +117,27 @@ class Whole(MappedTest):
                 f.seek(i * PAGE)
                 self.assertEqual(f.read(PAGE), page(i))
 
+    def test_pages_in_holes(self):
+        """What the bitmap has need not be in the file."""
+        block = Block("a", 1000, range(1000))
+        path = self.make(block)
+        with open(path, "rb") as f:
+            data = f.read()
+        start = data.index(page(0))
+        with open(path, "wb") as f:
+            f.write(data[:start + 100 * PAGE])
+            f.seek(start + 300 * PAGE)
+            f.write(data[start + 300 * PAGE:start + 301 * PAGE])
+            f.seek(start + 1000 * PAGE)
+            f.write(data[start + 1000 * PAGE:])
+        out = self.path("out")
+        self.inspect(path, "--extract", "a", out)
+        with open(out, "rb") as f:
+            self.assertEqual(f.read(), block.ram()[:100 * PAGE] +
+                             bytes(200 * PAGE) + page(300) +
+                             bytes(699 * PAGE))
+        self.assertLess(os.stat(out).st_blocks * 512, 200 * PAGE)
+
     def test_offsets_are_the_files(self):
         """The stream stands behind something else, which its offsets count;
         or they do not, because somebody has cut that off, or put it there."""
@@ -193,6 +214,18 @@ class Damaged(MappedTest):
                 self.assertEqual(report["error"]["kind"], "eof")
                 self.assertEqual(report["ram"]["blocks"][0]["missing"],
                                  64 - came)
+
+    def test_not_finished(self):
+        """The bitmaps come last, so there is no page yet."""
+        blocks = [Block("a", 100, ()), Block("b", 5, ())]
+        for rest in (b"", None):
+            out = self.path("out")
+            report = self.inspect(self.make(*blocks, rest=rest), "--extract",
+                                  "a", out, status=1)
+            self.assertIn("it was not finished", report["error"]["message"])
+            self.assertEqual([b["missing"] for b in report["ram"]["blocks"]],
+                             [100, 5])
+            self.assertFalse(os.path.exists(out))
 
     def test_cut_before_the_pages(self):
         for size in (66, 100, 130, 160):

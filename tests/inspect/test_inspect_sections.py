@@ -191,8 +191,8 @@ class Undescribed(SectionTest):
 
 
 class Old(SectionTest):
-    """Machine types before 2.4: no configuration, no footers, and before 2.3
-    no vmdescription."""
+    """Machine types before 2.4: no configuration, no footers, and perhaps no
+    vmdescription."""
 
     def old(self, *sections):
         """The sections without their footers."""

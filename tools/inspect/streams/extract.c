@@ -32,6 +32,7 @@
 #include "util/fail.h"
 
 #define COPY_SIZE  (256u << 10)
+#define HOLE_MIN   (64 << 10) /* bytes */
 #define PLACED_MAX 64u
 
 struct Extract {
@@ -235,24 +236,58 @@ static ssize_t copy_some(int from, off_t *in, int to, off_t *out, size_t size)
     return unable ? copy_by_hand(from, in, to, out, size) : n;
 }
 
-bool extract_copy(Extract *e, uint64_t first, uint64_t count, int fd,
-                  uint64_t offset, GError **errp)
+/*
+ * Where the next data is in a file from `at` on, and where it ends, at most
+ * `end`.  Where the file system does not tell holes from data, all is data.
+ */
+static void find_data(int fd, off_t at, off_t end, off_t *from, off_t *to)
 {
-    off_t in = (off_t)offset, out = (off_t)(first * MIG_PAGE_SIZE);
-    uint64_t left = count * MIG_PAGE_SIZE;
+    off_t before = lseek(fd, 0, SEEK_CUR);
 
-    while (left) {
-        ssize_t n = copy_some(fd, &in, e->fd, &out,
-                              (size_t)MIN(left, G_MAXSSIZE));
+    *from = lseek(fd, at, SEEK_DATA);
+    if (*from < 0) {
+        *from = errno == ENXIO ? end : at;
+    }
+    *to = *from < end ? lseek(fd, *from, SEEK_HOLE) : end;
+    if (*to < 0) {
+        *to = end;
+    }
+    *from = MIN(*from, end);
+    *to = MIN(*to, end);
+    lseek(fd, before, SEEK_SET);
+}
+
+static bool copy_data(const Extract *e, int fd, off_t in, off_t end, off_t out,
+                      GError **errp)
+{
+    while (in < end) {
+        ssize_t n = copy_some(fd, &in, e->fd, &out, (size_t)(end - in));
 
         if (n <= 0) {
             errno = n < 0 ? errno : EIO;
             return fail_errno(errp, "cannot copy to '%s'", e->path);
         }
-        left -= (uint64_t)n;
     }
-    for (uint64_t i = 0; i < count; i++) {
-        bit_tree_set(e->content, first + i);
+    return true;
+}
+
+bool extract_copy(Extract *e, uint64_t first, uint64_t count, int fd,
+                  uint64_t offset, GError **errp)
+{
+    off_t at = (off_t)offset, end = at + (off_t)(count * MIG_PAGE_SIZE);
+    off_t shift = (off_t)(first * MIG_PAGE_SIZE) - at;
+
+    while (at < end) {
+        off_t from = at, to = end;
+
+        /* For a few pages it is faster to copy what may be a hole. */
+        if (end - at >= HOLE_MIN) {
+            find_data(fd, at, end, &from, &to);
+        }
+        if (!copy_data(e, fd, from, to, from + shift, errp)) {
+            return false;
+        }
+        at = to;
     }
     return true;
 }

@@ -32,7 +32,8 @@ void extract_zeros(Extract *extract, uint64_t first, uint64_t count,
                    bool clear);
 bool extract_page(Extract *extract, uint64_t page, GError **errp);
 
-/* Pages come from a file, where they are at that offset. */
+/* Pages come from a file, where they are at that offset.  They came for the
+ * first time, so holes of that file need not be copied. */
 bool extract_copy(Extract *extract, uint64_t first, uint64_t count, int fd,
                   uint64_t offset, GError **errp);
 

@@ -443,6 +443,25 @@ static void count_mapped(const MappedBlock *m, uint64_t zero)
     report->missing[m->block->index] -= tally.plain + tally.zero;
 }
 
+/* QEMU writes the bitmaps last; no guest has none but zero pages. */
+static bool check_finished(InspectRam *ram, GError **errp)
+{
+    const RamList *list = ram->report->list;
+
+    if (ram->report->pages.plain ||
+        section_has_capability(&ram->report->preamble,
+                               WIRE_CAP_IGNORE_SHARED)) {
+        return true;
+    }
+    for (unsigned i = 0; i < list->count; i++) {
+        ram->report->missing[i] = list->entry[i].length / MIG_PAGE_SIZE;
+    }
+    g_set_error(errp, MIG_ERROR, MIG_ERROR_EOF,
+                "no bitmap of the file (mapped-ram) has any page: it was not "
+                "finished, and does not say which pages it has");
+    return false;
+}
+
 bool inspect_ram_mapped(InspectRam *ram, const MappedFile *file,
                         GError **errp)
 {
@@ -458,7 +477,7 @@ bool inspect_ram_mapped(InspectRam *ram, const MappedFile *file,
             return false;
         }
     }
-    return true;
+    return check_finished(ram, errp);
 }
 
 /* Sections */
