@@ -42,8 +42,22 @@ static bool on_block(void *opaque, const uint8_t *block, GError **errp)
     return true;
 }
 
+/* chunk: how many bytes come at a time, with a pause behind them; 0: all. */
+static void scan(const ScanSink *sink, GBytes *bytes, size_t chunk)
+{
+    MemReader *r = mem_reader_new_chunked(bytes, chunk);
+    Rest rest = { .size = 0 };
+
+    rest.data = g_bytes_get_data(bytes, &rest.size);
+    g_assert_true(scan_run(r->stream, sink, &rest, NULL));
+    g_assert_cmpuint(rest.size, ==, 0);
+    mem_reader_free(r);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    GBytes *bytes = g_bytes_new_static(data, size);
+
     for (int all = 0; all < 2; all++) {
         const ScanSink sink = {
             .literal = on_literal,
@@ -51,12 +65,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             .block = all ? NULL : on_block,
             .wants_all_pages = all,
         };
-        MemReader *r = mem_reader_new_static(data, size);
-        Rest rest = { data, size };
 
-        g_assert_true(scan_run(r->stream, &sink, &rest, NULL));
-        g_assert_cmpuint(rest.size, ==, 0);
-        mem_reader_free(r);
+        scan(&sink, bytes, 0);
+        scan(&sink, bytes, 1 + size % 5000);
     }
+    g_bytes_unref(bytes);
     return 0;
 }

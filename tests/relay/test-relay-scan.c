@@ -199,6 +199,7 @@ typedef enum {
     ENDS = 1 << 12,      /* with devices, EOF and a description */
     MULTIFD = 1 << 13,   /* ends of its rounds */
     SWITCHES = 1 << 14,  /* to postcopy, between RAM's parts */
+    EMPTY = 1 << 15,     /* first, a list of no blocks */
 } Flavour;
 
 #define DEVICE_ID 9u
@@ -339,6 +340,7 @@ static GBytes *make_stream(unsigned flavour)
 {
     const Identity identity = { .machine = "pc-i440fx-7.2" };
     SectionHeader part = { WIRE_PART, RAM_ID };
+    SectionHeader empty = { WIRE_START, 1, "ram", 0, WIRE_RAM_VERSION };
     MemWriter *w = mem_writer_new();
     Stream *s = w->stream;
 
@@ -359,6 +361,12 @@ static GBytes *make_stream(unsigned flavour)
         put_command(s, WIRE_CMD_POSTCOPY_ADVISE, 16);
         stream_put_be64(s, 0);
         stream_put_be64(s, 0);
+    }
+    if (flavour & EMPTY) {
+        section_put_header(s, &empty);
+        ram_record_put_mem_size(s, 0);
+        ram_record_put_eos(s);
+        put_footer(s, flavour);
     }
     if (flavour & BEFORE) {
         put_device(s, WIRE_FULL, flavour);
@@ -497,6 +505,7 @@ static void test_found_again(void)
         { ENDS | BETWEEN, "section 'vfio' before", END_OPAQUE, 1 },
         { ENDS | BEFORE | BETWEEN | POSTCOPY, "section 'vfio'", END_OPAQUE,
           2 },
+        { ENDS | EMPTY, "an empty list of RAM blocks", END_OPAQUE, 1 },
         { ENDS | NO_FOOTERS, NULL, END_WHOLE, 0 },
         { ENDS | NO_FOOTERS | BARE, NULL, END_WHOLE, 0 },
         { NO_FOOTERS | BARE, NULL, END_OPAQUE, 0 },

@@ -121,8 +121,12 @@ static bool scan_command(Scan *scan, const Command *command, GError **errp)
 /* Blocks */
 
 /* RAM begins. */
-static void keep_blocks(Scan *scan, Item *item)
+static bool keep_blocks(Scan *scan, Item *item, GError **errp)
 {
+    if (!item->blocks->count) {
+        stream_bad(scan->stream, errp, "an empty list of RAM blocks");
+        return false;
+    }
     scan->list = g_steal_pointer(&item->blocks);
     scan->ram_id = item->section.id;
     scan->blocks = ram_blocks_of_list(scan->list);
@@ -133,6 +137,7 @@ static void keep_blocks(Scan *scan, Item *item)
     if (scan->out->lost) {
         scan_out_reached(scan->out, SCAN_FOUND);
     }
+    return true;
 }
 
 static bool find_block(Scan *scan, const char *name, GError **errp)
@@ -310,8 +315,7 @@ static bool scan_item(Scan *scan, Item *item, GError **errp)
     case ITEM_SECTION:
         return begin_section(scan, item, errp);
     case ITEM_BLOCKS:
-        keep_blocks(scan, item);
-        return true;
+        return keep_blocks(scan, item, errp);
     case ITEM_RECORD:
         return scan_record(scan, &item->record, errp);
     case ITEM_FOOTER:
