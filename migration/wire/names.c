@@ -22,6 +22,8 @@ static const Magic magics[] = {
       "(set multifd off at the source)" },
     { 0x08000a00, 0xffffff00, "QEMU's recovery of a postcopy (migrate -r), "
       "which is not supported" },
+    { 0x51435052, ALL, "QEMU's CPR state, whose stream takes another "
+      "connection" },
     { WIRE_RELAY, ALL, "ferry-relay, which sends to another ferry-relay (put "
       "one in front of what listens here)" },
     { 0x47455420, ALL, "an HTTP client" },

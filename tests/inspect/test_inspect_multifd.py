@@ -176,6 +176,12 @@ class Together(MultifdTest):
             for args in ((), ("--verify",)):
                 self.run_all(self.main(True), channels, *args)
 
+    def test_flushes_from_the_first_part_on(self):
+        """START has none, and is a round all the same."""
+        Channel.number = 0
+        main = start() + self.main(True)[len(start(1)):]
+        self.whole(main, self.rounds(0), self.RAM)
+
     def test_several_flushes_in_a_section(self):
         x = Channel(0)
         x.sync().packet([(i, A) for i in range(COUNT)]).sync()

@@ -284,9 +284,10 @@ static bool walk_ram_start(Walk *w, const Item *item, GError **errp)
     return true;
 }
 
-/* The channels have waited for each other here. */
+/* The channels have waited for each other here, and the stream says so. */
 static bool sync_channels(Walk *w, GError **errp)
 {
+    w->flushes = true;
     if (w->side) {
         return side_channels_sync(w->side, errp);
     }
@@ -307,7 +308,6 @@ static bool start_multifd(Walk *w, GError **errp)
             return false;
         }
     }
-    w->flushes = flushes > 0;
     while (flushes--) {
         if (!sync_channels(w, errp)) {
             return false;
