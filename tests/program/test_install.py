@@ -69,6 +69,17 @@ class Install(program_kit.ProgramTest):
         self.assertEqual(methods(program, built_in=False),
                          methods(self.find("ferry-relay"), built_in=False))
 
+    def test_migrate(self):
+        self.assertRegex(self.output(self.find("bin/ferry-migrate"),
+                                     "--version"),
+                         r"\Aferry-migrate \d+\.\d+\.\d+\n\Z")
+        self.find("ferry-migrate.1")
+        completion = self.find("completions/ferry-migrate")
+        self.assertEqual(self.output(
+            "bash", "-c", '. "$1"; COMP_WORDS=(ferry-migrate --dry); '
+            'COMP_CWORD=1; _ferry_migrate; echo "${COMPREPLY[@]}"',
+            "bash", completion), "--dry-run\n")
+
     def test_embedding(self):
         program = os.path.join(self.folder, "embed")
         self.output(*shlex.split(CC), "-std=gnu11", "-Wall", "-Werror",
