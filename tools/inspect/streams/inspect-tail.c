@@ -36,15 +36,13 @@
 #include <string.h>
 
 #include "migration/wire/wire.h"
+#include "tools/inspect/streams/description.h"
 #include "tools/inspect/streams/guess.h"
 #include "util/endian.h"
 
 #define TAIL_MAX    (256u << 20)
 #define CHUNK       (64u << 10)
 #define REST_MAX    (256u << 20) /* bytes behind the end that are decoded */
-#define NESTING_MAX 64u
-#define MEMBERS_MAX 256u /* of an object; QEMU's have about ten */
-#define VALUES_MAX  (1u << 20) /* in all; each takes a hundred bytes */
 #define OLD_ZEROS   4096u /* at the end of a device */
 #define BETWEEN_MAX 16u  /* commands between two devices; QEMU sends one */
 
@@ -87,131 +85,6 @@ static uint64_t position_of(const Tail *t, size_t at)
 
 /* The vmdescription */
 
-/* The state of a text's scan. */
-typedef struct Shape {
-    unsigned values; /* that others follow */
-    unsigned depth;
-    unsigned members[NESTING_MAX]; /* of each object or array that is open */
-    bool is_object[NESTING_MAX];
-} Shape;
-
-/* Take a byte outside of strings.  NULL, or what is wrong. */
-static const char *scan_mark(Shape *s, char mark)
-{
-    switch (mark) {
-    case '{':
-    case '[':
-        if (s->depth == NESTING_MAX) {
-            return "is nested too deeply";
-        }
-        s->members[s->depth] = 0;
-        s->is_object[s->depth++] = mark == '{';
-        return NULL;
-    case '}':
-    case ']':
-        s->depth -= s->depth > 0;
-        return NULL;
-    case ',':
-        if (++s->values == VALUES_MAX) {
-            return "has too many values";
-        }
-        if (s->depth && s->is_object[s->depth - 1] &&
-            ++s->members[s->depth - 1] == MEMBERS_MAX) {
-            return "has an object of too many members";
-        }
-        return NULL;
-    case '/':
-        return "is not JSON: it has a comment";
-    default:
-        return NULL;
-    }
-}
-
-/*
- * Why the JSON parser must not be given this text, or NULL.  The parser calls
- * itself for values that are nested.  Members whose names are alike, or have
- * the same hash, cost it the square of their number.  It skips comments, and a
- * quote in a comment would hide the rest of the text from this function.
- */
-static const char *shape_fault(const char *text, size_t size)
-{
-    Shape s = { .depth = 0 };
-    const char *fault = NULL;
-    bool in_string = false;
-
-    for (size_t i = 0; i < size && !fault; i++) {
-        if (in_string && text[i] == '\\') {
-            i++;
-        } else if (text[i] == '"') {
-            in_string = !in_string;
-        } else if (!in_string) {
-            fault = scan_mark(&s, text[i]);
-        }
-    }
-    return fault;
-}
-
-/* The device's name; NULL when a section cannot have it. */
-static const char *name_of(JsonObject *device)
-{
-    JsonNode *node = json_object_get_member(device, "name");
-    const char *name = node && json_node_get_value_type(node) == G_TYPE_STRING
-                           ? json_node_get_string(node) : NULL;
-    size_t length = name ? strnlen(name, WIRE_NAME_MAX + 1) : 0;
-
-    return length > 0 && length <= WIRE_NAME_MAX ? name : NULL;
-}
-
-static bool is_device(JsonNode *node)
-{
-    JsonObject *device = JSON_NODE_HOLDS_OBJECT(node)
-                             ? json_node_get_object(node) : NULL;
-    JsonNode *instance =
-        device ? json_object_get_member(device, "instance_id") : NULL;
-
-    return device && name_of(device) && instance &&
-           json_node_get_value_type(instance) == G_TYPE_INT64;
-}
-
-/* The array of devices, or NULL. */
-static JsonArray *devices_of(JsonNode *root)
-{
-    JsonObject *object = root && JSON_NODE_HOLDS_OBJECT(root)
-                             ? json_node_get_object(root) : NULL;
-    JsonNode *node = object ? json_object_get_member(object, "devices") : NULL;
-    JsonArray *devices =
-        node && JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : NULL;
-
-    for (unsigned i = 0; devices && i < json_array_get_length(devices); i++) {
-        if (!is_device(json_array_get_element(devices, i))) {
-            return NULL;
-        }
-    }
-    return devices;
-}
-
-static JsonNode *parse_description(const char *text, size_t size,
-                                   char **fault)
-{
-    g_autoptr(JsonParser) parser = json_parser_new();
-    g_autoptr(GError) err = NULL;
-    const char *shape = shape_fault(text, size);
-
-    if (shape) {
-        *fault = g_strdup(shape);
-        return NULL;
-    }
-    if (!json_parser_load_from_data(parser, text, (gssize)size, &err)) {
-        *fault = g_strdup_printf("is not JSON: %s", err->message);
-        return NULL;
-    }
-    if (!devices_of(json_parser_get_root(parser))) {
-        *fault = g_strdup("has no list of devices");
-        return NULL;
-    }
-    return json_parser_steal_root(parser);
-}
-
 static void suspect(Tail *t, size_t at, char *fault)
 {
     g_free(t->fault);
@@ -251,7 +124,7 @@ static bool try_description(Tail *t, size_t at, bool *wait)
         return false;
     }
     t->report->vmdescription =
-        parse_description((const char *)tail_at(t, text), size, &fault);
+        description_parse((const char *)tail_at(t, text), size, &fault);
     if (!t->report->vmdescription) {
         suspect(t, at, fault);
         return false;
@@ -317,7 +190,7 @@ static size_t skip_commands(const Tail *t, size_t at)
 static bool is_head(const Tail *t, size_t at, JsonObject *device,
                     size_t *content)
 {
-    const char *name = name_of(device);
+    const char *name = description_name(device);
     int64_t instance = json_object_get_int_member(device, "instance_id");
     size_t length = strlen(name);
 
@@ -383,7 +256,7 @@ static size_t find_end(const Tail *t, size_t content, uint32_t id,
 static bool bad_device(const Tail *t, JsonObject *device, size_t at,
                        const char *what, GError **errp)
 {
-    g_autofree char *name = g_strescape(name_of(device), NULL);
+    g_autofree char *name = g_strescape(description_name(device), NULL);
 
     g_set_error(errp, MIG_ERROR, MIG_ERROR_STREAM,
                 "device '%s' of the vmdescription %s byte %" G_GUINT64_FORMAT
@@ -499,7 +372,7 @@ static unsigned count_early(const Tail *t, JsonArray *devices)
     for (i = 0; i < early->len && i < json_array_get_length(devices); i++) {
         JsonObject *device = json_array_get_object_element(devices, i);
 
-        if (strcmp(name_of(device),
+        if (strcmp(description_name(device),
                    g_array_index(early, InspectDevice, i).name)) {
             break;
         }
@@ -509,7 +382,7 @@ static unsigned count_early(const Tail *t, JsonArray *devices)
 
 static bool walk_devices(Tail *t, GError **errp)
 {
-    JsonArray *devices = devices_of(t->report->vmdescription);
+    JsonArray *devices = description_devices(t->report->vmdescription);
     unsigned count = json_array_get_length(devices);
     size_t at = 0;
 
