@@ -31,15 +31,16 @@ static IoChannel *dial(void *opaque, uint64_t received, uint64_t *arrived,
 {
     Fixture *f = opaque;
     IoChannel *ends[2];
-    bool fails;
+    bool fails, unknown;
 
     pthread_mutex_lock(&f->lock);
-    fails = f->unknown || f->refusals > 0;
+    unknown = f->unknown;
+    fails = unknown || f->refusals > 0;
     f->refusals -= f->refusals > 0;
     pthread_mutex_unlock(&f->lock);
     if (fails) {
-        g_set_error(errp, f->unknown ? MIG_ERROR : G_IO_ERROR,
-                    f->unknown ? MIG_ERROR_PEER : G_IO_ERROR_NOT_FOUND,
+        g_set_error(errp, unknown ? MIG_ERROR : G_IO_ERROR,
+                    unknown ? MIG_ERROR_PEER : G_IO_ERROR_NOT_FOUND,
                     "refused");
         return NULL;
     }
