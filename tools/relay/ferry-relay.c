@@ -6,7 +6,7 @@
  * thread for each address to listen at, hands each connection that it accepts
  * to the main thread.  The main thread starts a thread for each session, and
  * joins it when it reports that it is done.  So only the main thread touches
- * the list of sessions.
+ * the list of sessions.  Requests for metrics are answered there, too.
  *
  * Anybody can connect to an open port, so two limits hold.  The number of
  * migrations is limited: a source beyond the limit is told why it is refused.
@@ -21,7 +21,9 @@
 #include <stdlib.h>
 
 #include "tools/relay/relay-args.h"
+#include "tools/relay/relay-http.h"
 #include "tools/relay/relay-log.h"
+#include "tools/relay/relay-metrics.h"
 #include "tools/relay/relay-sandbox.h"
 #include "tools/relay/relay-session.h"
 #include "tools/relay/relay-stdio.h"
@@ -52,6 +54,8 @@ typedef struct Relay {
     bool draining;       /* no new session; the loop ends with the last one */
     bool judged;         /* there was an outcome */
     RelayOutcome outcome; /* the exit status; RELAY_COMPLETED where none ran */
+    Http *http;          /* or NULL */
+    GQueue ended;        /* of MetricsEntry: the last values, oldest first */
 } Relay;
 
 /* A URI to listen at, and the thread that does. */
@@ -75,6 +79,7 @@ typedef struct Run {
     Session *session;
     pthread_t thread;
     guint greeting;      /* main thread; the timeout's source, or 0 */
+    int64_t began;       /* main thread; us of real time */
     RelaySample before, now; /* main thread; of the last two seconds, with a
                               * time of 0: none yet */
     RelayOutcome outcome; /* its thread sets; main thread reads once joined */
@@ -210,8 +215,84 @@ static gboolean on_second(void *opaque)
     Relay *relay = opaque;
 
     sample_all(relay);
-    show_all(relay);
+    if (relay->args->stats) {
+        show_all(relay);
+    }
     return G_SOURCE_CONTINUE;
+}
+
+/* Metrics */
+
+static void drop_old_values(Relay *relay)
+{
+    int64_t now = clock_now(&clock_monotonic);
+    MetricsEntry *oldest;
+
+    while ((oldest = g_queue_peek_head(&relay->ended)) &&
+           (now - oldest->now.time > METRICS_KEEP_NS ||
+            relay->ended.length > METRICS_KEEP_MAX)) {
+        g_free(g_queue_pop_head(&relay->ended));
+    }
+}
+
+/* The run has ended.  Its rates are 0 from now on. */
+static void keep_last_values(Relay *relay, const Run *run)
+{
+    MetricsEntry *entry = g_new0(MetricsEntry, 1);
+
+    if (!session_sample(run->session, &entry->now)) {
+        g_free(entry);
+        return;
+    }
+    entry->before = entry->now;
+    entry->began = run->began;
+    entry->ended = g_get_real_time();
+    entry->outcome = run->outcome;
+    g_queue_push_tail(&relay->ended, entry);
+    drop_old_values(relay);
+}
+
+static char *metrics_page(void *opaque)
+{
+    Relay *relay = opaque;
+    g_autoptr(GArray) entries = g_array_new(FALSE, FALSE,
+                                            sizeof(MetricsEntry));
+
+    drop_old_values(relay);
+    for (const GList *at = relay->ended.head; at; at = at->next) {
+        g_array_append_vals(entries, at->data, 1);
+    }
+    for (unsigned i = 0; i < relay->runs->len; i++) {
+        const Run *run = relay->runs->pdata[i];
+        const MetricsEntry entry = {
+            .before = run->before, .now = run->now, .began = run->began,
+        };
+
+        if (run->now.time) {
+            g_array_append_val(entries, entry);
+        }
+    }
+    return metrics_text(entries);
+}
+
+static bool serve_metrics(Relay *relay, GError **errp)
+{
+    const HttpConfig config = {
+        .at = relay->args->metrics,
+        .type = "text/plain; version=0.0.4; charset=utf-8",
+        .page = metrics_page,
+        .opaque = relay,
+    };
+
+    if (!relay->args->metrics) {
+        return true;
+    }
+    relay->http = http_new(&config, errp);
+    if (!relay->http) {
+        return false;
+    }
+    relay_say("metrics at %s", http_address(relay->http));
+    return true;
 }
 
 /* Sessions */
@@ -252,6 +333,9 @@ static void end_run(Relay *relay, Run *run)
     counts = session_was_migration(run->session);
     if (counts) {
         note_outcome(relay, run->outcome);
+        if (relay->http) {
+            keep_last_values(relay, run);
+        }
         if (relay->args->json) {
             print_report(relay, run->session);
         }
@@ -293,6 +377,7 @@ static bool start_run(Relay *relay, IoChannel *near, const RelayRoute *route,
     Run *run = g_new0(Run, 1);
 
     run->relay = relay;
+    run->began = g_get_real_time();
     run->session = session_new(&relay->shared, ++relay->count, near, route);
     if (!thread_start(&run->thread, "relay/forward", run_main, run, errp)) {
         free_run(relay, run);
@@ -563,6 +648,7 @@ static void init(Relay *relay, const RelayArgs *args)
         .lock = PTHREAD_MUTEX_INITIALIZER,
         .arrived = G_QUEUE_INIT,
         .done = G_QUEUE_INIT,
+        .ended = G_QUEUE_INIT,
     };
     thread_cond_init(&relay->changed);
 }
@@ -575,6 +661,8 @@ static void destroy(Relay *relay)
     while (g_main_context_iteration(NULL, FALSE)) {
     }
     relay_wipe_live_line();
+    http_free(relay->http);
+    g_queue_clear_full(&relay->ended, g_free);
     pthread_cond_destroy(&relay->changed);
     pthread_mutex_destroy(&relay->lock);
     g_object_unref(relay->stop_accepting);
@@ -609,10 +697,10 @@ static int run(const RelayArgs *args, GError **errp)
     init(&relay, args);
     g_unix_signal_add(SIGINT, on_signal, &relay);
     g_unix_signal_add(SIGTERM, on_signal, &relay);
-    if (args->stats) {
+    if (args->stats || args->metrics) {
         second = g_timeout_add_seconds(1, on_second, &relay);
     }
-    ok = start(&relay, errp);
+    ok = serve_metrics(&relay, errp) && start(&relay, errp);
     if (ok) {
         relay.draining = !args->listen && args->routes->len == 0;
         g_main_loop_run(relay.loop);
@@ -641,6 +729,7 @@ static void show_version(void)
 {
     printf("ferry-relay %s\nsandbox: %s\n", FERRY_VERSION,
            relay_sandbox_name());
+    printf("metrics: %s\n", http_library());
     for (unsigned i = 0; i < CODEC_COUNT; i++) {
         const Codec *codec = codec_by_method(i);
 

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tools/relay/relay-http.h"
 #include "util/args.h"
 #include "util/clock.h"
 
@@ -215,6 +216,8 @@ static const ArgsOption options[] = {
       args_flag, TARGET(once) },
     { "stats", NULL, "show on standard error every second how far they are",
       args_flag, TARGET(stats) },
+    { "metrics", "URI", "serve how far they are to Prometheus: "
+      "tcp:ADDRESS:PORT or unix:PATH", set_uri, TARGET(metrics) },
     { "json", NULL, "print a line of JSON at the end of each migration",
       args_flag, TARGET(json) },
     { "help", NULL, "show this help, as -h does", args_last_flag,
@@ -326,6 +329,24 @@ static bool check_uris(const RelayArgs *args, GError **errp)
 static bool is_socket(const IoUri *uri)
 {
     return uri->kind == IO_URI_TCP || uri->kind == IO_URI_UNIX;
+}
+
+/* It shows when guests move, so nobody is served at all addresses by a slip. */
+static bool check_metrics(const IoUri *uri, GError **errp)
+{
+    const char *text = NULL;
+
+    if (!uri) {
+        return true;
+    }
+    if (!strcmp(http_library(), "none")) {
+        text = "--metrics needs libmicrohttpd, which this build lacks";
+    } else if (!is_socket(uri)) {
+        text = "--metrics is served at a socket: tcp or unix";
+    } else if (uri->kind == IO_URI_TCP && !uri->host[0]) {
+        text = "--metrics needs an address, such as tcp:127.0.0.1:9100";
+    }
+    return !text || args_fail(errp, "%s", text);
 }
 
 /* NULL, or why the other options do not fit routes.  Only the link is needed
@@ -481,6 +502,7 @@ bool relay_args_parse(RelayArgs *args, int argc, char **argv, GError **errp)
         return true;
     }
     if (!check_together(args, errp) || !check_uris(args, errp) ||
+        !check_metrics(args->metrics, errp) ||
         !settle_tls(args, errp) ||
         !mig_options_check(&args->options, errp)) {
         return false;
@@ -498,6 +520,7 @@ void relay_args_clear(RelayArgs *args)
 {
     g_clear_pointer(&args->listen, io_uri_free);
     g_clear_pointer(&args->connect, io_uri_free);
+    g_clear_pointer(&args->metrics, io_uri_free);
     g_clear_pointer(&args->routes, g_array_unref);
 }
 

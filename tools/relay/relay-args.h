@@ -31,6 +31,7 @@ typedef struct RelayArgs {
     IoUri *listen;  /* NULL: standard input and output take its place, or the
                      * routes do */
     IoUri *connect; /* the same; never both */
+    IoUri *metrics; /* or NULL */
     GArray *routes; /* of RelayRoute */
     RelayRole role;
     bool stdio, once, stats, json;
