@@ -79,11 +79,6 @@ static const struct {
         "Time without a link." },
 };
 
-const char *metrics_name(unsigned i)
-{
-    return i < METRIC__COUNT ? metrics[i].name : NULL;
-}
-
 static double seconds(int64_t ns)
 {
     return (double)ns / (double)NS_PER_S;

@@ -20,10 +20,7 @@ typedef struct MetricsEntry {
     RelayOutcome outcome;    /* if it has ended */
 } MetricsEntry;
 
-/* entry is an array of MetricsEntry. */
+/* entries is an array of MetricsEntry. */
 char *metrics_text(const GArray *entries);
-
-/* The names, one after the other, up to NULL. */
-const char *metrics_name(unsigned i);
 
 #endif

@@ -41,8 +41,6 @@ void sample_take(RelaySample *sample, RelayStats *stats)
                                               memory_order_relaxed);
     sample->method = atomic_load_explicit(&stats->method,
                                           memory_order_relaxed);
-    sample->reason = atomic_load_explicit(&stats->reason,
-                                          memory_order_relaxed);
     sample->level = atomic_load_explicit(&stats->level, memory_order_relaxed);
     for (unsigned i = 0; i < RELAY_WAIT__COUNT; i++) {
         sample->waited[i] = relay_stats_time(stats, i);

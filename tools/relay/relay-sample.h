@@ -24,7 +24,7 @@ typedef struct RelaySample {
     uint64_t ram, ram_passed, passes, dirty_rate, pass_rate;
     RelayPhase phase;
     int64_t pass_began;
-    const char *method, *reason; /* or NULL */
+    const char *method; /* or NULL */
     unsigned level;
     int64_t waited[RELAY_WAIT__COUNT];
 } RelaySample;
