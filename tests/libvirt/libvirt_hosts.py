@@ -151,13 +151,16 @@ class Host:
             return virsh.communicate(timeout=TIMEOUT)[0].strip() == self.name
         wait_until(look, f"libvirt at {self.name}", poll=0.2)
 
-    def start_virsh(self, *args):
-        """Run virsh at this host; the process."""
+    def first_process(self):
+        """The number of its process 1 here."""
         pid = self.process.pid
         with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
-            first = f.read().strip()
+            return f.read().strip() or str(pid)
+
+    def start_virsh(self, *args):
+        """Run virsh at this host; the process."""
         return subprocess.Popen(
-            ["nsenter", "--target", first or str(pid), "--all", "--root",
+            ["nsenter", "--target", self.first_process(), "--all", "--root",
              "--wd", "virsh", "--quiet", *args],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True,

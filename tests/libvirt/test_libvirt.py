@@ -8,8 +8,11 @@ goes, no number may be missing, and none come twice.
 """
 import os
 import re
+import shlex
+import signal
 import subprocess
 import sys
+import tempfile
 import unittest
 
 import libvirt_hosts
@@ -24,7 +27,7 @@ import linux_guest  # noqa: E402
 import tap  # noqa: E402
 from ferry_vm import TIMEOUT, wait_until  # noqa: E402
 from qemu_vm import ticks  # noqa: E402
-from relay_kit import BUILD, Relay  # noqa: E402
+from relay_kit import BUILD, RELAY, Relay  # noqa: E402
 
 # QEMU under TCG loses writes where the length of RAM is a multiple of 64 pages
 # (docs/testing.md); libvirt rounds it to such a one, so it is told to QEMU
@@ -188,6 +191,66 @@ class Recipes:
         self.migrate(self.here, self.there, there, "--p2p", *BOTH_WAYS)
         self.migrate(self.there, self.here, back, *BOTH_WAYS)
 
+    def migrate_alone(self, *args):
+        """ferry-migrate at `here`: its end.  It is this machine's, in the
+        host's network; virsh is the host's, and ssh enters the other's
+        network."""
+        folder = tempfile.TemporaryDirectory(prefix="ferry-")
+        self.addCleanup(folder.cleanup)
+        pid = self.here.first_process()
+        for name, command in (
+                ("virsh", ["nsenter", "--target", pid, "--all", "--root",
+                           "--wd", "virsh"]),
+                ("ssh", [*self.there.prefix,
+                         os.path.join(ROOT, "tests/migrate/fakes/ssh")]),
+                ("ferry-relay", [RELAY])):
+            path = os.path.join(folder.name, name)
+            with open(path, "w", encoding="utf-8") as f:
+                f.write(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
+            os.chmod(path, 0o755)
+        return subprocess.Popen(
+            [*self.here.prefix, os.path.join(BUILD, "tools", "migrate",
+                                             "ferry-migrate"),
+             "guest", f"qemu+tcp://{self.there.address}/system", *args],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True,
+            env={**os.environ, "FAKE": folder.name, "RELAY": RELAY,
+                 "FAR": "127.0.0.1", "LC_ALL": "C",
+                 "PATH": f"{folder.name}:{os.environ['PATH']}"})
+
+    def test_ferry_migrate(self):
+        """Tried, aborted, moved."""
+        said = self.finish(self.migrate_alone("--dry-run"), 0)
+        self.assertIn("'guest', running", said)
+        process = self.migrate_alone("--bandwidth", "1")
+        wait_until(lambda: re.search(
+            r"^Memory processed: +\S+ MiB", self.here.virsh(
+                "domjobinfo", "guest"), re.M), "memory on its way", poll=0.2)
+        process.send_signal(signal.SIGINT)
+        said = self.finish(process, 130)
+        self.assertIn("aborted: 'guest' stays here, running\n", said)
+        self.assertEqual(self.there.virsh("list", "--name").split(), [])
+        self.wait_ticks(self.here)
+        self.move_alone()
+
+    def move_alone(self, *args):
+        said = self.finish(self.migrate_alone(*args), 0)
+        self.assertRegex(said, r"Migration: \[ *100\S* %\]")
+        self.assertRegex(said, r"'guest' moved to \S+ in .* \(ratio [1-9]")
+        type(self).past += self.said(self.here)
+        self.wait_ticks(self.there)
+        count = ticks(self.past + self.said(self.there))
+        self.assertEqual(count, list(range(len(count))))
+        self.move_home()
+
+    def test_ferry_migrate_parallel(self):
+        self.move_alone("--p2p", "--parallel", "--parallel-connections", "2")
+
+    def finish(self, process, status):
+        said = process.communicate(timeout=TIMEOUT)[0]
+        self.assertEqual(process.returncode, status, said)
+        return said
+
     def test_persistent(self):
         moves = zip((self.hosts, self.hosts[::-1]), self.relays_both_ways())
         for (source, destination), relays in moves:
@@ -255,6 +318,13 @@ class Trixie(Recipes, unittest.TestCase):
                                         for report in relay.reports()])
         self.assertIn("pages of postcopy-preempt", relays[0].stderr())
         self.move_home()
+
+    def test_ferry_migrate_postcopy(self):
+        """Its second connection is another ssh."""
+        if not os.path.exists("/dev/userfaultfd"):
+            self.skipTest("this machine has no /dev/userfaultfd")
+        self.move_alone("--postcopy", "--postcopy-after-precopy",
+                        "--bandwidth", "10")
 
 
 if __name__ == "__main__":

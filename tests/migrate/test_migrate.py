@@ -128,7 +128,7 @@ class Whole(MigrateTest):
         self.assertRegex(lines[-1], r"\Aferry-migrate: 'guest' moved to there "
                          r"in \d+\.\d s, \d+\.\d MiB as \d+\.\d MiB "
                          r"\(ratio [1-9]\d*\.\d\d\)\Z")
-        self.assertRegex(lines[-2], r"\AMigration: \[ *100 %\]")
+        self.assertRegex(lines[-2], r"\AMigration: \[ *100.00 %\]")
         call, = [c for c in self.calls() if "migrate" in c]
         for word in ("--live", "--verbose", "--persistent", "--bandwidth=100",
                      "--undefinesource", "--domain=guest", f"--desturi={URI}",
