@@ -72,23 +72,22 @@ class Resume(RelayTest):
 
     def test_again_and_again(self):
         rand = random.Random(5)
-        data = sample_stream(rand, pages=4000)
         chain = BreakingChain(self)
-        stop = threading.Event()
-
-        def flap():
-            while not stop.wait(0.05):
-                chain.link.breaks(rand.choice(WAYS[:2]), rand.randrange(9999))
-
-        flapping = threading.Thread(target=flap)
-        flapping.start()
-        try:
-            chain.move(data, rand.randbytes(1 << 20))
-        finally:
-            stop.set()
-            flapping.join()
-        chain.finish("unknown")  # the answer was no return path
-        self.assertGreater(chain.sender.reports()[0]["resumes"], 2)
+        head = preamble() + PART
+        chain.say(head)
+        chain.hear(len(head))
+        for number in range(8):
+            data = b"".join(plain((number * 50 + i) * PAGE,
+                                  rand.randbytes(PAGE),
+                                  None if number or i else b"pc.ram")
+                            for i in range(50))
+            chain.link.breaks(rand.choice(WAYS[:2]), rand.randrange(100000))
+            chain.move(data, rand.randbytes(20000))
+        chain.source.shutdown(socket.SHUT_WR)
+        self.assertEqual(receive_all(chain.destination), b"")
+        chain.destination.close()
+        self.assertEqual(chain.sender.wait(), 1)
+        self.assertEqual(chain.sender.reports()[0]["resumes"], 8)
 
     def test_away_for_a_while(self):
         """Attempts fail at first."""
