@@ -517,14 +517,17 @@ class Extraction(InspectTest):
         if subprocess.run([*mount, "true"], capture_output=True).returncode:
             self.skipTest("this machine allows no mounts in a namespace of "
                           "their own")
-        records = [packed(i, b"x" * PAGE, "pc.ram") for i in range(64)]
-        path = self.write(whole(pages(PART, *records),
-                                blocks=[("pc.ram", 64 * PAGE)]))
-        done = subprocess.run(
-            [*mount, INSPECT, "--extract", "pc.ram", disk + "/out", path],
-            capture_output=True, text=True, timeout=TIMEOUT)
-        self.assertEqual(done.returncode, 1, done)
-        self.assertIn("No space left on device", done.stderr)
+        x = b"x" * PAGE
+        for make in (lambda i: packed(i, x, "pc.ram"),
+                     lambda i: record(PLAIN, i, x, "pc.ram"),
+                     lambda i: record(PLAIN, i * 7 % 512, x, "pc.ram")):
+            path = self.write(whole(pages(PART, *map(make, range(512))),
+                                    blocks=[("pc.ram", 512 * PAGE)]))
+            done = subprocess.run(
+                [*mount, INSPECT, "--extract", "pc.ram", disk + "/out", path],
+                capture_output=True, text=True, timeout=TIMEOUT)
+            self.assertEqual(done.returncode, 1, done)
+            self.assertIn("No space left on device", done.stderr)
 
 
 class CommandLine(InspectTest):

@@ -123,9 +123,11 @@ static uint8_t *place_plain(void *opaque, const RamBlock *block,
                             uint64_t page, GError **errp)
 {
     InspectRam *ram = opaque;
+    Extract *extract = ram->extract[block->index];
+    uint8_t *to = extract_place(extract, page, errp);
 
-    ram->placed = ram->extract[block->index];
-    return extract_place(ram->placed, page, errp);
+    ram->placed = to ? extract : NULL;
+    return to;
 }
 
 static void start_loading(InspectRam *ram)
