@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A stream of no matter which QEMU, as ferry-inspect reads and verifies it. */
+/* A stream of no matter which QEMU, as ferry-inspect reads and verifies it.  Of
+ * every other size, RAM block "a" is extracted, too. */
+#include <unistd.h>
+
 #include "tests/fuzz/fuzz.h"
 #include "tools/inspect/streams/inspect-stream.h"
 
@@ -23,7 +26,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         g_memory_input_stream_new_from_data(data, (gssize)size, NULL);
     Input *input = input_new(io_channel_new("fuzz", in, NULL), NULL);
     Reading reading = { .input = input };
+    g_autofree char *path = g_strdup_printf("/dev/shm/fuzz-inspect-%d",
+                                            getpid());
+    const InspectExtract extract = { "a", path };
     InspectConfig config = {
+        .extract = &extract,
+        .extracts = size >> 1 & 1,
         .verify = true,
         .threads = 1,
         .to_the_end = size & 1,
@@ -39,6 +47,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     g_assert_true(ok == !err);
     g_assert_true(!ok || report.complete);
     g_assert_cmpuint(report.bytes, <=, size);
+    g_assert_cmpint(access(path, F_OK), ==, report.extracted ? 0 : -1);
+    unlink(path);
     g_clear_error(&err);
     inspect_report_destroy(&report);
     input_free(input);

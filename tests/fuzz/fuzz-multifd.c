@@ -3,6 +3,8 @@
  * A main channel of multifd and a side channel, as ferry-inspect reads them.
  * The input: u16 the size of the main one, which comes first.
  */
+#include <unistd.h>
+
 #include "tests/fuzz/fuzz.h"
 #include "tools/inspect/streams/inspect-stream.h"
 #include "util/endian.h"
@@ -27,6 +29,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     Input *main_channel, *side;
     InspectReport report;
     GError *err = NULL;
+    g_autofree char *path = g_strdup_printf("/dev/shm/fuzz-multifd-%d",
+                                            getpid());
+    const InspectExtract extract = { "a", path };
     bool ok;
 
     if (size < 2) {
@@ -38,12 +43,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ok = inspect_stream(main_channel, &(InspectConfig){
         .side = &side,
         .sides = 1,
+        .extract = &extract,
+        .extracts = size & 1,
         .verify = true,
         .threads = 1,
         .progress = on_progress,
     }, &report, &err);
     g_assert_true(ok == !err);
     g_clear_error(&err);
+    g_assert_cmpint(access(path, F_OK), ==, report.extracted ? 0 : -1);
+    unlink(path);
     inspect_report_destroy(&report);
     input_free(main_channel);
     input_free(side);
