@@ -179,13 +179,13 @@ static void print_thing(const char *name, unsigned number, unsigned version,
     g_autofree char *shown = g_strescape(name, NULL);
     g_autofree char *size = inspect_short_size(bytes);
 
-    printf("%-41s%10u%9u%11" G_GUINT64_FORMAT "%9s\n", shown, number, version,
+    printf("%-38s%9u%8u%14" G_GUINT64_FORMAT "%11s\n", shown, number, version,
            offset, size);
 }
 
 static void print_thing_head(const char *first, const char *second)
 {
-    g_autofree char *head = g_strdup_printf("%-41s%10s%9s%11s%9s", first,
+    g_autofree char *head = g_strdup_printf("%-38s%9s%8s%14s%11s", first,
                                             second, "version", "at byte",
                                             "size");
 
