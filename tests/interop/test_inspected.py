@@ -12,13 +12,13 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import unittest
 
 import interop_kit
 import newest_qemu
 import qemu_vm
 import tap
+from ferry_vm import wait_until
 from interop_kit import BUILD, CACHE, FERRY_INSPECT, TIMEOUT
 
 STRESS = os.path.join(BUILD, "tests", "guest", "stress.multiboot")
@@ -140,9 +140,7 @@ class Ways:
         path = self.path("saved")
         self.save(vm, f"exec:cat > {path}.part && mv {path}.part {path}",
                   **kwargs)
-        deadline = time.monotonic() + TIMEOUT
-        while not os.path.exists(path) and time.monotonic() < deadline:
-            time.sleep(0.05)
+        wait_until(lambda: os.path.exists(path), path)
         return path
 
     def move(self, capabilities, start_postcopy=False, **parameters):
@@ -157,13 +155,13 @@ class Ways:
         there.receive("unix:" + self.path("there"))
         tee = Tee(self.path("here"), self.path("there"))
         self.addCleanup(tee.listener.close)
-        if start_postcopy:
-            here.set_parameters(**{"max-bandwidth": 8 << 20})
+        if start_postcopy:  # the guest writes faster than that
+            here.set_parameters(**{"max-bandwidth": 4 << 20,
+                                   "downtime-limit": 1})
         here.qmp("migrate", uri="unix:" + self.path("here"))
         if start_postcopy:
-            here.wait_migration("active", progress=None)
-            time.sleep(1)
-            here.qmp("stop")
+            wait_until(lambda: here.migration().get("ram", {}).get(
+                "transferred", 0) > 4 << 20, "some pages")
             here.qmp("migrate-start-postcopy")
         info = here.wait_migration("completed", "failed")
         self.assertEqual(info["status"], "completed", info)
