@@ -67,6 +67,19 @@ class Early(SectionTest):
         self.assertEqual([d["name"] for d in report["devices"]],
                          ["early", "other", "board"])
 
+    def test_listed_anywhere(self):
+        """In the vmdescription; another instance is another device."""
+        devices = [section(FULL, b"1", 3, "early", 1, 1),
+                   section(FULL, b"2", 4, "board", 0, 1)]
+        report = self.good(
+            head(), self.early(b"12"), BLOCKS, PAGES, pages(END), *devices,
+            tail((), {"devices": [{"name": "early", "instance_id": 1},
+                                  {"name": "early", "instance_id": 0},
+                                  {"name": "board", "instance_id": 0}]}))
+        self.assertEqual([(d["name"], d["instance"])
+                          for d in report["devices"]],
+                         [("early", 0), ("early", 1), ("board", 0)])
+
     def test_drop_by_drop(self):
         """From a source that sends byte by byte; no more is waited for than
         is needed to tell."""

@@ -363,35 +363,49 @@ static bool walk_device(Tail *t, JsonObject *device, JsonObject *next,
     return true;
 }
 
-/* How many of the devices, the first ones, came before RAM? */
-static unsigned count_early(const Tail *t, JsonArray *devices)
+/* A device's identity. */
+static char *key_of(const char *name, uint32_t instance)
 {
-    const GArray *early = t->report->devices;
-    unsigned i;
+    return g_strdup_printf("%u %s", instance, name);
+}
 
-    for (i = 0; i < early->len && i < json_array_get_length(devices); i++) {
+/* The devices that are here: not those that came before RAM, which the list has
+ * at its beginning, but need not. */
+static GPtrArray *devices_here(const Tail *t)
+{
+    JsonArray *devices = description_devices(t->report->vmdescription);
+    g_autoptr(GHashTable) early =
+        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    GPtrArray *here = g_ptr_array_new(); /* of JsonObject, the array's */
+
+    for (unsigned i = 0; i < t->report->devices->len; i++) {
+        const InspectDevice *d =
+            &g_array_index(t->report->devices, InspectDevice, i);
+
+        g_hash_table_add(early, key_of(d->name, d->instance));
+    }
+    for (unsigned i = 0; i < json_array_get_length(devices); i++) {
         JsonObject *device = json_array_get_object_element(devices, i);
+        int64_t instance = json_object_get_int_member(device, "instance_id");
+        g_autofree char *key = key_of(description_name(device),
+                                      (uint32_t)instance);
 
-        if (strcmp(description_name(device),
-                   g_array_index(early, InspectDevice, i).name)) {
-            break;
+        if (!g_hash_table_contains(early, key)) {
+            g_ptr_array_add(here, device);
         }
     }
-    return i;
+    return here;
 }
 
 static bool walk_devices(Tail *t, GError **errp)
 {
-    JsonArray *devices = description_devices(t->report->vmdescription);
-    unsigned count = json_array_get_length(devices);
+    g_autoptr(GPtrArray) devices = devices_here(t);
     size_t at = 0;
 
-    for (unsigned i = count_early(t, devices); i < count; i++) {
-        JsonObject *next = i + 1 < count
-            ? json_array_get_object_element(devices, i + 1) : NULL;
+    for (unsigned i = 0; i < devices->len; i++) {
+        JsonObject *next = i + 1 < devices->len ? devices->pdata[i + 1] : NULL;
 
-        if (!walk_device(t, json_array_get_object_element(devices, i), next,
-                         &at, errp)) {
+        if (!walk_device(t, devices->pdata[i], next, &at, errp)) {
             return false;
         }
     }
