@@ -95,7 +95,8 @@ static unsigned count_writers_locked(const Budget *budget, int64_t now)
     for (unsigned i = 0; i < budget->users->len; i++) {
         const BudgetUser *user = budget->users->pdata[i];
 
-        count += user->wrote && now - user->wrote < BUDGET_LATELY_NS;
+        count += user->wrote && (now < user->next ||
+                                 now - user->wrote < BUDGET_LATELY_NS);
     }
     return count;
 }

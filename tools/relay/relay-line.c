@@ -139,7 +139,8 @@ static void break_locked(Line *line, GError *err)
         g_error_free(err);
         return;
     }
-    if (line->patience == 0 || line->goodbye) {
+    if (line->patience == 0 || line->goodbye ||
+        g_error_matches(err, G_IO_ERROR, G_IO_ERROR_INVALID_DATA)) {
         end_locked(line, err);
         return;
     }
@@ -182,7 +183,7 @@ static bool go_on_locked(Line *line, IoChannel *connection, uint64_t arrived)
     line->from = line->to = line->left = 0;
     line->heard = line->said = now;
     line->told = line->received;
-    line->patience_told = false;
+    line->patience_told = !line->config.dial;
     line->counts.resumes++;
     line->counts.sent_again += sent > arrived ? sent - arrived : 0;
     line->counts.down += now - line->down_since;
@@ -419,17 +420,16 @@ static bool take_have(Line *line, uint64_t position)
     return ok;
 }
 
-/* The sender decides how long to wait; the receiver waits a little longer.  But
- * for ever only the sender waits, which has a guest to lose. */
+/* The sender decides how long to wait.  The receiver, which loses nothing by
+ * that, waits a little longer than the sender ever would while its guest runs:
+ * what the sender has told last may not have arrived. */
 static void take_patience(Line *line, uint32_t ms)
 {
     if (line->config.dial) {
         return;
     }
     pthread_mutex_lock(&line->lock);
-    line->patience = ms == UINT32_MAX ? line->config.patience + MARGIN_NS
-                     : ms == 0        ? 0
-                                      : ms * NS_PER_MS + MARGIN_NS;
+    line->patience = ms == 0 ? 0 : line->config.patience + MARGIN_NS;
     pthread_mutex_unlock(&line->lock);
 }
 
@@ -622,6 +622,7 @@ static bool line_has_input(IoChannel *channel)
     if (!has && line->state == LINE_UP) {
         connection = line->connection;
         line->reading = true;
+        line->heard = clock_now(&clock_monotonic);
     }
     pthread_mutex_unlock(&line->lock);
     if (connection) {
@@ -871,6 +872,38 @@ void line_leave(IoChannel *channel)
     pthread_mutex_unlock(&line->lock);
 }
 
+/* A command, such as ssh, is to see the end, and to pass the goodbye on. */
+static void finish_connection(Line *line)
+{
+    IoChannel *connection = NULL;
+
+    pthread_mutex_lock(&line->lock);
+    while (line->writing) {
+        pthread_cond_wait(&line->changed, &line->lock);
+    }
+    if (line->state == LINE_UP) {
+        connection = line->connection;
+        line->writing = true;
+    }
+    pthread_mutex_unlock(&line->lock);
+    if (connection) {
+        io_channel_finish(connection, NULL);
+        pthread_mutex_lock(&line->lock);
+        line->writing = false;
+        pthread_cond_broadcast(&line->changed);
+        pthread_mutex_unlock(&line->lock);
+    }
+}
+
+/* After line_finish() nobody replaces the connection. */
+static bool line_wait_command(IoChannel *channel, unsigned ms,
+                              GCancellable *cancel, GError **errp)
+{
+    IoChannel *connection = line_of(channel)->connection;
+
+    return !connection || io_channel_wait_command(connection, ms, cancel, errp);
+}
+
 static bool line_finish(IoChannel *channel, GError **errp)
 {
     Line *line = line_of(channel);
@@ -883,6 +916,7 @@ static bool line_finish(IoChannel *channel, GError **errp)
     ok = line->config.dial || wait_until_arrived(line, errp);
     if (ok) {
         line_leave(channel);
+        finish_connection(line);
     }
     return io_kind_named(channel, ok, errp);
 }
@@ -952,6 +986,7 @@ static const IoChannelOps line_ops = {
     .read = line_read,
     .writev = line_writev,
     .finish = line_finish,
+    .wait_command = line_wait_command,
     .has_input = line_has_input,
     .queued = line_queued,
     .round_trip = line_round_trip,

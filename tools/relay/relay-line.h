@@ -30,7 +30,7 @@
 
 /* Bytes that may be on their way, kept at the end that wrote them. */
 #define LINE_FORWARD_WINDOW ((size_t)64 << 20)
-#define LINE_REVERSE_WINDOW ((size_t)1 << 20)
+#define LINE_REVERSE_WINDOW ((size_t)64 << 20)
 
 typedef struct LineConfig {
     const char *name;

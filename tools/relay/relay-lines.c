@@ -102,6 +102,7 @@ IoChannel *lines_hold(Lines *lines, const uint8_t id[RELAY_ID_SIZE],
             entry->holders++;
             *key = entry->key;
             line = entry->line;
+            break;
         }
     }
     pthread_mutex_unlock(&lines->lock);

@@ -8,6 +8,7 @@
 #include "tools/relay/relay-frame.h"
 #include "util/endian.h"
 #include "util/fail.h"
+#include "util/text.h"
 
 /* Messages are short: the largest is READY with a reason. */
 #define MESSAGE_MAX (RELAY_READY_SIZE + RELAY_REASON_MAX + 4)
@@ -140,7 +141,7 @@ bool session_ready_read(IoChannel *link, GError **errp)
     if (size) {
         g_autofree char *reason =
             g_strndup((char *)bytes + RELAY_READY_SIZE, size);
-        g_autofree char *text = g_utf8_make_valid(reason, -1);
+        g_autofree char *text = text_printable(reason);
 
         g_set_error(errp, G_IO_ERROR, G_IO_ERROR_FAILED,
                     "the other relay refuses: %s", text);

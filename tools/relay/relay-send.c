@@ -322,7 +322,8 @@ static void on_reached(void *opaque, ScanPlace place)
     progress_reached(&send->progress, place);
     if (place == SCAN_POSTCOPY) {
         send->postcopy = true; /* a broken link can be mended by people, too */
-    } else if (place == SCAN_COMPLETE || !send->postcopy) {
+        tell_place(send, SEND_RUNS);
+    } else if (!send->postcopy) {
         tell_place(send, places[place]);
     }
 }

@@ -242,6 +242,11 @@ static void receive_failed(Session *s, bool qemu_failed, GError *err)
     if (first) {
         link_write_abort(&s->back, text);
     }
+    if (s->line) {
+        /* A sender that does not hear of it may wait for ever. */
+        line_set_patience(s->line, s->args->patience_stopped);
+        io_channel_finish(s->line, NULL);
+    }
 }
 
 static bool greet(Session *s, Hello *hello, GError **errp)
