@@ -175,6 +175,21 @@ class Phases(RelayTest):
         self.assertEqual(receive(chain.source, len(SHUT)), SHUT)
         chain.finish("completed", back=b"")
 
+    def test_receiver_ended(self):
+        """Also where the other relay says goodbye then."""
+        data = sample_stream(random.Random(15), pages=40)
+        chain = BreakingChain(self)
+        chain.say(data)
+        self.assertEqual(chain.hear(len(data)), data)
+        for _ in range(2):
+            chain.receiver.process.terminate()
+            time.sleep(0.2)
+        chain.sender.wait_says("The source is kept waiting")
+        chain.source.settimeout(1)
+        self.assertRaises(TimeoutError, chain.source.recv, 1)
+        chain.source.close()
+        self.assertEqual(chain.sender.wait(), 1)
+
     def test_source_gives_up(self):
         """After that, too: nobody is kept waiting then."""
         data = sample_stream(random.Random(13), pages=40)

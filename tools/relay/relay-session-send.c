@@ -148,12 +148,29 @@ static bool open_line(Session *s, GError **errp)
     return true;
 }
 
+/* The link is over, and the destination may have all: the source would let its
+ * guest run if its connection ended now.  Only an ABORT says that the guest is
+ * not there.  Wait until the source goes, or until a person ends this relay. */
+static void hold_source(Session *s, const GError *err)
+{
+    if (!s->line || !atomic_load(&s->handed_over) ||
+        g_error_matches(err, G_IO_ERROR, G_IO_ERROR_FAILED)) {
+        return;
+    }
+    relay_log(&s->findings, "WARNING: the link has ended (%s) when the "
+              "destination may have had the whole guest.  The source is kept "
+              "waiting.  Look at the destination: if the guest runs there, end "
+              "the source's QEMU; if not, end this relay", err->message);
+    io_channel_wait_input(s->near, -1, s->stopped);
+}
+
 /* This thread shakes hands as well, so that the forward thread can give up
  * waiting. */
 static bool reverse(Session *s, GError **errp)
 {
     const ReverseWatch watch = { &s->stats, &s->watch };
     LinkReader link = { .max_pages = 0 };
+    GError *err = NULL;
 
     if (!encrypt_sending(s, s->far, errp) || !exchange_hello(s, errp) ||
         (s->answer.version >= RELAY_LINE_FROM && !open_line(s, errp))) {
@@ -161,7 +178,12 @@ static bool reverse(Session *s, GError **errp)
     }
     link.stream = s->far_in;
     session_set_flag(s, &s->answered);
-    return reverse_from_link(&link, s->near, &watch, &s->delivered, errp);
+    if (!reverse_from_link(&link, s->near, &watch, &s->delivered, &err)) {
+        hold_source(s, err);
+        g_propagate_error(errp, err);
+        return false;
+    }
+    return true;
 }
 
 /* The forward thread */
