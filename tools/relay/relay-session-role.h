@@ -47,6 +47,7 @@ struct Session {
                           * before answered */
     SessionKey key;      /* if there is a line */
     LineCounts line_counts; /* at its end */
+    bool source_gone;    /* lock; send: the forward thread sets */
     atomic_bool handed_over; /* send: the destination may have all */
     bool resumes;        /* receive: the peer goes on with another session */
     Stream *near_in;

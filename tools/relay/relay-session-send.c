@@ -5,6 +5,7 @@
 #include "tools/relay/relay-pack.h"
 #include "tools/relay/relay-reverse.h"
 #include "tools/relay/relay-send.h"
+#include "util/clock.h"
 #include "util/text.h"
 #include "util/thread.h"
 
@@ -154,6 +155,7 @@ static bool open_line(Session *s, GError **errp)
 static void hold_source(Session *s, const GError *err)
 {
     if (!s->line || !atomic_load(&s->handed_over) ||
+        !s->findings.return_path || /* set before handed_over */
         g_error_matches(err, G_IO_ERROR, G_IO_ERROR_FAILED)) {
         return;
     }
@@ -161,7 +163,10 @@ static void hold_source(Session *s, const GError *err)
               "destination may have had the whole guest.  The source is kept "
               "waiting.  Look at the destination: if the guest runs there, end "
               "the source's QEMU; if not, end this relay", err->message);
-    io_channel_wait_input(s->near, -1, s->stopped);
+    while (!session_failed(s) &&
+           !session_wait_flag(s, &s->source_gone, false, NS_PER_S / 10)) {
+        continue;
+    }
 }
 
 /* This thread shakes hands as well, so that the forward thread can give up
@@ -288,6 +293,9 @@ static void reached(void *opaque, SendPlace place)
     case SEND_STANDS_STILL:
     case SEND_LOST:
     case SEND_GONE:
+        if (place == SEND_GONE) {
+            session_set_flag(s, &s->source_gone);
+        }
         line_set_patience(s->line, MIN(s->args->patience,
                                        s->args->patience_stopped));
         break;
