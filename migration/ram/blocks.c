@@ -54,8 +54,10 @@ static bool sort_blocks(RamBlocks *blocks, const char **twice)
     for (unsigned i = 0; i < blocks->count; i++) {
         blocks->by_name[i] = &blocks->block[i];
     }
-    qsort(blocks->by_name, blocks->count, sizeof(blocks->by_name[0]),
-          compare_blocks);
+    if (blocks->count) { /* a stream of a machine without RAM has none */
+        qsort(blocks->by_name, blocks->count, sizeof(blocks->by_name[0]),
+              compare_blocks);
+    }
     for (unsigned i = 1; i < blocks->count; i++) {
         if (!compare_blocks(&blocks->by_name[i - 1], &blocks->by_name[i])) {
             *twice = blocks->by_name[i]->name;
@@ -115,8 +117,9 @@ void ram_blocks_free(RamBlocks *blocks)
 const RamBlock *ram_blocks_find(const RamBlocks *blocks, const char *name)
 {
     const RamBlock *const *found =
-        bsearch(name, blocks->by_name, blocks->count,
-                sizeof(blocks->by_name[0]), compare_name);
+        blocks->count ? bsearch(name, blocks->by_name, blocks->count,
+                                sizeof(blocks->by_name[0]), compare_name)
+                      : NULL;
 
     return found ? *found : NULL;
 }

@@ -176,6 +176,13 @@ class MadeUp(InspectTest):
             NOISE * 5 + NOISE[:3] + b"new" + NOISE[6:] + TEXT + bytes(PAGE) +
             TEXT * 2 + b"y" + TEXT[1:] + NOISE * 89).ljust(200 * PAGE, b"\0"))
 
+    def test_machine_without_ram(self):
+        """QEMU's machine none."""
+        report = self.inspect(head() + section(START, block_list()) +
+                              pages(PART) + pages(END) + tail())
+        self.assertEqual((report["ram"]["total"], report["ram"]["blocks"]),
+                         (0, []))
+
     def test_sparse(self):
         out = self.path("out")
         self.inspect(whole(
