@@ -268,9 +268,9 @@ class Refused(MetricsTest):
         self.check("file:" + self.path("x"), "at a socket")
         self.check("tcp::9100", "needs an address")
 
-    @unittest.skipIf(HAS_METRICS, "built with libmicrohttpd")
-    def test_no_library(self):
-        self.check("tcp:127.0.0.1:0", "needs libmicrohttpd")
+    if not HAS_METRICS:
+        def test_no_library(self):
+            self.check("tcp:127.0.0.1:0", "needs libmicrohttpd")
 
 
 if __name__ == "__main__":
