@@ -221,6 +221,12 @@ const IoUri *io_listener_uri(const IoListener *listener)
     return listener->uri;
 }
 
+GSocket *io_listener_socket(const IoListener *listener)
+{
+    return listener->uri->kind == IO_URI_UNIX ? listener->sockets->pdata[0]
+                                              : NULL;
+}
+
 const GPtrArray *io_sockets_of(const IoListener *listener)
 {
     return listener->sockets;

@@ -26,6 +26,11 @@ struct Clock {
                  pthread_mutex_t *mutex, int64_t deadline);
 };
 
+static inline double ns_to_seconds(int64_t ns)
+{
+    return (double)ns / (double)NS_PER_S;
+}
+
 /* CLOCK_MONOTONIC. */
 extern const Clock clock_monotonic;
 

@@ -90,6 +90,9 @@ IoChannel *io_listener_admit(IoListener *listener, const IoAdmit *wanted,
 const char *io_listener_address(const IoListener *listener);
 /* The same as a URI. */
 const IoUri *io_listener_uri(const IoListener *listener);
+/* The socket at a unix path, for a library that accepts by itself; NULL for any
+ * other URI.  Owned by the listener. */
+GSocket *io_listener_socket(const IoListener *listener);
 void io_listener_free(IoListener *listener); /* NULL is fine */
 
 /* A unix socket, mode 0600, that listens at this path.  A socket that its owner

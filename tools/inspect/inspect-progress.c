@@ -38,7 +38,7 @@ static void show_bar(uint64_t position, uint64_t size)
 
 static void show(Progress *p, uint64_t position, int64_t now)
 {
-    double seconds = (double)(now - p->start) / (double)NS_PER_S;
+    double seconds = ns_to_seconds(now - p->start);
     double mib = (double)position / (1 << 20);
 
     fprintf(stderr, WIPE);

@@ -18,7 +18,6 @@
 
 #ifdef HAVE_MICROHTTPD
 #include <gio/gio.h>
-#include <glib/gstdio.h>
 #include <microhttpd.h>
 #include <string.h>
 #include <unistd.h>
@@ -31,11 +30,11 @@
 
 struct Http {
     HttpConfig config;
+    IoListener *listener; /* unix; it has the socket then */
     GSocket *socket;
     char *address;
     struct MHD_Daemon *daemon; /* or NULL */
     GSource *source;           /* or NULL */
-    GStatBuf made; /* unix: the file that bind made */
 };
 
 typedef struct HttpSource {
@@ -143,7 +142,7 @@ static enum MHD_Result on_request(void *opaque,
 
 /* The socket */
 
-static GSocket *listen_tcp(const IoUri *uri, GError **errp)
+static GSocket *bind_tcp(const IoUri *uri, GError **errp)
 {
     g_autoptr(GSocketConnectable) name =
         g_network_address_new(uri->host, uri->port);
@@ -165,6 +164,18 @@ static GSocket *listen_tcp(const IoUri *uri, GError **errp)
     return g_steal_pointer(&socket);
 }
 
+static GSocket *listen_tcp(const IoUri *uri, GError **errp)
+{
+    GSocket *socket = bind_tcp(uri, errp);
+
+    if (!socket) {
+        g_autofree char *text = io_uri_to_string(uri);
+
+        g_prefix_error(errp, "%s: ", text);
+    }
+    return socket;
+}
+
 static char *bound_address(const Http *http)
 {
     g_autoptr(GSocketAddress) address =
@@ -182,30 +193,19 @@ static bool listen_at(Http *http, GError **errp)
 {
     const IoUri *at = http->config.at;
 
-    http->socket = at->kind == IO_URI_UNIX
-                       ? io_listener_unix_socket(at->path, errp)
-                       : listen_tcp(at, errp);
+    if (at->kind == IO_URI_UNIX) {
+        http->listener = io_listener_new(at, errp);
+        if (http->listener) {
+            http->socket = g_object_ref(io_listener_socket(http->listener));
+        }
+    } else {
+        http->socket = listen_tcp(at, errp);
+    }
     if (!http->socket) {
         return false;
     }
-    if (at->kind == IO_URI_UNIX) {
-        g_lstat(at->path, &http->made);
-    }
     http->address = bound_address(http);
     return true;
-}
-
-/* The path may be somebody else's by now. */
-static void remove_path(const Http *http)
-{
-    const IoUri *at = http->config.at;
-    GStatBuf now;
-
-    if (at->kind == IO_URI_UNIX && http->socket &&
-        g_lstat(at->path, &now) == 0 && now.st_dev == http->made.st_dev &&
-        now.st_ino == http->made.st_ino) {
-        g_unlink(at->path);
-    }
 }
 
 /* The whole */
@@ -238,14 +238,7 @@ Http *http_new(const HttpConfig *config, GError **errp)
     Http *http = g_new0(Http, 1);
 
     http->config = *config;
-    if (!listen_at(http, errp)) {
-        g_autofree char *text = io_uri_to_string(config->at);
-
-        g_prefix_error(errp, "%s: ", text);
-        http_free(http);
-        return NULL;
-    }
-    if (!start(http, errp)) {
+    if (!listen_at(http, errp) || !start(http, errp)) {
         http_free(http);
         return NULL;
     }
@@ -264,8 +257,8 @@ void http_free(Http *http)
     if (http->daemon) {
         MHD_stop_daemon(http->daemon);
     }
-    remove_path(http);
     g_clear_object(&http->socket);
+    io_listener_free(http->listener);
     g_free(http->address);
     g_free(http);
 }

@@ -127,11 +127,6 @@ static void end_locked(Line *line, GError *err)
     pthread_cond_broadcast(&line->changed);
 }
 
-static double seconds(int64_t ns)
-{
-    return (double)ns / (double)NS_PER_S;
-}
-
 /* Takes err. */
 static void break_locked(Line *line, GError *err)
 {
@@ -153,7 +148,7 @@ static void break_locked(Line *line, GError *err)
              err->message);
     } else {
         tell(line, true, "the link has broken (%s); trying to go on for %.0f s",
-             err->message, seconds(line->patience));
+             err->message, ns_to_seconds(line->patience));
     }
     pthread_cond_broadcast(&line->changed);
 }
@@ -163,11 +158,12 @@ static bool is_in_use(const Line *line)
     return line->reading || line->writing;
 }
 
-/* Take a connection to which the other relay sends from our `received` on.
- * False, and the line is over, when it wants what is not kept any more. */
-static bool go_on_locked(Line *line, IoChannel *connection, uint64_t arrived)
+/* Take a connection to which the other relay sends from our `received` on.  The
+ * line is over when that relay wants what is not kept any more. */
+static void go_on_locked(Line *line, IoChannel *connection, uint64_t arrived)
 {
     uint64_t sent = line->kept.sent;
+    uint64_t again = sent > arrived ? sent - arrived : 0;
     int64_t now = clock_now(&clock_monotonic);
 
     g_assert(line->state == LINE_DOWN && !is_in_use(line));
@@ -176,7 +172,7 @@ static bool go_on_locked(Line *line, IoChannel *connection, uint64_t arrived)
         end_locked(line, g_error_new(G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
                                      "the other relay wants to go on where the "
                                      "link cannot"));
-        return false;
+        return;
     }
     io_channel_free(line->connection);
     line->connection = connection;
@@ -185,15 +181,13 @@ static bool go_on_locked(Line *line, IoChannel *connection, uint64_t arrived)
     line->told = line->received;
     line->patience_told = !line->config.dial;
     line->counts.resumes++;
-    line->counts.sent_again += sent > arrived ? sent - arrived : 0;
+    line->counts.sent_again += again;
     line->counts.down += now - line->down_since;
     tell(line, false, "the link goes on after %.1f s; %.1f MiB are sent again",
-         seconds(now - line->down_since),
-         sent > arrived ? (double)(sent - arrived) / 1048576 : 0.0);
+         ns_to_seconds(now - line->down_since), (double)again / 1048576);
     g_clear_error(&line->why);
     line->state = LINE_UP;
     pthread_cond_broadcast(&line->changed);
-    return true;
 }
 
 static bool is_over(const Line *line, GError **errp)
@@ -211,6 +205,15 @@ static void put_record(uint8_t to[LINE_HEAD_SIZE], unsigned type, size_t size)
     store_be32(to, type << 24 | (uint32_t)size);
 }
 
+/* Acknowledge all that was received.  Returns the record's size. */
+static size_t put_have_locked(Line *line, uint8_t *to)
+{
+    put_record(to, LINE_HAVE, LINE_HAVE_SIZE);
+    store_be64(to + LINE_HEAD_SIZE, line->received);
+    line->told = line->received;
+    return LINE_HEAD_SIZE + LINE_HAVE_SIZE;
+}
+
 /* A HAVE and a PATIENCE, if they are due, to be written before anything else.
  * Returns their size. */
 static size_t news_locked(Line *line, uint8_t to[LINE_NEWS_MAX])
@@ -218,10 +221,7 @@ static size_t news_locked(Line *line, uint8_t to[LINE_NEWS_MAX])
     uint8_t *at = to;
 
     if (line->received > line->told) {
-        put_record(at, LINE_HAVE, LINE_HAVE_SIZE);
-        store_be64(at + LINE_HEAD_SIZE, line->received);
-        at += LINE_HEAD_SIZE + LINE_HAVE_SIZE;
-        line->told = line->received;
+        at += put_have_locked(line, at);
     }
     if (!line->patience_told) {
         int64_t ms = line->patience / NS_PER_MS;
@@ -654,10 +654,7 @@ static void beat_locked(Line *line)
 {
     uint8_t have[LINE_HEAD_SIZE + LINE_HAVE_SIZE];
 
-    put_record(have, LINE_HAVE, LINE_HAVE_SIZE);
-    store_be64(have + LINE_HEAD_SIZE, line->received);
-    line->told = line->received;
-    write_locked(line, have, sizeof(have));
+    write_locked(line, have, put_have_locked(line, have));
 }
 
 static void say_bye_locked(Line *line)
@@ -706,7 +703,7 @@ static void keep_up_locked(Line *line)
     if (line->reading && silence > silence_of(line)) {
         break_locked(line, g_error_new(G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
                                        "nothing has come for %.0f s",
-                                       seconds(silence)));
+                                       ns_to_seconds(silence)));
     }
 }
 
@@ -787,7 +784,7 @@ static void keep_down_locked(Line *line)
         end_locked(line, g_error_new(G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
                                      "the link broke (%s), and did not go on "
                                      "within %.0f s", line->why->message,
-                                     seconds(now - line->down_since)));
+                                     ns_to_seconds(now - line->down_since)));
     } else if (line->attempt && now >= line->attempt_until) {
         g_cancellable_cancel(line->attempt);
     } else if (line->config.dial && !line->dialing) {

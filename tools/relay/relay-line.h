@@ -28,14 +28,14 @@
  * something at least five times as often. */
 #define LINE_SILENCE_NS (5 * NS_PER_S)
 
-/* Bytes that may be on their way, kept at the end that wrote them. */
-#define LINE_FORWARD_WINDOW ((size_t)64 << 20)
-#define LINE_REVERSE_WINDOW ((size_t)64 << 20)
+/* Bytes of a direction that may be on their way, kept at the end that wrote
+ * them. */
+#define LINE_WINDOW ((size_t)64 << 20)
 
 typedef struct LineConfig {
     const char *name;
     IoChannel *connection; /* the first one; the line's from now on */
-    size_t window;         /* of the direction that is written here */
+    size_t window;         /* LINE_WINDOW, but for tests */
     int64_t patience;      /* ns; 0: a connection that breaks is the end */
     int64_t silence;       /* ns; 0: LINE_SILENCE_NS */
 
@@ -71,8 +71,8 @@ IoChannel *line_new(const LineConfig *config, GError **errp);
  * thread. */
 void line_leave(IoChannel *line);
 
-/* How long the line may be without a connection, from now on, in ns.  The other
- * relay learns it, and is a little more patient.  From any thread. */
+/* How long the line may be without a connection, from now on, in ns.  At the
+ * end that dials; the other relay learns whether it is 0.  From any thread. */
 void line_set_patience(IoChannel *line, int64_t ns);
 
 /*

@@ -79,11 +79,6 @@ static const struct {
         "Time without a link." },
 };
 
-static double seconds(int64_t ns)
-{
-    return (double)ns / (double)NS_PER_S;
-}
-
 /* What a scanned stream shows. */
 static void set_progress(const RelaySample *now, double *value)
 {
@@ -135,12 +130,12 @@ static void set_values(const MetricsEntry *e, double *value)
     value[RATIO] = sample_ratio(now);
     value[REVERSE] = (double)now->reverse_bytes;
     value[HISTORY] = (double)now->history;
-    value[WAIT_QEMU] = seconds(now->waited[RELAY_WAIT_QEMU]);
-    value[WAIT_LINK] = seconds(now->waited[RELAY_WAIT_LINK]);
-    value[WAIT_CPU] = seconds(now->waited[RELAY_WAIT_CPU]);
+    value[WAIT_QEMU] = ns_to_seconds(now->waited[RELAY_WAIT_QEMU]);
+    value[WAIT_LINK] = ns_to_seconds(now->waited[RELAY_WAIT_LINK]);
+    value[WAIT_CPU] = ns_to_seconds(now->waited[RELAY_WAIT_CPU]);
     value[RESUMES] = now->line.resumes;
     value[SENT_AGAIN] = (double)now->line.sent_again;
-    value[LINK_DOWN] = seconds(now->line.down);
+    value[LINK_DOWN] = ns_to_seconds(now->line.down);
 }
 
 static const MetricsEntry *entry_at(const GArray *entries, unsigned i)

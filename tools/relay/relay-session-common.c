@@ -217,38 +217,48 @@ unsigned session_window(Session *s, unsigned most)
     return budget_promise(s->budget, MIN(wanted, most), PACK_SLOT_BYTES);
 }
 
-/* What cannot be known here, a person can look up at both ends. */
+void session_warn_of_two(const Session *s)
+{
+    relay_log(&s->findings, "WARNING: the destination may have the whole "
+              "guest, and may run it, but its answer is lost.  The source is "
+              "kept waiting, with its guest stopped.  If the link does not "
+              "come back, look at the destination: if the guest runs there, "
+              "end the source's QEMU; if not, end this relay, and the guest "
+              "runs on at the source");
+}
+
 static void tell_line(void *opaque, bool down, const char *news)
 {
-    Session *s = opaque;
+    const Session *s = opaque;
 
     relay_log(&s->findings, "%s", news);
     if (down && atomic_load(&s->handed_over)) {
-        relay_log(&s->findings, "WARNING: the destination may have the whole "
-                  "guest, and may run it, but its answer is lost.  The source "
-                  "is kept waiting, with its guest stopped, until the link is "
-                  "back.  If it will not come back, look at the destination: "
-                  "if the guest runs there, end the source's QEMU; if not, end "
-                  "this relay, and the guest runs on at the source");
+        session_warn_of_two(s);
     }
 }
 
-bool session_make_line(Session *s, IoChannel **channel,
+bool session_make_line(Session *s, IoChannel **channel, Stream **in,
                        const LineConfig *config, GError **errp)
 {
     LineConfig full = *config;
 
     full.tell = tell_line;
     full.opaque = s;
+    full.window = LINE_WINDOW;
+    g_clear_pointer(in, stream_free);
     pthread_mutex_lock(&s->lock);
     full.name = io_channel_name(*channel);
     full.connection = *channel;
     *channel = s->line = line_new(&full, errp);
     pthread_mutex_unlock(&s->lock);
-    if (s->line && session_failed(s)) {
+    if (!s->line) {
+        return false;
+    }
+    *in = stream_new(s->line);
+    if (session_failed(s)) {
         session_abort_both(s); /* session_abort() came before it was set */
     }
-    return s->line != NULL;
+    return true;
 }
 
 void session_went_on(Session *s)

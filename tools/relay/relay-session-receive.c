@@ -94,7 +94,7 @@ static bool find_route(Session *s, const SessionHello *session, GError **errp)
 static bool open_line(Session *s, GError **errp)
 {
     g_autofree char *peer = io_channel_tls_peer(s->near);
-    LineConfig line = { .window = LINE_REVERSE_WINDOW };
+    LineConfig line = { .patience = 0 };
     SessionHello session;
     GError *err = NULL;
 
@@ -109,14 +109,12 @@ static bool open_line(Session *s, GError **errp)
     if (!session_ready_write(s->near, NULL, errp)) {
         return false;
     }
-    line.patience = s->args->patience > 0 ? session.patience_ms * NS_PER_MS
-                                          : 0;
-    stream_free(s->near_in);
-    s->near_in = NULL;
-    if (!session_make_line(s, &s->near, &line, errp)) {
+    if (s->args->patience > 0) {
+        line.patience = session.patience_ms * NS_PER_MS;
+    }
+    if (!session_make_line(s, &s->near, &s->near_in, &line, errp)) {
         return false;
     }
-    s->near_in = stream_new(s->near);
     s->key = session.key;
     lines_add(s->lines, &s->key, s->line, peer);
     return true;

@@ -101,10 +101,13 @@ bool session_start_reverse(Session *s, GError **errp);
 bool session_wait_reverse(Session *s, bool forever);
 void session_join_reverse(Session *s);
 
-/* Let a line take the place of *channel, which is s->near or s->far.  After a
- * failure that one is freed. */
-bool session_make_line(Session *s, IoChannel **channel,
+/* Let a line take the place of *channel, which is s->near or s->far, and *in
+ * read from it.  After a failure both are freed. */
+bool session_make_line(Session *s, IoChannel **channel, Stream **in,
                        const LineConfig *config, GError **errp);
+
+/* Nobody here can know who may run the guest: tell a person. */
+void session_warn_of_two(const Session *s);
 
 /* How many packs of history this session may have here, if the other relay has
  * memory for so many. */

@@ -121,8 +121,7 @@ static bool open_line(Session *s, GError **errp)
     SessionHello hello = {
         .patience_ms = (uint32_t)(s->args->patience / NS_PER_MS),
     };
-    LineConfig line = {
-        .window = LINE_FORWARD_WINDOW,
+    const LineConfig line = {
         .patience = s->args->patience,
         .dial = dial,
     };
@@ -140,13 +139,7 @@ static bool open_line(Session *s, GError **errp)
         link_blame(errp, "the other relay");
         return false;
     }
-    stream_free(s->far_in);
-    s->far_in = NULL;
-    if (!session_make_line(s, &s->far, &line, errp)) {
-        return false;
-    }
-    s->far_in = stream_new(s->far);
-    return true;
+    return session_make_line(s, &s->far, &s->far_in, &line, errp);
 }
 
 /* The link is over, and the destination may have all: the source would let its
@@ -159,10 +152,8 @@ static void hold_source(Session *s, const GError *err)
         g_error_matches(err, G_IO_ERROR, G_IO_ERROR_FAILED)) {
         return;
     }
-    relay_log(&s->findings, "WARNING: the link has ended (%s) when the "
-              "destination may have had the whole guest.  The source is kept "
-              "waiting.  Look at the destination: if the guest runs there, end "
-              "the source's QEMU; if not, end this relay", err->message);
+    relay_log(&s->findings, "the link has ended (%s)", err->message);
+    session_warn_of_two(s);
     while (!session_failed(s) &&
            !session_wait_flag(s, &s->source_gone, false, NS_PER_S / 10)) {
         continue;
@@ -290,12 +281,11 @@ static void reached(void *opaque, SendPlace place)
     case SEND_RUNS:
         line_set_patience(s->line, s->args->patience);
         break;
+    case SEND_GONE:
+        session_set_flag(s, &s->source_gone);
+        /* fall through */
     case SEND_STANDS_STILL:
     case SEND_LOST:
-    case SEND_GONE:
-        if (place == SEND_GONE) {
-            session_set_flag(s, &s->source_gone);
-        }
         line_set_patience(s->line, MIN(s->args->patience,
                                        s->args->patience_stopped));
         break;

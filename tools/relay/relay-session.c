@@ -169,7 +169,7 @@ static void log_outcome(Session *s)
         relay_log(&s->findings, "completed: %.1f MiB in, %.1f MiB out, "
                   "%.1f seconds%s", (double)in / 1048576,
                   (double)out / 1048576,
-                  (double)(s->ended - s->started) / (double)NS_PER_S,
+                  ns_to_seconds(s->ended - s->started),
                   s->watch.has_shut ? "; the destination has the guest" : "");
         break;
     case RELAY_FAILED:
