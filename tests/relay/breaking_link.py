@@ -163,21 +163,12 @@ class BreakingLink:
 class BreakingChain(Chain):
     """Two relays that resume, with a link that breaks between them."""
 
-    def __init__(self, test, sender=(), receiver=()):
-        self.test = test
-        self.listener = test.listen("qemu")
-        self.receiver = test.start(
-            "--listen", "unix:" + test.path("link"), "--connect",
-            "unix:" + test.path("qemu"), "--role", "receive", "--once",
-            "--json", *receiver, resumes=True)
-        self.receiver.wait_listening()
-        self.link = BreakingLink(test.folder, test.path("link"))
-        test.addCleanup(self.link.close)
-        self.sender = test.start(
-            "--listen", "unix:" + test.path("relay"), "--connect",
-            self.link.uri, "--role", "send", "--once", "--json", *sender,
-            resumes=True)
-        self.destination = None
+    LINK = BreakingLink
+    RESUMES = True
+
+    @property
+    def link(self):
+        return self.wire
 
     def move(self, data, answer=b""):
         """All of it arrives, and answer comes back meanwhile."""

@@ -223,7 +223,10 @@ class RelayTest(unittest.TestCase):
 
 
 class Chain:
-    """Two relays with a Wire between them."""
+    """Two relays with a Wire, or another link, between them."""
+
+    LINK = Wire
+    RESUMES = False
 
     def __init__(self, test, sender=(), receiver=()):
         self.test = test
@@ -231,14 +234,14 @@ class Chain:
         self.receiver = test.start(
             "--listen", "unix:" + test.path("link"), "--connect",
             "unix:" + test.path("qemu"), "--role", "receive", "--once",
-            "--json", *receiver)
+            "--json", *receiver, resumes=self.RESUMES)
         self.receiver.wait_listening()
-        self.wire = Wire(test.folder, test.path("link"))
+        self.wire = self.LINK(test.folder, test.path("link"))
         test.addCleanup(self.wire.close)
         self.sender = test.start(
             "--listen", "unix:" + test.path("relay"), "--connect",
             "unix:" + self.wire.path, "--role", "send", "--once", "--json",
-            *sender)
+            *sender, resumes=self.RESUMES)
         self.destination = None
 
     @functools.cached_property
@@ -259,6 +262,15 @@ class Chain:
     def hear(self, size):
         """That many bytes, at the destination."""
         return receive(self.destination, size)
+
+    def carry(self, data):
+        """All of a stream, which may be more than all buffers hold."""
+        writer = threading.Thread(target=self.source.sendall, args=(data,))
+        writer.start()
+        if not self.destination:
+            self.accept()
+        self.test.assertEqual(self.hear(len(data)), data)
+        writer.join(TIMEOUT)
 
     def finish(self, status="failed", back=None):
         """Both QEMUs close, and both relays end and say how it ended; by

@@ -431,11 +431,7 @@ class Foreign(RelayTest):
         noise = rand.randbytes(3 << 20)
         data = b"CLH" + text + bytes(1 << 20) + noise + b"again" + text + noise
         chain = Chain(self, sender=["--compress-method", "zstd"])
-        writer = threading.Thread(target=chain.source.sendall, args=(data,))
-        writer.start()
-        chain.accept()
-        self.assertEqual(chain.hear(len(data)), data)
-        writer.join(TIMEOUT)
+        chain.carry(data)
         chain.finish("unknown")
         report, = chain.sender.reports()
         self.assertGreater(report["history"], 0)
@@ -472,11 +468,7 @@ class FoundAgain(RelayTest):
 
     def ratio(self, data, status):
         chain = Chain(self, sender=["--compress-level", "1"])
-        writer = threading.Thread(target=chain.source.sendall, args=(data,))
-        writer.start()
-        chain.accept()
-        self.assertEqual(chain.hear(len(data)), data)
-        writer.join(TIMEOUT)
+        chain.carry(data)
         chain.finish(status, b"")
         report, = chain.sender.reports()
         return report["ratio"], report
@@ -517,11 +509,7 @@ class Multifd(RelayTest):
             data += multifd_packet(1, 0, size)
         data = data[:len(data) - cut]
         chain = Chain(self)
-        writer = threading.Thread(target=chain.source.sendall, args=(data,))
-        writer.start()
-        chain.accept()
-        self.assertEqual(chain.hear(len(data)), data)
-        writer.join(TIMEOUT)
+        chain.carry(data)
         chain.finish(status)
         report, = chain.sender.reports()
         return report, chain.sender.stderr()
