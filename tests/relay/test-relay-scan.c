@@ -555,10 +555,12 @@ static void test_postcopy(void)
                      ram_record_put_plain(head, 4096, "pc.ram"));
     stream_put_bytes(w->stream, page, sizeof(page));
     bytes = mem_writer_finish(w);
-    scan(&block_sink, bytes, 0, &found);
-    g_assert_nonnull(strstr(found.reason, "pages of postcopy-preempt"));
-    g_assert_cmpuint(found.blocks, ==, 1);
-    found_clear(&found);
+    for (size_t chunk = 0; chunk < 12; chunk++) { /* only the first is seen */
+        scan(&block_sink, bytes, chunk, &found);
+        g_assert_nonnull(strstr(found.reason, "pages of postcopy-preempt"));
+        g_assert_true(chunk || found.blocks == 1);
+        found_clear(&found);
+    }
 
     cut = g_bytes_new_from_bytes(whole, 0, g_bytes_get_size(whole) - 10000);
     scan(&block_sink, cut, 0, &found);

@@ -18,12 +18,19 @@ static bool scan_strange(ScanOut *out, const char *what, GError **errp)
     return scan_out_give_up(out, err, errp);
 }
 
-/* Does it begin with a plain page that names its block?  So does what only
- * QEMU's connection for postcopy-preempt has: the pages that were asked for. */
+/* Does it begin with a page that names its block?  So does what only QEMU's
+ * connection for postcopy-preempt has: the pages that were asked for.  QEMU may
+ * have written no more than a part of the first one's head so far. */
 static bool begins_with_page(const uint8_t *begins, size_t size)
 {
-    return size > sizeof(uint64_t) && !begins[0] && begins[sizeof(uint64_t)] &&
-           (load_be64(begins) & WIRE_RAM_FLAGS) == WIRE_RAM_PLAIN;
+    uint64_t flags;
+
+    if (size <= sizeof(flags)) {
+        return !begins[0];
+    }
+    flags = load_be64(begins) & WIRE_RAM_FLAGS;
+    return !begins[0] && begins[sizeof(flags)] &&
+           (flags == WIRE_RAM_PLAIN || flags == WIRE_RAM_ZERO);
 }
 
 static bool scan_header(ScanOut *out, const uint8_t *begins, size_t size,
