@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import unittest
 import uuid
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
@@ -60,8 +61,8 @@ FOLDERS = ("dev", "guest", "proc", "root", "run", "sys", "tmp", "var/lib",
 
 # Run in the new namespaces, with $1 the host's name, $2 its UUID, $3 its root,
 # $4 a folder to mount things at, $5 the guest's folder, and $6 what becomes
-# the host's /run/ferry, and $7 more settings of qemu.conf.  A shell stays as process 1 and waits: it reaps QEMUs,
-# which have no other parent.
+# the host's /run/ferry, and $7 more settings of qemu.conf.  A shell stays as
+# process 1 and waits: it reaps QEMUs, which have no other parent.
 START = r"""
 set -eu
 mount -t tmpfs none "$4"
@@ -101,11 +102,25 @@ def download(apt, folder):
             f.write(text)
 
 
-def root(cache, release):
-    """The folder that hosts of that release of Debian have as their root;
-    debian.Unavailable if it cannot be had."""
-    return os.path.join(debian.build_once(cache, release, download, release),
-                        "root")
+def prepare(build, release):
+    """The folder that hosts of that release of Debian have as their root, in
+    the folder build from the first time on; a skip says what this machine
+    lacks."""
+    if os.geteuid():
+        raise unittest.SkipTest("this machine's user is not root, who alone "
+                                "makes namespaces")
+    tried = subprocess.run(["unshare", "-mniup", "--fork", "true"],
+                           capture_output=True, text=True, check=False)
+    if tried.returncode:
+        raise unittest.SkipTest("this machine makes no namespaces: "
+                                f"{tried.stderr.strip()}")
+    try:
+        folder = debian.build_once(os.path.join(build, "libvirt"), release,
+                                   download, release)
+    except debian.Unavailable as err:
+        raise unittest.SkipTest(f"this machine gets no libvirt: {err}") \
+            from None
+    return os.path.join(folder, "root")
 
 
 class Host:

@@ -17,7 +17,6 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 sys.path[:0] = [os.path.join(ROOT, "tests", name)
                 for name in ("lib", "interop")]
-import debian  # noqa: E402
 import tap  # noqa: E402
 from ferry_vm import TIMEOUT  # noqa: E402
 
@@ -39,28 +38,12 @@ GUEST = f"""
 HOLE = slice(0xA0000, 0x100000)  # shows devices and firmware
 
 
-def prepare(release):
-    if os.geteuid():
-        raise unittest.SkipTest("this machine's user is not root, who alone "
-                                "makes namespaces")
-    tried = subprocess.run(["unshare", "-mniup", "--fork", "true"],
-                           capture_output=True, text=True, check=False)
-    if tried.returncode:
-        raise unittest.SkipTest("this machine makes no namespaces: "
-                                f"{tried.stderr.strip()}")
-    try:
-        return libvirt_hosts.root(os.path.join(BUILD, "libvirt"), release)
-    except debian.Unavailable as err:
-        raise unittest.SkipTest(f"this machine gets no libvirt: {err}") \
-            from None
-
-
 class Saved:
     RELEASE = None
     FORMATS = ("raw", "gzip", "bzip2", "xz", "lzop")
 
     def setUp(self):
-        self.root = prepare(self.RELEASE)
+        self.root = libvirt_hosts.prepare(BUILD, self.RELEASE)
         self.folder = tempfile.mkdtemp(prefix="ferry-saved-")
         self.addCleanup(shutil.rmtree, self.folder)
         os.chmod(self.folder, 0o777)  # QEMU's user writes there
