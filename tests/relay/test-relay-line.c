@@ -22,6 +22,8 @@ typedef struct Fixture {
     IoChannel *end[2]; /* lock; of the present connection, to be cut */
     unsigned refusals; /* lock; so many dials fail first */
     bool unknown;      /* lock; the other relay knows nothing of the line */
+    bool useless;      /* lock; the greeting gets through, and nothing else */
+    IoChannel *unheard; /* lock; the other end of such a connection */
     uint64_t lie;      /* lock; added to what has arrived */
     GString *news;     /* lock */
 } Fixture;
@@ -31,9 +33,10 @@ static IoChannel *dial(void *opaque, uint64_t received, uint64_t *arrived,
 {
     Fixture *f = opaque;
     IoChannel *ends[2];
-    bool fails, unknown;
+    bool fails, unknown, useless;
 
     pthread_mutex_lock(&f->lock);
+    useless = f->useless;
     unknown = f->unknown;
     fails = unknown || f->refusals > 0;
     f->refusals -= f->refusals > 0;
@@ -44,10 +47,16 @@ static IoChannel *dial(void *opaque, uint64_t received, uint64_t *arrived,
                     "refused");
         return NULL;
     }
-    if (!line_stop(f->there, arrived, errp)) {
+    if (!line_stop(f->there, received, arrived, errp)) {
         return NULL;
     }
     g_assert_true(io_channel_pair(ends, NULL));
+    if (useless) {
+        io_channel_free(f->unheard);
+        f->unheard = ends[1];
+        line_go_on(f->there, NULL, received, NULL);
+        return ends[0];
+    }
     pthread_mutex_lock(&f->lock);
     f->end[0] = ends[0];
     f->end[1] = ends[1];
@@ -106,6 +115,7 @@ static void tear_down(Fixture *f, const void *unused)
 {
     io_channel_free(f->here);
     io_channel_free(f->there);
+    io_channel_free(f->unheard);
     g_string_free(f->news, TRUE);
     pthread_mutex_destroy(&f->lock);
 }
@@ -306,6 +316,85 @@ static void test_patience_ends(Fixture *f, const void *unused)
     assert_read_fails(f->here, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
                       "did not go on");
     assert_write_fails(f->here, "did not go on");
+}
+
+static void set_refusals(Fixture *f, unsigned refusals)
+{
+    pthread_mutex_lock(&f->lock);
+    f->refusals = refusals;
+    pthread_mutex_unlock(&f->lock);
+}
+
+/* A path that lets the greeting through, and no data, is no way to go on. */
+static void test_useless(Fixture *f, const void *unused)
+{
+    set_up_with(f, PATIENCE);
+    line_set_patience(f->here, 3 * NS_PER_S);
+    f->useless = true;
+    cut(f, 0);
+    assert_read_fails(f->here, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
+                      "did not go on");
+    g_assert_nonnull(strstr(f->news->str, "goes on after"));
+    tear_down(f, NULL);
+}
+
+/* After a connection that was of use patience begins anew. */
+static void test_useful(Fixture *f, const void *unused)
+{
+    set_up_with(f, PATIENCE);
+    line_set_patience(f->here, 1500 * NS_PER_MS);
+    for (unsigned i = 0; i < 3; i++) {
+        GOutputVector vector = { "x", 1 };
+        uint8_t byte;
+        size_t got;
+
+        set_refusals(f, 3); /* for 0.7 s */
+        cut(f, 0);
+        g_assert_true(io_channel_writev(f->here, &vector, 1, NULL));
+        g_assert_true(io_channel_read(f->there, &byte, 1, &got, NULL));
+        g_assert_true(io_channel_writev(f->there, &vector, 1, NULL));
+        g_assert_true(io_channel_read(f->here, &byte, 1, &got, NULL));
+    }
+    g_assert_cmpuint(line_counts(f->here).resumes, ==, 3);
+    tear_down(f, NULL);
+}
+
+/* Time that has passed already does not count against less patience. */
+static void test_less_patience(Fixture *f, const void *unused)
+{
+    GOutputVector vector = { "x", 1 };
+    uint8_t byte;
+    size_t got;
+
+    set_refusals(f, G_MAXUINT);
+    cut(f, 0);
+    g_usleep(2500000);
+    line_set_patience(f->here, 2400 * NS_PER_MS);
+    g_usleep(300000); /* for the line to look at it */
+    set_refusals(f, 0);
+    g_assert_true(io_channel_writev(f->here, &vector, 1, NULL));
+    g_assert_true(io_channel_read(f->there, &byte, 1, &got, NULL));
+}
+
+/* A proof that comes late, from an attempt that the other relay gave up, does
+ * not end the line, and not even the present connection. */
+static void test_old_proof(Fixture *f, const void *unused)
+{
+    GOutputVector vector = { "xy", 2 };
+    g_autoptr(GError) err = NULL;
+    uint8_t bytes[2];
+    uint64_t received;
+    size_t got;
+
+    g_assert_true(io_channel_writev(f->there, &vector, 1, NULL));
+    g_assert_true(io_channel_read(f->here, bytes, 2, &got, NULL));
+    g_assert_true(io_channel_writev(f->here, &vector, 1, NULL)); /* tells it */
+    g_assert_true(io_channel_read(f->there, bytes, 1, &got, NULL));
+    g_assert_false(line_stop(f->there, 1, &received, &err));
+    g_assert_error(err, G_IO_ERROR, G_IO_ERROR_EXISTS);
+    g_assert_true(io_channel_read(f->there, bytes, 1, &got, NULL));
+    move_bytes(f, 0, 3);
+    g_assert_cmpuint(line_counts(f->here).resumes, ==, 0);
 }
 
 /* The sender's patience is the receiver's, and a little more. */
@@ -629,6 +718,8 @@ int main(int argc, char **argv)
     ADD("/line/unknown", test_unknown_line);
     ADD("/line/patience-ends", test_patience_ends);
     ADD("/line/patience-is-told", test_patience_is_told);
+    ADD("/line/less-patience", test_less_patience);
+    ADD("/line/old-proof", test_old_proof);
     ADD("/line/forever", test_forever);
     ADD("/line/lie", test_lie);
     ADD("/line/abort", test_abort);
@@ -636,6 +727,8 @@ int main(int argc, char **argv)
     ADD("/line/leave", test_leave);
 #define ADD_BARE(path, run) g_test_add(path, Fixture, NULL, NULL, run, NULL)
     ADD_BARE("/line/no-patience", test_no_patience);
+    ADD_BARE("/line/useless", test_useless);
+    ADD_BARE("/line/useful", test_useful);
     ADD_BARE("/line/silence", test_silence);
     ADD_BARE("/line/beats", test_beats);
     ADD_BARE("/line/has-input", test_has_input);

@@ -64,6 +64,12 @@ typedef struct Line {
     int64_t patience;
     bool patience_told;
     int64_t down_since;
+    bool troubled;      /* from a break until a later connection has proved to
+                         * be of use: patience is counted all the while, */
+    int64_t trouble_since;
+    int64_t until;      /* troubled: and over then; FOREVER: never */
+    uint64_t resumed_at; /* troubled: so much had arrived at the other relay
+                          * when the present connection began */
     int64_t heard;      /* when something came last, or the reader began */
     int64_t said;       /* when something was written last */
     Kept kept;
@@ -127,6 +133,44 @@ static void end_locked(Line *line, GError *err)
     pthread_cond_broadcast(&line->changed);
 }
 
+static int64_t later(int64_t time, int64_t patience)
+{
+    return patience == LINE_FOREVER ? LINE_FOREVER : time + patience;
+}
+
+/* A path that lets only a greeting through, or only short packets, breaks again
+ * and again: its time counts as one. */
+static void begin_trouble_locked(Line *line, int64_t now)
+{
+    if (!line->troubled) {
+        line->troubled = true;
+        line->trouble_since = now;
+        line->until = later(now, line->patience);
+    }
+}
+
+/* An acknowledgement has come. */
+static void end_trouble_locked(Line *line)
+{
+    if (line->state == LINE_UP &&
+        (line->kept.acked == line->kept.written ||
+         line->kept.acked > line->resumed_at)) {
+        line->troubled = false;
+    }
+}
+
+/* Time that has passed already does not count against a patience that is made
+ * shorter, but no wait gets longer by that. */
+static void change_patience_locked(Line *line, int64_t patience)
+{
+    int64_t now = clock_now(&clock_monotonic);
+
+    line->until = patience < line->patience
+                      ? MIN(line->until, later(now, patience))
+                      : later(line->trouble_since, patience);
+    line->patience = patience;
+}
+
 /* Takes err. */
 static void break_locked(Line *line, GError *err)
 {
@@ -142,13 +186,15 @@ static void break_locked(Line *line, GError *err)
     line->state = LINE_DOWN;
     line->why = err;
     line->down_since = clock_now(&clock_monotonic);
+    begin_trouble_locked(line, line->down_since);
     io_channel_abort(line->connection);
     if (line->patience == LINE_FOREVER) {
         tell(line, true, "the link has broken (%s); trying to go on for ever",
              err->message);
     } else {
         tell(line, true, "the link has broken (%s); trying to go on for %.0f s",
-             err->message, ns_to_seconds(line->patience));
+             err->message,
+             ns_to_seconds(MAX(line->until - line->down_since, 0)));
     }
     pthread_cond_broadcast(&line->changed);
 }
@@ -179,6 +225,7 @@ static void go_on_locked(Line *line, IoChannel *connection, uint64_t arrived)
     line->from = line->to = line->left = 0;
     line->heard = line->said = now;
     line->told = line->received;
+    line->resumed_at = arrived;
     line->patience_told = !line->config.dial;
     line->counts.resumes++;
     line->counts.sent_again += again;
@@ -415,6 +462,7 @@ static bool take_have(Line *line, uint64_t position)
 
     pthread_mutex_lock(&line->lock);
     ok = kept_ack(&line->kept, position);
+    end_trouble_locked(line);
     pthread_cond_broadcast(&line->changed);
     pthread_mutex_unlock(&line->lock);
     return ok;
@@ -429,7 +477,8 @@ static void take_patience(Line *line, uint32_t ms)
         return;
     }
     pthread_mutex_lock(&line->lock);
-    line->patience = ms == 0 ? 0 : line->config.patience + MARGIN_NS;
+    change_patience_locked(line,
+                           ms == 0 ? 0 : line->config.patience + MARGIN_NS);
     pthread_mutex_unlock(&line->lock);
 }
 
@@ -765,12 +814,6 @@ static void *dialer_main(void *opaque)
     return NULL;
 }
 
-static bool is_patience_over(const Line *line, int64_t now)
-{
-    return line->patience != LINE_FOREVER &&
-           now - line->down_since >= line->patience;
-}
-
 static void keep_down_locked(Line *line)
 {
     int64_t now = clock_now(&clock_monotonic);
@@ -780,11 +823,12 @@ static void keep_down_locked(Line *line)
         /* The other relay is to see that it has broken. */
         g_clear_pointer(&line->connection, io_channel_free);
     }
-    if (is_patience_over(line, now)) {
+    if (now >= line->until) {
         end_locked(line, g_error_new(G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
                                      "the link broke (%s), and did not go on "
                                      "within %.0f s", line->why->message,
-                                     ns_to_seconds(now - line->down_since)));
+                                     ns_to_seconds(now -
+                                                   line->trouble_since)));
     } else if (line->attempt && now >= line->attempt_until) {
         g_cancellable_cancel(line->attempt);
     } else if (line->config.dial && !line->dialing) {
@@ -1031,14 +1075,29 @@ void line_set_patience(IoChannel *channel, int64_t ns)
 
     pthread_mutex_lock(&line->lock);
     if (line->patience != ns) {
-        line->patience = ns;
+        change_patience_locked(line, ns);
         line->patience_told = !line->config.dial;
         pthread_cond_broadcast(&line->changed);
     }
     pthread_mutex_unlock(&line->lock);
 }
 
-bool line_stop(IoChannel *channel, uint64_t *received, GError **errp)
+/* An attempt of the other relay's that it has given up may come this late: it
+ * has gone on by another connection. */
+static bool is_old_locked(const Line *line, uint64_t arrived, GError **errp)
+{
+    bool old = arrived < line->kept.acked;
+
+    if (old) {
+        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_EXISTS,
+                    "the other relay has gone on with this migration by a "
+                    "later connection");
+    }
+    return old;
+}
+
+bool line_stop(IoChannel *channel, uint64_t arrived, uint64_t *received,
+               GError **errp)
 {
     Line *line = line_of(channel);
     bool ok;
@@ -1046,6 +1105,10 @@ bool line_stop(IoChannel *channel, uint64_t *received, GError **errp)
     pthread_mutex_lock(&line->lock);
     while (line->stopped && line->state != LINE_OVER) {
         pthread_cond_wait(&line->changed, &line->lock);
+    }
+    if (is_over(line, errp) || is_old_locked(line, arrived, errp)) {
+        pthread_mutex_unlock(&line->lock);
+        return false;
     }
     line->stopped = true;
     if (line->state == LINE_UP) {
@@ -1056,9 +1119,10 @@ bool line_stop(IoChannel *channel, uint64_t *received, GError **errp)
     while (line->state == LINE_DOWN && is_in_use(line)) {
         pthread_cond_wait(&line->changed, &line->lock);
     }
-    ok = !is_over(line, errp);
+    ok = !is_over(line, errp) && !is_old_locked(line, arrived, errp);
     line->stopped = ok;
     *received = line->received;
+    pthread_cond_broadcast(&line->changed);
     pthread_mutex_unlock(&line->lock);
     return ok;
 }

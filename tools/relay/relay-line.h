@@ -71,8 +71,10 @@ IoChannel *line_new(const LineConfig *config, GError **errp);
  * thread. */
 void line_leave(IoChannel *line);
 
-/* How long the line may be without a connection, from now on, in ns.  At the
- * end that dials; the other relay learns whether it is 0.  From any thread. */
+/* How long the line may be without a connection that is of any use, in ns.
+ * While it is, less patience begins now, and more began when the link broke.
+ * At the end that dials; the other relay learns whether it is 0.  From any
+ * thread. */
 void line_set_patience(IoChannel *line, int64_t ns);
 
 /*
@@ -80,10 +82,13 @@ void line_set_patience(IoChannel *line, int64_t ns);
  * because the old one has broken, whatever it looks like from here.
  * line_stop() ends the old one and says how many bytes have arrived;
  * line_go_on() takes the new one.  Between the two nothing moves.  Both fail
- * when the line has ended.  line_go_on() frees a connection that it does not
- * take; NULL means that there is none after all.
+ * when the line has ended.  line_stop() also fails, with G_IO_ERROR_EXISTS and
+ * without ending the line, when more than `arrived` bytes have arrived at
+ * the other relay: it asked long ago.  line_go_on() frees a connection that it
+ * does not take; NULL means that there is none after all.
  */
-bool line_stop(IoChannel *line, uint64_t *received, GError **errp);
+bool line_stop(IoChannel *line, uint64_t arrived, uint64_t *received,
+               GError **errp);
 bool line_go_on(IoChannel *line, IoChannel *connection, uint64_t arrived,
                 GError **errp);
 

@@ -158,7 +158,7 @@ static bool resume(Session *s, GError **errp)
         return false;
     }
     ok = resume_challenge(s->near, s->near_in, &resume, &key, errp) &&
-         line_stop(line, &received, errp);
+         line_stop(line, resume.arrived, &received, errp);
     if (ok) {
         ok = resume_grant(s->near, &resume, &key, received, errp);
         pthread_mutex_lock(&s->lock);
