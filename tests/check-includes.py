@@ -50,8 +50,11 @@ MAY_INCLUDE = {
     "tools/inspect/streams": {"tools/inspect/containers", "migration/ram",
                               "migration/pack", "migration/wire", "util"} |
                              VALUES,
+    "tools/inspect/devices": {"tools/inspect/streams", "migration/wire",
+                              "util"} | VALUES,
     "tools/inspect": {"tools/inspect/containers", "tools/inspect/streams",
-                      "migration/wire", "util"} | VALUES,
+                      "tools/inspect/devices", "migration/wire",
+                      "util"} | VALUES,
     # A relay's line is one more kind of channel.
     "tools/relay": {"migration/ram", "migration/pack", "migration/wire",
                     "util", "io/channel-kind.h"} | VALUES,

@@ -116,8 +116,9 @@ def tail(devices=(("board", b"12345"),), description=None):
                    for i, (what, content) in enumerate(devices))
     if description is None:
         description = {"page_size": PAGE, "devices": [
-            {"name": what, "instance_id": i, "version": 1, "fields": []}
-            for i, (what, _) in enumerate(devices)]}
+            {"name": what, "instance_id": i, "version": 1, "fields": [
+                {"name": "all", "type": "buffer", "size": len(content)}]}
+            for i, (what, content) in enumerate(devices)]}
     text = json.dumps(description).encode()
     return out + b"\0\x06" + u32(len(text)) + text
 

@@ -5,6 +5,9 @@
 
 #include "tools/inspect/inspect-args.h"
 #include "tools/inspect/containers/input.h"
+#include "tools/inspect/devices/device-check.h"
+#include "tools/inspect/devices/field-path.h"
+#include "tools/inspect/fields-print.h"
 #include "tools/inspect/inspect-inputs.h"
 #include "tools/inspect/inspect-progress.h"
 #include "tools/inspect/streams/inspect-stream.h"
@@ -66,17 +69,66 @@ static bool inspect(const InspectArgs *args, const Inputs *inputs,
     return ok;
 }
 
-static bool print_report(const InspectArgs *args, const char *name,
+/* Print what one path names.  Returns how much that was. */
+static unsigned print_path(const InspectReport *report, const char *path,
+                           Out *json)
+{
+    unsigned found = 0;
+
+    for (unsigned i = 0; i < report->devices->len; i++) {
+        const InspectDevice *d =
+            &g_array_index(report->devices, InspectDevice, i);
+        const char *fields = field_path_device(path, d);
+
+        if (fields && json) {
+            found += fields_print_json(json, d, fields) + !*fields;
+        } else if (fields) {
+            found += fields_print_text(d, fields) + !*fields;
+        }
+    }
+    return found;
+}
+
+/* Print devices and nothing else.  A path that names nothing is an error, if
+ * there is no other one. */
+static bool print_devices(const InspectArgs *args, const InspectReport *report,
+                          GError **errp)
+{
+    Out out = { .first = true };
+    const char *missing = NULL;
+
+    if (args->json) {
+        out_begin(&out, NULL, '[');
+    }
+    for (unsigned i = 0; i < args->devices->len; i++) {
+        const char *path = args->devices->pdata[i];
+
+        if (!print_path(report, path, args->json ? &out : NULL)) {
+            missing = path;
+        }
+    }
+    if (args->json) {
+        out_end(&out, ']');
+        putchar('\n');
+    }
+    if (missing && !*errp) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
+                    "there is no device or field '%s'", missing);
+    }
+    return !missing;
+}
+
+static void print_report(const InspectArgs *args, const char *name,
                          const InspectReport *report, const GError *error)
 {
     if (args->json) {
-        inspect_print_json(report, name, args->verify, error);
+        inspect_print_json(report, name, args->verify, args->fields, error);
     } else if (report->input && !input_has_stream(report->input)) {
         inspect_print_snapshots(input_snapshots(report->input));
     } else if (report->has_preamble) {
-        inspect_print_text(report, name, args->sections, args->vmdescription);
+        inspect_print_text(report, name, args->sections, args->vmdescription,
+                           args->fields);
     }
-    return fflush(stdout) == 0 && !ferror(stdout);
 }
 
 /* The message may have names from the stream in it. */
@@ -110,7 +162,13 @@ static int run(const InspectArgs *args)
     if (!ok || !inspect(args, &inputs, &report, &err)) {
         status = report.extracted ? EXIT_PARTIAL : EXIT_DAMAGED;
     }
-    if (!print_report(args, name, &report, err)) {
+    device_check_all(&report);
+    if (!args->devices->len) {
+        print_report(args, name, &report, err);
+    } else if (!print_devices(args, &report, &err) && !status) {
+        status = EXIT_DAMAGED;
+    }
+    if (fflush(stdout) || ferror(stdout)) {
         fprintf(stderr, "ferry-inspect: cannot write the report\n");
         status = EXIT_DAMAGED;
     }

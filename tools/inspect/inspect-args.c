@@ -16,6 +16,13 @@ static bool add_extract(void *target, const char *name, char *const *values,
     return true;
 }
 
+static bool add_device(void *target, const char *name, char *const *values,
+                       GError **errp)
+{
+    g_ptr_array_add(*(GPtrArray **)target, values[0]);
+    return true;
+}
+
 static bool set_snapshot(void *target, const char *name, char *const *values,
                          GError **errp)
 {
@@ -79,6 +86,10 @@ static const ArgsOption options[] = {
       TARGET(sections) },
     { "vmdescription", NULL, "print the vmdescription", args_flag,
       TARGET(vmdescription) },
+    { "fields", NULL, "print every field of every device", args_flag,
+      TARGET(fields) },
+    { "device", "NAME[/FIELD]", "print only a device, or a field of it; may "
+      "be repeated", add_device, TARGET(devices) },
     { "decompress-threads", "N", "threads that decode, 1 to 255 (2)",
       set_parameter, TARGET(options) },
     { "help", NULL, "show this help, as -h does", args_last_flag,
@@ -106,6 +117,7 @@ bool inspect_args_parse(InspectArgs *args, char **argv, GError **errp)
     *args = (InspectArgs){
         .operands = g_array_new(FALSE, FALSE, sizeof(InspectOperand)),
         .extracts = g_array_new(FALSE, FALSE, sizeof(InspectExtract)),
+        .devices = g_ptr_array_new(),
     };
     g_array_set_clear_func(args->operands, clear_operand);
     mig_options_init(&args->options);
@@ -120,6 +132,7 @@ void inspect_args_clear(InspectArgs *args)
 {
     g_clear_pointer(&args->operands, g_array_unref);
     g_clear_pointer(&args->extracts, g_array_unref);
+    g_clear_pointer(&args->devices, g_ptr_array_unref);
 }
 
 char *inspect_args_help(void)

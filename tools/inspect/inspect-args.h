@@ -20,7 +20,8 @@ typedef struct InspectArgs {
     GArray *extracts;  /* of InspectExtract */
     const char *snapshot; /* NULL: not named */
     MigOptions options;
-    bool verify, json, sections, vmdescription;
+    GPtrArray *devices;   /* of const char *: what to print, and nothing else */
+    bool verify, json, sections, vmdescription, fields;
     bool help, version; /* was given: nothing else is checked */
 } InspectArgs;
 

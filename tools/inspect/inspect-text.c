@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tools/inspect/fields-print.h"
 #include "tools/inspect/streams/inspect-report.h"
 #include "migration/wire/names.h"
 #include "migration/wire/wire.h"
@@ -274,7 +275,7 @@ static void print_description(const InspectReport *report)
 }
 
 void inspect_print_text(const InspectReport *report, const char *input,
-                        bool sections, bool vmdescription)
+                        bool sections, bool vmdescription, bool fields)
 {
     printf("%-16s%s\n", "stream", input);
     print_containers(report->input);
@@ -292,6 +293,11 @@ void inspect_print_text(const InspectReport *report, const char *input,
         print_sections(report);
     }
     print_tail(report);
+    for (unsigned i = 0; fields && i < report->devices->len; i++) {
+        printf("\n");
+        fields_print_text(&g_array_index(report->devices, InspectDevice, i),
+                          "");
+    }
     if (vmdescription && report->vmdescription) {
         print_description(report);
     }

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tools/inspect/streams/inspect-report.h"
 
-static void clear_device(void *device)
+static void clear_device(void *opaque)
 {
-    g_free(((InspectDevice *)device)->name);
+    InspectDevice *device = opaque;
+
+    g_free(device->name);
+    g_free(device->fault);
 }
 
 void inspect_report_init(InspectReport *report)
@@ -15,6 +18,8 @@ void inspect_report_init(InspectReport *report)
         .warnings = g_ptr_array_new_with_free_func(g_free),
         .others = g_array_new(FALSE, FALSE, sizeof(InspectOther)),
         .devices = g_array_new(FALSE, FALSE, sizeof(InspectDevice)),
+        .early = g_byte_array_new(),
+        .tail = g_byte_array_new(),
     };
     g_array_set_clear_func(report->devices, clear_device);
 }
@@ -27,10 +32,18 @@ void inspect_report_destroy(InspectReport *report)
     g_ptr_array_unref(report->warnings);
     g_array_unref(report->others);
     g_array_unref(report->devices);
+    g_byte_array_unref(report->early);
+    g_byte_array_unref(report->tail);
     g_clear_pointer(&report->vmdescription, json_node_unref);
     g_free(report->block);
     g_free(report->missing);
     ram_list_free(report->list);
+}
+
+const uint8_t *inspect_device_content(const InspectDevice *device)
+{
+    return device->kept && device->kept->data
+               ? device->kept->data + device->kept_at : NULL;
 }
 
 void page_tally_add(PageTally *to, const PageTally *more)

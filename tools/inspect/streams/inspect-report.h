@@ -42,6 +42,10 @@ typedef struct InspectDevice {
     char *name;
     uint32_t id, instance, version;
     uint64_t offset, size; /* of the section, footer included */
+    const GByteArray *kept; /* the report's; NULL: its content is not kept */
+    size_t kept_at, kept_size;
+    JsonObject *description; /* the vmdescription's; NULL: none */
+    char *fault; /* the content is not as described, because it ...; or NULL */
 } InspectDevice;
 
 /* An iterable section that is not RAM. */
@@ -72,6 +76,8 @@ typedef struct InspectReport {
     bool postcopy;     /* the devices came before the end of RAM */
     GArray *others;    /* of InspectOther */
     GArray *devices;   /* of InspectDevice */
+    GByteArray *early; /* the contents of those before the end of RAM, */
+    GByteArray *tail;  /* and what is behind it, as far as it was read */
     uint64_t devices_offset, devices_size; /* the part behind RAM, to EOF */
     JsonNode *vmdescription;               /* NULL: none */
     uint64_t vmdescription_offset, vmdescription_size;
@@ -86,6 +92,9 @@ typedef struct InspectReport {
 void inspect_report_init(InspectReport *report);
 void inspect_report_destroy(InspectReport *report);
 
+/* kept_size bytes; NULL when the content is not kept. */
+const uint8_t *inspect_device_content(const InspectDevice *device);
+
 void page_tally_add(PageTally *to, const PageTally *more);
 
 /* How many times smaller compression made its pages; 0 when there are none. */
@@ -98,8 +107,8 @@ char *inspect_short_size(uint64_t bytes);
 /* Print to standard output. */
 void inspect_print_snapshots(const GArray *snapshots);
 void inspect_print_text(const InspectReport *report, const char *input,
-                        bool sections, bool vmdescription);
+                        bool sections, bool vmdescription, bool fields);
 void inspect_print_json(const InspectReport *report, const char *input,
-                        bool verified, const GError *error);
+                        bool verified, bool fields, const GError *error);
 
 #endif

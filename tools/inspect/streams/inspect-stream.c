@@ -37,6 +37,7 @@
 #define COMMANDS_MAX (1u << 16)
 #define OTHERS_MAX   256u
 #define DEVICES_MAX  (1u << 16)
+#define KEPT_MAX     (64u << 20) /* bytes of devices before the end of RAM */
 #define NOT_TAKEN "ferry-inspect looks at a guest and does not run it"
 
 typedef struct Walk {
@@ -51,6 +52,7 @@ typedef struct Walk {
     InspectRam *ram; /* NULL: not begun */
     SideChannels *side; /* NULL: none were given */
     bool flushes;       /* the stream says where its channels wait */
+    bool keeps;      /* a device's content, as far as it has come */
     bool has_pages;  /* a PART or END of ram has come */
     bool in_section;
     uint64_t section_at;  /* where the last section begins */
@@ -403,6 +405,40 @@ static bool walk_other(Walk *w, const Item *item, GError **errp)
     return skip_content(w, section, other->name, errp);
 }
 
+/* What is too much is passed over, and then none of it is kept. */
+static bool keep_bytes(void *opaque, const void *buf, size_t size,
+                       GError **errp)
+{
+    Walk *w = opaque;
+    GByteArray *bytes = w->report->early;
+
+    w->keeps = w->keeps && bytes->len + size <= KEPT_MAX;
+    if (w->keeps) {
+        g_byte_array_append(bytes, buf, (guint)size);
+    }
+    return true;
+}
+
+/* Skip a device's content, and keep it. */
+static bool take_content(Walk *w, const SectionHeader *section, GError **errp)
+{
+    static const StreamTap tap = { .given = keep_bytes };
+    InspectDevice *device = &g_array_index(w->report->devices, InspectDevice,
+                                           w->report->devices->len - 1);
+    bool ok;
+
+    w->keeps = true;
+    device->kept_at = w->report->early->len;
+    stream_set_tap(w->stream, &tap, w);
+    ok = skip_content(w, section, section->name, errp);
+    stream_set_tap(w->stream, NULL, NULL);
+    if (ok && w->keeps) {
+        device->kept = w->report->early;
+        device->kept_size = w->report->early->len - device->kept_at;
+    }
+    return ok;
+}
+
 /* Before RAM, or in a package. */
 static bool walk_device(Walk *w, const Item *item, GError **errp)
 {
@@ -420,7 +456,7 @@ static bool walk_device(Walk *w, const Item *item, GError **errp)
         return unsupported(errp, "more than %u devices", DEVICES_MAX);
     }
     g_array_append_val(w->report->devices, found);
-    return skip_content(w, section, section->name, errp);
+    return take_content(w, section, errp);
 }
 
 static bool begin_section(Walk *w, const Item *item, GError **errp)

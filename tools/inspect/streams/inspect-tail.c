@@ -46,6 +46,7 @@
 #define OLD_ZEROS   4096u /* at the end of a device */
 #define BETWEEN_MAX 16u  /* commands between two devices; QEMU sends one */
 
+#define DEVICE_HEAD  14u /* type, id, name's length, instance, version */
 #define FOOTER_SIZE  5u /* type, id */
 #define COMMAND_HEAD 5u /* type, number, length */
 #define DESC_HEAD    5u /* type, length */
@@ -59,7 +60,7 @@ typedef struct Tail {
     InspectReport *report;
     bool lacks_footers;
     uint64_t base;     /* where in the stream the bytes begin */
-    GByteArray *bytes;
+    GByteArray *bytes; /* the report's */
     uint64_t zeros;    /* that came behind the bytes, and are not kept */
     size_t looked;   /* no vmdescription's EOF is before this */
     size_t waiting;  /* the EOF of one that is not whole yet, */
@@ -326,9 +327,10 @@ static bool walk_commands(Tail *t, size_t *at, GError **errp)
     return true;
 }
 
-static void add_device(Tail *t, size_t at, size_t end)
+/* description: NULL if there is none. */
+static void add_device(Tail *t, size_t at, size_t end, JsonObject *description)
 {
-    size_t length = *tail_at(t, at + 5);
+    size_t length = *tail_at(t, at + 5), content = at + DEVICE_HEAD + length;
     InspectDevice found = {
         .name = g_strndup((const char *)tail_at(t, at + 6), length),
         .id = load_be32(tail_at(t, at + 1)),
@@ -336,6 +338,10 @@ static void add_device(Tail *t, size_t at, size_t end)
         .version = load_be32(tail_at(t, at + 10 + length)),
         .offset = position_of(t, at),
         .size = end - at,
+        .kept = t->bytes,
+        .kept_at = content,
+        .kept_size = end - content - (t->lacks_footers ? 0 : FOOTER_SIZE),
+        .description = description,
     };
 
     g_array_append_val(t->report->devices, found);
@@ -358,7 +364,7 @@ static bool walk_device(Tail *t, JsonObject *device, JsonObject *next,
         return bad_device(t, device, start,
                           "does not end with a footer; it begins at", errp);
     }
-    add_device(t, start, end);
+    add_device(t, start, end, device);
     *at = end;
     return true;
 }
@@ -370,7 +376,7 @@ static char *key_of(const char *name, uint32_t instance)
 }
 
 /* The devices that are here: not those that came before RAM, which the list has
- * at its beginning, but need not. */
+ * at its beginning, but need not.  These get their descriptions. */
 static GPtrArray *devices_here(const Tail *t)
 {
     JsonArray *devices = description_devices(t->report->vmdescription);
@@ -379,18 +385,20 @@ static GPtrArray *devices_here(const Tail *t)
     GPtrArray *here = g_ptr_array_new(); /* of JsonObject, the array's */
 
     for (unsigned i = 0; i < t->report->devices->len; i++) {
-        const InspectDevice *d =
-            &g_array_index(t->report->devices, InspectDevice, i);
+        InspectDevice *d = &g_array_index(t->report->devices, InspectDevice, i);
 
-        g_hash_table_add(early, key_of(d->name, d->instance));
+        g_hash_table_insert(early, key_of(d->name, d->instance), d);
     }
     for (unsigned i = 0; i < json_array_get_length(devices); i++) {
         JsonObject *device = json_array_get_object_element(devices, i);
         int64_t instance = json_object_get_int_member(device, "instance_id");
         g_autofree char *key = key_of(description_name(device),
                                       (uint32_t)instance);
+        InspectDevice *came = g_hash_table_lookup(early, key);
 
-        if (!g_hash_table_contains(early, key)) {
+        if (came) {
+            came->description = device;
+        } else {
             g_ptr_array_add(here, device);
         }
     }
@@ -441,7 +449,7 @@ static void guess_devices(Tail *t)
         if (!end) {
             return;
         }
-        add_device(t, at, end);
+        add_device(t, at, end, NULL);
         at = end;
     }
 }
@@ -697,7 +705,6 @@ bool inspect_tail(const Input *input, const InspectConfig *config,
                   InspectReport *report, bool lacks_footers, GError **errp)
 {
     Stream *stream = input_stream(input);
-    g_autoptr(GByteArray) bytes = g_byte_array_sized_new(CHUNK);
     Tail t = {
         .input = input,
         .stream = stream,
@@ -705,7 +712,7 @@ bool inspect_tail(const Input *input, const InspectConfig *config,
         .report = report,
         .lacks_footers = lacks_footers,
         .base = stream_position(stream),
-        .bytes = bytes,
+        .bytes = report->tail,
         .waiting = SIZE_MAX,
     };
     bool ok;
