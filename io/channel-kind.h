@@ -86,6 +86,11 @@ int io_kind_input_fd(const IoChannel *channel);
 bool io_kind_skip(IoChannel *channel, uint64_t size, uint64_t *skipped,
                   GError **errp);
 
+/* Will the peer write nothing more?  True as soon as this system knows, though
+ * bytes may still have to be read; false where it cannot be told.  Beside the
+ * reader, from any thread. */
+bool io_kind_has_hung_up(const IoChannel *channel);
+
 /* Put back bytes that a caller that cannot block has read from `in` itself.
  * The channel's next read returns them.  Once for a channel. */
 void io_kind_unread(IoChannel *channel, const uint8_t *bytes, size_t count);

@@ -3,7 +3,9 @@
  * Waiting for input, or for something else that may come first: a loop over a
  * GMainContext of its own.  Each source sets its flag.
  */
+#include <gio/gfiledescriptorbased.h>
 #include <glib-unix.h>
+#include <poll.h>
 
 #include "io/channel-kind.h"
 #include "io/io-internal.h"
@@ -64,6 +66,17 @@ bool io_channel_has_input(IoChannel *channel)
     }
     return channel->head_from < channel->head_size ||
            (in && g_pollable_input_stream_is_readable(in));
+}
+
+bool io_kind_has_hung_up(const IoChannel *channel)
+{
+    struct pollfd look = { .fd = -1, .events = POLLRDHUP };
+
+    if (channel->in && G_IS_FILE_DESCRIPTOR_BASED(channel->in)) {
+        look.fd = g_file_descriptor_based_get_fd(
+            G_FILE_DESCRIPTOR_BASED(channel->in));
+    }
+    return look.fd >= 0 && poll(&look, 1, 0) > 0;
 }
 
 bool io_channel_wait_input(IoChannel *channel, int ms, GCancellable *until)

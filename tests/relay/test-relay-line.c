@@ -78,6 +78,11 @@ static void note(void *opaque, bool down, const char *news)
     pthread_mutex_unlock(&f->lock);
 }
 
+static void note_held(void *opaque)
+{
+    note(opaque, false, "held");
+}
+
 static IoChannel *make_line(Fixture *f, IoChannel *connection, bool dials,
                             int64_t patience)
 {
@@ -88,6 +93,7 @@ static IoChannel *make_line(Fixture *f, IoChannel *connection, bool dials,
         .patience = patience,
         .silence = 2 * NS_PER_S,
         .dial = dials ? dial : NULL,
+        .held = note_held,
         .tell = note,
         .opaque = f,
     };
@@ -445,6 +451,37 @@ static void test_forever(Fixture *f, const void *unused)
     g_assert_true(io_channel_read(f->there, &byte, 1, &got, NULL));
 }
 
+/* What is written after line_hold() counts when it is sent. */
+static void test_hold(Fixture *f, const void *unused)
+{
+    line_set_patience(f->here, 700 * NS_PER_MS);
+    set_refusals(f, G_MAXUINT);
+    cut(f, 0);
+    wait_for_news(f, "has broken");
+    line_hold(f->here);
+    assert_write_fails(f->here, "did not go on");
+    g_assert_null(strstr(f->news->str, "held"));
+}
+
+static void test_hold_sent(Fixture *f, const void *unused)
+{
+    GOutputVector vector = { "x", 1 };
+    uint8_t byte;
+    size_t got;
+
+    line_set_patience(f->here, NS_PER_S);
+    line_hold(f->here);
+    g_assert_null(strstr(f->news->str, "held"));
+    g_assert_true(io_channel_writev(f->here, &vector, 1, NULL));
+    g_assert_nonnull(strstr(f->news->str, "held"));
+    g_assert_true(io_channel_read(f->there, &byte, 1, &got, NULL));
+    set_refusals(f, G_MAXUINT);
+    cut(f, 0);
+    wait_for_news(f, "for ever");
+    set_refusals(f, 0);
+    g_assert_true(io_channel_writev(f->here, &vector, 1, NULL));
+}
+
 static void test_lie(Fixture *f, const void *unused)
 {
     f->lie = WINDOW;
@@ -721,6 +758,8 @@ int main(int argc, char **argv)
     ADD("/line/less-patience", test_less_patience);
     ADD("/line/old-proof", test_old_proof);
     ADD("/line/forever", test_forever);
+    ADD("/line/hold", test_hold);
+    ADD("/line/hold-sent", test_hold_sent);
     ADD("/line/lie", test_lie);
     ADD("/line/abort", test_abort);
     ADD("/line/goodbye", test_goodbye);

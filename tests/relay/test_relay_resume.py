@@ -199,6 +199,51 @@ class Phases(RelayTest):
         self.assertIn("did not go on within", chain.sender.stderr())
 
 
+    def start_of_stream(self):
+        return preamble() + PART + plain(0, b"x" * PAGE, b"pc.ram")
+
+    def test_cancelled_meanwhile(self):
+        """The source gives up, and bytes of its wait in the relay."""
+        chain = self.broken_chain(self.start_of_stream())
+        chain.source.sendall(plain(PAGE, b"y" * PAGE) * 3)
+        time.sleep(0.3)  # they are read, and cannot be written
+        begin = time.monotonic()
+        chain.source.close()
+        self.assertEqual(chain.sender.wait(), 1)
+        self.assertLess(time.monotonic() - begin, 20)
+        self.assertIn("the source has closed its connection",
+                      chain.sender.stderr())
+
+    def test_not_handed_over(self):
+        """The source says its last bytes while the link is away: the
+        destination cannot have them, so nobody is kept waiting."""
+        data = sample_stream(random.Random(16), pages=40)
+        chain = self.broken_chain(data[:-3000])
+        chain.source.sendall(data[-3000:])
+        self.assertEqual(receive_all_or_reset(chain.source), b"")
+        self.assertEqual(chain.sender.wait(), 1)
+        self.assertIn("did not go on within", chain.sender.stderr())
+        self.assertNotIn("kept waiting", chain.sender.stderr())
+
+    def test_handed_over_later(self):
+        """The same, but the link comes back, and goes again."""
+        data = sample_stream(random.Random(17), pages=40)
+        chain = BreakingChain(self, ["--resume-timeout-stopped", "10"])
+        chain.say(data[:-3000])
+        chain.hear(len(data) - 3000)
+        chain.link.refuse(True)
+        chain.link.breaks("reset")
+        chain.sender.wait_says("the link has broken")
+        chain.source.sendall(data[-3000:])
+        chain.link.refuse(False)
+        self.assertEqual(chain.hear(3000), data[-3000:])
+        chain.link.refuse(True)
+        chain.link.breaks("reset")
+        chain.sender.wait_says("The source is kept waiting")
+        chain.link.refuse(False)
+        chain.finish("completed")
+
+
 class Routes(RelayTest):
     def start_both(self, routes, at_receiver):
         receiver = self.start(

@@ -12,6 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "io/channel-kind.h"
 #include "tests/unit/channel-kit.h"
 
 /* --- tcp ---- */
@@ -327,6 +328,24 @@ static void *cancel_main(void *cancel)
     return NULL;
 }
 
+/* It shows before the bytes in front of it are read. */
+static void test_hung_up(void)
+{
+    IoChannel *ends[2];
+    char byte;
+    size_t n;
+
+    make_pair(ends);
+    write_text(ends[0], "x");
+    g_assert_false(io_kind_has_hung_up(ends[1]));
+    g_assert_true(io_channel_finish(ends[0], NULL));
+    g_assert_true(io_kind_has_hung_up(ends[1]));
+    g_assert_true(io_channel_read(ends[1], &byte, 1, &n, NULL));
+    g_assert_cmpuint(n, ==, 1);
+    io_channel_free(ends[0]);
+    io_channel_free(ends[1]);
+}
+
 static void test_wait_input(void)
 {
     g_autoptr(GCancellable) cancel = g_cancellable_new();
@@ -500,6 +519,7 @@ static const ChannelTest tests[] = {
     { "unix/missing", test_unix_missing },
     { "pair/transfer", test_pair_transfer },
     { "read-is-partial", test_read_is_partial },
+    { "hung-up", test_hung_up },
     { "wait-input", test_wait_input },
     { "write-nothing", test_write_nothing },
     { "finished", test_finished },

@@ -68,6 +68,9 @@ typedef struct Line {
                          * be of use: patience is counted all the while, */
     int64_t trouble_since;
     int64_t until;      /* troubled: and over then; FOREVER: never */
+    bool holding;       /* line_hold() was called, and nothing was sent since
+                         * from hold_from on */
+    uint64_t hold_from;
     uint64_t resumed_at; /* troubled: so much had arrived at the other relay
                           * when the present connection began */
     int64_t heard;      /* when something came last, or the reader began */
@@ -291,6 +294,19 @@ static void add_vector(GOutputVector *vectors, unsigned *count,
     }
 }
 
+/* Bytes up to this place are about to be sent. */
+static void note_sent_locked(Line *line, uint64_t end)
+{
+    if (line->holding && end > line->hold_from) {
+        line->holding = false;
+        change_patience_locked(line, LINE_FOREVER);
+        line->patience_told = !line->config.dial;
+        if (line->config.held) {
+            line->config.held(line->config.opaque);
+        }
+    }
+}
+
 /* Write some of what is to be sent, with the news, or the news only.  The lock
  * is not held meanwhile; the line is up, and nobody writes. */
 static void write_locked(Line *line, const uint8_t *more, size_t more_size)
@@ -310,6 +326,7 @@ static void write_locked(Line *line, const uint8_t *more, size_t more_size)
         put_record(heads + heads_size, LINE_BYTES, size);
         heads_size += LINE_HEAD_SIZE;
     }
+    note_sent_locked(line, line->kept.sent + size);
     add_vector(vectors, &count, heads, heads_size);
     add_vector(vectors, &count, bytes, size);
     add_vector(vectors, &count, more, more_size);
@@ -840,6 +857,15 @@ static void keep_down_locked(Line *line)
     }
 }
 
+static void tell_wait_locked(Line *line)
+{
+    if (line->config.waits && line->state == LINE_DOWN) {
+        pthread_mutex_unlock(&line->lock);
+        line->config.waits(line->config.opaque);
+        pthread_mutex_lock(&line->lock);
+    }
+}
+
 static void join_dialer_locked(Line *line)
 {
     if (line->dialing) {
@@ -863,6 +889,7 @@ static void *keeper_main(void *opaque)
             keep_up_locked(line);
         } else if (line->state == LINE_DOWN) {
             keep_down_locked(line);
+            tell_wait_locked(line);
         }
         if (!line->closing) {
             wait_a_tick_locked(line);
@@ -1074,11 +1101,22 @@ void line_set_patience(IoChannel *channel, int64_t ns)
     Line *line = line_of(channel);
 
     pthread_mutex_lock(&line->lock);
+    line->holding = false;
     if (line->patience != ns) {
         change_patience_locked(line, ns);
         line->patience_told = !line->config.dial;
         pthread_cond_broadcast(&line->changed);
     }
+    pthread_mutex_unlock(&line->lock);
+}
+
+void line_hold(IoChannel *channel)
+{
+    Line *line = line_of(channel);
+
+    pthread_mutex_lock(&line->lock);
+    line->holding = true;
+    line->hold_from = line->kept.written;
     pthread_mutex_unlock(&line->lock);
 }
 

@@ -50,6 +50,14 @@ typedef struct LineConfig {
     IoChannel *(*dial)(void *opaque, uint64_t received, uint64_t *arrived,
                        GCancellable *cancel, GError **errp);
 
+    /* Optional: the line is down, and waits.  Ten times a second, by a thread
+     * of the line's, without its lock. */
+    void (*waits)(void *opaque);
+
+    /* Optional: what line_hold() has asked for has happened, for good.  From
+     * any thread, with a lock of the line's held. */
+    void (*held)(void *opaque);
+
     /* Optional: what happens to the line, for a log, and whether it is down
      * then.  From any thread, with a lock of the line's held. */
     void (*tell)(void *opaque, bool down, const char *news);
@@ -76,6 +84,10 @@ void line_leave(IoChannel *line);
  * At the end that dials; the other relay learns whether it is 0.  From any
  * thread. */
 void line_set_patience(IoChannel *line, int64_t ns);
+
+/* Patience is LINE_FOREVER as soon as a byte is sent that is written after this
+ * call; until then it is what it was.  By the thread that writes. */
+void line_hold(IoChannel *line);
 
 /*
  * The other relay has proved that it makes the new connection, which it does

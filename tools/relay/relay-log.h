@@ -4,6 +4,7 @@
 #define RELAY_LOG_H
 
 #include <glib.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "tools/relay/relay-outcome.h"
@@ -14,7 +15,7 @@
 typedef struct RelayFindings {
     unsigned number;   /* of the migration, in front of every message */
     bool has_ram;
-    bool return_path;  /* if has_ram */
+    atomic_bool return_path; /* if has_ram; any thread reads */
     Ending ending;     /* receive: what the other relay said */
     char *passed_on;   /* why it was not packed as it might have been; or
                         * NULL */

@@ -2,6 +2,7 @@
 /* A session at the sender: QEMU to link. */
 #include "tools/relay/relay-session-role.h"
 
+#include "io/channel-kind.h"
 #include "tools/relay/relay-pack.h"
 #include "tools/relay/relay-reverse.h"
 #include "tools/relay/relay-send.h"
@@ -115,6 +116,40 @@ static IoChannel *dial(void *opaque, uint64_t received, uint64_t *arrived,
     return link;
 }
 
+/* A source that waits for an answer has closed: it has given up, and its guest
+ * runs on.  Nobody is kept waiting for it. */
+static void source_went(Session *s, IoChannel *line)
+{
+    session_set_flag(s, &s->source_gone);
+    line_set_patience(line, MIN(s->args->patience, s->args->patience_stopped));
+}
+
+/* While the line is down nobody reads from the source.  By a thread of the
+ * line's, which therefore stays. */
+static void look_for_source(void *opaque)
+{
+    Session *s = opaque;
+    IoChannel *line;
+    bool gone;
+
+    pthread_mutex_lock(&s->lock);
+    line = s->line;
+    gone = line && s->near && !s->source_gone &&
+           s->findings.return_path && io_kind_has_hung_up(s->near);
+    pthread_mutex_unlock(&s->lock);
+    if (gone) {
+        relay_log(&s->findings, "the source has closed its connection");
+        source_went(s, line);
+    }
+}
+
+static void note_handed_over(void *opaque)
+{
+    Session *s = opaque;
+
+    atomic_store(&s->handed_over, true);
+}
+
 /* From version 4 on. */
 static bool open_line(Session *s, GError **errp)
 {
@@ -124,6 +159,8 @@ static bool open_line(Session *s, GError **errp)
     const LineConfig line = {
         .patience = s->args->patience,
         .dial = dial,
+        .waits = look_for_source,
+        .held = note_handed_over,
     };
 
     if (!session_key_make(&hello.key, errp)) {
@@ -282,17 +319,17 @@ static void reached(void *opaque, SendPlace place)
         line_set_patience(s->line, s->args->patience);
         break;
     case SEND_GONE:
-        session_set_flag(s, &s->source_gone);
-        /* fall through */
+        source_went(s, s->line);
+        break;
     case SEND_STANDS_STILL:
     case SEND_LOST:
         line_set_patience(s->line, MIN(s->args->patience,
                                        s->args->patience_stopped));
         break;
     case SEND_HANDED_OVER:
-        /* To give up would let the guest run here, while it may run there. */
-        atomic_store(&s->handed_over, true);
-        line_set_patience(s->line, LINE_FOREVER);
+        /* To give up would let the guest run here, while it may run there, as
+         * soon as the last bytes have been sent. */
+        line_hold(s->line);
         break;
     }
 }
