@@ -52,6 +52,14 @@ valgrind: all
 	    $$(meson test -C $(BUILD) --list --suite unit | \
 	       sed -n 's,.* / ,,p' | grep -v '^vmm-\(cpu\|machine\|ram\)$$')
 
+# The last commit as an archive with checksums, and Debian packages of the tree.
+dist:
+	scripts/make-dist $(BUILD)/dist
+
+deb:
+	scripts/setup deb
+	scripts/make-deb $(BUILD)/deb
+
 install: $(BUILD)/build.ninja
 	$(if $(PREFIX),meson configure $(BUILD) -Dprefix=$(PREFIX))
 	ninja -C $(BUILD)
@@ -61,4 +69,4 @@ clean:
 	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan
 
 .PHONY: all demo check check-all bench bench-relay soak lint valgrind \
-    install clean
+    dist deb install clean

@@ -27,7 +27,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
 import ram_image  # noqa: E402
 from ferry_vm import Machine, differing_pages, free_port  # noqa: E402
 
-RAM_MIB = 1024
+RAM_MIB = int(os.environ.get("FERRY_MIB", 1024))
 LINK = 125_000_000  # bytes/s: 1 Gbit/s
 BEAT_MS = 20
 RATE = 16000  # pages/s that the stress guest writes, at the most
