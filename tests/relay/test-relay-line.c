@@ -219,6 +219,23 @@ static void end_way(Way *way)
     g_rand_free(way->rand);
 }
 
+/* What one end says, and nobody takes, is no reason for the other direction to
+ * stop: acknowledgements stand behind it. */
+static void test_nobody_reads(Fixture *f, const void *unused)
+{
+    Way forward, back;
+
+    start_way(&back, f->there, f->here, 5 * WINDOW / 2, 21);
+    start_way(&forward, f->here, f->there, TOTAL, 22);
+    read_all(&forward);
+    end_way(&forward);
+    /* What was put aside is dropped, and comes again. */
+    cut(f, 0);
+    read_all(&back);
+    end_way(&back);
+    g_assert_cmpuint(line_counts(f->here).resumes, ==, 1);
+}
+
 /* Both directions, with so many cuts at either end. */
 static void move_bytes(Fixture *f, unsigned cuts, guint32 seed)
 {
@@ -556,6 +573,20 @@ static void test_silence(Fixture *f, const void *unused)
     end_bare(f, peer, from);
 }
 
+/* A connection that has broken shows to a writer, too, where nobody reads. */
+static void test_write_stuck(Fixture *f, const void *unused)
+{
+    g_autofree uint8_t *bytes = g_malloc0(2 * WINDOW);
+    GOutputVector vector = { bytes, 2 * WINDOW };
+    g_autoptr(GError) err = NULL;
+    Stream *from;
+    IoChannel *peer = bare(f, &from);
+
+    g_assert_false(io_channel_writev(f->there, &vector, 1, &err));
+    g_assert_error(err, G_IO_ERROR, G_IO_ERROR_TIMED_OUT);
+    end_bare(f, peer, from);
+}
+
 static uint32_t next_record(Stream *from, uint8_t *body)
 {
     uint32_t head;
@@ -658,15 +689,16 @@ static void test_window(Fixture *f, const void *unused)
         got += head >> 24 == LINE_BYTES ? head & 0xffffff : 0;
     } while (head >> 24 == LINE_BYTES || got < WINDOW);
     g_assert_cmpuint(got, ==, WINDOW);
+    /* Nobody need read what stands in front of the acknowledgement. */
+    write_record(peer, LINE_BYTES, "x", 1);
     store_be64(have, WINDOW);
     write_record(peer, LINE_HAVE, have, sizeof(have));
-    /* The acknowledgement is read by the line's reader. */
-    write_record(peer, LINE_BYTES, "x", 1);
-    g_assert_true(io_channel_read(f->there, body, 1, &one, NULL));
     while (got < 2 * WINDOW) {
         head = next_record(from, body);
         got += head >> 24 == LINE_BYTES ? head & 0xffffff : 0;
     }
+    g_assert_true(io_channel_read(f->there, body, 1, &one, NULL));
+    g_assert_cmpint(*body, ==, 'x');
     thread_join(writer);
     end_bare(f, peer, from);
 }
@@ -751,6 +783,7 @@ int main(int argc, char **argv)
     g_test_add(path, Fixture, NULL, set_up, run, tear_down)
     ADD("/line/without-cuts", test_without_cuts);
     ADD("/line/cuts", test_cuts);
+    ADD("/line/nobody-reads", test_nobody_reads);
     ADD("/line/refused-at-first", test_refused_at_first);
     ADD("/line/unknown", test_unknown_line);
     ADD("/line/patience-ends", test_patience_ends);
@@ -769,6 +802,7 @@ int main(int argc, char **argv)
     ADD_BARE("/line/useless", test_useless);
     ADD_BARE("/line/useful", test_useful);
     ADD_BARE("/line/silence", test_silence);
+    ADD_BARE("/line/write-stuck", test_write_stuck);
     ADD_BARE("/line/beats", test_beats);
     ADD_BARE("/line/has-input", test_has_input);
     ADD_BARE("/line/window", test_window);

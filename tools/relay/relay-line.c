@@ -6,11 +6,16 @@
  * stream, HAVE (how many bytes of the other direction have arrived), PATIENCE
  * and BYE.  docs/relay.md has their form.
  *
- * Up to five threads come here.  The reader and the writer are the user's.  The
+ * Up to six threads come here.  The reader and the writer are the user's.  The
  * beater acknowledges, says something when nobody else does, and sends what is
  * left after a new connection.  The keeper never waits for a connection: it
  * sees when the peer is silent and when patience is over.  The dialer exists
- * while a line that dials has no connection.
+ * while a line that dials has no connection.  The deputy reads where the user
+ * does not, but only when the writer needs to hear from the peer:
+ * acknowledgements stand behind bytes that nobody wants yet.  These are put
+ * aside (`ahead`).  The peer never sends more than its window before they are
+ * taken, because HAVE counts what the user has.  Otherwise nothing is read
+ * ahead, because that would hide a slow destination from the source.
  *
  * A thread that uses the connection says so (reading, writing) and does it
  * without the lock.  The first one that fails aborts the connection, so that
@@ -38,6 +43,7 @@
 #define LEAVE_NS     (NS_PER_S / 5)  /* at most, to say goodbye */
 #define BEATS        5 /* in the time after which silence counts as broken */
 #define HAVE_EVERY   ((uint64_t)1 << 20) /* bytes */
+#define AHEAD_EACH   128 /* what a GBytes needs besides its bytes */
 #define MARGIN_NS    (5 * NS_PER_S)  /* the receiver is more patient by this */
 #define BUFFER_SIZE  ((size_t)64 << 10)
 
@@ -47,15 +53,21 @@ typedef struct Line {
     IoChannel base;
     LineConfig config;  /* constant, but for connection, which is unused */
     gulong on_abort;    /* set by line_new() */
-    pthread_t keeper, beater; /* set by line_new() */
-    unsigned threads;         /* how many of the two run */
+    pthread_t keeper, beater, deputy; /* set by line_new() */
+    unsigned threads;         /* how many of these run */
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
+    pthread_cond_t stuck; /* the deputy is needed */
     /* All of these: lock. */
     LineState state;
     IoChannel *connection; /* used without the lock while reading, writing */
     bool reading, writing; /* a thread uses it */
+    int64_t write_began;   /* the last write to it */
+    bool short_of_room;    /* the writer waits for an acknowledgement */
+    GQueue ahead;          /* of GBytes, of this connection: to be read */
+    size_t ahead_from;     /* of the first of them, so many were read */
+    size_t ahead_size;     /* what they need, see AHEAD_EACH */
     bool stopped;       /* line_stop() was called, and line_go_on() was not */
     bool closing;       /* io_channel_free() was called */
     bool finishing;     /* acknowledge at once */
@@ -207,6 +219,12 @@ static bool is_in_use(const Line *line)
     return line->reading || line->writing;
 }
 
+static void drop_ahead_locked(Line *line)
+{
+    g_queue_clear_full(&line->ahead, (GDestroyNotify)g_bytes_unref);
+    line->ahead_from = line->ahead_size = 0;
+}
+
 /* Take a connection to which the other relay sends from our `received` on.  The
  * line is over when that relay wants what is not kept any more. */
 static void go_on_locked(Line *line, IoChannel *connection, uint64_t arrived)
@@ -226,6 +244,7 @@ static void go_on_locked(Line *line, IoChannel *connection, uint64_t arrived)
     io_channel_free(line->connection);
     line->connection = connection;
     line->from = line->to = line->left = 0;
+    drop_ahead_locked(line); /* they come again */
     line->heard = line->said = now;
     line->told = line->received;
     line->resumed_at = arrived;
@@ -238,6 +257,12 @@ static void go_on_locked(Line *line, IoChannel *connection, uint64_t arrived)
     g_clear_error(&line->why);
     line->state = LINE_UP;
     pthread_cond_broadcast(&line->changed);
+}
+
+static void wait_a_tick_locked(Line *line)
+{
+    clock_monotonic.wait(&clock_monotonic, &line->changed, &line->lock,
+                         clock_now(&clock_monotonic) + TICK_NS);
 }
 
 static bool is_over(const Line *line, GError **errp)
@@ -331,6 +356,7 @@ static void write_locked(Line *line, const uint8_t *more, size_t more_size)
     add_vector(vectors, &count, bytes, size);
     add_vector(vectors, &count, more, more_size);
     line->writing = true;
+    line->write_began = clock_now(&clock_monotonic);
     pthread_mutex_unlock(&line->lock);
     ok = io_channel_writev(connection, vectors, count, &err);
     pthread_mutex_lock(&line->lock);
@@ -370,7 +396,10 @@ static size_t space_locked(Line *line, uint8_t **to, GError **errp)
             return 0;
         }
         if (kept_space(&line->kept, to) == 0) {
+            line->short_of_room = true;
+            pthread_cond_signal(&line->stuck);
             pthread_cond_wait(&line->changed, &line->lock);
+            line->short_of_room = false;
         }
     }
     return is_over(line, errp) ? 0 : room;
@@ -584,24 +613,51 @@ static bool read_bytes(Line *line, IoChannel *connection, uint8_t *buf,
     return true;
 }
 
-/* Wait for a connection, and say that it is used.  NULL when the line is over;
- * *ended when the peer has said goodbye. */
-static IoChannel *begin_reading(Line *line, bool *ended, GError **errp)
+static IoChannel *begin_reading_locked(Line *line)
 {
-    IoChannel *connection = NULL;
+    line->reading = true;
+    line->heard = clock_now(&clock_monotonic);
+    return line->connection;
+}
 
+/* May the user have what was read ahead?  Not while the line is down: how much
+ * has arrived was told already. */
+static bool has_ahead(const Line *line)
+{
+    return line->ahead.length > 0 &&
+           (line->state == LINE_UP || line->goodbye);
+}
+
+/* Wait for a connection that nobody else reads from, and say that it is used.
+ * *connection is NULL when something was read ahead, and when the peer has said
+ * goodbye (*ended).  False when the line is over. */
+static bool begin_reading(Line *line, IoChannel **connection, bool *ended,
+                          GError **errp)
+{
+    bool ok = true;
+
+    *connection = NULL;
     pthread_mutex_lock(&line->lock);
-    while (line->state == LINE_DOWN && !line->goodbye) {
+    while (!has_ahead(line) && !line->goodbye &&
+           (line->state == LINE_DOWN ||
+            (line->state == LINE_UP && line->reading))) {
         pthread_cond_wait(&line->changed, &line->lock);
     }
-    *ended = line->goodbye;
-    if (!*ended && !is_over(line, errp)) {
-        connection = line->connection;
-        line->reading = true;
-        line->heard = clock_now(&clock_monotonic);
+    *ended = line->goodbye && !has_ahead(line);
+    if (!*ended && !has_ahead(line)) {
+        ok = !is_over(line, errp);
+        *connection = ok ? begin_reading_locked(line) : NULL;
     }
     pthread_mutex_unlock(&line->lock);
-    return connection;
+    return ok;
+}
+
+static void did_receive_locked(Line *line, size_t nread)
+{
+    line->received += nread;
+    if (line->received - line->told >= HAVE_EVERY) {
+        pthread_cond_broadcast(&line->changed);
+    }
 }
 
 /* Takes err, which is NULL after a success. */
@@ -609,33 +665,62 @@ static void end_reading(Line *line, size_t nread, GError *err)
 {
     pthread_mutex_lock(&line->lock);
     line->reading = false;
-    line->received += nread;
+    did_receive_locked(line, nread);
     if (err) {
         break_locked(line, err);
     }
-    if (line->state != LINE_UP || /* somebody waits until nobody reads */
-        line->received - line->told >= HAVE_EVERY) {
+    if (line->state != LINE_UP) { /* somebody waits until nobody reads */
         pthread_cond_broadcast(&line->changed);
     }
     pthread_mutex_unlock(&line->lock);
+}
+
+/* Returns how much of what was read ahead is now in buf. */
+static size_t take_ahead(Line *line, uint8_t *buf, size_t size)
+{
+    size_t part = 0;
+
+    pthread_mutex_lock(&line->lock);
+    if (has_ahead(line)) {
+        GBytes *first = g_queue_peek_head(&line->ahead);
+        const uint8_t *bytes = g_bytes_get_data(first, NULL);
+        size_t left = g_bytes_get_size(first) - line->ahead_from;
+
+        part = MIN(size, left);
+        memcpy(buf, bytes + line->ahead_from, part);
+        line->ahead_from += part;
+        if (part == left) {
+            line->ahead_size -= g_bytes_get_size(first) + AHEAD_EACH;
+            line->ahead_from = 0;
+            g_bytes_unref(g_queue_pop_head(&line->ahead));
+        }
+        did_receive_locked(line, part);
+    }
+    pthread_mutex_unlock(&line->lock);
+    return part;
 }
 
 static bool line_read(IoChannel *channel, void *buf, size_t size,
                       size_t *nread, GError **errp)
 {
     Line *line = line_of(channel);
-    bool ok = false, ended = false;
+    bool ended = false;
 
     *nread = 0;
-    while (!ok && !ended) {
+    while (*nread == 0 && !ended) {
+        IoChannel *connection;
         GError *err = NULL;
-        IoChannel *connection = begin_reading(line, &ended, errp);
 
-        if (!connection) {
-            return ended;
+        if (!begin_reading(line, &connection, &ended, errp)) {
+            return false;
         }
-        ok = read_bytes(line, connection, buf, size, nread, &err);
-        end_reading(line, *nread, err);
+        if (connection) {
+            ended = read_bytes(line, connection, buf, size, nread, &err) &&
+                    *nread == 0;
+            end_reading(line, *nread, err);
+        } else {
+            *nread = take_ahead(line, buf, size);
+        }
     }
     return true;
 }
@@ -684,11 +769,9 @@ static bool line_has_input(IoChannel *channel)
     bool has;
 
     pthread_mutex_lock(&line->lock);
-    has = line->state == LINE_OVER || line->goodbye;
-    if (!has && line->state == LINE_UP) {
-        connection = line->connection;
-        line->reading = true;
-        line->heard = clock_now(&clock_monotonic);
+    has = line->state == LINE_OVER || line->goodbye || has_ahead(line);
+    if (!has && line->state == LINE_UP && !line->reading) {
+        connection = begin_reading_locked(line);
     }
     pthread_mutex_unlock(&line->lock);
     if (connection) {
@@ -698,12 +781,63 @@ static bool line_has_input(IoChannel *channel)
     return has;
 }
 
-/* Keeping */
+/* The deputy */
 
 static int64_t silence_of(const Line *line)
 {
     return line->config.silence ? line->config.silence : LINE_SILENCE_NS;
 }
+
+/* A write that takes so long may be one to a connection that has broken, which
+ * only a reader finds out. */
+static bool is_writer_stuck(const Line *line)
+{
+    return line->short_of_room ||
+           (line->writing && clock_now(&clock_monotonic) - line->write_began >=
+                                 silence_of(line) / BEATS);
+}
+
+static void read_ahead_locked(Line *line)
+{
+    IoChannel *connection = begin_reading_locked(line);
+    uint8_t *bytes = g_malloc(BUFFER_SIZE);
+    GError *err = NULL;
+    size_t size = 0;
+
+    pthread_mutex_unlock(&line->lock);
+    read_bytes(line, connection, bytes, BUFFER_SIZE, &size, &err);
+    bytes = g_realloc(bytes, size);
+    pthread_mutex_lock(&line->lock);
+    line->reading = false;
+    if (size) {
+        g_queue_push_tail(&line->ahead, g_bytes_new_take(bytes, size));
+        line->ahead_size += size + AHEAD_EACH;
+    }
+    if (err) {
+        break_locked(line, err);
+    }
+    pthread_cond_broadcast(&line->changed);
+}
+
+static void *deputy_main(void *opaque)
+{
+    Line *line = opaque;
+
+    pthread_mutex_lock(&line->lock);
+    while (!line->closing) {
+        if (line->state == LINE_UP && !line->reading && !line->goodbye &&
+            line->ahead_size < LINE_WINDOW && is_writer_stuck(line)) {
+            read_ahead_locked(line);
+        } else {
+            clock_monotonic.wait(&clock_monotonic, &line->stuck, &line->lock,
+                                 clock_now(&clock_monotonic) + TICK_NS);
+        }
+    }
+    pthread_mutex_unlock(&line->lock);
+    return NULL;
+}
+
+/* Keeping */
 
 static bool is_news_due(const Line *line)
 {
@@ -732,12 +866,6 @@ static void say_bye_locked(Line *line)
     write_locked(line, bye, sizeof(bye));
     line->left_word = true;
     pthread_cond_broadcast(&line->changed);
-}
-
-static void wait_a_tick_locked(Line *line)
-{
-    clock_monotonic.wait(&clock_monotonic, &line->changed, &line->lock,
-                         clock_now(&clock_monotonic) + TICK_NS);
 }
 
 static void *beater_main(void *opaque)
@@ -998,6 +1126,7 @@ static void line_close(IoChannel *channel)
     pthread_mutex_lock(&line->lock);
     line->closing = true;
     pthread_cond_broadcast(&line->changed);
+    pthread_cond_signal(&line->stuck);
     pthread_mutex_unlock(&line->lock);
     if (line->threads > 0) {
         thread_join(line->keeper);
@@ -1005,9 +1134,14 @@ static void line_close(IoChannel *channel)
     if (line->threads > 1) {
         thread_join(line->beater);
     }
+    if (line->threads > 2) {
+        thread_join(line->deputy);
+    }
+    drop_ahead_locked(line);
     io_channel_free(line->connection);
     g_clear_error(&line->why);
     kept_destroy(&line->kept);
+    pthread_cond_destroy(&line->stuck);
     pthread_cond_destroy(&line->changed);
     pthread_mutex_destroy(&line->lock);
 }
@@ -1069,7 +1203,11 @@ static bool start_threads(Line *line, GError **errp)
         line->threads += thread_start(&line->beater, "relay/beat", beater_main,
                                       line, errp);
     }
-    return line->threads == 2;
+    if (line->threads == 2) {
+        line->threads += thread_start(&line->deputy, "relay/ahead", deputy_main,
+                                      line, errp);
+    }
+    return line->threads == 3;
 }
 
 IoChannel *line_new(const LineConfig *config, GError **errp)
@@ -1084,6 +1222,7 @@ IoChannel *line_new(const LineConfig *config, GError **errp)
     line->heard = line->said = clock_now(&clock_monotonic);
     pthread_mutex_init(&line->lock, NULL);
     thread_cond_init(&line->changed);
+    thread_cond_init(&line->stuck);
     io_kind_init(&line->base, &line_ops, config->name, NULL, NULL);
     line->base.reads = line->base.writes = true;
     line->on_abort = g_cancellable_connect(line->base.aborted,
