@@ -244,6 +244,68 @@ class Phases(RelayTest):
         chain.finish("completed")
 
 
+class Draining(RelayTest):
+    """A receiver that is about to end is there for those that it has."""
+
+    def test_one_signal(self):
+        data = sample_stream(random.Random(18), pages=100)
+        chain = BreakingChain(self)
+        chain.say(data[:100])
+        chain.hear(100)
+        chain.receiver.process.terminate()
+        chain.receiver.wait_says("migrations still running: 1")
+        other = self.start("--role", "send", "--listen",
+                           "unix:" + self.path("other"), "--connect",
+                           "unix:" + self.path("link"), resumes=True)
+        source = self.connect("other", other)
+        source.sendall(preamble())
+        self.assertEqual(receive_all_or_reset(source), b"")
+        other.wait_says("the other relay refuses: this relay is about to end")
+        chain.link.breaks("reset", 50000)
+        chain.move(data[100:])
+        chain.finish("completed")
+        self.assertEqual(chain.sender.reports()[0]["resumes"], 1)
+
+    def test_stranger(self):
+        """One that says nothing does not keep it from ending."""
+        chain = BreakingChain(self)
+        chain.say(preamble())
+        chain.hear(len(preamble()))
+        chain.receiver.process.terminate()
+        chain.receiver.wait_says("migrations still running: 1")
+        stranger = self.connect("link", chain.receiver)
+        begin = time.monotonic()
+        chain.finish()
+        self.assertLess(time.monotonic() - begin, 5)
+        self.assertEqual(receive_all_or_reset(stranger), b"")
+
+    def test_first_has_ended(self):
+        """With --once, of several connections."""
+        data = sample_stream(random.Random(19), pages=100)
+        chain = BreakingChain(self)
+        chain.say(data)
+        chain.hear(len(data))
+        second = self.connect("relay", chain.sender)
+        second.sendall(data[:100])
+        end = self.accept(chain.listener)
+        receive(end, 100)
+        chain.source.shutdown(socket.SHUT_WR)
+        chain.destination.sendall(SHUT)
+        chain.destination.close()
+        self.assertEqual(receive_all(chain.source), SHUT)
+        for relay in chain.sender, chain.receiver:
+            wait_until(relay.reports, "report")
+        chain.link.breaks("reset")
+        second.sendall(data[100:])
+        self.assertEqual(receive(end, len(data) - 100), data[100:])
+        second.shutdown(socket.SHUT_WR)
+        end.sendall(SHUT)
+        end.close()
+        self.assertEqual(receive_all(second), SHUT)
+        for relay in chain.sender, chain.receiver:
+            self.assertEqual(relay.wait(), 0, relay.stderr())
+
+
 class Routes(RelayTest):
     def start_both(self, routes, at_receiver):
         receiver = self.start(

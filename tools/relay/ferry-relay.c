@@ -13,7 +13,9 @@
  * The number of connections is limited, too: further peers wait in the system's
  * queue, but not for long, because a peer that does not soon say what it wants
  * is turned away.  An acceptor closes its listener as soon as it accepts no
- * more, so that a late peer's connection is refused at once.
+ * more, so that a late peer's connection is refused at once.  A relay that
+ * takes no new migration goes on accepting as long as one that it has may go on
+ * by another connection.
  */
 #include <glib-unix.h>
 #include <signal.h>
@@ -51,7 +53,8 @@ typedef struct Relay {
     GPtrArray *runs;     /* of Run */
     SessionShared shared; /* lent to the sessions */
     unsigned count;      /* connections so far */
-    bool draining;       /* no new session; the loop ends with the last one */
+    bool draining;       /* no new migration; the loop ends with the last one */
+    bool closed;         /* nobody is accepted any more */
     bool judged;         /* there was an outcome */
     RelayOutcome outcome; /* the exit status; RELAY_COMPLETED where none ran */
     Http *http;          /* or NULL */
@@ -111,25 +114,56 @@ static void abort_if_silent(const Run *run, const char *reason)
     }
 }
 
-static void quit_if_done(Relay *relay)
+static void abort_silent(const Relay *relay)
 {
-    if (relay->draining && relay->runs->len == 0) {
-        g_main_loop_quit(relay->loop);
+    for (unsigned i = 0; i < relay->runs->len; i++) {
+        abort_if_silent(relay->runs->pdata[i], "the relay ends");
     }
 }
 
-/* A peer that has not yet said what it wants is not waited for. */
 static void stop_accepting(Relay *relay)
 {
-    relay->draining = true;
+    relay->closed = true;
     pthread_mutex_lock(&relay->lock);
     relay->stopping = true;
     pthread_cond_broadcast(&relay->changed);
     pthread_mutex_unlock(&relay->lock);
     g_cancellable_cancel(relay->stop_accepting);
+    abort_silent(relay);
+}
+
+/* May a migration go on by another connection? */
+static bool awaits_resumes(const Relay *relay)
+{
     for (unsigned i = 0; i < relay->runs->len; i++) {
-        abort_if_silent(relay->runs->pdata[i], "the relay ends");
+        const Run *run = relay->runs->pdata[i];
+
+        if (session_may_resume(run->session)) {
+            return true;
+        }
     }
+    return false;
+}
+
+static void stop_or_quit_if_done(Relay *relay)
+{
+    if (!relay->draining) {
+        return;
+    }
+    if (!relay->closed && !awaits_resumes(relay)) {
+        stop_accepting(relay);
+    }
+    if (relay->runs->len == 0) {
+        g_main_loop_quit(relay->loop);
+    }
+}
+
+/* A peer that has not yet said what it wants is not waited for. */
+static void drain(Relay *relay)
+{
+    relay->draining = true;
+    abort_silent(relay);
+    stop_or_quit_if_done(relay);
 }
 
 /* Statistics */
@@ -342,7 +376,7 @@ static void end_run(Relay *relay, Run *run)
     }
     if (relay->args->one_peer ||
         (relay->args->once && counts && !session_was_unused(run->session))) {
-        stop_accepting(relay);
+        drain(relay);
     }
     g_ptr_array_remove(relay->runs, run);
     free_run(relay, run);
@@ -379,6 +413,9 @@ static bool start_run(Relay *relay, IoChannel *near, const RelayRoute *route,
     run->relay = relay;
     run->began = g_get_real_time();
     run->session = session_new(&relay->shared, ++relay->count, near, route);
+    if (relay->draining) {
+        session_take_resumes_only(run->session);
+    }
     if (!thread_start(&run->thread, "relay/forward", run_main, run, errp)) {
         free_run(relay, run);
         return false;
@@ -575,7 +612,7 @@ static void start_or_turn_away(Relay *relay, Arrival *arrival)
 {
     g_autoptr(GError) err = NULL;
 
-    if (relay->draining) {
+    if (relay->closed) {
         io_channel_free(arrival->channel);
     } else if (!start_run(relay, arrival->channel, arrival->route, &err)) {
         relay_say("%s", err->message);
@@ -598,9 +635,9 @@ static gboolean on_wake(void *opaque)
     }
     if (accept_has_failed(relay)) {
         note_outcome(relay, RELAY_FAILED);
-        stop_accepting(relay);
+        drain(relay);
     }
-    quit_if_done(relay);
+    stop_or_quit_if_done(relay);
     return G_SOURCE_REMOVE;
 }
 
@@ -620,8 +657,7 @@ static gboolean on_signal(void *opaque)
         relay_say("migrations still running: %u; waiting for them to end, "
                   "another signal aborts them", migrations);
     }
-    stop_accepting(relay);
-    quit_if_done(relay);
+    drain(relay);
     return G_SOURCE_CONTINUE;
 }
 
@@ -702,7 +738,8 @@ static int run(const RelayArgs *args, GError **errp)
     }
     ok = serve_metrics(&relay, errp) && start(&relay, errp);
     if (ok) {
-        relay.draining = !args->listen && args->routes->len == 0;
+        relay.draining = relay.closed = !args->listen &&
+                                        args->routes->len == 0;
         g_main_loop_run(relay.loop);
     }
     if (second) {

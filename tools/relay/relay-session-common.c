@@ -60,14 +60,24 @@ void session_abort(Session *s, const char *reason)
     session_abort_both(s);
 }
 
-bool session_has_begun(Session *s)
+static bool look_at_flag(Session *s, const bool *flag)
 {
-    bool began;
+    bool set;
 
     pthread_mutex_lock(&s->lock);
-    began = s->began;
+    set = *flag;
     pthread_mutex_unlock(&s->lock);
-    return began;
+    return set;
+}
+
+bool session_has_begun(Session *s)
+{
+    return look_at_flag(s, &s->began);
+}
+
+bool session_may_resume(Session *s)
+{
+    return look_at_flag(s, &s->may_resume);
 }
 
 /* The reverse thread */

@@ -115,6 +115,10 @@ static bool take_greeting(Session *s, GError **errp)
         return false;
     }
     s->resumes = greeting == GREETING_RESUME;
+    if (s->resumes_only && !is_relay(greeting)) {
+        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_BUSY, RELAY_DRAINS);
+        return false;
+    }
     return true;
 }
 
@@ -124,7 +128,7 @@ bool session_choose_role(Session *s, GError **errp)
     if (!encrypt_receiving(s, errp)) {
         return false;
     }
-    s->silent = stays_silent(s);
+    s->silent = !s->resumes_only && stays_silent(s);
     if (!s->silent) {
         return s->role == RELAY_ROLE_SEND ? take_anybody(s, errp)
                                           : take_greeting(s, errp);

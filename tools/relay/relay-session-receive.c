@@ -28,11 +28,15 @@ static bool check_hello(const Hello *hello, GError **errp)
  * could serve no more. */
 static bool check_who(Session *s, const Hello *hello, GError **errp)
 {
-    s->refused = hello->nonce == s->args->nonce;
-    if (s->refused) {
+    bool is_me = hello->nonce == s->args->nonce;
+
+    s->refused = is_me || s->resumes_only;
+    if (is_me) {
         g_set_error(errp, G_IO_ERROR, G_IO_ERROR_FAILED,
                     "this relay has connected to itself: its --connect leads "
                     "to its --listen");
+    } else if (s->resumes_only) {
+        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_BUSY, RELAY_DRAINS);
     }
     return !s->refused;
 }
@@ -100,6 +104,9 @@ static bool open_line(Session *s, GError **errp)
 
     if (!session_hello_read(s->near_in, &session, errp)) {
         return false;
+    }
+    if (s->args->patience > 0) {
+        session_set_flag(s, &s->may_resume);
     }
     if (!find_route(s, &session, &err) || !connect_qemu(s, &err)) {
         session_ready_write(s->near, err->message, NULL);
@@ -276,6 +283,9 @@ static void take_migration(Session *s)
     if (s->line) {
         lines_remove(s->lines, s->line);
     }
+    pthread_mutex_lock(&s->lock);
+    s->may_resume = false;
+    pthread_mutex_unlock(&s->lock);
 }
 
 static void run(Session *s)

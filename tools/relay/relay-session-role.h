@@ -16,6 +16,8 @@
 #include "tools/relay/relay-reverse.h"
 #include "tools/relay/relay-session.h"
 
+#define RELAY_DRAINS "this relay is about to end, and takes no new migration"
+
 /* What a session does in its role. */
 typedef struct SessionRole {
     /* In the forward thread, from when the role is known to the end. */
@@ -49,7 +51,10 @@ struct Session {
     LineCounts line_counts; /* at its end */
     bool source_gone;    /* lock; send: the forward thread sets */
     atomic_bool handed_over; /* send: the destination may have all */
+    bool resumes_only;   /* constant: refuse every peer that does not, */
     bool resumes;        /* receive: the peer goes on with another session */
+    bool may_resume;     /* lock; receive: the forward thread sets and clears:
+                          * this one's line is one that others go on with */
     Stream *near_in;
     Stream *far_in;      /* send: the link; the reverse thread's once started */
     LinkWriter back;     /* receive: the reverse thread's until that has ended;

@@ -55,6 +55,11 @@ Session *session_new(const SessionShared *shared, unsigned number,
     return s;
 }
 
+void session_take_resumes_only(Session *s)
+{
+    s->resumes_only = true;
+}
+
 void session_free(Session *s)
 {
     if (!s) {

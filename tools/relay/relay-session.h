@@ -36,6 +36,14 @@ void session_free(Session *session); /* NULL is fine */
  */
 RelayOutcome session_run(Session *session);
 
+/* The relay takes no new migration: take a peer only if it goes on with one.
+ * Before session_run(). */
+void session_take_resumes_only(Session *session);
+
+/* May its link come back by another connection to this relay?  From any
+ * thread. */
+bool session_may_resume(Session *session);
+
 /* Make the session fail soon.  From any thread. */
 void session_abort(Session *session, const char *reason);
 
