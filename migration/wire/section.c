@@ -161,6 +161,7 @@ static bool get_config_subsection(Stream *s, Preamble *p, GError **errp)
         return get_capabilities(s, p, errp);
     }
     if (!strcmp(name, WIRE_CONFIG_PAGE_BITS)) {
+        p->has_page_bits = true;
         return stream_get_be32(s, &p->page_bits, errp);
     }
     if (!strcmp(name, WIRE_CONFIG_UUID)) {
@@ -195,6 +196,7 @@ static void clear_preamble(Preamble *p)
 {
     p->machine[0] = '\0';
     p->capabilities = 0;
+    p->has_page_bits = false;
     p->page_bits = MIG_PAGE_BITS;
     p->has_uuid = false;
 }

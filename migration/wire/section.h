@@ -33,7 +33,8 @@ typedef struct Preamble {
     char machine[WIRE_NAME_MAX + 1]; /* see section_get_old_preamble() */
     unsigned capabilities; /* how many; each changes the stream's layout */
     char capability[WIRE_CAPABILITIES_MAX][WIRE_NAME_MAX + 1];
-    uint32_t page_bits;    /* MIG_PAGE_BITS when the source did not say */
+    bool has_page_bits;    /* the source said: */
+    uint32_t page_bits;    /* else MIG_PAGE_BITS */
     bool has_uuid;
     uint8_t uuid[WIRE_UUID_SIZE];
 } Preamble;

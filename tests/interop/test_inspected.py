@@ -100,6 +100,7 @@ class Ways:
         vm = kind(self.qemu, "-kernel", STRESS, "-append",
                   "ws=8 rate=3000 words=4 beat=10", *args, mem=f"size={SIZE}B")
         self.addCleanup(vm.close)
+        vm.made_by = args, kind
         if "-incoming" not in args:
             vm.serial.wait_for(lambda text: text.count(b".") > 20)
         return vm
@@ -113,15 +114,38 @@ class Ways:
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         return json.loads(done.stdout)
 
-    def check(self, vm, *paths, args=()):
-        """What ferry-inspect says; RAM is the guest's."""
-        report = self.inspect(paths, *args)
-        with open(self.path("extracted"), "rb") as got, \
+    def check_ram(self, path, vm):
+        """It is the guest's."""
+        with open(path, "rb") as got, \
                 open(vm.save_ram(SIZE), "rb") as wanted:
             for page in range(SIZE // PAGE):
                 if got.read(PAGE) != wanted.read(PAGE) and page not in HOLE:
                     self.fail(f"page {page:#x} differs")
+
+    def check_stream(self, vm, paths, args):
+        """As a bare stream the guest is loaded, and runs on."""
+        out = self.path("bare")
+        done = subprocess.run([FERRY_INSPECT, "--stream", out, *args, *paths],
+                              stdout=subprocess.DEVNULL, timeout=TIMEOUT,
+                              check=False)
+        self.assertEqual(done.returncode, 0)
+        made_by, kind = vm.made_by
+        there = self.start(*(arg.replace(self.path("disk"), self.path("empty"))
+                             for arg in made_by), "-S",
+                           "-incoming", f"exec:cat {out}", kind=kind)
+        wait_until(lambda: there.status() != "inmigrate", "the guest")
+        self.check_ram(vm.save_ram(SIZE), there)
+        beats = there.serial.text().count(b".")
+        there.qmp("cont")
+        there.serial.wait_for(lambda text: text.count(b".") > beats + 3)
+        os.unlink(out)
+
+    def check(self, vm, *paths, args=()):
+        """What ferry-inspect says; RAM is the guest's."""
+        report = self.inspect(paths, *args)
+        self.check_ram(self.path("extracted"), vm)
         os.unlink(self.path("extracted"))
+        self.check_stream(vm, paths, args)
         self.assertTrue(report["complete"])
         self.assertIn("timer", [d["name"] for d in report["devices"]])
         self.assertIn("fw_cfg", [d["name"] for d in report["devices"]])
@@ -178,6 +202,14 @@ class Ways:
         vm.set_capability("xbzrle")
         self.check(vm, self.save_file(vm, stop=False))
 
+    def test_compress(self):
+        if self.version >= (9, 1):
+            self.skipTest(f"this machine's QEMU is {self.version}, which has "
+                          "no compress")
+        vm = self.start()
+        vm.set_capability("compress")
+        self.check(vm, self.save_file(vm))
+
     def test_background_snapshot(self):
         self.since(9, 0)  # before, it lets a stopped guest run
         vm = self.start()
@@ -201,8 +233,9 @@ class Ways:
     def test_savevm(self):
         disk = self.path("disk")
         try:
-            subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", disk,
-                            "64M"], check=True, timeout=TIMEOUT)
+            for path in disk, self.path("empty"):
+                subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2",
+                                path, "64M"], check=True, timeout=TIMEOUT)
         except FileNotFoundError:
             self.skipTest("this machine has no qemu-img")
         vm = self.start("-drive", f"if=none,id=d,file={disk}")

@@ -21,6 +21,8 @@
 typedef struct Reading {
     const Input *input;
     Progress progress;
+    GArray *outputs;    /* of ConvertOutput */
+    unsigned converted; /* of them */
 } Reading;
 
 static void show_progress(void *opaque)
@@ -28,6 +30,24 @@ static void show_progress(void *opaque)
     Reading *reading = opaque;
 
     progress_update(&reading->progress, input_position(reading->input));
+}
+
+static bool convert(void *opaque, const InspectReport *report,
+                    const InspectRam *ram, GError **errp)
+{
+    Reading *reading = opaque;
+
+    return convert_guest(reading->outputs, report, ram, &reading->converted,
+                         errp);
+}
+
+/* RAM is kept where the first file is to be. */
+static char *scratch_of(const GArray *outputs)
+{
+    return outputs->len
+               ? g_path_get_dirname(
+                     g_array_index(outputs, ConvertOutput, 0).path)
+               : NULL;
 }
 
 /* The first operand, unless another one has the stream. */
@@ -40,10 +60,14 @@ static bool inspect(const InspectArgs *args, const Inputs *inputs,
                     InspectReport *report, GError **errp)
 {
     Input *input = inputs->input[inputs->main];
-    Reading reading = { .input = input };
+    Reading reading = { .input = input, .outputs = args->outputs };
+    g_autofree char *scratch = scratch_of(args->outputs);
+    unsigned files = args->extracts->len + args->outputs->len;
     InspectConfig config = {
         .extract = (const InspectExtract *)args->extracts->data,
         .extracts = args->extracts->len,
+        .convert = scratch ? convert : NULL,
+        .scratch = scratch,
         .side = inputs->side,
         .sides = inputs->sides,
         .verify = args->verify,
@@ -56,16 +80,19 @@ static bool inspect(const InspectArgs *args, const Inputs *inputs,
     bool ok;
 
     if (!input_has_stream(input)) {
-        if (args->extracts->len) {
+        if (files) {
             g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
                         "the image has several snapshots: say which one by "
                         "--snapshot NAME");
         }
-        return !args->extracts->len;
+        return !files;
     }
     progress_init(&reading.progress, input_size(input));
-    ok = inspect_stream(input, &config, report, errp);
+    ok = convert_open(args->outputs, errp) &&
+         inspect_stream(input, &config, report, errp);
+    convert_close(args->outputs);
     progress_clear(&reading.progress);
+    report->extracted += reading.converted;
     return ok;
 }
 

@@ -16,6 +16,19 @@ static bool add_extract(void *target, const char *name, char *const *values,
     return true;
 }
 
+static bool add_output(void *target, const char *name, char *const *values,
+                       GError **errp)
+{
+    GArray *outputs = *(GArray **)target;
+    ConvertOutput output = {
+        .write = convert_find(name),
+        .path = values[0],
+    };
+
+    g_array_append_val(outputs, output);
+    return true;
+}
+
 static bool add_device(void *target, const char *name, char *const *values,
                        GError **errp)
 {
@@ -79,6 +92,8 @@ static const ArgsOption options[] = {
       TARGET(verify) },
     { "extract", "BLOCK OUT", "write the block's RAM to OUT, a new file; "
       "may be repeated", add_extract, TARGET(extracts) },
+    { "stream", "OUT", "write the guest to OUT, a new file, as a stream that "
+      "any QEMU of its version loads", add_output, TARGET(outputs) },
     { "snapshot", "NAME", "the internal snapshot to read, of a qcow2 image",
       set_snapshot, TARGET(snapshot) },
     { "json", NULL, "print JSON, all of it", args_flag, TARGET(json) },
@@ -117,12 +132,17 @@ bool inspect_args_parse(InspectArgs *args, char **argv, GError **errp)
     *args = (InspectArgs){
         .operands = g_array_new(FALSE, FALSE, sizeof(InspectOperand)),
         .extracts = g_array_new(FALSE, FALSE, sizeof(InspectExtract)),
+        .outputs = g_array_new(FALSE, FALSE, sizeof(ConvertOutput)),
         .devices = g_ptr_array_new(),
     };
     g_array_set_clear_func(args->operands, clear_operand);
     mig_options_init(&args->options);
     if (!args_parse(&program, args, argv, errp)) {
         return false;
+    }
+    if (args->outputs->len && args->extracts->len) {
+        return args_fail(errp, "--extract cannot be given with what writes the "
+                         "whole guest");
     }
     return args->operands->len || args->help || args->version ||
            args_fail(errp, "nothing to inspect: give FILE or URI");
@@ -132,6 +152,7 @@ void inspect_args_clear(InspectArgs *args)
 {
     g_clear_pointer(&args->operands, g_array_unref);
     g_clear_pointer(&args->extracts, g_array_unref);
+    g_clear_pointer(&args->outputs, g_array_unref);
     g_clear_pointer(&args->devices, g_ptr_array_unref);
 }
 

@@ -6,6 +6,7 @@
 #include <glib.h>
 #include <stdbool.h>
 
+#include "tools/inspect/converters/convert.h"
 #include "tools/inspect/streams/inspect-stream.h"
 #include "ferry/options.h"
 #include "ferry/uri.h"
@@ -18,6 +19,7 @@ typedef struct InspectOperand {
 typedef struct InspectArgs {
     GArray *operands;  /* of InspectOperand */
     GArray *extracts;  /* of InspectExtract */
+    GArray *outputs;   /* of ConvertOutput */
     const char *snapshot; /* NULL: not named */
     MigOptions options;
     GPtrArray *devices;   /* of const char *: what to print, and nothing else */

@@ -12,11 +12,6 @@
  *
  * A page that had content and is zero in the end becomes a hole again.  Where
  * the file system cannot make holes it stays a page of zeros.
- *
- * The file gets its name when it is whole.  So nothing is left of it however
- * the process ends, and it replaces no file that has come in the meantime.
- * Where the file system has no files without a name (NFS has none), the file
- * has its name from the start, and is removed when something fails.
  */
 #include "tools/inspect/streams/extract.h"
 
@@ -26,8 +21,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "ferry/channel.h"
 #include "ferry/host.h"
+#include "tools/inspect/streams/new-file.h"
 #include "util/bit-tree.h"
 #include "util/fail.h"
 
@@ -36,10 +31,8 @@
 #define PLACED_MAX 64u
 
 struct Extract {
-    char *path;
+    NewFile file;
     uint64_t pages;
-    bool named;       /* the file has its name already */
-    int fd;           /* -1: none, or finished */
     uint8_t *memory;  /* NULL: not mapped */
     /* The pages that the file has room for: */
     BitTree *content;
@@ -55,67 +48,50 @@ static uint64_t extract_bytes(const Extract *e)
     return e->pages * MIG_PAGE_SIZE;
 }
 
-/* -1 and EOPNOTSUPP also where the file could not be given a name later. */
-static int open_nameless(const char *folder)
-{
-    if (access("/proc/self/fd", F_OK) < 0) {
-        errno = EOPNOTSUPP;
-        return -1;
-    }
-    return open(folder, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
-}
-
-static bool open_file(Extract *e, GError **errp)
-{
-    g_autofree char *folder = g_path_get_dirname(e->path);
-
-    /* Fail now, and not when the stream has ended. */
-    if (faccessat(AT_FDCWD, e->path, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
-        errno = EEXIST;
-        return fail_errno(errp, "cannot make '%s'", e->path);
-    }
-    e->fd = open_nameless(folder);
-    if (e->fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR)) {
-        e->fd = open(e->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-        e->named = e->fd >= 0;
-    }
-    return e->fd >= 0 || fail_errno(errp, "cannot make '%s'", e->path);
-}
-
-static bool open_and_map(Extract *e, GError **errp)
+static bool set_up(Extract *e, GError **errp)
 {
     void *memory;
 
-    if (!open_file(e, errp)) {
-        return false;
-    }
-    if (ftruncate(e->fd, (off_t)extract_bytes(e)) < 0) {
-        return fail_errno(errp, "cannot set the length of '%s'", e->path);
+    if (ftruncate(e->file.fd, (off_t)extract_bytes(e)) < 0) {
+        return fail_errno(errp, "cannot set the length of '%s'", e->file.path);
     }
     memory = mmap(NULL, extract_bytes(e), PROT_READ | PROT_WRITE, MAP_SHARED,
-                  e->fd, 0);
+                  e->file.fd, 0);
     if (memory == MAP_FAILED) {
-        return fail_errno(errp, "cannot map '%s'", e->path);
+        return fail_errno(errp, "cannot map '%s'", e->file.path);
     }
     e->memory = memory;
     return true;
 }
 
-Extract *extract_new(const char *path, uint64_t pages, GError **errp)
+/* path: where it is to be kept; or else folder: where it is not. */
+static Extract *make(const char *path, const char *folder, uint64_t pages,
+                     GError **errp)
 {
     Extract *e = g_new0(Extract, 1);
+    bool opened = path ? new_file_open(&e->file, path, errp)
+                       : new_file_open_scratch(&e->file, folder, errp);
 
-    e->fd = -1;
-    e->path = g_strdup(path);
     e->pages = pages;
     e->content = bit_tree_new(pages);
     e->zeroed = bit_tree_new(pages);
     e->placed = g_malloc(PLACED_MAX * MIG_PAGE_SIZE);
-    if (!open_and_map(e, errp)) {
+    if (!opened || !set_up(e, errp)) {
         extract_free(e);
         return NULL;
     }
     return e;
+}
+
+Extract *extract_new(const char *path, uint64_t pages, GError **errp)
+{
+    return make(path, NULL, pages, errp);
+}
+
+Extract *extract_new_scratch(const char *folder, uint64_t pages,
+                             GError **errp)
+{
+    return make(NULL, folder, pages, errp);
 }
 
 uint8_t *extract_memory(Extract *e)
@@ -130,11 +106,11 @@ static bool write_pages(Extract *e, const uint8_t *from, uint64_t first,
     size_t left = (size_t)(count * MIG_PAGE_SIZE);
 
     while (left) {
-        ssize_t n = pwrite(e->fd, from, left, at);
+        ssize_t n = pwrite(e->file.fd, from, left, at);
 
         if (n <= 0) {
             errno = n < 0 ? errno : ENOSPC;
-            return fail_errno(errp, "cannot write to '%s'", e->path);
+            return fail_errno(errp, "cannot write to '%s'", e->file.path);
         }
         from += n;
         at += n;
@@ -261,11 +237,11 @@ static bool copy_data(const Extract *e, int fd, off_t in, off_t end, off_t out,
                       GError **errp)
 {
     while (in < end) {
-        ssize_t n = copy_some(fd, &in, e->fd, &out, (size_t)(end - in));
+        ssize_t n = copy_some(fd, &in, e->file.fd, &out, (size_t)(end - in));
 
         if (n <= 0) {
             errno = n < 0 ? errno : EIO;
-            return fail_errno(errp, "cannot copy to '%s'", e->path);
+            return fail_errno(errp, "cannot copy to '%s'", e->file.path);
         }
     }
     return true;
@@ -289,6 +265,9 @@ bool extract_copy(Extract *e, uint64_t first, uint64_t count, int fd,
         }
         at = to;
     }
+    for (uint64_t page = first; page < first + count; page++) {
+        bit_tree_set(e->content, page);
+    }
     return true;
 }
 
@@ -302,42 +281,20 @@ static void make_holes(Extract *e)
     }
 }
 
-static bool give_name(Extract *e, GError **errp)
-{
-    g_autofree char *link = g_strdup_printf("/proc/self/fd/%d", e->fd);
-
-    if (!e->named && linkat(AT_FDCWD, link, AT_FDCWD, e->path,
-                            AT_SYMLINK_FOLLOW) < 0) {
-        return fail_errno(errp, "cannot make '%s'", e->path);
-    }
-    e->named = true;
-    return true;
-}
-
 bool extract_finish(Extract *e, GError **errp)
 {
-    int fd = e->fd;
-
     if (!extract_flush(e, errp)) {
         return false;
     }
     make_holes(e);
     munmap(e->memory, extract_bytes(e));
     e->memory = NULL;
-    /* Stores to mapped memory have had no chance to fail yet. */
-    if (fsync(fd) < 0) {
-        return fail_errno(errp, "cannot write to '%s'", e->path);
-    }
-    if (!give_name(e, errp) || !io_sync_name(fd, e->path, errp)) {
-        return false;
-    }
-    e->fd = -1;
-    if (close(fd) < 0) {
-        fail_errno(errp, "cannot close '%s'", e->path);
-        unlink(e->path);
-        return false;
-    }
-    return true;
+    return new_file_keep(&e->file, errp);
+}
+
+uint64_t extract_next(const Extract *e, uint64_t page)
+{
+    return bit_tree_next(e->content, page, e->pages);
 }
 
 void extract_free(Extract *e)
@@ -348,15 +305,9 @@ void extract_free(Extract *e)
     if (e->memory) {
         munmap(e->memory, extract_bytes(e));
     }
-    if (e->fd >= 0) {
-        close(e->fd);
-        if (e->named) {
-            unlink(e->path);
-        }
-    }
+    new_file_close(&e->file);
     bit_tree_free(e->content);
     bit_tree_free(e->zeroed);
     g_free(e->placed);
-    g_free(e->path);
     g_free(e);
 }

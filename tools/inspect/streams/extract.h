@@ -13,6 +13,11 @@ typedef struct Extract Extract;
  * do that, its name appears when it is finished. */
 Extract *extract_new(const char *path, uint64_t pages, GError **errp);
 
+/* The same in a folder, for a file that is never finished: memory that the disk
+ * has room for. */
+Extract *extract_new_scratch(const char *folder, uint64_t pages,
+                             GError **errp);
+
 /* All pages.  A page may be written once extract_page() has made room for
  * it. */
 uint8_t *extract_memory(Extract *extract);
@@ -36,6 +41,10 @@ bool extract_page(Extract *extract, uint64_t page, GError **errp);
  * first time, so holes of that file need not be copied. */
 bool extract_copy(Extract *extract, uint64_t first, uint64_t count, int fd,
                   uint64_t offset, GError **errp);
+
+/* The first page from this one on that may have content; all others are zero.
+ * The number of pages if there is none. */
+uint64_t extract_next(const Extract *extract, uint64_t page);
 
 /* Nothing more will be written: make holes of zero pages, and keep the file.
  * True: the file is on the disk. */

@@ -149,8 +149,26 @@ static void start_loading(InspectRam *ram)
     }
 }
 
+static bool open_scratch(InspectRam *ram, GError **errp)
+{
+    for (unsigned i = 0; i < ram->blocks->count; i++) {
+        RamBlock *block = &ram->blocks->block[i];
+
+        ram->extract[i] = extract_new_scratch(ram->config->scratch,
+                                              block->pages, errp);
+        if (!ram->extract[i]) {
+            return false;
+        }
+        block->host = extract_memory(ram->extract[i]);
+    }
+    return true;
+}
+
 static bool set_up(InspectRam *ram, GError **errp)
 {
+    if (ram->config->convert && !open_scratch(ram, errp)) {
+        return false;
+    }
     for (unsigned i = 0; i < ram->config->extracts; i++) {
         if (!open_extract(ram, &ram->config->extract[i], errp)) {
             return false;
@@ -635,6 +653,33 @@ static bool is_elsewhere(const InspectRam *ram)
             report->pages.plain + report->pages.compressed == 0);
 }
 
+static bool flush_all(const InspectRam *ram, GError **errp)
+{
+    for (unsigned i = 0; i < ram->blocks->count; i++) {
+        if (!extract_flush(ram->extract[i], errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+const uint8_t *inspect_ram_memory(const InspectRam *ram, unsigned block)
+{
+    return extract_memory(ram->extract[block]);
+}
+
+uint64_t inspect_ram_next(const InspectRam *ram, unsigned block,
+                          uint64_t page)
+{
+    return extract_next(ram->extract[block], page);
+}
+
+bool inspect_ram_came(const InspectRam *ram, unsigned block, uint64_t page)
+{
+    return !ram->report->missing[block] ||
+           page_set_has(ram->all, ram->base[block] + page, 1);
+}
+
 bool inspect_ram_finish(InspectRam *ram, GError **errp)
 {
     const RamBlocks *blocks = ram->blocks;
@@ -646,6 +691,9 @@ bool inspect_ram_finish(InspectRam *ram, GError **errp)
     if (is_elsewhere(ram)) {
         ram->report->elsewhere = true;
         return true;
+    }
+    if (ram->config->convert) {
+        return flush_all(ram, errp);
     }
     for (unsigned i = 0; i < blocks->count; i++) {
         if (ram->extract[i] &&
@@ -676,7 +724,7 @@ bool inspect_ram_keep(InspectRam *ram, GError **errp)
 
     /* What is at work may be good; what is not, was told already. */
     ram_load_drain(ram->load, NULL);
-    if (ram->elsewhere && !ram->config->sides) {
+    if (ram->config->convert || (ram->elsewhere && !ram->config->sides)) {
         return true;
     }
     for (unsigned i = 0; i < blocks->count; i++) {

@@ -9,8 +9,6 @@
 #include "migration/wire/ram-record.h"
 #include "migration/wire/reader.h"
 
-typedef struct InspectRam InspectRam;
-
 /* Takes the list.  All else is borrowed, and must outlive the result. */
 InspectRam *inspect_ram_new(Stream *stream, const InspectConfig *config,
                             InspectReport *report, RamList *list,
@@ -58,6 +56,14 @@ void inspect_ram_stop(InspectRam *ram); /* NULL is fine */
 
 /* RAM has ended: complete what was extracted. */
 bool inspect_ram_finish(InspectRam *ram, GError **errp);
+
+/* For a convert: a block's memory, which is all its pages; and the first page
+ * from this one on that may have content, or the number of pages. */
+const uint8_t *inspect_ram_memory(const InspectRam *ram, unsigned block);
+uint64_t inspect_ram_next(const InspectRam *ram, unsigned block,
+                          uint64_t page);
+/* Has the page come?  Others are zero, or the guest has given them back. */
+bool inspect_ram_came(const InspectRam *ram, unsigned block, uint64_t page);
 
 /* RAM has not ended, and nothing more can be read: keep the blocks that have
  * pages, with a warning. */

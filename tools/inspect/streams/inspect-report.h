@@ -71,13 +71,17 @@ typedef struct InspectReport {
     PageTally pages;   /* all */
     uint64_t discarded; /* pages that came, and had to come again (postcopy) */
     uint64_t repeated; /* pages that came twice in one section */
+    uint32_t ram_id;     /* of the ram section, */
+    uint64_t ram_offset; /* which begins here */
+    bool lacks_footers;  /* a machine type before 2.4 */
     bool ram_ended;
     bool elsewhere;    /* pages are not here, but in multifd's side channels */
     bool postcopy;     /* the devices came before the end of RAM */
     GArray *others;    /* of InspectOther */
     GArray *devices;   /* of InspectDevice */
     GByteArray *early; /* the contents of those before the end of RAM, */
-    GByteArray *tail;  /* and what is behind it, as far as it was read */
+    GByteArray *tail;  /* and what is behind it, as far as it was read, */
+    uint64_t tail_offset; /* from here on */
     uint64_t devices_offset, devices_size; /* the part behind RAM, to EOF */
     JsonNode *vmdescription;               /* NULL: none */
     uint64_t vmdescription_offset, vmdescription_size;

@@ -283,6 +283,8 @@ static bool walk_ram_start(Walk *w, const Item *item, GError **errp)
         stream_bad(w->stream, errp, "a second START of the ram section");
         return false;
     }
+    w->report->ram_id = section->id;
+    w->report->ram_offset = item->position;
     return true;
 }
 
@@ -305,7 +307,8 @@ static bool start_multifd(Walk *w, GError **errp)
     if (config->sides) {
         inspect_ram_elsewhere(w->ram);
         w->side = side_channels_new(config->side, config->sides, w->ram,
-                                    config->verify || config->extracts, errp);
+                                    config->verify || config->extracts ||
+                                        config->convert, errp);
         if (!w->side) {
             return false;
         }
@@ -608,6 +611,17 @@ static bool check_page_size(const Walk *w, GError **errp)
                        "supported", size);
 }
 
+/* Has every page come? */
+static bool is_whole(const Walk *w)
+{
+    for (unsigned i = 0; i < w->report->list->count; i++) {
+        if (w->report->missing[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool check_elsewhere(const Walk *w, GError **errp)
 {
     if (w->report->elsewhere) {
@@ -628,13 +642,16 @@ static bool walk(Walk *w, GError **errp)
             return false;
         }
     }
+    w->report->lacks_footers = !reader_has_footers(w->reader);
     return (!w->side || side_channels_finish(w->side, errp)) &&
            inspect_ram_finish(w->ram, errp) &&
            inspect_tail(w->input, w->config, w->report,
-                        !reader_has_footers(w->reader), errp) &&
+                        w->report->lacks_footers, errp) &&
            check_page_size(w, errp) &&
-           (!w->side || side_channels_check(w->side, errp)) &&
-           check_discarded(w, errp) && check_elsewhere(w, errp);
+           (!w->side || side_channels_check(w->side, is_whole(w), errp)) &&
+           check_discarded(w, errp) && check_elsewhere(w, errp) &&
+           (!w->config->convert ||
+            w->config->convert(w->config->opaque, w->report, w->ram, errp));
 }
 
 /* The end */

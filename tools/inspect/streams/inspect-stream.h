@@ -15,9 +15,17 @@ typedef struct InspectExtract {
     const char *path; /* must not exist */
 } InspectExtract;
 
+typedef struct InspectRam InspectRam;
+
+/* The whole of a guest has been read, and its RAM is still there. */
+typedef bool InspectConvert(void *opaque, const InspectReport *report,
+                            const InspectRam *ram, GError **errp);
+
 typedef struct InspectConfig {
     const InspectExtract *extract;
-    unsigned extracts;
+    unsigned extracts; /* 0 if there is a convert */
+    InspectConvert *convert; /* or NULL */
+    const char *scratch;     /* the folder where RAM is kept for it */
     Input *const *side; /* [sides]: multifd's side channels, if there are any */
     unsigned sides;
     bool verify;      /* decode every compressed page */

@@ -717,6 +717,7 @@ bool inspect_tail(const Input *input, const InspectConfig *config,
     };
     bool ok;
 
+    report->tail_offset = t.base;
     stream_sum_hold(stream);
     ok = read_tail(&t, errp);
     g_free(t.fault);

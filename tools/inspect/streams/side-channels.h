@@ -27,7 +27,8 @@ bool side_channels_sync(SideChannels *side, GError **errp);
 /* Nothing more comes: take what is left. */
 bool side_channels_finish(SideChannels *side, GError **errp);
 
-/* MIG_ERROR_EOF if packets are missing that another channel must have had. */
-bool side_channels_check(const SideChannels *side, GError **errp);
+/* MIG_ERROR_EOF if packets are missing that another channel must have had.
+ * whole: every page has come. */
+bool side_channels_check(const SideChannels *side, bool whole, GError **errp);
 
 #endif
