@@ -244,6 +244,23 @@ class Phases(RelayTest):
         chain.finish("completed")
 
 
+class Strangers(RelayTest):
+    def test_silent_ones(self):
+        """More than a relay has room for keep no link from coming back."""
+        data = sample_stream(random.Random(20), pages=100)
+        chain = BreakingChain(self, ["--resume-timeout", "5"])
+        chain.say(data[:100])
+        chain.hear(100)
+        strangers = [self.connect("link", chain.receiver)
+                     for _ in range(200)]
+        chain.link.breaks("reset", 50000)
+        chain.move(data[100:])
+        chain.finish("completed")
+        self.assertEqual(chain.sender.reports()[0]["resumes"], 1)
+        self.assertIn("others have come", chain.receiver.stderr())
+        self.assertEqual(receive_all_or_reset(strangers[0]), b"")
+
+
 class Draining(RelayTest):
     """A receiver that is about to end is there for those that it has."""
 

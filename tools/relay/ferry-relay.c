@@ -10,12 +10,12 @@
  *
  * Anybody can connect to an open port, so two limits hold.  The number of
  * migrations is limited: a source beyond the limit is told why it is refused.
- * The number of connections is limited, too: further peers wait in the system's
- * queue, but not for long, because a peer that does not soon say what it wants
- * is turned away.  An acceptor closes its listener as soon as it accepts no
- * more, so that a late peer's connection is refused at once.  A relay that
- * takes no new migration goes on accepting as long as one that it has may go on
- * by another connection.
+ * The number of connections is limited, too: a further peer takes the place of
+ * the one that has said nothing for longest, because it may be a relay that
+ * goes on with a migration, and cannot wait.  An acceptor closes its listener
+ * as soon as it accepts no more, so that a late peer's connection is refused at
+ * once.  A relay that takes no new migration goes on accepting as long as one
+ * that it has may go on by another connection.
  */
 #include <glib-unix.h>
 #include <signal.h>
@@ -82,6 +82,7 @@ typedef struct Run {
     Session *session;
     pthread_t thread;
     guint greeting;      /* main thread; the timeout's source, or 0 */
+    bool goes;           /* main thread; made room for another one */
     int64_t began;       /* main thread; us of real time */
     RelaySample before, now; /* main thread; of the last two seconds, with a
                               * time of 0: none yet */
@@ -436,7 +437,8 @@ static bool wait_for_room(Relay *relay)
     bool ok;
 
     pthread_mutex_lock(&relay->lock);
-    while (relay->sessions >= RELAY_CONNECTIONS_MAX && !relay->stopping) {
+    while (relay->sessions >= RELAY_CONNECTIONS_MAX + RELAY_GOING_MAX &&
+           !relay->stopping) {
         pthread_cond_wait(&relay->changed, &relay->lock);
     }
     ok = !relay->stopping;
@@ -607,6 +609,36 @@ static bool accept_has_failed(Relay *relay)
     return failed;
 }
 
+static unsigned count_staying(const Relay *relay)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < relay->runs->len; i++) {
+        const Run *run = relay->runs->pdata[i];
+
+        count += !run->goes;
+    }
+    return count;
+}
+
+/* The runs are in the order in which they came. */
+static void make_room(Relay *relay)
+{
+    if (count_staying(relay) <= RELAY_CONNECTIONS_MAX) {
+        return;
+    }
+    for (unsigned i = 0; i < relay->runs->len; i++) {
+        Run *run = relay->runs->pdata[i];
+
+        if (!run->goes && !session_has_begun(run->session)) {
+            run->goes = true;
+            abort_if_silent(run, "the peer has not said what it wants, and "
+                                 "others have come");
+            return;
+        }
+    }
+}
+
 /* Takes arrival. */
 static void start_or_turn_away(Relay *relay, Arrival *arrival)
 {
@@ -618,6 +650,7 @@ static void start_or_turn_away(Relay *relay, Arrival *arrival)
         relay_say("%s", err->message);
         note_outcome(relay, RELAY_FAILED);
     }
+    make_room(relay);
     g_free(arrival);
 }
 
