@@ -19,6 +19,40 @@ static void test_memory(void)
     budget_free(budget);
 }
 
+static void test_line(void)
+{
+    const BudgetConfig config = { .memory = 1000, .clock = &clock_monotonic };
+    Budget *budget = budget_new(&config);
+    BudgetUser *a = budget_join(budget), *b = budget_join(budget);
+
+    g_assert_cmpuint(budget_promise_line(a, 10, 2000), ==, 250);
+    g_assert_cmpuint(budget_promise(a, 1000, 1), ==, 750);
+    /* The least there always is. */
+    g_assert_cmpuint(budget_promise_line(b, 10, 2000), ==, 10);
+    g_assert_cmpuint(budget_promise(b, 1000, 1), ==, 0);
+    budget_leave(a);
+    g_assert_cmpuint(budget_promise_line(b, 10, 100), ==, 100);
+    g_assert_cmpuint(budget_promise(b, 1000, 1), ==, 900);
+    budget_leave(b);
+    budget_free(budget);
+}
+
+/* By a caller that cannot wait. */
+static void test_pace_later(void)
+{
+    const BudgetConfig config = { .rate = 10, .clock = &clock_monotonic };
+    Budget *budget = budget_new(&config);
+    BudgetUser *user = budget_join(budget);
+    int64_t wait;
+
+    g_assert_cmpint(budget_pace_later(user, 100), ==, 0);
+    wait = budget_pace_later(user, 1);
+    g_assert_cmpint(wait, >, 0);
+    g_assert_cmpint(wait, <=, 10 * NS_PER_S);
+    budget_leave(user);
+    budget_free(budget);
+}
+
 static void test_no_limits(void)
 {
     const BudgetConfig config = { .clock = &clock_monotonic };
@@ -101,6 +135,8 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/budget/memory", test_memory);
+    g_test_add_func("/budget/line", test_line);
+    g_test_add_func("/budget/pace-later", test_pace_later);
     g_test_add_func("/budget/no-limits", test_no_limits);
     for (unsigned i = 0; i < 4; i++) {
         g_autofree char *path = g_strdup_printf("/budget/rate/%u", i);

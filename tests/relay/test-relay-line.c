@@ -26,6 +26,8 @@ typedef struct Fixture {
     IoChannel *unheard; /* lock; the other end of such a connection */
     uint64_t lie;      /* lock; added to what has arrived */
     GString *news;     /* lock */
+    uint64_t paced;    /* lock; bytes sent again, by both lines */
+    unsigned asked;    /* lock; how often that was asked for */
 } Fixture;
 
 static IoChannel *dial(void *opaque, uint64_t received, uint64_t *arrived,
@@ -78,6 +80,19 @@ static void note(void *opaque, bool down, const char *news)
     pthread_mutex_unlock(&f->lock);
 }
 
+/* Every second attempt is too early. */
+static int64_t pace(void *opaque, size_t bytes)
+{
+    Fixture *f = opaque;
+    bool early;
+
+    pthread_mutex_lock(&f->lock);
+    early = f->asked++ % 2 == 0;
+    f->paced += early ? 0 : bytes;
+    pthread_mutex_unlock(&f->lock);
+    return early ? NS_PER_MS : 0;
+}
+
 static void note_held(void *opaque)
 {
     note(opaque, false, "held");
@@ -93,6 +108,7 @@ static IoChannel *make_line(Fixture *f, IoChannel *connection, bool dials,
         .patience = patience,
         .silence = 2 * NS_PER_S,
         .dial = dials ? dial : NULL,
+        .pace = pace,
         .held = note_held,
         .tell = note,
         .opaque = f,
@@ -134,6 +150,13 @@ static void cut(Fixture *f, unsigned end)
         io_channel_abort(f->end[end]);
         f->end[0] = f->end[1] = NULL; /* until another one is there */
     }
+    pthread_mutex_unlock(&f->lock);
+}
+
+static void set_refusals(Fixture *f, unsigned refusals)
+{
+    pthread_mutex_lock(&f->lock);
+    f->refusals = refusals;
     pthread_mutex_unlock(&f->lock);
 }
 
@@ -236,6 +259,22 @@ static void test_nobody_reads(Fixture *f, const void *unused)
     g_assert_cmpuint(line_counts(f->here).resumes, ==, 1);
 }
 
+/* What is sent again is paced, and nothing else. */
+static void test_again(Fixture *f, const void *unused)
+{
+    Way forward;
+
+    start_way(&forward, f->here, f->there, WINDOW, 31);
+    g_usleep(100000); /* it is on its way */
+    set_refusals(f, 2);
+    cut(f, 1);
+    read_all(&forward);
+    end_way(&forward);
+    g_assert_cmpuint(f->paced, >, 0);
+    g_assert_cmpuint(f->paced, <=, line_counts(f->here).sent_again +
+                                       line_counts(f->there).sent_again);
+}
+
 /* Both directions, with so many cuts at either end. */
 static void move_bytes(Fixture *f, unsigned cuts, guint32 seed)
 {
@@ -265,6 +304,7 @@ static void test_without_cuts(Fixture *f, const void *unused)
     g_assert_cmpuint(line_counts(f->here).resumes, ==, 0);
     g_assert_cmpuint(line_counts(f->here).sent_again, ==, 0);
     g_assert_cmpstr(f->news->str, ==, "");
+    g_assert_cmpuint(f->paced, ==, 0);
 }
 
 static void test_cuts(Fixture *f, const void *unused)
@@ -339,13 +379,6 @@ static void test_patience_ends(Fixture *f, const void *unused)
     assert_read_fails(f->here, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
                       "did not go on");
     assert_write_fails(f->here, "did not go on");
-}
-
-static void set_refusals(Fixture *f, unsigned refusals)
-{
-    pthread_mutex_lock(&f->lock);
-    f->refusals = refusals;
-    pthread_mutex_unlock(&f->lock);
 }
 
 /* A path that lets the greeting through, and no data, is no way to go on. */
@@ -662,6 +695,15 @@ static void test_leave(Fixture *f, const void *unused)
     g_assert_cmpuint(got, ==, 0);
 }
 
+static void *write_until_abort(void *line)
+{
+    g_autofree uint8_t *bytes = g_malloc0(2 * WINDOW);
+    GOutputVector vector = { bytes, 2 * WINDOW };
+
+    io_channel_writev(line, &vector, 1, NULL);
+    return NULL;
+}
+
 static void *write_much(void *line)
 {
     g_autofree uint8_t *bytes = g_malloc0(2 * WINDOW);
@@ -669,6 +711,29 @@ static void *write_much(void *line)
 
     g_assert_true(io_channel_writev(line, &vector, 1, NULL));
     return NULL;
+}
+
+/* One that cannot say goodbye takes its time once, however many others there
+ * are. */
+static void test_begin_to_leave(Fixture *f, const void *unused)
+{
+    Stream *from;
+    IoChannel *peer = bare(f, &from);
+    pthread_t writer;
+    int64_t since;
+
+    g_assert_true(thread_start(&writer, "test/write", write_until_abort,
+                               f->there, NULL));
+    g_usleep(100000); /* until the write is stuck */
+    line_begin_to_leave(f->there);
+    since = clock_now(&clock_monotonic);
+    for (unsigned i = 0; i < 20; i++) {
+        line_leave(f->there);
+    }
+    g_assert_cmpint(clock_now(&clock_monotonic) - since, <, 3 * NS_PER_S);
+    io_channel_abort(f->there);
+    thread_join(writer);
+    end_bare(f, peer, from);
 }
 
 /* No more than the window is on its way. */
@@ -784,6 +849,7 @@ int main(int argc, char **argv)
     ADD("/line/without-cuts", test_without_cuts);
     ADD("/line/cuts", test_cuts);
     ADD("/line/nobody-reads", test_nobody_reads);
+    ADD("/line/again", test_again);
     ADD("/line/refused-at-first", test_refused_at_first);
     ADD("/line/unknown", test_unknown_line);
     ADD("/line/patience-ends", test_patience_ends);
@@ -803,6 +869,7 @@ int main(int argc, char **argv)
     ADD_BARE("/line/useful", test_useful);
     ADD_BARE("/line/silence", test_silence);
     ADD_BARE("/line/write-stuck", test_write_stuck);
+    ADD_BARE("/line/begin-to-leave", test_begin_to_leave);
     ADD_BARE("/line/beats", test_beats);
     ADD_BARE("/line/has-input", test_has_input);
     ADD_BARE("/line/window", test_window);

@@ -684,6 +684,11 @@ static gboolean on_signal(void *opaque)
         for (unsigned i = 0; i < relay->runs->len; i++) {
             const Run *run = relay->runs->pdata[i];
 
+            session_will_abort(run->session);
+        }
+        for (unsigned i = 0; i < relay->runs->len; i++) {
+            const Run *run = relay->runs->pdata[i];
+
             session_abort(run->session, "terminated by a signal");
         }
     } else if (migrations) {

@@ -13,6 +13,7 @@
 struct BudgetUser {
     Budget *budget;
     uint64_t memory; /* the budget's lock, as all of these */
+    uint64_t line;   /* bytes of memory besides */
     int64_t wrote;   /* when it last wanted to write; 0: never */
     int64_t next;    /* not to write before */
 };
@@ -64,11 +65,16 @@ void budget_leave(BudgetUser *user)
         Budget *budget = user->budget;
 
         pthread_mutex_lock(&budget->lock);
-        budget->promised -= user->memory;
+        budget->promised -= user->memory + user->line;
         g_ptr_array_remove_fast(budget->users, user);
         pthread_mutex_unlock(&budget->lock);
         g_free(user);
     }
+}
+
+static uint64_t left_locked(const Budget *budget)
+{
+    return budget->config.memory - MIN(budget->promised, budget->config.memory);
 }
 
 unsigned budget_promise(BudgetUser *user, unsigned pieces, size_t piece)
@@ -78,14 +84,27 @@ unsigned budget_promise(BudgetUser *user, unsigned pieces, size_t piece)
     pthread_mutex_lock(&budget->lock);
     budget->promised -= user->memory;
     if (budget->config.memory) {
-        uint64_t left = budget->config.memory - budget->promised;
-
-        pieces = (unsigned)MIN((uint64_t)pieces, left / piece);
+        pieces = (unsigned)MIN((uint64_t)pieces, left_locked(budget) / piece);
     }
     user->memory = (uint64_t)pieces * piece;
     budget->promised += user->memory;
     pthread_mutex_unlock(&budget->lock);
     return pieces;
+}
+
+size_t budget_promise_line(BudgetUser *user, size_t least, size_t most)
+{
+    Budget *budget = user->budget;
+
+    pthread_mutex_lock(&budget->lock);
+    budget->promised -= user->line;
+    user->line = most;
+    if (budget->config.memory) {
+        user->line = CLAMP(left_locked(budget) / 4, least, most);
+    }
+    budget->promised += user->line;
+    pthread_mutex_unlock(&budget->lock);
+    return (size_t)user->line;
 }
 
 static unsigned count_writers_locked(const Budget *budget, int64_t now)
@@ -99,6 +118,37 @@ static unsigned count_writers_locked(const Budget *budget, int64_t now)
                                  now - user->wrote < BUDGET_LATELY_NS);
     }
     return count;
+}
+
+/* They are about to be written. */
+static void count_bytes_locked(BudgetUser *user, size_t bytes, int64_t now)
+{
+    const Budget *budget = user->budget;
+
+    user->wrote = now;
+    user->next = now + (int64_t)((double)bytes / (double)budget->config.rate *
+                                 count_writers_locked(budget, now) *
+                                 (double)NS_PER_S);
+}
+
+int64_t budget_pace_later(BudgetUser *user, size_t bytes)
+{
+    Budget *budget = user->budget;
+    int64_t now, wait = 0;
+
+    if (!budget->config.rate) {
+        return 0;
+    }
+    pthread_mutex_lock(&budget->lock);
+    now = clock_now(budget->config.clock);
+    if (now < user->next) {
+        user->wrote = now; /* it wants to */
+        wait = user->next - now;
+    } else {
+        count_bytes_locked(user, bytes, now);
+    }
+    pthread_mutex_unlock(&budget->lock);
+    return wait;
 }
 
 void budget_pace(BudgetUser *user, size_t bytes)
@@ -115,9 +165,6 @@ void budget_pace(BudgetUser *user, size_t bytes)
         user->wrote = now; /* it wants to */
         clock->wait(clock, &budget->never, &budget->lock, user->next);
     }
-    user->wrote = now;
-    user->next = now + (int64_t)((double)bytes / (double)budget->config.rate *
-                                 count_writers_locked(budget, now) *
-                                 (double)NS_PER_S);
+    count_bytes_locked(user, bytes, now);
     pthread_mutex_unlock(&budget->lock);
 }

@@ -8,8 +8,7 @@
  * is divided evenly among those that have lately written: a migration that
  * writes nothing leaves its share to the others.
  *
- * All functions may be called from any thread, and those of a user by one
- * thread at a time.
+ * All functions may be called from any thread.
  */
 #ifndef RELAY_BUDGET_H
 #define RELAY_BUDGET_H
@@ -42,7 +41,15 @@ void budget_leave(BudgetUser *user); /* gives everything back; NULL is fine */
  * how many.  Instead of what was promised before. */
 unsigned budget_promise(BudgetUser *user, unsigned pieces, size_t piece);
 
+/* The same for what a link keeps, besides: as many bytes as may be, from least
+ * to most.  No more than a quarter of what is left, so that histories have
+ * some, but always the least. */
+size_t budget_promise_line(BudgetUser *user, size_t least, size_t most);
+
 /* The user is about to write so many bytes: wait until that fits its share. */
 void budget_pace(BudgetUser *user, size_t bytes);
+/* The same for a caller that cannot wait: 0, or for how many ns it must not
+ * write yet. */
+int64_t budget_pace_later(BudgetUser *user, size_t bytes);
 
 #endif

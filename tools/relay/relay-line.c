@@ -42,6 +42,7 @@
 #define RETRY_MAX_NS (2 * NS_PER_S)  /* as long, up to this */
 #define LEAVE_NS     (NS_PER_S / 5)  /* at most, to say goodbye */
 #define BEATS        5 /* in the time after which silence counts as broken */
+#define AGAIN_MAX    ((size_t)64 << 10) /* of one record, when sent again */
 #define HAVE_EVERY   ((uint64_t)1 << 20) /* bytes */
 #define AHEAD_EACH   128 /* what a GBytes needs besides its bytes */
 #define MARGIN_NS    (5 * NS_PER_S)  /* the receiver is more patient by this */
@@ -72,6 +73,9 @@ typedef struct Line {
     bool closing;       /* io_channel_free() was called */
     bool finishing;     /* acknowledge at once */
     bool leaving, left_word; /* BYE is to be said; it was said */
+    int64_t leave_until; /* if leaving */
+    uint64_t sent_most; /* bytes that were sent, by any connection */
+    int64_t again_at;   /* no bytes are sent again before */
     GError *why;        /* why the line is down, or over */
     int64_t patience;
     bool patience_told;
@@ -259,10 +263,19 @@ static void go_on_locked(Line *line, IoChannel *connection, uint64_t arrived)
     pthread_cond_broadcast(&line->changed);
 }
 
+static void wait_until_locked(Line *line, int64_t time)
+{
+    clock_monotonic.wait(&clock_monotonic, &line->changed, &line->lock, time);
+}
+
+static int64_t next_tick(void)
+{
+    return clock_now(&clock_monotonic) + TICK_NS;
+}
+
 static void wait_a_tick_locked(Line *line)
 {
-    clock_monotonic.wait(&clock_monotonic, &line->changed, &line->lock,
-                         clock_now(&clock_monotonic) + TICK_NS);
+    wait_until_locked(line, next_tick());
 }
 
 static bool is_over(const Line *line, GError **errp)
@@ -319,6 +332,37 @@ static void add_vector(GOutputVector *vectors, unsigned *count,
     }
 }
 
+static bool is_sent_again(const Line *line)
+{
+    return line->config.pace && line->kept.sent < line->sent_most;
+}
+
+/* Is it time to send what is kept? */
+static bool is_time_to_send(const Line *line)
+{
+    return !is_sent_again(line) ||
+           clock_now(&clock_monotonic) >= line->again_at;
+}
+
+/* The bytes that may be sent now, in one piece. */
+static size_t next_bytes_locked(Line *line, const uint8_t **bytes)
+{
+    size_t kept = kept_next(&line->kept, bytes);
+    size_t size = MIN(kept, LINE_BYTES_MAX);
+    int64_t wait;
+
+    if (size && is_sent_again(line)) {
+        size = MIN(size, AGAIN_MAX);
+        size = (size_t)MIN(size, line->sent_most - line->kept.sent);
+        wait = line->config.pace(line->config.opaque, size);
+        if (wait > 0) {
+            line->again_at = clock_now(&clock_monotonic) + wait;
+            return 0;
+        }
+    }
+    return size;
+}
+
 /* Bytes up to this place are about to be sent. */
 static void note_sent_locked(Line *line, uint64_t end)
 {
@@ -339,8 +383,7 @@ static void write_locked(Line *line, const uint8_t *more, size_t more_size)
     uint8_t heads[LINE_NEWS_MAX + LINE_HEAD_SIZE];
     size_t heads_size = news_locked(line, heads);
     const uint8_t *bytes;
-    size_t kept = kept_next(&line->kept, &bytes);
-    size_t size = MIN(kept, LINE_BYTES_MAX);
+    size_t size = next_bytes_locked(line, &bytes);
     GOutputVector vectors[3];
     unsigned count = 0;
     IoChannel *connection = line->connection;
@@ -355,6 +398,9 @@ static void write_locked(Line *line, const uint8_t *more, size_t more_size)
     add_vector(vectors, &count, heads, heads_size);
     add_vector(vectors, &count, bytes, size);
     add_vector(vectors, &count, more, more_size);
+    if (count == 0) {
+        return;
+    }
     line->writing = true;
     line->write_began = clock_now(&clock_monotonic);
     pthread_mutex_unlock(&line->lock);
@@ -364,6 +410,7 @@ static void write_locked(Line *line, const uint8_t *more, size_t more_size)
     if (ok) {
         line->said = clock_now(&clock_monotonic);
         kept_did_send(&line->kept, size);
+        line->sent_most = MAX(line->sent_most, line->kept.sent);
     } else {
         break_locked(line, err);
     }
@@ -377,8 +424,10 @@ static bool push_locked(Line *line, GError **errp)
         if (is_over(line, errp)) {
             return false;
         }
-        if (line->state == LINE_UP && !line->writing) {
+        if (line->state == LINE_UP && !line->writing && is_time_to_send(line)) {
             write_locked(line, NULL, 0);
+        } else if (line->state == LINE_UP && !line->writing) {
+            wait_until_locked(line, line->again_at);
         } else {
             pthread_cond_wait(&line->changed, &line->lock);
         }
@@ -880,10 +929,12 @@ static void *beater_main(void *opaque)
             say_bye_locked(line);
         } else if (is_news_due(line)) {
             beat_locked(line);
-        } else if (line->kept.sent < line->kept.written) {
+        } else if (line->kept.sent == line->kept.written) {
+            wait_a_tick_locked(line);
+        } else if (is_time_to_send(line)) {
             write_locked(line, NULL, 0);
         } else {
-            wait_a_tick_locked(line);
+            wait_until_locked(line, MIN(line->again_at, next_tick()));
         }
     }
     pthread_mutex_unlock(&line->lock);
@@ -1051,19 +1102,34 @@ static bool wait_until_arrived(Line *line, GError **errp)
     return true;
 }
 
+static void begin_to_leave_locked(Line *line)
+{
+    if (!line->leaving) {
+        line->leaving = true;
+        line->leave_until = clock_now(&clock_monotonic) + LEAVE_NS;
+        pthread_cond_broadcast(&line->changed);
+    }
+}
+
+void line_begin_to_leave(IoChannel *channel)
+{
+    Line *line = line_of(channel);
+
+    pthread_mutex_lock(&line->lock);
+    begin_to_leave_locked(line);
+    pthread_mutex_unlock(&line->lock);
+}
+
 /* The beater says it, so that nobody waits long for a writer. */
 void line_leave(IoChannel *channel)
 {
     Line *line = line_of(channel);
-    int64_t until = clock_now(&clock_monotonic) + LEAVE_NS;
 
     pthread_mutex_lock(&line->lock);
-    line->leaving = true;
-    pthread_cond_broadcast(&line->changed);
+    begin_to_leave_locked(line);
     while (line->state == LINE_UP && !line->left_word &&
-           clock_now(&clock_monotonic) < until) {
-        clock_monotonic.wait(&clock_monotonic, &line->changed, &line->lock,
-                             until);
+           clock_now(&clock_monotonic) < line->leave_until) {
+        wait_until_locked(line, line->leave_until);
     }
     pthread_mutex_unlock(&line->lock);
 }

@@ -30,12 +30,13 @@
 
 /* Bytes of a direction that may be on their way, kept at the end that wrote
  * them. */
-#define LINE_WINDOW ((size_t)64 << 20)
+#define LINE_WINDOW       ((size_t)64 << 20)
+#define LINE_WINDOW_LEAST ((size_t)1 << 20)
 
 typedef struct LineConfig {
     const char *name;
     IoChannel *connection; /* the first one; the line's from now on */
-    size_t window;         /* LINE_WINDOW, but for tests */
+    size_t window;         /* at most LINE_WINDOW */
     int64_t patience;      /* ns; 0: a connection that breaks is the end */
     int64_t silence;       /* ns; 0: LINE_SILENCE_NS */
 
@@ -49,6 +50,10 @@ typedef struct LineConfig {
      */
     IoChannel *(*dial)(void *opaque, uint64_t received, uint64_t *arrived,
                        GCancellable *cancel, GError **errp);
+
+    /* Optional: so many bytes are to be sent again.  Returns 0, or for how many
+     * ns not yet.  With a lock of the line's held. */
+    int64_t (*pace)(void *opaque, size_t bytes);
 
     /* Optional: the line is down, and waits.  Ten times a second, by a thread
      * of the line's, without its lock. */
@@ -78,6 +83,9 @@ IoChannel *line_new(const LineConfig *config, GError **errp);
  * line is about to be aborted, and the other relay shall not wait.  From any
  * thread. */
 void line_leave(IoChannel *line);
+/* The same, without waiting: line_leave() then waits only for the rest of its
+ * time.  For a caller with many lines. */
+void line_begin_to_leave(IoChannel *line);
 
 /* How long the line may be without a connection that is of any use, in ns.
  * While it is, less patience begins now, and more began when the link broke.

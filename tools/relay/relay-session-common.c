@@ -52,6 +52,15 @@ void session_abort_both(Session *s)
     pthread_mutex_unlock(&s->lock);
 }
 
+void session_will_abort(Session *s)
+{
+    pthread_mutex_lock(&s->lock);
+    if (s->line) {
+        line_begin_to_leave(s->line);
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
 void session_abort(Session *s, const char *reason)
 {
     session_fail(s, g_error_new_literal(G_IO_ERROR, G_IO_ERROR_CANCELLED,
@@ -247,6 +256,13 @@ static void tell_line(void *opaque, bool down, const char *news)
     }
 }
 
+static int64_t pace_line(void *opaque, size_t bytes)
+{
+    const Session *s = opaque;
+
+    return budget_pace_later(s->budget, bytes);
+}
+
 bool session_make_line(Session *s, IoChannel **channel, Stream **in,
                        const LineConfig *config, GError **errp)
 {
@@ -254,7 +270,9 @@ bool session_make_line(Session *s, IoChannel **channel, Stream **in,
 
     full.tell = tell_line;
     full.opaque = s;
-    full.window = LINE_WINDOW;
+    full.pace = pace_line;
+    full.window = budget_promise_line(s->budget, LINE_WINDOW_LEAST,
+                                      LINE_WINDOW);
     g_clear_pointer(in, stream_free);
     pthread_mutex_lock(&s->lock);
     full.name = io_channel_name(*channel);

@@ -44,7 +44,9 @@ void session_take_resumes_only(Session *session);
  * thread. */
 bool session_may_resume(Session *session);
 
-/* Make the session fail soon.  From any thread. */
+/* Make the session fail soon.  From any thread.  session_will_abort() first, of
+ * many sessions, lets all say goodbye to their peers at once. */
+void session_will_abort(Session *session);
 void session_abort(Session *session, const char *reason);
 
 /* Has the peer said what it wants?  From any thread. */
