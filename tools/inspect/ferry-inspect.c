@@ -21,8 +21,8 @@
 typedef struct Reading {
     const Input *input;
     Progress progress;
-    GArray *outputs;    /* of ConvertOutput */
-    unsigned converted; /* of them */
+    const InspectArgs *args;
+    unsigned converted; /* of its outputs */
 } Reading;
 
 static void show_progress(void *opaque)
@@ -36,9 +36,10 @@ static bool convert(void *opaque, const InspectReport *report,
                     const InspectRam *ram, GError **errp)
 {
     Reading *reading = opaque;
+    const LayoutConfig config = { reading->args->ram, reading->args->places };
 
-    return convert_guest(reading->outputs, report, ram, &reading->converted,
-                         errp);
+    return convert_guest(reading->args->outputs, &config, report, ram,
+                         &reading->converted, errp);
 }
 
 /* RAM is kept where the first file is to be. */
@@ -60,7 +61,7 @@ static bool inspect(const InspectArgs *args, const Inputs *inputs,
                     InspectReport *report, GError **errp)
 {
     Input *input = inputs->input[inputs->main];
-    Reading reading = { .input = input, .outputs = args->outputs };
+    Reading reading = { .input = input, .args = args };
     g_autofree char *scratch = scratch_of(args->outputs);
     unsigned files = args->extracts->len + args->outputs->len;
     InspectConfig config = {

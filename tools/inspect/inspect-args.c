@@ -29,17 +29,36 @@ static bool add_output(void *target, const char *name, char *const *values,
     return true;
 }
 
+static bool set_name(void *target, const char *name, char *const *values,
+                     GError **errp)
+{
+    *(const char **)target = values[0];
+    return true;
+}
+
+/* The address is behind the last '=', and becomes its own word. */
+static bool add_place(void *target, const char *name, char *const *values,
+                      GError **errp)
+{
+    GArray *places = *(GArray **)target;
+    LayoutPlace place = { .block = values[0] };
+    char *equals = strrchr(values[0], '='), *end = NULL;
+
+    if (equals && g_ascii_isdigit(equals[1])) {
+        *equals = '\0';
+        place.address = g_ascii_strtoull(equals + 1, &end, 0);
+    }
+    if (!end || *end) {
+        return args_fail(errp, "--place takes BLOCK=ADDRESS");
+    }
+    g_array_append_val(places, place);
+    return true;
+}
+
 static bool add_device(void *target, const char *name, char *const *values,
                        GError **errp)
 {
     g_ptr_array_add(*(GPtrArray **)target, values[0]);
-    return true;
-}
-
-static bool set_snapshot(void *target, const char *name, char *const *values,
-                         GError **errp)
-{
-    *(const char **)target = values[0];
     return true;
 }
 
@@ -92,10 +111,18 @@ static const ArgsOption options[] = {
       TARGET(verify) },
     { "extract", "BLOCK OUT", "write the block's RAM to OUT, a new file; "
       "may be repeated", add_extract, TARGET(extracts) },
-    { "stream", "OUT", "write the guest to OUT, a new file, as a stream that "
-      "any QEMU of its version loads", add_output, TARGET(outputs) },
+    { "stream", "OUT", "write the guest to OUT, a new file, as a plain "
+      "stream", add_output, TARGET(outputs) },
+    { "raw", "OUT", "write the guest's physical memory to OUT", add_output,
+      TARGET(outputs) },
+    { "elf", "OUT", "write memory and registers to OUT as an ELF core",
+      add_output, TARGET(outputs) },
+    { "ram", "BLOCK,...", "for these two: the machine's memory (pc.ram)",
+      set_name, TARGET(ram) },
+    { "place", "BLOCK=ADDRESS", "for these two: where a block is; may be "
+      "repeated", add_place, TARGET(places) },
     { "snapshot", "NAME", "the internal snapshot to read, of a qcow2 image",
-      set_snapshot, TARGET(snapshot) },
+      set_name, TARGET(snapshot) },
     { "json", NULL, "print JSON, all of it", args_flag, TARGET(json) },
     { "sections", NULL, "print every pass and section of RAM", args_flag,
       TARGET(sections) },
@@ -133,6 +160,7 @@ bool inspect_args_parse(InspectArgs *args, char **argv, GError **errp)
         .operands = g_array_new(FALSE, FALSE, sizeof(InspectOperand)),
         .extracts = g_array_new(FALSE, FALSE, sizeof(InspectExtract)),
         .outputs = g_array_new(FALSE, FALSE, sizeof(ConvertOutput)),
+        .places = g_array_new(FALSE, FALSE, sizeof(LayoutPlace)),
         .devices = g_ptr_array_new(),
     };
     g_array_set_clear_func(args->operands, clear_operand);
@@ -153,6 +181,7 @@ void inspect_args_clear(InspectArgs *args)
     g_clear_pointer(&args->operands, g_array_unref);
     g_clear_pointer(&args->extracts, g_array_unref);
     g_clear_pointer(&args->outputs, g_array_unref);
+    g_clear_pointer(&args->places, g_array_unref);
     g_clear_pointer(&args->devices, g_ptr_array_unref);
 }
 

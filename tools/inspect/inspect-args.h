@@ -20,6 +20,8 @@ typedef struct InspectArgs {
     GArray *operands;  /* of InspectOperand */
     GArray *extracts;  /* of InspectExtract */
     GArray *outputs;   /* of ConvertOutput */
+    const char *ram;   /* as LayoutConfig's */
+    GArray *places;    /* of LayoutPlace */
     const char *snapshot; /* NULL: not named */
     MigOptions options;
     GPtrArray *devices;   /* of const char *: what to print, and nothing else */

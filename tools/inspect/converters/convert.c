@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "tools/inspect/converters/write-memory.h"
 #include "tools/inspect/converters/write-stream.h"
 
 static const struct {
@@ -11,6 +12,8 @@ static const struct {
     ConvertWrite *write;
 } forms[] = {
     { "stream", write_stream },
+    { "raw", write_raw },
+    { "elf", write_elf },
 };
 
 ConvertWrite *convert_find(const char *name)
@@ -50,13 +53,15 @@ void convert_close(GArray *outputs)
     }
 }
 
-bool convert_guest(GArray *outputs, const InspectReport *report,
-                   const InspectRam *ram, unsigned *kept, GError **errp)
+bool convert_guest(GArray *outputs, const LayoutConfig *config,
+                   const InspectReport *report, const InspectRam *ram,
+                   unsigned *kept, GError **errp)
 {
     for (unsigned i = 0; i < outputs->len; i++) {
         ConvertOutput *output = output_at(outputs, i);
 
-        if (!output->write(output->file.fd, report, ram, errp)) {
+        if (!output->write(output->file.fd, report, ram, config,
+                           errp)) {
             g_prefix_error(errp, "'%s': ", output->path);
             return false;
         }

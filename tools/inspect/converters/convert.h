@@ -3,12 +3,14 @@
 #ifndef TOOLS_INSPECT_CONVERT_H
 #define TOOLS_INSPECT_CONVERT_H
 
+#include "tools/inspect/converters/layout.h"
 #include "tools/inspect/streams/inspect-stream.h"
 #include "tools/inspect/streams/new-file.h"
 
 /* Writes a guest to an empty file. */
 typedef bool ConvertWrite(int fd, const InspectReport *report,
-                          const InspectRam *ram, GError **errp);
+                          const InspectRam *ram, const LayoutConfig *config,
+                          GError **errp);
 
 typedef struct ConvertOutput {
     ConvertWrite *write;
@@ -23,9 +25,10 @@ ConvertWrite *convert_find(const char *name);
 bool convert_open(GArray *outputs, GError **errp); /* of ConvertOutput */
 void convert_close(GArray *outputs);
 
-/* Write and keep them.  Files that were written before
- * one that cannot be written are kept; *kept counts them. */
-bool convert_guest(GArray *outputs, const InspectReport *report,
-                   const InspectRam *ram, unsigned *kept, GError **errp);
+/* Write and keep them.  Files that were written before one that cannot be
+ * written are kept; *kept counts them. */
+bool convert_guest(GArray *outputs, const LayoutConfig *config,
+                   const InspectReport *report, const InspectRam *ram,
+                   unsigned *kept, GError **errp);
 
 #endif

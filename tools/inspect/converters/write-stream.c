@@ -270,7 +270,7 @@ static bool put_all(Stream *s, const InspectReport *report,
 }
 
 bool write_stream(int fd, const InspectReport *report, const InspectRam *ram,
-                  GError **errp)
+                  const LayoutConfig *unused, GError **errp)
 {
     GOutputStream *out;
     IoChannel *channel;

@@ -3,7 +3,7 @@
 #ifndef TOOLS_INSPECT_WRITE_STREAM_H
 #define TOOLS_INSPECT_WRITE_STREAM_H
 
-#include "tools/inspect/streams/inspect-ram.h"
+#include "tools/inspect/converters/layout.h"
 
 /*
  * Write to this descriptor a bare stream, with each page once, plain or zero,
@@ -11,6 +11,6 @@
  * has something that cannot be written so.
  */
 bool write_stream(int fd, const InspectReport *report, const InspectRam *ram,
-                  GError **errp);
+                  const LayoutConfig *unused, GError **errp);
 
 #endif
