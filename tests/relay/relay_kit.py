@@ -188,6 +188,8 @@ class Wire:
 
 
 class RelayTest(unittest.TestCase):
+    RESUMES = False   # do relays wait for links that have broken, by default?
+
     def setUp(self):
         folder = tempfile.TemporaryDirectory(prefix="ferry-")
         self.addCleanup(folder.cleanup)
@@ -197,6 +199,7 @@ class RelayTest(unittest.TestCase):
         return os.path.join(self.folder, name)
 
     def start(self, *args, **kwargs):
+        kwargs.setdefault("resumes", self.RESUMES)
         relay = Relay(self.folder, *args, **kwargs)
         self.addCleanup(relay.close)
         return relay
@@ -229,19 +232,20 @@ class Chain:
     RESUMES = False
 
     def __init__(self, test, sender=(), receiver=()):
+        resumes = self.RESUMES or test.RESUMES
         self.test = test
         self.listener = test.listen("qemu")
         self.receiver = test.start(
             "--listen", "unix:" + test.path("link"), "--connect",
             "unix:" + test.path("qemu"), "--role", "receive", "--once",
-            "--json", *receiver, resumes=self.RESUMES)
+            "--json", *receiver, resumes=resumes)
         self.receiver.wait_listening()
         self.wire = self.LINK(test.folder, test.path("link"))
         test.addCleanup(self.wire.close)
         self.sender = test.start(
             "--listen", "unix:" + test.path("relay"), "--connect",
             "unix:" + self.wire.path, "--role", "send", "--once", "--json",
-            *sender, resumes=self.RESUMES)
+            *sender, resumes=resumes)
         self.destination = None
 
     @functools.cached_property

@@ -34,6 +34,7 @@ from ferry_vm import TIMEOUT, methods, wait_until  # noqa: E402
 
 MIGRATIONS = 64  # RELAY_MIGRATIONS_MAX
 CONNECTIONS = 2 * MIGRATIONS
+GOING = 32  # more, while they end
 
 
 def send_in_pieces(sock, data, cuts):
@@ -533,6 +534,8 @@ class Multifd(RelayTest):
 
 
 class Ends(RelayTest):
+    GREETING = 36   # bytes before the receiver connects onward
+
     def test_half_close_forward(self):
         """The destination hears the end, and can still speak."""
         chain = Chain(self)
@@ -644,6 +647,10 @@ class Ends(RelayTest):
         self.assertEqual(chain.sender.wait(), 1)
         self.assertEqual(chain.receiver.wait(), 1)
 
+    def check_before_damage(self, heard, chain, at):
+        self.assertLessEqual(len(heard),
+                             before_damage(chain.wire.forward, at))
+
     def test_damage(self):
         """A flipped bit anywhere in the link's bytes: none that is wrong gets
         to the destination, and both ends fail."""
@@ -663,15 +670,14 @@ class Ends(RelayTest):
                 with contextlib.suppress(OSError):  # cut off meanwhile
                     chain.source.sendall(data)
                     chain.source.shutdown(socket.SHUT_WR)
-                if at > 36:
+                if at > self.GREETING:
                     chain.accept()
                     try:
                         heard = receive_all(chain.destination)
                     except ConnectionResetError:
                         heard = b""
                     self.assertTrue(data.startswith(heard))
-                    self.assertLessEqual(len(heard),
-                                         before_damage(chain.wire.forward, at))
+                    self.check_before_damage(heard, chain, at)
                     chain.destination.close()
                 self.assertEqual(chain.receiver.wait(), 1)
                 self.assertEqual(chain.sender.wait(), 1)
@@ -1562,32 +1568,21 @@ class Alone(RelayTest):
         return count
 
     def test_crowd(self):
-        """A limited number of connections is served.  The others wait until
-        one of them has gone."""
+        """A limited number of connections is served.  A further one takes the
+        place of the one that has been silent for longest."""
         relay = self.start("--listen", "unix:" + self.path("relay"),
                            "--connect", "unix:" + self.path("far"))
         relay.wait_listening()
         listener = self.listen("far")
-        crowd = []
-
-        def queue_is_full():
-            sock = socket.socket(socket.AF_UNIX)
-            sock.setblocking(False)
-            try:
-                sock.connect(self.path("relay"))
-                self.addCleanup(sock.close)
-                crowd.append(sock)
-                return False
-            except BlockingIOError:
-                sock.close()
-                return self.served(relay) >= CONNECTIONS
-        wait_until(queue_is_full, "a full queue")
-        self.assertEqual(self.served(relay), CONNECTIONS)
-        last = crowd.pop()
+        crowd = [self.connect("relay", relay) for _ in range(CONNECTIONS)]
+        wait_until(lambda: self.served(relay) == CONNECTIONS, "a full relay")
+        late = [self.connect("relay", relay) for _ in range(CONNECTIONS)]
         for sock in crowd:
-            sock.close()
-        last.sendall(preamble())
+            self.assertEqual(receive_all_or_reset(sock), b"")
+        self.assertLessEqual(self.served(relay), CONNECTIONS + GOING)
+        late[-1].sendall(preamble())
         self.assertEqual(self.accept(listener).recv(1), b"\xfe")
+        wait_until(lambda: self.served(relay) == CONNECTIONS, "a full relay")
 
     def fill(self, relay, target):
         """As many migrations as it serves, through a relay that has room."""

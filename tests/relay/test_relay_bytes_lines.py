@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The tests of test_relay_bytes.py once more, over links that outlive their
+connections: version 4."""
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import test_relay_bytes  # noqa: E402
+from relay_kit import RelayTest  # noqa: E402
+import tap  # noqa: E402
+
+# These speak an older version, or to no other relay.
+OTHERS = {"OlderRelay", "OlderRelay2", "Recorded"}
+
+for name, case in vars(test_relay_bytes).items():
+    if isinstance(case, type) and issubclass(case, RelayTest) and \
+            case is not RelayTest and name not in OTHERS:
+        globals()[name] = type(name, (case,),
+                               {"RESUMES": True, "__module__": __name__})
+del name, case
+
+
+class Ends(Ends):  # noqa: F821
+    GREETING = 36 + 88   # HELLO, SESSION
+
+    def check_before_damage(self, heard, chain, at):
+        pass  # the frames stand in records: that nothing is wrong will do
+
+    # How a link that breaks ends is test_relay_resume.py's.
+    test_killed = test_link_cut = None
+
+if __name__ == "__main__":
+    tap.main()
