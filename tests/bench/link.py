@@ -69,6 +69,19 @@ class Link:
         for side in range(2 if self.real else 0):
             self._shape(side, "change")
 
+    def cut(self):
+        """From now on frames go to an address that nobody has: they are lost,
+        and neither end is told."""
+        for side in range(2):
+            run("ip", "-n", self.hosts[side], "neighbour", "replace",
+                ADDRESSES[1 - side], "lladdr", "02:00:00:00:00:00", "nud",
+                "permanent", "dev", self._interface(side))
+
+    def mend(self):
+        for side in range(2):
+            run("ip", "-n", self.hosts[side], "neighbour", "delete",
+                ADDRESSES[1 - side], "dev", self._interface(side))
+
     def __enter__(self):
         if self.real:
             for host in self.hosts:

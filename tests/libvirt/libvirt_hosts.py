@@ -13,6 +13,7 @@ import sys
 import tempfile
 import unittest
 import uuid
+import zlib
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
@@ -24,6 +25,9 @@ from ferry_vm import TIMEOUT, wait_until  # noqa: E402
 
 PACKAGES = ("libvirt-daemon", "libvirt-daemon-driver-qemu", "libvirt-clients",
             "qemu-system-x86", "dash",
+            # for ferry-migrate, and for libvirt's way through ssh
+            "python3", "openssh-client", "openssh-server", "coreutils",
+            "debianutils", "grep", "sed", "util-linux",
             # with which libvirt compresses what it saves
             "bzip2", "gzip", "lzop", "xz-utils", "zstd")
 
@@ -33,13 +37,25 @@ QEMU_USER = 64055  # libvirt-qemu, as Debian numbers it
 FILES = {
     "etc/passwd": f"""\
 root:x:0:0:root:/root:/bin/sh
+sshd:x:100:65534::/run/sshd:/usr/sbin/nologin
 libvirt-qemu:x:{QEMU_USER}:{QEMU_USER}::/var/lib/libvirt:/bin/false
 """,
     "etc/group": f"""\
 root:x:0:
 tty:x:5:
 kvm:x:104:
+nogroup:x:65534:
 libvirt-qemu:x:{QEMU_USER}:
+""",
+    "etc/hosts": """\
+127.0.0.1 localhost
+10.77.0.1 here
+10.77.0.2 there
+""",
+    "etc/ssh/sshd_config": """\
+HostKey /etc/ssh/key
+StrictModes no
+UsePAM no
 """,
     "etc/libvirt/libvirtd.conf": """\
 listen_tls = 0
@@ -76,6 +92,15 @@ def download(apt, folder):
     for path, text in FILES.items():
         with open(os.path.join(root, path), "w", encoding="utf-8") as f:
             f.write(text)
+    which = os.path.join(root, "usr/bin/which")  # a script makes it
+    if not os.path.lexists(which):
+        os.symlink("which.debianutils", which)
+
+
+def cache_name(release):
+    """Another one if what is in it becomes another."""
+    wanted = repr((PACKAGES, FILES, FOLDERS)).encode()
+    return f"{release}-{zlib.crc32(wanted):08x}"
 
 
 def prepare(build, release):
@@ -84,8 +109,8 @@ def prepare(build, release):
     lacks."""
     box.need()
     try:
-        folder = debian.build_once(os.path.join(build, "libvirt"), release,
-                                   download, release)
+        folder = debian.build_once(os.path.join(build, "libvirt"),
+                                   cache_name(release), download, release)
     except debian.Unavailable as err:
         raise unittest.SkipTest(f"this machine gets no libvirt: {err}") \
             from None
@@ -95,16 +120,18 @@ def prepare(build, release):
 class Host(box.Box):
     """Its network is what prefix enters.  The folder guest is its /guest, and
     path() says where what it has in /run/ferry is.  settings are more lines of
-    its qemu.conf."""
+    its qemu.conf, binds and command more for its box."""
 
-    def __init__(self, name, host_root, prefix, address, guest, settings=""):
+    def __init__(self, name, host_root, prefix, address, guest, settings="",
+                 binds=None, command=""):
         self.address = address
         self.share = tempfile.mkdtemp(prefix=f"ferry-{name}-share-")
         os.chown(self.share, QEMU_USER, QEMU_USER)
         super().__init__(name, host_root, prefix,
-                         {guest: "/guest", self.share: "/run/ferry"},
-                         START.format(uuid=uuid.uuid4(),
-                                      settings=shlex.quote(settings)))
+                         {guest: "/guest", self.share: "/run/ferry",
+                          **(binds or {})},
+                         command + START.format(
+                             uuid=uuid.uuid4(), settings=shlex.quote(settings)))
 
     def path(self, name):
         return os.path.join(self.share, name)

@@ -265,6 +265,8 @@ class Refused(MigrateTest):
                 ("--offline", "nothing to compress"),
                 ("--tls-destination=x", "--tls DIR"),
                 ("--copy-storage-all", "--disks-uri"),
+                ("--all", "expected only the URI"),
+                ("--at-once=3", "belongs to --all"),
                 ("--surprise", "unknown"), ("--live=1", "takes no value"),
                 ("-v", "two dashes"), ("--link-port=70000", "at most 65535"),
                 ("--time-limit=0", "a second at least"),
@@ -282,6 +284,10 @@ class Refused(MigrateTest):
             with self.subTest(uri):
                 self.refuse("ferry-migrate: ", "guest", uri)
         self.refuse("expected GUEST", "guest")
+        for option, words in (("--dname=x", "is for one guest"),
+                              ("--at-once=33", "at most 32"),
+                              ("--at-once=0", "a guest at least")):
+            self.refuse(words, "--all", URI, option)
         self.assertEqual(self.calls(), [])
 
     def test_checks(self):
