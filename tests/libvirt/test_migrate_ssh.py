@@ -281,6 +281,59 @@ class Trixie(Options, unittest.TestCase):
         self.has_moved(self.here, self.there)
         self.move_home()
 
+    def start_qemu(self, host, *args):
+        """A QEMU without libvirt, with its monitor at /run/qmp."""
+        process = host.start(
+            "qemu-system-x86_64", "-machine", "pc-i440fx-7.2", "-nodefaults",
+            "-display", "none", "-m", "262152K", "-kernel", "/guest/vmlinuz",
+            "-initrd", "/guest/initramfs", "-append",
+            "console=ttyS0 quiet panic=-1 write=32 pause=100000",
+            "-serial", "file:/run/ferry/serial",
+            "-qmp", "unix:/run/qmp,server=on,wait=off", *args)
+        self.addCleanup(process.communicate)
+        self.addCleanup(self.kill_child, process)
+        wait_until(lambda: os.path.exists(host.seen("/run/qmp")), "monitor")
+        return process
+
+    @staticmethod
+    def kill_child(process):
+        """Of nsenter, unless it has ended."""
+        if process.poll() is None:
+            with open(f"/proc/{process.pid}/task/{process.pid}/children",
+                      encoding="ascii") as f:
+                os.kill(int(f.read()), signal.SIGKILL)
+
+    def test_qemu(self):
+        """No libvirt; aborted, and then moved."""
+        self.here.virsh("destroy", "guest")
+        os.unlink(self.here.path("serial"))
+        type(self).past = b""
+        self.start_qemu(self.here)
+        self.wait_ticks(self.here)
+        args = ("ferry-migrate", "/run/qmp", "ssh://there/run/qmp")
+        for numbers, status, words in (
+                ((signal.SIGINT,), ABORTED, "/run/qmp stays here, running$"),
+                ((), MOVED, "/run/qmp moved to there in .*ratio .* running ")):
+            there = self.start_qemu(self.there, "-incoming", "defer")
+            said = self.here.run(*args, "--dry-run")
+            self.assertIn("would run: migrate-incoming tcp:", said)
+            process = self.here.start(*args, "--bandwidth", "8",
+                                      stderr=subprocess.STDOUT)
+            self.assertIn("Migration: [", process.stdout.readline())
+            for number in numbers:
+                pid, = self.here.processes("ferry-migrate")
+                os.kill(pid, number)
+            self.finish(process, status, words)
+            self.assertEqual(glob.glob(self.here.seen("/tmp/*")), [])
+            if numbers:
+                self.wait_ticks(self.here)
+                there.communicate(timeout=TIMEOUT)
+                os.unlink(self.there.seen("/run/qmp"))
+        type(self).past += self.said(self.here)
+        self.wait_ticks(self.there)
+        count = self.count(self.there)
+        self.assertEqual(count, list(range(len(count))))
+
     def test_postcopy(self):
         """Its second connection is another ssh."""
         if not os.path.exists("/dev/userfaultfd"):

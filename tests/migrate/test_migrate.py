@@ -283,6 +283,12 @@ class Refused(MigrateTest):
                     "qemu+ssh://there/", "qemu+ssh://[x/system"):
             with self.subTest(uri):
                 self.refuse("ferry-migrate: ", "guest", uri)
+        for path in "/", "/a:b", "/a?x=y":
+            self.refuse("expected ssh://THERE/QMP", "q", f"ssh://there{path}")
+        for option, words in (("--persistent", "has no meaning for QMP"),
+                              ("--bandwidth=1k", "MiB a second"),
+                              ("--keepalive-off", "for libvirt's guests")):
+            self.refuse(words, "q", "ssh://there/q", option)
         self.refuse("expected GUEST", "guest")
         for option, words in (("--dname=x", "is for one guest"),
                               ("--at-once=33", "at most 32"),
@@ -292,6 +298,7 @@ class Refused(MigrateTest):
 
     def test_checks(self):
         self.refuse("failed to get domain", "another", URI)
+        self.refuse("QMP at q: ", "q", "ssh://there/q")
         self.refuse("Could not resolve", "guest",
                     "qemu+ssh://nowhere/system")
         self.write("no-libvirt")
