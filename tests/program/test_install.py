@@ -80,6 +80,15 @@ class Install(program_kit.ProgramTest):
             'COMP_CWORD=1; _ferry_migrate; echo "${COMPREPLY[@]}"',
             "bash", completion), "--dry-run\n")
 
+    def test_relay_completion(self):
+        self.assertEqual(self.output(
+            "bash", "-c", 'PATH=${2%/*}:$PATH; . "$1"; '
+            'COMP_WORDS=(ferry-relay --rou); COMP_CWORD=1; _ferry_relay; '
+            'echo "${COMPREPLY[@]}"; COMP_WORDS=(ferry-relay --role s); '
+            'COMP_CWORD=2; _ferry_relay; echo "${COMPREPLY[@]}"', "bash",
+            self.find("completions/ferry-relay"),
+            self.find("bin/ferry-relay")), "--route --routes\nsend\n")
+
     def test_embedding(self):
         program = os.path.join(self.folder, "embed")
         self.output(*shlex.split(CC), "-std=gnu11", "-Wall", "-Werror",

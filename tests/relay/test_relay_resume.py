@@ -4,6 +4,7 @@ say why it does not."""
 import os
 import random
 import socket
+import stat
 import struct
 import sys
 import threading
@@ -377,6 +378,86 @@ class Routes(RelayTest):
             source.sendall(preamble())
             self.assertEqual(receive_all_or_reset(source), b"")
             sender.wait_says("the other one names none")
+
+
+class RoutesFolder(RelayTest):
+    def setUp(self):
+        super().setUp()
+        for name in "out", "in":
+            os.mkdir(self.path(name))
+        self.receiver = self.start(
+            "--role", "receive", "--listen", "unix:" + self.path("link"),
+            "--routes", self.path("in"))
+        self.receiver.wait_listening()
+        open(self.path("out/first"), "w", encoding="ascii").close()
+        self.sender = self.start(
+            "--role", "send", "--connect", "unix:" + self.path("link"),
+            "--routes", self.path("out"))
+        self.sender.wait_says("route first: listening at ")
+
+    def ask(self, name):
+        with open(self.path("out/" + name), "x", encoding="ascii"):
+            pass
+        wait_until(lambda: stat.S_ISSOCK(os.stat(self.path("out/" + name))
+                                         .st_mode)
+                   if os.path.exists(self.path("out/" + name)) else False,
+                   "a socket")
+
+    def move(self, name):
+        data = sample_stream(random.Random(name), pages=20)
+        listener = self.listen("in/" + name)
+        source = self.connect("out/" + name, self.sender)
+        source.sendall(data)
+        end = self.accept(listener)
+        self.assertEqual(receive(end, len(data)), data)
+        source.close()
+        end.close()
+        listener.close()
+
+    def test_guests_come_and_go(self):
+        self.move("first")
+        for _ in range(2):
+            self.ask("later")
+            self.move("later")
+            os.unlink(self.path("in/later"))
+            os.unlink(self.path("out/later"))
+            self.sender.wait_says("route later: its socket was removed")
+        self.assertIn("route later", self.receiver.stderr())
+        self.sender.process.terminate()
+        self.sender.wait()
+        self.assertEqual(os.listdir(self.path("out")), [])
+
+    def test_no_destination(self):
+        source = self.connect("out/first", self.sender)
+        source.sendall(preamble())
+        self.assertEqual(receive_all_or_reset(source), b"")
+        self.sender.wait_says("there is no route 'first' here")
+
+    def test_what_is_no_route(self):
+        """Other files stay as they are."""
+        os.mkdir(self.path("out/folder"))
+        for name in ".hidden", "a b", "x" * 32:
+            open(self.path("out/" + name), "w", encoding="ascii").close()
+        with open(self.path("out/text"), "w", encoding="ascii") as f:
+            f.write("text")
+        other = self.listen("out/other")   # somebody else's
+        self.sender.wait_says("route other: ")
+        self.ask("last")
+        self.assertEqual(sorted(os.listdir(self.path("out"))),
+                         sorted([".hidden", "a b", "x" * 32, "text", "folder",
+                                 "first", "other", "last"]))
+        self.assertEqual(self.sender.stderr().count("route other: "), 1)
+        other.close()
+
+    def test_killed(self):
+        """A relay takes over the sockets of one that was killed."""
+        self.sender.process.kill()
+        self.sender.wait()
+        self.sender = self.start(
+            "--role", "send", "--connect", "unix:" + self.path("link"),
+            "--routes", self.path("out"))
+        self.sender.wait_says("route first: listening at ")
+        self.move("first")
 
 
 class ManyAtOnce(RelayTest):

@@ -26,6 +26,7 @@
 #include "tools/relay/relay-http.h"
 #include "tools/relay/relay-log.h"
 #include "tools/relay/relay-metrics.h"
+#include "tools/relay/relay-routes.h"
 #include "tools/relay/relay-sandbox.h"
 #include "tools/relay/relay-session.h"
 #include "tools/relay/relay-stdio.h"
@@ -38,12 +39,12 @@
 typedef struct Relay {
     const RelayArgs *args; /* constant */
     GMainLoop *loop;       /* main thread */
-    GCancellable *stop_accepting; /* main thread cancels, acceptors wait */
     GPtrArray *acceptors;  /* of Acceptor; main thread */
+    RouteFolder *folder;   /* send: of routes, or NULL; main thread */
+    bool folder_failed;    /* it could not be read, and that was said */
 
     pthread_mutex_t lock;
     pthread_cond_t changed; /* stopping was set, or sessions went down */
-    bool stopping;       /* lock; main thread sets, acceptors read */
     unsigned sessions;   /* lock; acceptors count up, main thread down */
     GQueue arrived;      /* lock; of Arrival, acceptors to main thread */
     GQueue done;         /* lock; of Run, from its thread to main thread */
@@ -67,6 +68,8 @@ typedef struct Acceptor {
     const IoUri *uri;
     const RelayRoute *route; /* or NULL */
     IoListener *listener;    /* main thread until the thread runs, then its */
+    GCancellable *stop;      /* main thread cancels, the thread waits */
+    bool stopping;           /* the relay's lock; main thread sets */
     pthread_t thread;        /* main thread */
     bool running;            /* main thread; thread is to be joined */
 } Acceptor;
@@ -122,14 +125,23 @@ static void abort_silent(const Relay *relay)
     }
 }
 
+static void stop_acceptor(Acceptor *acceptor)
+{
+    Relay *relay = acceptor->relay;
+
+    pthread_mutex_lock(&relay->lock);
+    acceptor->stopping = true;
+    pthread_cond_broadcast(&relay->changed);
+    pthread_mutex_unlock(&relay->lock);
+    g_cancellable_cancel(acceptor->stop);
+}
+
 static void stop_accepting(Relay *relay)
 {
     relay->closed = true;
-    pthread_mutex_lock(&relay->lock);
-    relay->stopping = true;
-    pthread_cond_broadcast(&relay->changed);
-    pthread_mutex_unlock(&relay->lock);
-    g_cancellable_cancel(relay->stop_accepting);
+    for (unsigned i = 0; i < relay->acceptors->len; i++) {
+        stop_acceptor(relay->acceptors->pdata[i]);
+    }
     abort_silent(relay);
 }
 
@@ -432,26 +444,28 @@ static bool start_run(Relay *relay, IoChannel *near, const RelayRoute *route,
 /* Accepting */
 
 /* False when it is time to stop. */
-static bool wait_for_room(Relay *relay)
+static bool wait_for_room(const Acceptor *acceptor)
 {
+    Relay *relay = acceptor->relay;
     bool ok;
 
     pthread_mutex_lock(&relay->lock);
     while (relay->sessions >= RELAY_CONNECTIONS_MAX + RELAY_GOING_MAX &&
-           !relay->stopping) {
+           !acceptor->stopping) {
         pthread_cond_wait(&relay->changed, &relay->lock);
     }
-    ok = !relay->stopping;
+    ok = !acceptor->stopping;
     pthread_mutex_unlock(&relay->lock);
     return ok;
 }
 
-static void pause_accepting(Relay *relay)
+static void pause_accepting(const Acceptor *acceptor)
 {
+    Relay *relay = acceptor->relay;
     int64_t deadline = clock_now(&clock_monotonic) + RELAY_RETRY_NS;
 
     pthread_mutex_lock(&relay->lock);
-    while (!relay->stopping && clock_now(&clock_monotonic) < deadline) {
+    while (!acceptor->stopping && clock_now(&clock_monotonic) < deadline) {
         clock_monotonic.wait(&clock_monotonic, &relay->changed, &relay->lock,
                              deadline);
     }
@@ -486,8 +500,7 @@ static bool accept_one(Acceptor *acceptor)
     IoChannel *channel =
         is_command(acceptor->uri)
             ? io_channel_connect_two_way(acceptor->uri, NULL, &err)
-            : io_listener_accept(acceptor->listener, relay->stop_accepting,
-                                 &err);
+            : io_listener_accept(acceptor->listener, acceptor->stop, &err);
 
     if (channel) {
         arrive(relay, channel, acceptor->route);
@@ -501,7 +514,7 @@ static bool accept_one(Acceptor *acceptor)
         accept_failed(relay);
         return false;
     }
-    pause_accepting(relay);
+    pause_accepting(acceptor);
     return true;
 }
 
@@ -509,7 +522,7 @@ static void *accept_main(void *opaque)
 {
     Acceptor *acceptor = opaque;
 
-    while (wait_for_room(acceptor->relay) && accept_one(acceptor)) {
+    while (wait_for_room(acceptor) && accept_one(acceptor)) {
         continue;
     }
     g_clear_pointer(&acceptor->listener, io_listener_free);
@@ -524,6 +537,7 @@ static void acceptor_free(void *opaque)
         thread_join(acceptor->thread);
     }
     io_listener_free(acceptor->listener);
+    g_object_unref(acceptor->stop);
     g_free(acceptor);
 }
 
@@ -532,12 +546,18 @@ static bool listen_at(Relay *relay, const IoUri *uri, const RelayRoute *route,
 {
     Acceptor *acceptor = g_new0(Acceptor, 1);
 
-    *acceptor = (Acceptor){ .relay = relay, .uri = uri, .route = route };
-    g_ptr_array_add(relay->acceptors, acceptor);
+    *acceptor = (Acceptor){
+        .relay = relay,
+        .uri = uri,
+        .route = route,
+        .stop = g_cancellable_new(),
+    };
     acceptor->listener = io_listener_new(uri, errp);
     if (!acceptor->listener) {
+        acceptor_free(acceptor);
         return false;
     }
+    g_ptr_array_add(relay->acceptors, acceptor);
     if (route) {
         relay_say("route %s: listening at %s", route->name,
                   io_listener_address(acceptor->listener));
@@ -545,6 +565,67 @@ static bool listen_at(Relay *relay, const IoUri *uri, const RelayRoute *route,
         relay_say("listening at %s", io_listener_address(acceptor->listener));
     }
     return true;
+}
+
+static bool start_acceptor(Acceptor *acceptor, GError **errp)
+{
+    acceptor->running = thread_start(&acceptor->thread, "relay/accept",
+                                     accept_main, acceptor, errp);
+    return acceptor->running;
+}
+
+/* A folder of routes */
+
+static bool begin_route(void *opaque, const RelayRoute *route)
+{
+    g_autoptr(GError) err = NULL;
+    Relay *relay = opaque;
+    GPtrArray *acceptors = relay->acceptors;
+
+    if (!listen_at(relay, route->uri, route, &err)) {
+        relay_say("route %s: %s", route->name, err->message);
+        return false;
+    }
+    if (!start_acceptor(acceptors->pdata[acceptors->len - 1], &err)) {
+        relay_say("route %s: %s", route->name, err->message);
+        g_ptr_array_remove_index(acceptors, acceptors->len - 1);
+        return false;
+    }
+    return true;
+}
+
+static void end_route(void *opaque, const RelayRoute *route)
+{
+    Relay *relay = opaque;
+
+    for (unsigned i = 0; i < relay->acceptors->len; i++) {
+        Acceptor *acceptor = relay->acceptors->pdata[i];
+
+        if (acceptor->route == route) {
+            relay_say("route %s: its socket was removed", route->name);
+            stop_acceptor(acceptor);
+            g_ptr_array_remove_index(relay->acceptors, i); /* joins it */
+            return;
+        }
+    }
+}
+
+static gboolean on_look(void *opaque)
+{
+    Relay *relay = opaque;
+    const RouteFolderUser user = { begin_route, end_route, relay };
+    g_autoptr(GError) err = NULL;
+
+    if (relay->draining) {
+        return G_SOURCE_CONTINUE;
+    }
+    if (route_folder_look(relay->folder, &user, &err)) {
+        relay->folder_failed = false;
+    } else if (!relay->folder_failed) {
+        relay_say("%s", err->message);
+        relay->folder_failed = true;
+    }
+    return G_SOURCE_CONTINUE;
 }
 
 /* Nobody is accepted before all can be. */
@@ -566,11 +647,13 @@ static bool start_accepting(Relay *relay, GError **errp)
     for (unsigned i = 0; i < relay->acceptors->len; i++) {
         Acceptor *acceptor = relay->acceptors->pdata[i];
 
-        acceptor->running = thread_start(&acceptor->thread, "relay/accept",
-                                         accept_main, acceptor, errp);
-        if (!acceptor->running) {
+        if (!start_acceptor(acceptor, errp)) {
             return false;
         }
+    }
+    if (args->folder && args->role == RELAY_ROLE_SEND) {
+        relay->folder = route_folder_new(args->folder);
+        on_look(relay);
     }
     return true;
 }
@@ -579,7 +662,7 @@ static bool start(Relay *relay, GError **errp)
 {
     IoChannel *near;
 
-    if (relay->args->listen || relay->args->routes->len > 0) {
+    if (relay->args->listen || relay_args_has_routes(relay->args)) {
         return start_accepting(relay, errp);
     }
     near = relay_stdio_channel(errp);
@@ -710,7 +793,6 @@ static void init(Relay *relay, const RelayArgs *args)
     *relay = (Relay){
         .args = args,
         .loop = g_main_loop_new(NULL, FALSE),
-        .stop_accepting = g_cancellable_new(),
         .runs = g_ptr_array_new(),
         .acceptors = g_ptr_array_new_with_free_func(acceptor_free),
         .shared = {
@@ -739,8 +821,8 @@ static void destroy(Relay *relay)
     g_queue_clear_full(&relay->ended, g_free);
     pthread_cond_destroy(&relay->changed);
     pthread_mutex_destroy(&relay->lock);
-    g_object_unref(relay->stop_accepting);
     g_ptr_array_unref(relay->runs);
+    route_folder_free(relay->folder);
     turns_free(relay->shared.turns);
     lines_free(relay->shared.lines);
     budget_free(relay->shared.budget);
@@ -764,7 +846,7 @@ static int exit_status(RelayOutcome outcome)
  * comes meanwhile does not change the exit status. */
 static int run(const RelayArgs *args, GError **errp)
 {
-    unsigned second = 0;
+    unsigned second = 0, look = 0;
     Relay relay;
     bool ok;
 
@@ -777,11 +859,17 @@ static int run(const RelayArgs *args, GError **errp)
     ok = serve_metrics(&relay, errp) && start(&relay, errp);
     if (ok) {
         relay.draining = relay.closed = !args->listen &&
-                                        args->routes->len == 0;
+                                        !relay_args_has_routes(args);
+        if (relay.folder) {
+            look = g_timeout_add_seconds(1, on_look, &relay);
+        }
         g_main_loop_run(relay.loop);
     }
     if (second) {
         g_source_remove(second);
+    }
+    if (look) {
+        g_source_remove(look);
     }
     destroy(&relay);
     return ok ? exit_status(relay.outcome) : -1;

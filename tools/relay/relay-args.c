@@ -29,7 +29,7 @@ static void clear_route(void *route)
 }
 
 /* A name is a file's, too, and stands in logs. */
-static bool is_route_name(const char *name, size_t size)
+bool relay_is_route_name(const char *name, size_t size)
 {
     for (size_t i = 0; i < size; i++) {
         if (!g_ascii_isalnum(name[i]) && !strchr("-_.", name[i])) {
@@ -47,7 +47,8 @@ static bool add_route(void *target, const char *option, char *const *values,
     const char *equals = strchr(values[0], '=');
     RelayRoute route = { "" };
 
-    if (!equals || !is_route_name(values[0], (size_t)(equals - values[0]))) {
+    if (!equals ||
+        !relay_is_route_name(values[0], (size_t)(equals - values[0]))) {
         return args_fail(errp, "expected NAME=URI, with a name of 1 to %d "
                          "letters, digits and - _ .", RELAY_ROUTE_SIZE - 1);
     }
@@ -61,6 +62,24 @@ static bool add_route(void *target, const char *option, char *const *values,
     }
     g_array_append_val(args->routes, route);
     return true;
+}
+
+static bool set_folder(void *target, const char *option, char *const *values,
+                       GError **errp)
+{
+    RelayArgs *args = target;
+
+    if (!g_file_test(values[0], G_FILE_TEST_IS_DIR)) {
+        return args_fail(errp, "there is no such folder");
+    }
+    g_free(args->folder);
+    args->folder = g_strdup(values[0]);
+    return true;
+}
+
+bool relay_args_has_routes(const RelayArgs *args)
+{
+    return args->routes->len > 0 || args->folder;
 }
 
 const RelayRoute *relay_args_route(const RelayArgs *args, const char *name)
@@ -181,6 +200,8 @@ static const ArgsOption options[] = {
       TARGET(connect) },
     { "route", "NAME=URI", "one of several guests: where its QEMU connects to "
       "(send) or listens (receive); needs --role", add_route },
+    { "routes", "DIR", "a folder with the sockets of more guests, by their "
+      "names; send: make an empty file there to ask for one", set_folder },
     { "stdio", NULL, "standard input and output in place of one of the two",
       args_flag, TARGET(stdio) },
     { "role", "auto|send|receive", "which peers connect: send, QEMUs; receive, "
@@ -357,18 +378,18 @@ static const char *routes_fit(const RelayArgs *args)
                                                       : args->listen;
 
     if (args->role != RELAY_ROLE_SEND && args->role != RELAY_ROLE_RECEIVE) {
-        return "--route needs --role send or --role receive";
+        return "a route needs --role send or --role receive";
     }
     if (args->stdio) {
-        return "--route does not work with --stdio";
+        return "a route does not work with --stdio";
     }
     if (!link) {
         return args->role == RELAY_ROLE_SEND
-                   ? "--route needs --connect, where the other relay is"
-                   : "--route needs --listen, for the other relay";
+                   ? "a route needs --connect, where the other relay is"
+                   : "a route needs --listen, for the other relay";
     }
     if (args->role == RELAY_ROLE_RECEIVE && !is_socket(link)) {
-        return "--route needs a --listen that takes several peers: tcp or unix";
+        return "a route needs a --listen that takes several peers: tcp or unix";
     }
     for (unsigned i = 0; i < args->routes->len; i++) {
         const IoUri *uri = g_array_index(args->routes, RelayRoute, i).uri;
@@ -389,7 +410,7 @@ static bool check_together(const RelayArgs *args, GError **errp)
                    args->role != RELAY_ROLE_TO_QEMU;
     const char *text = NULL;
 
-    if (args->routes->len > 0) {
+    if (relay_args_has_routes(args)) {
         text = routes_fit(args);
     } else if (args->stdio && !args->listen == !args->connect) {
         text = "--stdio needs exactly one of --listen and --connect";
@@ -509,9 +530,9 @@ bool relay_args_parse(RelayArgs *args, int argc, char **argv, GError **errp)
     }
     args->codec = codec_for_relays(&args->options);
     args->nonce = ((uint64_t)g_random_int() << 32 | g_random_int()) | 1;
-    args->one_peer = args->routes->len == 0 &&
+    args->one_peer = !relay_args_has_routes(args) &&
                      (!args->listen || !is_socket(args->listen));
-    args->one_place = args->routes->len == 0 && !args->connect;
+    args->one_place = !relay_args_has_routes(args) && !args->connect;
     args->once = args->once || args->one_peer || args->one_place;
     return true;
 }
@@ -522,6 +543,7 @@ void relay_args_clear(RelayArgs *args)
     g_clear_pointer(&args->connect, io_uri_free);
     g_clear_pointer(&args->metrics, io_uri_free);
     g_clear_pointer(&args->routes, g_array_unref);
+    g_clear_pointer(&args->folder, g_free);
 }
 
 char *relay_args_help(void)

@@ -33,6 +33,7 @@ typedef struct RelayArgs {
     IoUri *connect; /* the same; never both */
     IoUri *metrics; /* or NULL */
     GArray *routes; /* of RelayRoute */
+    char *folder;   /* of more routes, see relay-routes.h; or NULL */
     RelayRole role;
     bool stdio, once, stats, json;
     bool one_peer;  /* listen cannot bring a second peer */
@@ -56,7 +57,13 @@ typedef struct RelayArgs {
 bool relay_args_parse(RelayArgs *args, int argc, char **argv, GError **errp);
 void relay_args_clear(RelayArgs *args); /* after either outcome */
 
-/* The route of that name, or NULL. */
+/* Is it one that a route may have? */
+bool relay_is_route_name(const char *name, size_t size);
+
+/* Can there be routes, by either option? */
+bool relay_args_has_routes(const RelayArgs *args);
+
+/* The route of that name that --route gives, or NULL. */
 const RelayRoute *relay_args_route(const RelayArgs *args, const char *name);
 
 char *relay_args_help(void);

@@ -4,6 +4,7 @@
 
 #include "tools/relay/relay-pack.h"
 #include "tools/relay/relay-receive.h"
+#include "tools/relay/relay-routes.h"
 #include "util/text.h"
 #include "util/thread.h"
 
@@ -44,7 +45,8 @@ static bool check_who(Session *s, const Hello *hello, GError **errp)
 /* Without a second peer nobody can come back by another connection. */
 static unsigned version_of(const RelayArgs *args)
 {
-    return !args->one_peer && (args->patience > 0 || args->routes->len > 0)
+    return !args->one_peer &&
+                   (args->patience > 0 || relay_args_has_routes(args))
                ? RELAY_VERSION : RELAY_LINE_FROM - 1;
 }
 
@@ -81,6 +83,11 @@ static bool find_route(Session *s, const SessionHello *session, GError **errp)
 {
     if (session->route[0]) {
         s->route = relay_args_route(s->args, session->route);
+        if (!s->route && s->args->folder &&
+            route_folder_find(s->args->folder, session->route,
+                              &s->own_route)) {
+            s->route = &s->own_route;
+        }
         if (!s->route) {
             g_autofree char *text = text_printable(session->route);
 

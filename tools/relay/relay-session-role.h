@@ -37,6 +37,7 @@ struct Session {
     Lines *lines;
     BudgetUser *budget;    /* the budget has a lock */
     const RelayRoute *route; /* or NULL; receive: set when SESSION has come */
+    RelayRoute own_route;  /* receive: if it is in a folder of routes */
     RelayRole role;        /* this and does: set before the reverse thread */
     const SessionRole *does; /* starts, then constant */
     RelayFindings findings;

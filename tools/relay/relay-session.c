@@ -70,6 +70,7 @@ void session_free(Session *s)
     io_channel_free(s->near);
     io_channel_free(s->far);
     budget_leave(s->budget);
+    io_uri_free(s->own_route.uri);
     relay_findings_clear(&s->findings);
     return_watch_clear(&s->watch);
     g_free(s->why);
