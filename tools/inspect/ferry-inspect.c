@@ -8,6 +8,7 @@
 #include "tools/inspect/devices/device-check.h"
 #include "tools/inspect/devices/field-path.h"
 #include "tools/inspect/fields-print.h"
+#include "tools/inspect/inspect-diff.h"
 #include "tools/inspect/inspect-inputs.h"
 #include "tools/inspect/inspect-progress.h"
 #include "tools/inspect/streams/inspect-stream.h"
@@ -17,6 +18,7 @@
 #define EXIT_DAMAGED 1
 #define EXIT_USAGE   2
 #define EXIT_PARTIAL 3 /* something was extracted all the same */
+#define EXIT_DIFFERS 4 /* two guests */
 
 typedef struct Reading {
     const Input *input;
@@ -212,6 +214,23 @@ static int run(const InspectArgs *args)
     return status;
 }
 
+static int run_diff(const InspectArgs *args)
+{
+    g_autoptr(GError) err = NULL;
+    const char *name;
+    bool same;
+
+    if (!inspect_diff(args, &same, &name, &err)) {
+        complain(name, "", err->message);
+        return EXIT_DAMAGED;
+    }
+    if (fflush(stdout) || ferror(stdout)) {
+        fprintf(stderr, "ferry-inspect: cannot write the report\n");
+        return EXIT_DAMAGED;
+    }
+    return same ? EXIT_SUCCESS : EXIT_DIFFERS;
+}
+
 int main(int argc, char **argv)
 {
     g_autoptr(GError) err = NULL;
@@ -228,7 +247,7 @@ int main(int argc, char **argv)
     } else if (args.version) {
         puts("ferry-inspect " FERRY_VERSION);
     } else {
-        status = run(&args);
+        status = args.diff ? run_diff(&args) : run(&args);
     }
     inspect_args_clear(&args);
     return status;

@@ -55,21 +55,26 @@ static void add_element(Out *o, const char *name, const Field *field, size_t i)
     }
 }
 
+void field_print_json(Out *o, const char *name, const Field *field)
+{
+    if (!field->is_array) {
+        add_element(o, name, field, 0);
+        return;
+    }
+    out_begin(o, name, '[');
+    for (size_t i = 0; i < field->count; i++) {
+        add_element(o, NULL, field, i);
+    }
+    out_end(o, ']');
+}
+
 static void value(void *opaque, const Field *field)
 {
     Out *o = opaque;
 
     begin_field(o, field);
     out_unsigned(o, "size", field->size);
-    if (!field->is_array) {
-        add_element(o, "value", field, 0);
-    } else {
-        out_begin(o, "value", '[');
-        for (size_t i = 0; i < field->count; i++) {
-            add_element(o, NULL, field, i);
-        }
-        out_end(o, ']');
-    }
+    field_print_json(o, "value", field);
     out_end(o, '}');
 }
 

@@ -3,6 +3,7 @@
 #ifndef TOOLS_INSPECT_FIELDS_PRINT_H
 #define TOOLS_INSPECT_FIELDS_PRINT_H
 
+#include "tools/inspect/devices/fields.h"
 #include "tools/inspect/json-out.h"
 #include "tools/inspect/streams/inspect-report.h"
 
@@ -13,5 +14,8 @@
 unsigned fields_print_text(const InspectDevice *device, const char *path);
 unsigned fields_print_json(Out *o, const InspectDevice *device,
                            const char *path);
+
+/* Its value alone. */
+void field_print_json(Out *o, const char *name, const Field *field);
 
 #endif

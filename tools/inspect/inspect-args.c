@@ -55,8 +55,8 @@ static bool add_place(void *target, const char *name, char *const *values,
     return true;
 }
 
-static bool add_device(void *target, const char *name, char *const *values,
-                       GError **errp)
+static bool add_name(void *target, const char *name, char *const *values,
+                     GError **errp)
 {
     g_ptr_array_add(*(GPtrArray **)target, values[0]);
     return true;
@@ -122,7 +122,9 @@ static const ArgsOption options[] = {
     { "place", "BLOCK=ADDRESS", "for these two: where a block is; may be "
       "repeated", add_place, TARGET(places) },
     { "snapshot", "NAME", "the internal snapshot to read, of a qcow2 image",
-      set_name, TARGET(snapshot) },
+      add_name, TARGET(snapshots) },
+    { "diff", NULL, "read two streams, and print what differs", args_flag,
+      TARGET(diff) },
     { "json", NULL, "print JSON, all of it", args_flag, TARGET(json) },
     { "sections", NULL, "print every pass and section of RAM", args_flag,
       TARGET(sections) },
@@ -131,7 +133,7 @@ static const ArgsOption options[] = {
     { "fields", NULL, "print every field of every device", args_flag,
       TARGET(fields) },
     { "device", "NAME[/FIELD]", "print only a device, or a field of it; may "
-      "be repeated", add_device, TARGET(devices) },
+      "be repeated", add_name, TARGET(devices) },
     { "decompress-threads", "N", "threads that decode, 1 to 255 (2)",
       set_parameter, TARGET(options) },
     { "help", NULL, "show this help, as -h does", args_last_flag,
@@ -142,17 +144,32 @@ static const ArgsOption options[] = {
 
 static const ArgsProgram program = {
     .usage = "Usage: ferry-inspect [options] FILE|URI [SIDE-CHANNEL...]\n"
+             "       ferry-inspect --diff [options] FILE|URI FILE|URI\n"
              "Show, verify and extract what a QEMU or Ferry migration stream "
              "holds.\n\n",
     .notes = "\nURI is tcp:HOST:PORT or unix:PATH (waits there for a source), "
              "exec:COMMAND,\nfd:N or file:PATH[,offset=N]; - is standard "
              "input.\nExit status: 0, 1 for a stream that is damaged or "
              "cannot be read, 2 for a bad\ncommand line, 3 as 1 if "
-             "something was extracted all the same.\n",
+             "something was extracted all the same, 4 for guests\nthat "
+             "differ.\n",
     .dash = "--",
     .options = options,
     .operand = set_input,
 };
+
+static bool check_together(const InspectArgs *args, GError **errp)
+{
+    if (args->outputs->len && args->extracts->len) {
+        return args_fail(errp, "--extract cannot be given with what writes the "
+                         "whole guest");
+    }
+    if (args->diff && (args->operands->len != 2 || args->outputs->len ||
+                       args->extracts->len)) {
+        return args_fail(errp, "--diff takes two streams, and writes no file");
+    }
+    return true;
+}
 
 bool inspect_args_parse(InspectArgs *args, char **argv, GError **errp)
 {
@@ -162,18 +179,16 @@ bool inspect_args_parse(InspectArgs *args, char **argv, GError **errp)
         .outputs = g_array_new(FALSE, FALSE, sizeof(ConvertOutput)),
         .places = g_array_new(FALSE, FALSE, sizeof(LayoutPlace)),
         .devices = g_ptr_array_new(),
+        .snapshots = g_ptr_array_new(),
     };
     g_array_set_clear_func(args->operands, clear_operand);
     mig_options_init(&args->options);
     if (!args_parse(&program, args, argv, errp)) {
         return false;
     }
-    if (args->outputs->len && args->extracts->len) {
-        return args_fail(errp, "--extract cannot be given with what writes the "
-                         "whole guest");
-    }
-    return args->operands->len || args->help || args->version ||
-           args_fail(errp, "nothing to inspect: give FILE or URI");
+    return check_together(args, errp) &&
+           (args->operands->len || args->help || args->version ||
+            args_fail(errp, "nothing to inspect: give FILE or URI"));
 }
 
 void inspect_args_clear(InspectArgs *args)
@@ -182,6 +197,7 @@ void inspect_args_clear(InspectArgs *args)
     g_clear_pointer(&args->extracts, g_array_unref);
     g_clear_pointer(&args->outputs, g_array_unref);
     g_clear_pointer(&args->places, g_array_unref);
+    g_clear_pointer(&args->snapshots, g_ptr_array_unref);
     g_clear_pointer(&args->devices, g_ptr_array_unref);
 }
 

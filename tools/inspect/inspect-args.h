@@ -22,10 +22,10 @@ typedef struct InspectArgs {
     GArray *outputs;   /* of ConvertOutput */
     const char *ram;   /* as LayoutConfig's */
     GArray *places;    /* of LayoutPlace */
-    const char *snapshot; /* NULL: not named */
+    GPtrArray *snapshots; /* of const char *; with diff one for each stream */
     MigOptions options;
     GPtrArray *devices;   /* of const char *: what to print, and nothing else */
-    bool verify, json, sections, vmdescription, fields;
+    bool verify, json, sections, vmdescription, fields, diff;
     bool help, version; /* was given: nothing else is checked */
 } InspectArgs;
 

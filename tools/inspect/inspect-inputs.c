@@ -47,18 +47,37 @@ static IoChannel *open_channel(const IoUri *uri, GError **errp)
     return channel;
 }
 
+static Input *new_input(const InspectOperand *operand, const char *snapshot,
+                        GError **errp)
+{
+    IoChannel *channel = open_channel(operand->uri, errp);
+
+    return channel ? input_new(channel, snapshot) : NULL;
+}
+
+Input *inputs_open_one(const InspectOperand *operand, const char *snapshot,
+                       GError **errp)
+{
+    Input *input = new_input(operand, snapshot, errp);
+
+    if (input && !input_open(input, errp)) {
+        input_free(input);
+        return NULL;
+    }
+    return input;
+}
+
+/* One that cannot be read stays, because it has containers to be shown. */
 static bool open_one(Inputs *inputs, unsigned i, const InspectArgs *args,
                      GError **errp)
 {
     const InspectOperand *operand =
         &g_array_index(args->operands, InspectOperand, i);
-    IoChannel *channel = open_channel(operand->uri, errp);
+    const GPtrArray *names = args->snapshots;
+    const char *snapshot = names->len ? names->pdata[names->len - 1] : NULL;
 
-    if (!channel) {
-        return false;
-    }
-    inputs->input[i] = input_new(channel, args->snapshot);
-    return input_open(inputs->input[i], errp);
+    inputs->input[i] = new_input(operand, snapshot, errp);
+    return inputs->input[i] && input_open(inputs->input[i], errp);
 }
 
 static bool is_side(const Input *input, bool *yes, GError **errp)

@@ -14,6 +14,10 @@ typedef struct Inputs {
     unsigned sides;
 } Inputs;
 
+/* One alone, which is the caller's; NULL when it cannot be opened. */
+Input *inputs_open_one(const InspectOperand *operand, const char *snapshot,
+                       GError **errp);
+
 /* Open all, and tell them apart.  To be closed after either outcome: what was
  * opened has containers and warnings to be shown. */
 bool inputs_open(Inputs *inputs, const InspectArgs *args, GError **errp);

@@ -59,6 +59,17 @@ static const char *get_text(JsonObject *object, const char *name,
                ? json_node_get_string(node) : otherwise;
 }
 
+/* A text that is told for each field must not be long: an array may repeat
+ * it. */
+static const char *get_name(JsonObject *object, const char *name,
+                            const char *otherwise)
+{
+    const char *text = get_text(object, name, otherwise);
+
+    return text && strnlen(text, WIRE_NAME_MAX + 1) > WIRE_NAME_MAX
+               ? "(too long)" : text;
+}
+
 static JsonArray *get_array(JsonObject *object, const char *name)
 {
     JsonNode *node = json_object_get_member(object, name);
@@ -173,7 +184,7 @@ static bool walk_struct(FieldsWalk *w, JsonObject *object, Field *field)
     bool ok;
 
     field->at = w->content + from;
-    field->structure = get_text(inside, "vmsd_name", NULL);
+    field->structure = get_name(inside, "vmsd_name", NULL);
     field->version = get_int(inside, "version", -1);
     ok = json_object_has_member(object, "size")
              ? walk_sized(w, inside, field, get_int(object, "size", -1))
@@ -201,8 +212,8 @@ static bool walk_field(FieldsWalk *w, JsonObject *object)
 {
     int64_t count = get_int(object, "array_len", 1);
     Field field = {
-        .name = get_text(object, "name", ""),
-        .type = get_text(object, "type", ""),
+        .name = get_name(object, "name", ""),
+        .type = get_name(object, "type", ""),
         .version = -1,
         .index = get_int(object, "index", -1),
         .at = w->content + w->at,
@@ -224,7 +235,7 @@ static bool walk_field(FieldsWalk *w, JsonObject *object)
 static bool walk_subsection(FieldsWalk *w, JsonObject *object)
 {
     Field told = {
-        .name = get_text(object, "vmsd_name", ""),
+        .name = get_name(object, "vmsd_name", ""),
         .type = "subsection",
         .version = get_int(object, "version", 0),
         .index = -1,
@@ -234,7 +245,7 @@ static bool walk_subsection(FieldsWalk *w, JsonObject *object)
     size_t length = strlen(told.name), head = 1 + 1 + length + 4;
     const uint8_t *at = told.at;
 
-    if (length > WIRE_NAME_MAX || head > w->size - w->at ||
+    if (head > w->size - w->at ||
         at[0] != WIRE_SUBSECTION || at[1] != length ||
         memcmp(at + 2, told.name, length)) {
         return fail(w, "lacks subsection '%s' at its byte %zu", told.name,
