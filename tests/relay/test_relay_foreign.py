@@ -121,7 +121,7 @@ class Vmms(RelayTest):
 
     def ratio(self, turns):
         self.setUp()
-        chain = Chain(self)
+        chain = Chain(self, sender=["--compress-method", "zstd"])
         self.play(chain, turns)
         chain.finish("unknown")
         report, = chain.sender.reports()
