@@ -35,7 +35,7 @@ soak: all
 	    tests/program/test_process_faults.py
 	FERRY_BUILD=$(abspath $(BUILD)) FERRY_SECONDS=300 \
 	    tests/program/test_stress_moves.py
-	FERRY_BUILD=$(abspath $(BUILD)) FERRY_BREAKS=200 \
+	FERRY_BUILD=$(abspath $(BUILD)) FERRY_BREAKS=200 FERRY_AWAY=60 \
 	    tests/relay/test_relay_qemu.py link_breaks
 
 lint: all

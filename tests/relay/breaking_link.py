@@ -90,8 +90,11 @@ class BreakingLink:
     # Threads
 
     def _reach(self):
-        if isinstance(self.target, tuple):
-            return socket.create_connection(self.target)
+        if isinstance(self.target, tuple):  # from another address each time
+            with self.lock:
+                last = self.connections % 250 + 2
+            return socket.create_connection(self.target, TIMEOUT,
+                                            (f"127.0.0.{last}", 0))
         return connect_unix(self.target)
 
     def _accept(self):

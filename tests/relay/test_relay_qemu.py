@@ -440,12 +440,13 @@ class RelayQemu(RelayTest):
         self.check_ends(*relays)
 
     def breaking_relays(self, *args):
-        """relay to link to vm, over a link that breaks."""
-        receiver = self.start("--listen", self.uri("link"), "--connect",
+        """relay to link to vm, over a link that breaks, and reaches the
+        receiver from another address each time."""
+        receiver = self.start("--listen", "tcp:127.0.0.1:0", "--connect",
                               self.uri("vm"), "--role", "receive", "--json",
                               "--once", resumes=True)
-        receiver.wait_listening()
-        link = BreakingLink(self.folder, self.path("link"))
+        port = receiver.wait_listening().rpartition(":")[2]
+        link = BreakingLink(self.folder, ("127.0.0.1", int(port)))
         self.addCleanup(link.close)
         sender = self.start("--listen", self.uri("relay"), "--connect",
                             link.uri, "--role", "send", "--json", "--once",
@@ -455,13 +456,31 @@ class RelayQemu(RelayTest):
 
     def test_link_breaks(self):
         """The guest runs on, and arrives."""
-        rounds = int(os.environ.get("FERRY_BREAKS", "2"))
-        rand = random.Random(rounds)
+        rounds = int(os.environ.get("FERRY_BREAKS", "12"))
+        rand = random.Random(int(os.environ.get("FERRY_SEED", "1")))
         for number in range(rounds):
             with self.subTest(number=number):
                 self.setUp()
                 self.check_breaks(rand)
                 self.doCleanups()
+
+    # What a link does
+
+    def cut(self, link, rand):
+        link.breaks(rand.choice(WAYS), rand.randrange(200000))
+        time.sleep(rand.uniform(0.05, 0.8))
+
+    def go_away(self, link, rand):
+        longest = float(os.environ.get("FERRY_AWAY", "1"))
+        link.refuse(True)
+        link.breaks(rand.choice(WAYS), rand.randrange(200000))
+        time.sleep(rand.uniform(0, rand.choice([1, 1, 1, longest])))
+        link.refuse(False)
+
+    def flap(self, link, rand):
+        for _ in range(rand.randrange(2, 6)):
+            link.breaks(rand.choice(WAYS[:2]), rand.randrange(5000))
+            time.sleep(rand.uniform(0, 0.3))
 
     def check_breaks(self, rand):
         src = self.source()
@@ -472,9 +491,10 @@ class RelayQemu(RelayTest):
         src.qmp("migrate", uri=self.uri("relay"))
         dst.wait_status("active")
         for _ in range(rand.randrange(1, 5)):
-            link.breaks(rand.choice(WAYS[:2]), rand.randrange(200000))
-            time.sleep(rand.uniform(0.05, 0.8))
+            rand.choice([self.cut, self.go_away, self.flap])(link, rand)
             self.assertEqual(src.qmp("query-status")["status"], "running")
+        # The next one is anywhere, also where the guest stands still.
+        link.breaks(rand.choice(WAYS), rand.randrange(10 << 20))
         src.qmp("migrate-set-parameters", max_bandwidth=1 << 30)
         self.assertEqual(src.wait_status("completed", "failed"), "completed",
                          sender.stderr())
