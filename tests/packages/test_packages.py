@@ -28,7 +28,8 @@ import tap  # noqa: E402
 BUILD = os.path.abspath(os.environ.get("FERRY_BUILD",
                                        os.path.join(ROOT, "build")))
 CACHE = os.path.join(BUILD, "packages")
-PACKAGES = "libferry0", "libferry-dev", "ferry-tools", "ferry-vm"
+PACKAGES = ("libferry0", "libferry-inspect0", "libferry-dev", "ferry-tools",
+            "ferry-vm")
 LONG = 900  # seconds
 # Where a test looks for a program in a build folder, and where it is.
 INSTALLED = {

@@ -40,15 +40,15 @@ class Install(program_kit.ProgramTest):
         self.assertEqual(len(found), 1, found)
         return found[0]
 
-    def flags(self):
+    def flags(self, package="ferry"):
         """What pkg-config says a compiler must be told."""
-        path = self.find("ferry.pc")
+        path = self.find(f"{package}.pc")
         with open(path, encoding="utf-8") as f:
             text = f.read()
         with open(path, "w", encoding="utf-8") as f:
             f.write(text.replace("prefix=/", f"prefix={self.folder}/", 1))
         return shlex.split(self.output(
-            "pkg-config", "--cflags", "--libs", "ferry",
+            "pkg-config", "--cflags", "--libs", package,
             PKG_CONFIG_PATH=os.path.dirname(path)))
 
     def private_flags(self):
@@ -103,6 +103,19 @@ class Install(program_kit.ProgramTest):
                         LD_LIBRARY_PATH=os.path.dirname(library)),
             r"\Amoved by libferry \d+\.\d+\.\d+\n\Z")
 
+    def test_embedding_of_inspect(self):
+        program = os.path.join(self.folder, "look")
+        self.output(*shlex.split(CC), "-std=gnu11", "-Wall", "-Werror",
+                    os.path.join(os.path.dirname(HERE), "embed", "look.c"),
+                    "-o", program, *self.flags("ferry-inspect"))
+        library = self.find("libferry-inspect.so")
+        golden = os.path.join(os.path.dirname(HERE), "wire", "golden",
+                              "plain.bin")
+        self.assertIn("machine ", self.output(
+            program, golden, LD_LIBRARY_PATH=os.path.dirname(library)))
+        for symbol in self.symbols("-D", library, "mig_inspect_open"):
+            self.assertRegex(symbol, r"\Amig_(inspect_\w+|error_quark)\Z")
+
     def test_each_header_stands_alone(self):
         include = os.path.dirname(self.find("migration.h"))
         headers = glob.glob(f"{include}/*.h")
@@ -112,12 +125,12 @@ class Install(program_kit.ProgramTest):
             self.output(*shlex.split(CC), "-std=gnu11", "-Wall", "-Werror",
                         "-fsyntax-only", header, *flags)
 
-    def symbols(self, how, path):
+    def symbols(self, how, path, one="mig_new"):
         """What a library defines for others."""
         lines = self.output("nm", how, "--defined-only", path).splitlines()
         symbols = [line.split()[2] for line in lines
                    if len(line.split()) == 3]
-        self.assertIn("mig_new", symbols)
+        self.assertIn(one, symbols)
         return symbols
 
     def test_static(self):

@@ -166,7 +166,7 @@ static bool open_scratch(InspectRam *ram, GError **errp)
 
 static bool set_up(InspectRam *ram, GError **errp)
 {
-    if (ram->config->convert && !open_scratch(ram, errp)) {
+    if (ram->config->scratch && !open_scratch(ram, errp)) {
         return false;
     }
     for (unsigned i = 0; i < ram->config->extracts; i++) {
@@ -692,7 +692,7 @@ bool inspect_ram_finish(InspectRam *ram, GError **errp)
         ram->report->elsewhere = true;
         return true;
     }
-    if (ram->config->convert) {
+    if (ram->config->scratch) {
         return flush_all(ram, errp);
     }
     for (unsigned i = 0; i < blocks->count; i++) {
@@ -724,7 +724,7 @@ bool inspect_ram_keep(InspectRam *ram, GError **errp)
 
     /* What is at work may be good; what is not, was told already. */
     ram_load_drain(ram->load, NULL);
-    if (ram->config->convert || (ram->elsewhere && !ram->config->sides)) {
+    if (ram->config->scratch || (ram->elsewhere && !ram->config->sides)) {
         return true;
     }
     for (unsigned i = 0; i < blocks->count; i++) {

@@ -308,7 +308,7 @@ static bool start_multifd(Walk *w, GError **errp)
         inspect_ram_elsewhere(w->ram);
         w->side = side_channels_new(config->side, config->sides, w->ram,
                                     config->verify || config->extracts ||
-                                        config->convert, errp);
+                                        config->scratch, errp);
         if (!w->side) {
             return false;
         }
@@ -722,7 +722,11 @@ bool inspect_stream(Input *input, const InspectConfig *config,
         decline_guest(&w);
     }
     side_channels_free(w.side);
-    inspect_ram_free(w.ram);
+    if (ok && config->keep) {
+        *config->keep = w.ram;
+    } else {
+        inspect_ram_free(w.ram);
+    }
     reader_free(w.reader);
     g_array_unref(w.begun);
     stream_free(w.rp);

@@ -23,9 +23,12 @@ typedef bool InspectConvert(void *opaque, const InspectReport *report,
 
 typedef struct InspectConfig {
     const InspectExtract *extract;
-    unsigned extracts; /* 0 if there is a convert */
-    InspectConvert *convert; /* or NULL */
-    const char *scratch;     /* the folder where RAM is kept for it */
+    unsigned extracts; /* 0 if there is a scratch */
+    const char *scratch; /* the folder where all RAM is kept; or NULL */
+    InspectConvert *convert; /* gets it; or NULL */
+    InspectRam **keep;       /* gets it for good, if all went well; or NULL.
+                              * The input, the report and this config must
+                              * outlive it. */
     Input *const *side; /* [sides]: multifd's side channels, if there are any */
     unsigned sides;
     bool verify;      /* decode every compressed page */
