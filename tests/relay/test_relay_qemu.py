@@ -520,6 +520,31 @@ class RelayQemu(RelayTest):
             self.assertEqual(relay.wait(), 1, relay.stderr())
             self.assertIn("did not go on within", relay.stderr())
 
+    def test_link_stays_away_in_postcopy(self):
+        """Then both ends keep what they have of the guest."""
+        src = self.patient()
+        dst = self.incoming(self.uri("vm"))
+        try:
+            dst.set(postcopy_ram=True)
+        except QmpError as err:
+            self.skipTest(f"this machine has no postcopy: {err}")
+        src.set(postcopy_ram=True)
+        src.qmp("migrate-set-parameters", max_postcopy_bandwidth=1 << 20)
+        link, sender, receiver = self.breaking_relays("--resume-timeout", "1")
+        src.slow_down()
+        src.set(return_path=True)
+        src.qmp("migrate", uri=self.uri("relay"))
+        dst.wait_status("active")
+        src.qmp("migrate-start-postcopy")
+        dst.wait_status("postcopy-active")
+        link.refuse(True)
+        link.breaks("reset")
+        for vm in src, dst:
+            self.assertEqual(vm.wait_status("postcopy-paused", "failed"),
+                             "postcopy-paused")
+        for relay in sender, receiver:
+            self.assertEqual(relay.wait(), 1, relay.stderr())
+
     def test_kill_sender(self):
         src, dst, (sender, receiver) = self.begin()
         sender.process.kill()
