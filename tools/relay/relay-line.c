@@ -917,24 +917,29 @@ static void say_bye_locked(Line *line)
     pthread_cond_broadcast(&line->changed);
 }
 
+static bool is_time_to_send_on(const Line *line)
+{
+    return line->kept.sent < line->kept.written && is_time_to_send(line);
+}
+
 static void *beater_main(void *opaque)
 {
     Line *line = opaque;
 
     pthread_mutex_lock(&line->lock);
     while (!line->closing) {
-        if (line->state != LINE_UP || line->writing) {
-            wait_a_tick_locked(line);
-        } else if (line->leaving && !line->left_word) {
+        bool may_write = line->state == LINE_UP && !line->writing;
+
+        if (may_write && line->leaving && !line->left_word) {
             say_bye_locked(line);
-        } else if (is_news_due(line)) {
+        } else if (may_write && is_news_due(line)) {
             beat_locked(line);
-        } else if (line->kept.sent == line->kept.written) {
-            wait_a_tick_locked(line);
-        } else if (is_time_to_send(line)) {
+        } else if (may_write && is_time_to_send_on(line)) {
             write_locked(line, NULL, 0);
         } else {
-            wait_until_locked(line, MIN(line->again_at, next_tick()));
+            wait_until_locked(line, may_write && is_sent_again(line)
+                                        ? MIN(line->again_at, next_tick())
+                                        : next_tick());
         }
     }
     pthread_mutex_unlock(&line->lock);
