@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A main channel of multifd and a side channel, as ferry-inspect reads them.
- * The input: u16 the size of the main one, which comes first.
+ * A main channel, and one of multifd's side channels or that of
+ * postcopy-preempt, as ferry-inspect reads them.  The input: u16 the size of
+ * the main one, which comes first.
  */
 #include <unistd.h>
 
 #include "tests/fuzz/fuzz.h"
+#include "tools/inspect/streams/preempt-channel.h"
 #include "tools/inspect/streams/inspect-stream.h"
 #include "util/endian.h"
 
@@ -27,6 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     size_t split = size > 2 ? MIN(load_be16(data), size - 2) : 0;
     Input *main_channel, *side;
+    bool preempts;
     InspectReport report;
     GError *err = NULL;
     g_autofree char *path = g_strdup_printf("/dev/shm/fuzz-multifd-%d",
@@ -39,10 +42,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     main_channel = open_bytes(data + 2, split);
     side = open_bytes(data + 2 + split, size - 2 - split);
+    preempts = preempt_channel_begins(data + 2 + split, size - 2 - split);
     inspect_report_init(&report);
     ok = inspect_stream(main_channel, &(InspectConfig){
         .side = &side,
-        .sides = 1,
+        .sides = !preempts,
+        .preempt = preempts ? side : NULL,
         .extract = &extract,
         .extracts = size & 1,
         .verify = true,

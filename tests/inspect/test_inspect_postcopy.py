@@ -2,13 +2,14 @@
 """Streams that were captured while a postcopy went on: the devices in a package,
 pages behind it, no vmdescription.
 """
+import json
 import os
 import socket
 import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from inspect_kit import (END, FULL, PAGE, PART, PLAIN, START, ZERO,  # noqa
+from inspect_kit import (COMPRESSED, END, EOS, FULL, PAGE, PART, PLAIN, START, ZERO,  # noqa
                          INSPECT, TIMEOUT, InspectTest, block_list, command, footer, head,
                          name, pages, record, section, tail, u32, u64)
 from test_inspect_sections import sample  # noqa: E402
@@ -80,6 +81,61 @@ class Postcopy(InspectTest):
                       report["error"]["message"])
         with open(out, "rb") as f:
             self.assertEqual(f.read(), A * 2 + B + A * 5)
+
+    PREEMPTED = START_RAM + FIRST + discard((1, 3)) + PACKAGE + \
+        pages(PART, record(PLAIN, 2, B, "a")) + pages(END) + b"\0"
+
+    def preempt(self, channel, *args, first=False, status=0):
+        """The report, of both files."""
+        main = self.write(self.PREEMPTED)
+        side = self.write(channel, "preempt")
+        paths = [side, main] if first else [main, side]
+        done = self.run_it("--json", *args, *paths)
+        self.assertEqual(done.returncode, status, done.stderr)
+        return json.loads(done.stdout)
+
+    def test_preempt(self):
+        """The channel that the others went over, in any order of files."""
+        out = self.path("out")
+        for last in b"", u64(EOS):
+            for first in False, True:
+                report = self.preempt(
+                    record(PLAIN, 3, B, "a") +
+                    record(ZERO, 1, block="a") + last,
+                    "--extract", "a", out, first=first)
+                self.assertEqual(report["ram"]["blocks"][0]["missing"], 0)
+                with open(out, "rb") as f:
+                    self.assertEqual(f.read(),
+                                     A + bytes(PAGE) + B * 2 + A * 4)
+                os.unlink(out)
+
+    def test_preempt_same_block(self):
+        report = self.preempt(record(PLAIN, 3, B, "a") + record(PLAIN, 1, A))
+        self.assertTrue(report["complete"])
+
+    def test_preempt_damaged(self):
+        good = record(PLAIN, 3, B, "a") + record(PLAIN, 1, A)
+        for bad, text in (
+                (good[:-5], "ended"), (good[:-4000], "ended"),
+                (good[:4115], "ended"),
+                (good + u64(EOS) + u64(EOS), "something behind the end"),
+                (record(PLAIN, 8, B, "a"), "which does not have it"),
+                (record(PLAIN, 1, B, "b"), "which does not have it"),
+                (good + record(COMPRESSED, 1, b"x"),
+                 "that postcopy-preempt does not have"),
+                (record(PLAIN, 3, B, "a"), "did not come again")):
+            error = self.preempt(bad, status=1)["error"]
+            self.assertIn(text, error["message"])
+
+    def test_preempt_of_another(self):
+        main = self.write(START_RAM + FIRST + pages(END) + tail())
+        side = self.write(record(PLAIN, 3, B, "a"), "preempt")
+        for args, text in (((main, side), "the main channel has no postcopy"),
+                           ((main, side, side), "a second channel of"),
+                           ((side,), "give the file of the main channel")):
+            done = self.run_it(*args)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(text, done.stderr)
 
     def test_cut(self):
         """Anywhere: what came is kept."""

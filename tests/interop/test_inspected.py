@@ -255,6 +255,18 @@ class Ways:
         self.assertEqual(len(files), 1)
         self.assertTrue(self.check(vm, *files)["postcopy"])
 
+    def test_postcopy_preempt(self):
+        self.since(7, 1)
+        try:
+            vm, files = self.move(["postcopy-ram", "postcopy-preempt"],
+                                  start_postcopy=True)
+        except AssertionError:
+            raise
+        except Exception as err:  # the kernel's userfaultfd
+            self.skipTest(f"this machine cannot do that: {err}")
+        self.assertEqual(len(files), 2)
+        self.assertTrue(self.check(vm, *files)["postcopy"])
+
     def test_multifd(self):
         methods = ["none", "zlib"] + ["zstd"] * (self.version >= (6, 0))
         for method in methods:

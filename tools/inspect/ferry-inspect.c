@@ -73,6 +73,7 @@ static bool inspect(const InspectArgs *args, const Inputs *inputs,
         .scratch = scratch,
         .side = inputs->side,
         .sides = inputs->sides,
+        .preempt = inputs->preempt,
         .verify = args->verify,
         .threads =
             thread_count(args->options.value[MIG_OPT_DECOMPRESS_THREADS]),

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "tools/inspect/streams/preempt-channel.h"
 #include "tools/inspect/streams/side-channels.h"
 
 static bool is_socket(const IoUri *uri)
@@ -80,18 +81,35 @@ static bool open_one(Inputs *inputs, unsigned i, const InspectArgs *args,
     return inputs->input[i] && input_open(inputs->input[i], errp);
 }
 
-static bool is_side(const Input *input, bool *yes, GError **errp)
+typedef enum {
+    KIND_MAIN, /* or no channel at all */
+    KIND_SIDE,
+    KIND_PREEMPT,
+} Kind;
+
+static bool find_kind(const Input *input, Kind *kind, GError **errp)
 {
     const uint8_t *head;
     size_t size;
 
-    *yes = false;
+    *kind = KIND_MAIN;
     if (!input_has_stream(input)) {
         return true;
     }
+    /* A source that runs may wait for an answer behind its first bytes. */
     head = stream_peek_some(input_stream(input), sizeof(uint32_t), &size,
                             errp);
-    *yes = head && side_channels_begins(head, size);
+    if (head && side_channels_begins(head, size)) {
+        *kind = KIND_SIDE;
+    } else if (head && !preempt_channel_may_begin(head, size)) {
+        return true;
+    } else if (head) {
+        head = stream_peek_some(input_stream(input), PREEMPT_HEAD, &size,
+                                errp);
+        if (head && preempt_channel_begins(head, size)) {
+            *kind = KIND_PREEMPT;
+        }
+    }
     return head != NULL;
 }
 
@@ -107,19 +125,25 @@ static bool add_input(Inputs *inputs, unsigned i, const InspectArgs *args,
                       unsigned *mains, GError **errp)
 {
     unsigned found = inputs->main;
-    bool side;
+    Kind kind;
 
     inputs->main = i;
     if (!open_one(inputs, i, args, errp) ||
-        !is_side(inputs->input[i], &side, errp)) {
+        !find_kind(inputs->input[i], &kind, errp)) {
         return false;
     }
-    if (!side) {
+    if (kind == KIND_MAIN) {
         return ++*mains == 1 ||
                fail(errp, "one stream can be inspected at a time, with the "
                     "side channels of its multifd");
     }
-    inputs->side[inputs->sides++] = inputs->input[i];
+    if (kind == KIND_SIDE) {
+        inputs->side[inputs->sides++] = inputs->input[i];
+    } else if (!inputs->preempt) {
+        inputs->preempt = inputs->input[i];
+    } else {
+        return fail(errp, "a second channel of postcopy-preempt");
+    }
     inputs->main = *mains ? found : i;
     return true;
 }
@@ -137,8 +161,8 @@ bool inputs_open(Inputs *inputs, const InspectArgs *args, GError **errp)
         }
     }
     return mains > 0 ||
-           fail(errp, "a side channel of multifd: give the file of the main "
-                "channel, too");
+           fail(errp, "a side channel: give the file of the main channel, "
+                "too");
 }
 
 void inputs_close(Inputs *inputs)

@@ -12,6 +12,7 @@ typedef struct Inputs {
     unsigned main;   /* the one that has the stream */
     Input **side;    /* [sides]: multifd's side channels, in the same order */
     unsigned sides;
+    Input *preempt;  /* the channel of postcopy-preempt; or NULL */
 } Inputs;
 
 /* One alone, which is the caller's; NULL when it cannot be opened. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tools/inspect/streams/inspect-report.h"
 
+#define PIECE 4096u /* so that there is memory from the beginning on */
+
 static void clear_device(void *opaque)
 {
     InspectDevice *device = opaque;
@@ -18,8 +20,8 @@ void inspect_report_init(InspectReport *report)
         .warnings = g_ptr_array_new_with_free_func(g_free),
         .others = g_array_new(FALSE, FALSE, sizeof(InspectOther)),
         .devices = g_array_new(FALSE, FALSE, sizeof(InspectDevice)),
-        .early = g_byte_array_new(),
-        .tail = g_byte_array_new(),
+        .early = g_byte_array_sized_new(PIECE),
+        .tail = g_byte_array_sized_new(PIECE),
     };
     g_array_set_clear_func(report->devices, clear_device);
 }

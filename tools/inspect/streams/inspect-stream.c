@@ -25,6 +25,7 @@
 #include "tools/inspect/streams/inspect-ram.h"
 #include "tools/inspect/streams/inspect-tail.h"
 #include "tools/inspect/streams/known-section.h"
+#include "tools/inspect/streams/preempt-channel.h"
 #include "tools/inspect/streams/side-channels.h"
 #include "migration/pack/codec.h"
 #include "migration/pack/pack.h"
@@ -561,8 +562,9 @@ static bool check_discarded(const Walk *w, GError **errp)
             g_set_error(errp, MIG_ERROR, MIG_ERROR_EOF,
                         "RAM block '%s': %" G_GUINT64_FORMAT " pages that "
                         "postcopy has discarded did not come again.  They "
-                        "went over another connection (postcopy-preempt), or "
-                        "the migration was not finished", shown,
+                        "went over another connection (postcopy-preempt), "
+                        "whose file may be given, too, or the migration was "
+                        "not finished", shown,
                         report->missing[i]);
             return false;
         }
@@ -632,6 +634,22 @@ static bool check_elsewhere(const Walk *w, GError **errp)
     return !w->report->elsewhere;
 }
 
+/* The pages that went over another connection, after all others. */
+static bool take_preempted(Walk *w, GError **errp)
+{
+    if (!w->config->preempt) {
+        return true;
+    }
+    if (!w->report->postcopy) {
+        g_set_error(errp, MIG_ERROR, MIG_ERROR_OPTION,
+                    "a channel of postcopy-preempt was given, and the main "
+                    "channel has no postcopy");
+        return false;
+    }
+    return preempt_channel_read(input_stream(w->config->preempt), w->ram,
+                                errp);
+}
+
 static bool walk(Walk *w, GError **errp)
 {
     bool ended = false;
@@ -644,7 +662,7 @@ static bool walk(Walk *w, GError **errp)
     }
     w->report->lacks_footers = !reader_has_footers(w->reader);
     return (!w->side || side_channels_finish(w->side, errp)) &&
-           inspect_ram_finish(w->ram, errp) &&
+           take_preempted(w, errp) && inspect_ram_finish(w->ram, errp) &&
            inspect_tail(w->input, w->config, w->report,
                         w->report->lacks_footers, errp) &&
            check_page_size(w, errp) &&

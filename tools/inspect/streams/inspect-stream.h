@@ -31,6 +31,7 @@ typedef struct InspectConfig {
                               * outlive it. */
     Input *const *side; /* [sides]: multifd's side channels, if there are any */
     unsigned sides;
+    Input *preempt;   /* the channel of postcopy-preempt; or NULL */
     bool verify;      /* decode every compressed page */
     unsigned threads; /* that decode */
     bool to_the_end;  /* the input is a file: read also what follows the end */
