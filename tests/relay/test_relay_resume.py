@@ -108,6 +108,30 @@ class Resume(RelayTest):
         self.assertGreaterEqual(report["link-down"], 900)
 
 
+class Answers(RelayTest):
+    def test_nobody_listens(self):
+        """A destination answers more than the link keeps, and the source does
+        not take it: what the source says gets through all the same."""
+        rand = random.Random(22)
+        data, answer = rand.randbytes(6 << 20), rand.randbytes(6 << 20)
+        memory = ["--memory", "4M"]   # a link keeps 1 MiB of it
+        chain = BreakingChain(self, memory, memory)
+        chain.say(data[:100])
+        chain.hear(100)
+        threads = [threading.Thread(target=chain.destination.sendall,
+                                    args=(answer,)),
+                   threading.Thread(target=chain.source.sendall,
+                                    args=(data[100:],))]
+        for thread in threads:
+            thread.start()
+        self.assertEqual(chain.hear(len(data) - 100), data[100:])
+        chain.link.breaks("reset")
+        self.assertEqual(receive(chain.source, len(answer)), answer)
+        for thread in threads:
+            thread.join()
+        chain.finish("unknown")
+
+
 class Versions(RelayTest):
     def test_one_does_not_resume(self):
         """Then both speak version 3, and a link that breaks is the end."""
