@@ -415,6 +415,41 @@ static void test_useful(Fixture *f, const void *unused)
     tear_down(f, NULL);
 }
 
+static void *read_until_abort(void *line)
+{
+    uint8_t byte;
+    size_t got;
+
+    io_channel_read(line, &byte, 1, &got, NULL);
+    return NULL;
+}
+
+/* Also where nobody has anything to say, and connections are short. */
+static void test_flaps(Fixture *f, const void *unused)
+{
+    pthread_t readers[2];
+
+    set_up_with(f, PATIENCE);
+    line_set_patience(f->here, 1500 * NS_PER_MS);
+    for (unsigned i = 0; i < 2; i++) {
+        g_assert_true(thread_start(&readers[i], "test/read", read_until_abort,
+                                   i ? f->there : f->here, NULL));
+    }
+    for (unsigned i = 1; i <= 3; i++) {
+        set_refusals(f, 3); /* for 0.7 s */
+        cut(f, 0);
+        while (line_counts(f->here).resumes < i) { /* meson's timeout */
+            g_usleep(1000);
+        }
+        g_usleep(200000);
+    }
+    io_channel_abort(f->here);
+    io_channel_abort(f->there);
+    thread_join(readers[0]);
+    thread_join(readers[1]);
+    tear_down(f, NULL);
+}
+
 /* Time that has passed already does not count against less patience. */
 static void test_less_patience(Fixture *f, const void *unused)
 {
@@ -867,6 +902,7 @@ int main(int argc, char **argv)
     ADD_BARE("/line/no-patience", test_no_patience);
     ADD_BARE("/line/useless", test_useless);
     ADD_BARE("/line/useful", test_useful);
+    ADD_BARE("/line/flaps", test_flaps);
     ADD_BARE("/line/silence", test_silence);
     ADD_BARE("/line/write-stuck", test_write_stuck);
     ADD_BARE("/line/begin-to-leave", test_begin_to_leave);

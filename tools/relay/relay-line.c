@@ -218,6 +218,11 @@ static void break_locked(Line *line, GError *err)
     pthread_cond_broadcast(&line->changed);
 }
 
+static int64_t silence_of(const Line *line)
+{
+    return line->config.silence ? line->config.silence : LINE_SILENCE_NS;
+}
+
 static bool is_in_use(const Line *line)
 {
     return line->reading || line->writing;
@@ -249,7 +254,9 @@ static void go_on_locked(Line *line, IoChannel *connection, uint64_t arrived)
     line->connection = connection;
     line->from = line->to = line->left = 0;
     drop_ahead_locked(line); /* they come again */
-    line->heard = line->said = now;
+    line->heard = now;
+    line->said = now - silence_of(line); /* say something: it shows of what use
+                                          * the connection is */
     line->told = line->received;
     line->resumed_at = arrived;
     line->patience_told = !line->config.dial;
@@ -831,11 +838,6 @@ static bool line_has_input(IoChannel *channel)
 }
 
 /* The deputy */
-
-static int64_t silence_of(const Line *line)
-{
-    return line->config.silence ? line->config.silence : LINE_SILENCE_NS;
-}
 
 /* A write that takes so long may be one to a connection that has broken, which
  * only a reader finds out. */
