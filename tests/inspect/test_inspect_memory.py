@@ -162,6 +162,37 @@ class Layout(MemoryTest):
             self.assertIn("--place takes BLOCK=ADDRESS", done.stderr)
 
 
+class Parts(MemoryTest):
+    """Of a guest that is not whole what came is written, with status 3."""
+
+    DATA = made([("pc.ram", 4 * PAGE)], [("pc.ram", 1, 1), ("pc.ram", 2, 2)])
+
+    def check(self, size, wanted, text):
+        path = self.write(self.DATA[:size])
+        raw, elf = self.path("raw"), self.path("elf")
+        done = self.run_it("--raw", raw, "--elf", elf, "--stream",
+                           self.path("new"), path)
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertIn("the guest is not whole: " + text, done.stderr)
+        self.assertFalse(os.path.exists(self.path("new")))
+        with open(raw, "rb") as f:
+            self.assertEqual(f.read(), wanted)
+        self.assertEqual(Core(elf).read(0, 4 * PAGE), wanted)
+
+    def test_devices(self):
+        self.check(-4, bytes(PAGE) + content(1) + content(2) + bytes(PAGE),
+                   "2 of its 4 pages never came\n")
+
+    def test_ram(self):
+        self.check(self.DATA.index(content(2)[:64]) + 64,
+                   bytes(PAGE) + content(1) + bytes(2 * PAGE),
+                   "3 of its 4 pages never came, and others may be old\n")
+
+    def test_nothing(self):
+        for size in 5, self.DATA.index(content(1)[:64]) + 64:
+            self.convert("raw", self.DATA[:size], status=1)
+
+
 class Elf(MemoryTest):
     def sample(self, what):
         with gzip.open(os.path.join(HERE, "samples", what + ".gz")) as f:

@@ -20,10 +20,7 @@ static bool add_output(void *target, const char *name, char *const *values,
                        GError **errp)
 {
     GArray *outputs = *(GArray **)target;
-    ConvertOutput output = {
-        .write = convert_find(name),
-        .path = values[0],
-    };
+    ConvertOutput output = convert_output(name, values[0]);
 
     g_array_append_val(outputs, output);
     return true;

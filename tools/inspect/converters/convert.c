@@ -4,23 +4,29 @@
 
 #include <string.h>
 
+#include "migration/wire/wire.h"
 #include "tools/inspect/converters/write-memory.h"
 #include "tools/inspect/converters/write-stream.h"
 
 static const struct {
     const char *name;
     ConvertWrite *write;
+    bool takes_parts;
 } forms[] = {
-    { "stream", write_stream },
-    { "raw", write_raw },
-    { "elf", write_elf },
+    { "stream", write_stream, false },
+    { "raw", write_raw, true },
+    { "elf", write_elf, true },
 };
 
-ConvertWrite *convert_find(const char *name)
+ConvertOutput convert_output(const char *name, const char *path)
 {
     for (unsigned i = 0; i < G_N_ELEMENTS(forms); i++) {
         if (!strcmp(forms[i].name, name)) {
-            return forms[i].write;
+            return (ConvertOutput){
+                .write = forms[i].write,
+                .takes_parts = forms[i].takes_parts,
+                .path = path,
+            };
         }
     }
     g_assert_not_reached();
@@ -53,6 +59,33 @@ void convert_close(GArray *outputs)
     }
 }
 
+static uint64_t missing_pages(const InspectReport *report)
+{
+    uint64_t missing = 0;
+
+    for (unsigned i = 0; i < report->list->count; i++) {
+        missing += report->missing[i];
+    }
+    return missing;
+}
+
+/* A core of zeros helps nobody. */
+static bool has_pages(const InspectReport *report)
+{
+    return missing_pages(report) < report->list->total / MIG_PAGE_SIZE &&
+           report->pages.plain + report->pages.compressed > 0 &&
+           !report->elsewhere;
+}
+
+static void warn_parts(const InspectReport *report)
+{
+    g_ptr_array_add(report->warnings, g_strdup_printf(
+        "the guest is not whole: %" G_GUINT64_FORMAT " of its %"
+        G_GUINT64_FORMAT " pages never came%s", missing_pages(report),
+        report->list->total / MIG_PAGE_SIZE,
+        report->ram_ended ? "" : ", and others may be old"));
+}
+
 bool convert_guest(GArray *outputs, const LayoutConfig *config,
                    const InspectReport *report, const InspectRam *ram,
                    unsigned *kept, GError **errp)
@@ -60,6 +93,10 @@ bool convert_guest(GArray *outputs, const LayoutConfig *config,
     for (unsigned i = 0; i < outputs->len; i++) {
         ConvertOutput *output = output_at(outputs, i);
 
+        if (!report->complete &&
+            (!output->takes_parts || !has_pages(report))) {
+            continue;
+        }
         if (!output->write(output->file.fd, report, ram, config,
                            errp)) {
             g_prefix_error(errp, "'%s': ", output->path);
@@ -69,6 +106,9 @@ bool convert_guest(GArray *outputs, const LayoutConfig *config,
             return false;
         }
         (*kept)++;
+    }
+    if (!report->complete && *kept) {
+        warn_parts(report);
     }
     return true;
 }

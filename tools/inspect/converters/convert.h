@@ -14,19 +14,21 @@ typedef bool ConvertWrite(int fd, const InspectReport *report,
 
 typedef struct ConvertOutput {
     ConvertWrite *write;
+    bool takes_parts; /* can be written of a guest that is not whole */
     const char *path;
     NewFile file; /* while they are open */
 } ConvertOutput;
 
-/* The one for an option's name, "stream". */
-ConvertWrite *convert_find(const char *name);
+/* The one for an option's name, such as "stream". */
+ConvertOutput convert_output(const char *name, const char *path);
 
 /* Make the files.  To be closed after either outcome. */
 bool convert_open(GArray *outputs, GError **errp); /* of ConvertOutput */
 void convert_close(GArray *outputs);
 
-/* Write and keep them.  Files that were written before one that cannot be
- * written are kept; *kept counts them. */
+/* Write and keep them; of a guest that is not whole only those that take parts.
+ * Files that were written before one that cannot be written are kept; *kept
+ * counts them. */
 bool convert_guest(GArray *outputs, const LayoutConfig *config,
                    const InspectReport *report, const InspectRam *ram,
                    unsigned *kept, GError **errp);

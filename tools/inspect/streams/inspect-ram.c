@@ -663,6 +663,12 @@ static bool flush_all(const InspectRam *ram, GError **errp)
     return true;
 }
 
+bool inspect_ram_flush(InspectRam *ram, GError **errp)
+{
+    ram_load_drain(ram->load, NULL);
+    return flush_all(ram, errp);
+}
+
 const uint8_t *inspect_ram_memory(const InspectRam *ram, unsigned block)
 {
     return extract_memory(ram->extract[block]);

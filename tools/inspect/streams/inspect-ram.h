@@ -57,6 +57,9 @@ void inspect_ram_stop(InspectRam *ram); /* NULL is fine */
 /* RAM has ended: complete what was extracted. */
 bool inspect_ram_finish(InspectRam *ram, GError **errp);
 
+/* For a convert of what came: let it all be in memory. */
+bool inspect_ram_flush(InspectRam *ram, GError **errp);
+
 /* For a convert: a block's memory, which is all its pages; and the first page
  * from this one on that may have content, or the number of pages. */
 const uint8_t *inspect_ram_memory(const InspectRam *ram, unsigned block);

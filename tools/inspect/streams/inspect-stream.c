@@ -667,9 +667,29 @@ static bool walk(Walk *w, GError **errp)
                         w->report->lacks_footers, errp) &&
            check_page_size(w, errp) &&
            (!w->side || side_channels_check(w->side, is_whole(w), errp)) &&
-           check_discarded(w, errp) && check_elsewhere(w, errp) &&
-           (!w->config->convert ||
-            w->config->convert(w->config->opaque, w->report, w->ram, errp));
+           check_discarded(w, errp) && check_elsewhere(w, errp);
+}
+
+static bool convert(Walk *w, GError **errp)
+{
+    const InspectConfig *config = w->config;
+
+    return !config->convert ||
+           config->convert(config->opaque, w->report, w->ram, errp);
+}
+
+/* The stream's error is the one to be told.  What is at work in the pool may be
+ * good. */
+static void convert_parts(Walk *w)
+{
+    g_autoptr(GError) err = NULL;
+
+    if (w->ram && w->config->parts && inspect_ram_flush(w->ram, &err)) {
+        convert(w, &err);
+    }
+    if (err) {
+        g_ptr_array_add(w->report->warnings, g_strdup(err->message));
+    }
 }
 
 /* The end */
@@ -724,6 +744,13 @@ bool inspect_stream(Input *input, const InspectConfig *config,
     w.reader = reader_new(w.stream, &reader);
     ok = walk(&w, &err);
     inspect_ram_stop(w.ram);
+    report->complete = ok;
+    if (ok) {
+        ok = convert(&w, &err);
+        report->complete = ok;
+    } else if (is_of_stream(err)) {
+        convert_parts(&w);
+    }
     if (err) {
         if (g_error_matches(err, MIG_ERROR, MIG_ERROR_UNSUPPORTED)) {
             g_prefix_error(&err, "before byte %" G_GUINT64_FORMAT
@@ -734,7 +761,6 @@ bool inspect_stream(Input *input, const InspectConfig *config,
         }
         g_propagate_error(errp, err);
     }
-    report->complete = ok;
     report->bytes = stream_position(w.stream);
     if (w.rp) {
         decline_guest(&w);

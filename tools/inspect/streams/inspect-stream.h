@@ -17,7 +17,8 @@ typedef struct InspectExtract {
 
 typedef struct InspectRam InspectRam;
 
-/* The whole of a guest has been read, and its RAM is still there. */
+/* A guest has been read, and its RAM is still there: all of it if ram_ended,
+ * and all devices if complete. */
 typedef bool InspectConvert(void *opaque, const InspectReport *report,
                             const InspectRam *ram, GError **errp);
 
@@ -26,6 +27,7 @@ typedef struct InspectConfig {
     unsigned extracts; /* 0 if there is a scratch */
     const char *scratch; /* the folder where all RAM is kept; or NULL */
     InspectConvert *convert; /* gets it; or NULL */
+    bool parts;              /* it gets a guest that is not whole, too */
     InspectRam **keep;       /* gets it for good, if all went well; or NULL.
                               * The input, the report and this config must
                               * outlive it. */
