@@ -33,6 +33,15 @@ class Resume(RelayTest):
         self.assertEqual(report["resumes"], 0)
         self.assertEqual(report["bytes-sent-again"], 0)
 
+    def test_acknowledgements(self):
+        """They are less than a hundredth of what they acknowledge."""
+        chain = BreakingChain(self)
+        chain.move(random.Random(23).randbytes(8 << 20))
+        chain.finish("unknown")
+        self.assertGreater(chain.link.forward, 8 << 20)
+        self.assertGreater(chain.link.reverse, 0)
+        self.assertLess(chain.link.reverse, chain.link.forward // 100)
+
     def check_break(self, how, at, rand):
         data = sample_stream(rand, pages=1500)
         chain = BreakingChain(self)
