@@ -12,6 +12,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,8 @@ sys.path[:0] = [os.path.join(ROOT, "tests", name)
 import box  # noqa: E402
 import debian  # noqa: E402
 import tap  # noqa: E402
+from ferry_vm import wait_until  # noqa: E402
+from qemu_vm import QemuVm  # noqa: E402
 
 BUILD = os.path.abspath(os.environ.get("FERRY_BUILD",
                                        os.path.join(ROOT, "build")))
@@ -38,6 +41,47 @@ INSTALLED = {
     "tools/relay/ferry-relay": "/usr/bin/ferry-relay",
     "tools/migrate/ferry-migrate": "/usr/bin/ferry-migrate",
 }
+
+# The folder that is shared with QEMU is bound where tmpfiles.d looks for it.
+# Without /proc/sys systemd changes nothing of this machine, and without a group
+# of its own it would take the machine's.
+SYSTEMD = """
+set -e
+mount --make-rprivate /
+mount -t proc none /proc
+mount -t tmpfs none /run
+mkdir /run/ferry
+mount --bind /run-ferry /run/ferry
+mount -t cgroup2 none /sys/fs/cgroup
+mount --bind /proc/sys /proc/sys
+mount -o remount,bind,ro /proc/sys
+exec env -i container=ferry PATH=/usr/sbin:/usr/bin:/sbin:/bin \\
+    /lib/systemd/systemd
+"""
+DROP_INS = {
+    "ferry-relay-send@.service": """\
+[Service]
+ExecStart=
+ExecStart=/usr/bin/ferry-relay --stdio --role send --connect tcp:127.0.0.1:4444
+""",
+}
+
+
+def children(*pids):
+    found = []
+    for pid in pids:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
+            found += f.read().split()
+    return found
+
+
+def try_rmdir(path):
+    """A cgroup is busy until its last process has been reaped."""
+    try:
+        os.rmdir(path)
+    except OSError:
+        return False
+    return True
 
 
 def run(*args, **env):
@@ -86,11 +130,13 @@ class Deb(unittest.TestCase):
         cls.addClassCleanup(shutil.rmtree, cls.out)
         os.chmod(cls.out, 0o755)
         cls.debs = os.path.join(cls.out, "deb")
+        cls.run_ferry = os.path.join(cls.out, "run")
+        os.mkdir(cls.run_ferry)
         run("scripts/make-deb", cls.debs)
         cls.box = box.Box("fresh", os.path.join(folder, "root"), (), {
             os.path.join(folder, "lists"): "/var/lib/apt/lists",
             os.path.join(folder, "archives"): "/var/cache/apt/archives",
-            cls.debs: "/deb", ROOT: "/ferry"})
+            cls.debs: "/deb", ROOT: "/ferry", cls.run_ferry: "/run-ferry"})
         cls.addClassCleanup(cls.box.close)
         cls.box.wait_ready()
         shutil.copy("/etc/resolv.conf", cls.box.seen("/etc/resolv.conf"))
@@ -104,13 +150,13 @@ class Deb(unittest.TestCase):
 
     @classmethod
     def install(cls):
-        """All of them, with what they depend on and no more."""
+        """All of them, with what they depend on, and systemd."""
         paths = [path for name in PACKAGES
                  for path in glob.glob(f"{cls.debs}/{name}_*.deb")]
         assert len(paths) == len(PACKAGES), os.listdir(cls.debs)
         cls.box.run("env", "DEBIAN_FRONTEND=noninteractive",
                     "apt-get", "-q", "-y", "--no-install-recommends",
-                    "install",
+                    "install", "systemd",
                     *("/deb/" + os.path.basename(path) for path in paths),
                     timeout=LONG)
 
@@ -152,6 +198,98 @@ class Deb(unittest.TestCase):
             "tests/program/embed.c", *flags)
         self.assertRegex(self.box.run("/deb/embed", "/tmp/stream"),
                          r"\Amoved by libferry \d+\.\d+\.\d+\n\Z")
+
+
+    def start_systemd(self):
+        """As process 1 of namespaces within the box; what enters them."""
+        for name, text in DROP_INS.items():
+            path = self.box.seen(f"/etc/systemd/system/{name}.d/test.conf")
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "w", encoding="ascii") as f:
+                f.write(text)
+        cgroup = self.make_cgroup()
+        process = subprocess.Popen(
+            ["sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', cgroup,
+             *self.box.enter(), "unshare", "--pid", "--mount", "--cgroup",
+             "--net", "--fork", "--kill-child", "sh", "-c", SYSTEMD],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, env=box.ENVIRON)
+        self.addCleanup(self.stop_systemd, process)
+        box_ends = wait_until(lambda: children(process.pid), "unshare")
+        first, = wait_until(lambda: children(*box_ends), "process 1")
+        enter = ["nsenter", "--target", first, "--all", "--root", "--wd"]
+        wait_until(lambda: subprocess.run(
+            [*enter, "systemctl", "is-active", "multi-user.target"],
+            capture_output=True, check=False).returncode == 0,
+            "multi-user.target", poll=0.5)
+        return enter
+
+    def make_cgroup(self):
+        """Of which systemd takes what is below it."""
+        with open("/proc/self/mounts", encoding="utf-8") as f:
+            mounts = [line.split() for line in f]
+        top = [where for _, where, kind, options, *_ in mounts
+               if kind == "cgroup2" and "rw" in options.split(",")]
+        if not top:
+            self.skipTest("this machine has no cgroup2 to write to")
+        folder = os.path.join(top[0], f"ferry-{os.getpid()}")
+        os.mkdir(folder)
+        self.addCleanup(self.remove_cgroup, folder)
+        return folder
+
+    @staticmethod
+    def remove_cgroup(folder):
+        for path, _, _ in os.walk(folder, topdown=False):
+            wait_until(lambda: try_rmdir(path), f"end of {path}")
+
+    def stop_systemd(self, process):
+        for pid in children(process.pid):
+            for first in children(pid):
+                os.kill(int(first), signal.SIGKILL)
+        process.wait()
+
+    def qemu(self, *args):
+        """As a user of the group ferry, outside of the box: it has nothing but
+        the sockets in common with it."""
+        group = os.stat(self.run_ferry).st_gid
+        vm = UnitVm(group, *args)
+        self.addCleanup(vm.close)
+        return vm
+
+    def test_units(self):
+        need("qemu-system-x86_64")
+        enter = self.start_systemd()
+        run(*enter, "systemctl", "start", "ferry-relay-receive.socket",
+            "ferry-relay-send.socket")
+        self.assertEqual(run(*enter, "stat", "-c", "%a %U %G", "/run/ferry"),
+                         "2770 root ferry\n")
+        there = self.qemu("-incoming", f"unix:{self.run_ferry}/vm.sock")
+        here = self.qemu()
+        for vm in here, there:
+            vm.set_capability("return-path", True)
+        here.qmp("migrate", uri=f"unix:{self.run_ferry}/out.sock")
+        info = here.wait_migration("completed", "failed")
+        log = run(*enter, "journalctl", "-o", "cat", "-u", "ferry-relay-*")
+        self.assertEqual(info["status"], "completed", log)
+        wait_until(lambda: there.qmp("query-status")["status"] == "running",
+                   "guest that runs")
+        wait_until(lambda: run(
+            *enter, "journalctl", "-o", "cat", "-u", "ferry-relay-*").count(
+                "the destination has the guest") == 2, "end of both relays")
+        self.assertEqual(run(*enter, "systemctl", "--failed", "--no-legend",
+                             "list-units", "ferry-*"), "")
+
+
+class UnitVm(QemuVm):
+    def __init__(self, group, *args):
+        self.group = group
+        super().__init__("qemu-system-x86_64", *args, mem="64M")
+
+    def start(self, command_line, **popen):
+        os.chown(self.folder, 4321, 4321)
+        super().start(["setpriv", "--reuid", "4321", "--regid", "4321",
+                       "--groups", str(self.group), "sh", "-c",
+                       'umask 002; exec "$@"', "sh", *command_line], **popen)
 
 
 class Dist(unittest.TestCase):
