@@ -37,7 +37,8 @@ class Units(RelayTest):
         return done.returncode, done.stdout + done.stderr
 
     def test_verify(self):
-        paths = [self.unit(name) for name in sorted(os.listdir(UNITS))]
+        paths = [self.unit(name) for name in sorted(os.listdir(UNITS))
+                 if not name.endswith(".conf")]
         self.assertEqual(self.analyze("verify", "--man=no", *paths), (0, ""))
 
     def test_security(self):
