@@ -11,6 +11,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from inspect_kit import (END, PAGE, PART, PLAIN, START, ZERO,  # noqa: E402
                          InspectTest, block_list, command, golden, head, name,
                          packed, pages, record, section, tail, u32, u64)
+from test_inspect_containers import libvirt  # noqa: E402
 import read_stream  # noqa: E402
 import tap  # noqa: E402
 
@@ -127,6 +128,17 @@ class Streams(InspectTest):
                     self.assertEqual(
                         self.extract(new, block["name"])[0],
                         self.extract(golden(what), block["name"])[0])
+
+    def test_containers(self):
+        """What is inside of them."""
+        wanted = self.stream(made(*WHOLE))
+        for form in "raw", "gzip":
+            data = made(*WHOLE)
+            if form == "gzip":
+                data = gzip.compress(data)
+            self.assertEqual(self.stream(libvirt(form, data)), wanted)
+            self.assertEqual(self.stream(gzip.compress(libvirt(form, data))),
+                             wanted)
 
     def test_dirty_bitmaps(self):
         with gzip.open(os.path.join(HERE, "samples",
