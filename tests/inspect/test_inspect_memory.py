@@ -65,7 +65,8 @@ class Layout(MemoryTest):
 
     def test_split(self):
         for machine, least, low in (("pc-q35-8.0", 2816, 2048),
-                                    ("pc-i440fx-8.0", 3584, 3072)):
+                                    ("pc-i440fx-8.0", 3584, 3072),
+                                    ("isapc", 3585, 3584)):
             for mib in least - 1, least, least + 1000:
                 with self.subTest(machine=machine, mib=mib):
                     wanted = [(0, mib * MIB)] if mib < least else \

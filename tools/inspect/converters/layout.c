@@ -36,7 +36,7 @@ static const struct {
 } boards[] = {
     { "pc-q35-", MIB(2816), GIB(2) },
     { "pc-i440fx-", MIB(3584), GIB(3) },
-    { "isapc", MIB(3584), GIB(3) },
+    { "isapc", MIB(3584), MIB(3584) },
 };
 
 static bool fail(GError **errp, const char *format, ...) G_GNUC_PRINTF(2, 3);
