@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Links that break: the migration goes on by another connection, or both ends
 say why it does not."""
+import hmac
 import os
 import random
 import socket
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 import unittest
+import zlib
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from breaking_link import WAYS, BreakingChain  # noqa: E402
@@ -556,6 +558,118 @@ class ManyAtOnce(RelayTest):
         receive(end, size)
         self.ended.append(time.monotonic())
         end.close()
+
+
+class ByTheBook(RelayTest):
+    """A sender written from docs/relay.md, at a receiver."""
+
+    KEY = bytes(range(16)), bytes(range(100, 132))
+
+    def setUp(self):
+        super().setUp()
+        listener = self.listen("vm")
+        self.receiver = self.start(
+            "--role", "receive", "--listen", "unix:" + self.path("link"),
+            "--connect", "unix:" + self.path("vm"), resumes=True)
+        self.receiver.wait_listening()
+        self.link = self.connect("link", self.receiver)
+        self.link.sendall(self.summed(
+            b"\xfeFRELAY\n" + struct.pack(">HHI8sQ", 4, 64, 0, b"zlib", 1)))
+        receive(self.link, 36)
+        self.link.sendall(self.summed(
+            b"".join(self.KEY) + struct.pack(">I32s", 60000, b"")))
+        self.destination = self.accept(listener)
+        self.assertEqual(receive(self.link, 8), self.summed(bytes(4)))
+        self.forward = 0    # bytes of the line, of QEMU's stream
+        self.stream = 0
+
+    @staticmethod
+    def summed(data):
+        return data + struct.pack(">I", zlib.crc32(data))
+
+    @staticmethod
+    def record(kind, body):
+        return struct.pack(">I", kind << 24 | len(body)) + body
+
+    def data(self, words):
+        """A frame, as a record."""
+        check = zlib.crc32(struct.pack(">Q", self.stream) + words)
+        frame = self.summed(struct.pack(">BBHIIII", 1, 0, 0, *3 * [len(words)],
+                                        check)) + words
+        self.stream += len(words)
+        self.forward += len(frame)
+        return self.record(1, frame)
+
+    def say(self, words):
+        self.link.sendall(self.data(words))
+        self.assertEqual(receive(self.destination, len(words)), words)
+
+    def hear(self, words):
+        """A frame of these, between records of other kinds."""
+        self.destination.sendall(words)
+        frame = b""
+        while len(frame) < 24 + len(words):
+            head, = struct.unpack(">I", receive(self.link, 4))
+            body = receive(self.link, head & 0xffffff)
+            frame += body if head >> 24 == 1 else b""
+        self.assertEqual(frame[24:], words)
+
+    def resume(self, arrived, secret=KEY[1]):
+        """Ask, and prove; returns the connection and its GRANT's place."""
+        def prove(who, got):
+            return hmac.digest(secret, key_id + nonce + challenge[4:] + who +
+                               struct.pack(">QQ", arrived, got), "sha256")
+
+        key_id, nonce = self.KEY[0], random.Random(arrived).randbytes(16)
+        link = self.connect("link", self.receiver)
+        link.sendall(b"\xfeFRESUM\n" + key_id + nonce)
+        challenge = receive(link, 20)
+        self.assertEqual(challenge[:4], struct.pack(">I", 1))
+        link.sendall(struct.pack(">Q", arrived) + prove(b"s", 0))
+        grant = link.recv(40, socket.MSG_WAITALL)
+        if not grant:
+            return None, None
+        got, = struct.unpack(">Q", grant[:8])
+        self.assertEqual(grant[8:], prove(b"r", got))
+        return link, got
+
+    def test_goes_on(self):
+        self.say(b"one ")
+        self.hear(b"answer")
+        link, got = self.resume(arrived=30)
+        self.assertEqual(got, self.forward)
+        receive_all_or_reset(self.link)   # it ends
+        self.link = link
+        self.say(b"two ")
+        self.hear(b"another")
+
+    def test_from_where_it_was(self):
+        """Bytes of a frame that came only in part are not asked for again."""
+        self.say(b"one ")
+        record = self.data(b"two ")
+        self.link.sendall(record[:20])
+        before = self.forward - 28
+        link, got = self.resume(arrived=0)
+        self.assertGreaterEqual(got, before)
+        link.sendall(self.record(1, record[4:][got - before:]))
+        self.assertEqual(receive(self.destination, 4), b"two ")
+
+    def test_wrong_proof(self):
+        self.say(b"one ")
+        self.assertIsNone(self.resume(0, bytes(32))[0])
+        self.receiver.wait_says("cannot prove")
+        self.say(b"two ")
+
+    def test_late_proof(self):
+        """Of an attempt that was given up: more has been acknowledged."""
+        self.say(b"one ")
+        self.hear(b"answer")
+        self.link.sendall(self.record(2, struct.pack(">Q", 30)))
+        self.say(b"two ")   # behind the acknowledgement
+        self.assertIsNone(self.resume(arrived=10)[0])
+        self.receiver.wait_says("by a later connection")
+        self.say(b"three ")
+        self.hear(b"another")
 
 
 class Fails(RelayTest):
