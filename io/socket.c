@@ -16,6 +16,11 @@
 #include <unistd.h>
 
 #include "io/io-internal.h"
+#include "util/clock.h"
+
+/* How often, and for how long, to knock where the queue is full. */
+#define RETRY_MS 10
+#define ROOM_NS  (30 * NS_PER_S)
 
 static GSocketAddress *unix_address(const char *path, GError **errp)
 {
@@ -44,6 +49,47 @@ static GSocketConnectable *connect_target(const IoUri *uri, GError **errp)
                         : g_network_address_new_loopback(uri->port);
 }
 
+/* Wait a little; false when that is over, by `cancel` or the time. */
+static bool wait_for_room(GCancellable *cancel, int64_t until)
+{
+    GPollFD fd;
+    bool has_fd = g_cancellable_make_pollfd(cancel, &fd);
+
+    g_poll(&fd, has_fd ? 1 : 0, RETRY_MS);
+    if (has_fd) {
+        g_cancellable_release_fd(cancel);
+    }
+    return !g_cancellable_is_cancelled(cancel) &&
+           clock_now(&clock_monotonic) < until;
+}
+
+/* A unix socket whose queue is full refuses who would not wait, as GIO does
+ * not: a QEMU's queue is short, and several connections of multifd's come at
+ * once. */
+static GSocketConnection *connect_patiently(GSocketClient *client,
+                                            GSocketConnectable *target,
+                                            GCancellable *cancel,
+                                            GError **errp)
+{
+    int64_t until = clock_now(&clock_monotonic) + ROOM_NS;
+
+    for (;;) {
+        GError *err = NULL;
+        GSocketConnection *connection =
+            g_socket_client_connect(client, target, cancel, &err);
+
+        if (connection) {
+            return connection;
+        }
+        if (!g_error_matches(err, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK) ||
+            !wait_for_room(cancel, until)) {
+            g_propagate_error(errp, err);
+            return NULL;
+        }
+        g_error_free(err);
+    }
+}
+
 IoChannel *io_socket_connect(const IoUri *uri, const char *name,
                              GCancellable *cancel, GError **errp)
 {
@@ -57,7 +103,7 @@ IoChannel *io_socket_connect(const IoUri *uri, const char *name,
     client = g_socket_client_new();
     /* Proxies are for web browsers. */
     g_socket_client_set_enable_proxy(client, FALSE);
-    connection = g_socket_client_connect(client, target, cancel, errp);
+    connection = connect_patiently(client, target, cancel, errp);
     return connection ? io_socket_channel(name, connection) : NULL;
 }
 
