@@ -75,7 +75,7 @@ class Preempt(interop_kit.InteropTest):
 
     def relay(self, listen, connect, *args):
         relay = Relay(self.folder, "--listen", self.uri(listen), "--connect",
-                      self.uri(connect), "--json", *args)
+                      self.uri(connect), "--json", *args, resumes=True)
         self.addCleanup(relay.close)
         relay.wait_listening()
         return relay
@@ -127,13 +127,10 @@ class Preempt(interop_kit.InteropTest):
         for relay in sender, receiver:
             relay.process.terminate()
             relay.wait()
-        main, side = sorted(sender.reports(), key=lambda r: r["migration"])
-        self.assertEqual(main["status"], "completed")
-        self.assertTrue(main["return-path"])
-        self.assertNotIn("passed-on", main)
-        # The pages that were asked for took the second connection.  How it
-        # ends is open: a destination may close it before it has read all.
-        self.assertGreater(side["bytes-in"], 4096)
+        report, = sender.reports()
+        self.assertEqual(report["status"], "completed")
+        self.assertTrue(report["return-path"])
+        self.assertEqual(report["connections"], 2)
         for relay in sender, receiver:
             self.assertNotIn("failed", relay.stderr())
             self.assertEqual(relay.process.returncode, 0)
@@ -142,11 +139,11 @@ class Preempt(interop_kit.InteropTest):
         """The link breaks in the midst of postcopy, and both go on over
         another one: the source's first connection begins in another way."""
         src, dst = self.source(qemu), self.incoming(qemu)
-        self.relay("link", "vm")
-        sender = self.relay("relay", "link")
+        relays = self.relay("link", "vm"), self.relay("relay", "link")
         self.begin(src, self.uri("relay"))
         self.switch(src, dst)
-        sender.process.kill()
+        for relay in relays:
+            relay.process.kill()
         for vm in src, dst:
             vm.wait_migration("postcopy-paused")
         dst.qmp("migrate-recover", uri=self.uri("again"))

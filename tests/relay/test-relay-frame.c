@@ -226,7 +226,7 @@ static void sample_page(Sample *s, unsigned kind)
 
 static void sample_init(Sample *s, uint64_t position)
 {
-    batch_reset(&s->batch, position);
+    batch_reset(&s->batch, 0, position);
     s->bytes = g_byte_array_new();
     s->frame = g_malloc(FRAME_MAX);
 }
@@ -389,9 +389,9 @@ static GBytes *link_bytes(void)
     MemWriter *w = mem_writer_new();
     LinkWriter link = { w->channel };
 
-    g_assert_true(link_write_data(&link, "hello", 5, NULL));
-    g_assert_true(link_write_data(&link, "world!", 6, NULL));
-    g_assert_true(link_write_total(&link, RELAY_END, link.position, NULL));
+    g_assert_true(link_write_data(&link, 0, "hello", 5, NULL));
+    g_assert_true(link_write_data(&link, 0, "world!", 6, NULL));
+    g_assert_true(link_write_total(&link, 0, RELAY_END, 11, NULL));
     link_write_abort(&link, "because");
     return mem_writer_finish(w);
 }
@@ -412,7 +412,7 @@ static GError *read_link(MemReader *r)
         link_read_head(&link, &head, &err) &&
         link_read_total(&link, &head, &total, &err) &&
         link_read_head(&link, &head, &err)) {
-        g_assert_cmpuint(link.position, ==, 11);
+        g_assert_cmpuint(link.position[0], ==, 11);
         g_assert_cmpuint(total, ==, 11);
         link_read_abort(&link, &head, &err);
     }
@@ -511,12 +511,13 @@ static bool take_back(const char *frames)
 
     for (; *frames; frames++) {
         if (*frames == 'E' || *frames == 'D') {
-            link_write_total(&to, *frames == 'E' ? RELAY_END : RELAY_DELIVERED,
-                             to.position, NULL);
+            link_write_total(&to, 0,
+                             *frames == 'E' ? RELAY_END : RELAY_DELIVERED,
+                             to.position[0], NULL);
         } else if (*frames == 'V') {
             link_write_verdict(&to, END_WHOLE, NULL, NULL);
         } else {
-            link_write_data(&to, frames, 1, NULL);
+            link_write_data(&to, 0, frames, 1, NULL);
         }
     }
     bytes = mem_writer_finish(w);

@@ -109,9 +109,9 @@ static GBytes *send_stream(GBytes *stream, const Setting *as,
     RelayStats stats = { 0 };
     RelayFindings findings = { .number = 1 };
     ReturnWatch back = { .lost = false };
-    RelaySendConfig config = {
-        .from = from->stream,
-        .to = to->channel,
+    LinkWriter link;
+    TrunkConfig trunk = {
+        .link = &link,
         .version = as->version,
         .window = as->window,
         .codec = as->codec,
@@ -120,13 +120,21 @@ static GBytes *send_stream(GBytes *stream, const Setting *as,
         .ladder = as->chooses ? ladder_of_all(codec_features())
                               : ladder_of_one(as->codec, 1),
         .stats = &stats,
+    };
+    RelaySendConfig config = {
+        .from = from->stream,
         .findings = &findings,
         .back = &back,
     };
-    RelaySend *send = relay_send_new(&config, NULL);
+    RelaySend *send;
 
+    link_writer_init(&link, to->channel);
+    config.trunk = trunk_new(&trunk, NULL);
+    send = relay_send_new(&config);
     g_assert_true(relay_send_run(send, NULL));
     relay_send_free(send);
+    trunk_free(config.trunk);
+    link_writer_destroy(&link);
     relay_findings_clear(&findings);
     *history = relay_stats_get(&stats.history);
     return mem_writer_finish(to);

@@ -82,7 +82,7 @@ static void test_silence(Fixture *f, const void *unused)
 {
     gate_release(&f->gate);
     submit(f, 3);
-    g_assert_true(pump_flush_idle(f->pump, f->from, NULL));
+    g_assert_true(pump_flush_idle(f->pump, f->from, NULL, NULL));
     g_assert_cmpuint(written(f), ==, 3);
 }
 
@@ -94,12 +94,12 @@ static void test_input(Fixture *f, const void *unused)
 
     g_assert_true(io_channel_writev(f->ends[0], &vector, 1, NULL));
     submit(f, 3);
-    g_assert_true(pump_flush_idle(f->pump, f->from, NULL));
+    g_assert_true(pump_flush_idle(f->pump, f->from, NULL, NULL));
     g_assert_cmpuint(written(f), ==, 0);
 
     g_assert_true(stream_get_u8(f->from, &byte, NULL));
     gate_release(&f->gate);
-    g_assert_true(pump_flush_idle(f->pump, f->from, NULL));
+    g_assert_true(pump_flush_idle(f->pump, f->from, NULL, NULL));
     g_assert_cmpuint(written(f), ==, 3);
 }
 
@@ -160,7 +160,11 @@ static void test_slow_link(void)
         .job_size = sizeof(PumpJob),
         .run = slow_run,
     };
-    PumpOutput output = { channel, &stats, RELAY_WAIT_LINK };
+    PumpOutput output = {
+        .channel = channel,
+        .stats = &stats,
+        .wait = RELAY_WAIT_LINK,
+    };
     Pump *pump = pump_new(&pool, &output, NULL);
 
     for (unsigned i = 0; i < JOBS; i++) {

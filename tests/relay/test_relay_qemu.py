@@ -127,10 +127,12 @@ class RelayQemu(RelayTest):
     def relays(self, *args):
         """relay to link to vm."""
         receiver = self.start("--listen", self.uri("link"), "--connect",
-                              self.uri("vm"), "--json", "--once")
+                              self.uri("vm"), "--json", "--once",
+                              resumes=True)
         self.connect("link", receiver).close()
         sender = self.start("--listen", self.uri("relay"), "--connect",
-                            self.uri("link"), "--json", "--once", *args)
+                            self.uri("link"), "--json", "--once", *args,
+                            resumes=True)
         self.connect("relay", sender).close()
         return sender, receiver
 
@@ -222,20 +224,42 @@ class RelayQemu(RelayTest):
         src.qmp("migrate-set-parameters", downtime_limit=5000)
         return src
 
-    def test_multifd(self):
-        """Each of its connections is packed, by a session of its own."""
+    def move_multifd(self, channels, resumes):
         src = self.source()
         dst = self.incoming(self.uri("vm"), multifd=True)
         receiver = self.start("--listen", self.uri("link"), "--connect",
-                              self.uri("vm"), "--json")
+                              self.uri("vm"), "--json", resumes=resumes)
         self.connect("link", receiver).close()
         sender = self.start("--listen", self.uri("relay"), "--connect",
-                            self.uri("link"), "--json")
+                            self.uri("link"), "--json", resumes=resumes)
         self.connect("relay", sender).close()
-        src.qmp("migrate-set-parameters", multifd_channels=3)
-        dst.qmp("migrate-set-parameters", multifd_channels=3)
+        src.qmp("migrate-set-parameters", multifd_channels=channels)
+        dst.qmp("migrate-set-parameters", multifd_channels=channels)
         self.move(src, dst, multifd=True)
         self.check_moved(src, dst)
+        return sender, receiver
+
+    def test_multifd(self):
+        """Its connections share a link, and are one migration."""
+        for channels in 2, 8:
+            relays = self.move_multifd(channels, True)
+            for relay in relays:
+                relay.process.terminate()
+                self.assertEqual(relay.wait(), 0, relay.stderr())
+                report, = relay.reports()
+                self.assertEqual(report["status"], "completed")
+                self.assertEqual(report["connections"], channels + 1)
+                self.assertGreater(report["pages"], 10)
+            report, = relays[0].reports()
+            self.assertTrue(report["return-path"])
+            self.assertNotIn("passed-on", report)
+            self.doCleanups()
+            self.setUp()
+
+    def test_multifd_apart(self):
+        """With an older protocol each of its connections is packed by a session
+        of its own."""
+        sender, receiver = self.move_multifd(3, False)
         for relay in (sender, receiver):
             relay.process.terminate()
             self.assertEqual(relay.wait(), 0, relay.stderr())
@@ -396,7 +420,7 @@ class RelayQemu(RelayTest):
         """In the midst of a migration."""
         src = self.source()
         dst = self.incoming(self.uri("vm"))
-        relays = self.relays()
+        relays = self.relays("--resume-timeout", "2")
         src.slow_down()
         src.set(return_path=True)
         src.qmp("migrate", uri=self.uri("relay"))

@@ -333,14 +333,17 @@ class Draining(RelayTest):
         self.assertEqual(receive_all_or_reset(stranger), b"")
 
     def test_first_has_ended(self):
-        """With --once, of several connections."""
+        """With --once, of several migrations."""
         data = sample_stream(random.Random(19), pages=100)
-        chain = BreakingChain(self)
+        listener = self.listen("vm")
+        chain = BreakingChain(self, *(
+            ["--route", f"second=unix:{self.path(name)}"]
+            for name in ("out", "vm")))
         chain.say(data)
         chain.hear(len(data))
-        second = self.connect("relay", chain.sender)
+        second = self.connect("out", chain.sender)
         second.sendall(data[:100])
-        end = self.accept(chain.listener)
+        end = self.accept(listener)
         receive(end, 100)
         chain.source.shutdown(socket.SHUT_WR)
         chain.destination.sendall(SHUT)
@@ -505,27 +508,26 @@ class ManyAtOnce(RelayTest):
     def test_evacuation(self):
         """All get there within what the rate allows, evenly, and histories
         keep to their budget."""
+        guests = range(self.GUESTS)
         receiver = self.start("--role", "receive", "--listen",
-                              "unix:" + self.path("link"), "--connect",
-                              "unix:" + self.path("vm"), "--memory",
-                              str(self.MEMORY >> 20) + "M", resumes=True)
+                              "unix:" + self.path("link"), "--memory",
+                              str(self.MEMORY >> 20) + "M",
+                              *self.routes("vm"), resumes=True)
         receiver.wait_listening()
-        sender = self.start("--role", "send", "--listen",
-                            "unix:" + self.path("out"), "--connect",
+        sender = self.start("--role", "send", "--connect",
                             "unix:" + self.path("link"), "--json",
                             "--max-bandwidth", str(self.RATE >> 20) + "M",
-                            resumes=True)
-        listener = self.listen("vm")
-        listener.listen(self.GUESTS)
+                            *self.routes("out"), resumes=True)
+        listeners = [self.listen(f"vm{i}") for i in guests]
         data = preamble() + PART + b"".join(
             plain(i * PAGE, random.Random(i).randbytes(PAGE),
                   None if i else b"pc.ram") for i in range(1000))
         said = len(preamble())
         sources, ends = [], []
-        for _ in range(self.GUESTS):  # all are there before any begins
-            sources.append(self.connect("out", sender))
+        for i in guests:  # all are there before any begins
+            sources.append(self.connect(f"out{i}", sender))
             sources[-1].sendall(data[:said])
-            ends.append(self.accept(listener))
+            ends.append(self.accept(listeners[i]))
             receive(ends[-1], said)
         threads = [
             *(threading.Thread(target=self.move, args=(source, data[said:]))
@@ -548,6 +550,10 @@ class ManyAtOnce(RelayTest):
         wait_until(lambda: len(sender.reports()) == self.GUESTS, "reports")
         self.assertLessEqual(sum(r["history"] for r in sender.reports()),
                              self.MEMORY)
+
+    def routes(self, name):
+        return [arg for i in range(self.GUESTS) for arg in
+                ("--route", f"guest{i}=unix:{self.path(name)}{i}")]
 
     def move(self, source, data):
         source.sendall(data)

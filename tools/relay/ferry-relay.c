@@ -799,6 +799,7 @@ static void init(Relay *relay, const RelayArgs *args)
             .args = args,
             .turns = turns_new(args->one_place ? 1 : RELAY_MIGRATIONS_MAX),
             .lines = lines_new(),
+            .shares = shares_new(),
             .budget = budget_new(&budget),
         },
         .lock = PTHREAD_MUTEX_INITIALIZER,
@@ -825,6 +826,7 @@ static void destroy(Relay *relay)
     route_folder_free(relay->folder);
     turns_free(relay->shared.turns);
     lines_free(relay->shared.lines);
+    shares_free(relay->shared.shares);
     budget_free(relay->shared.budget);
     g_main_loop_unref(relay->loop);
 }

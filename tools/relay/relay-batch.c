@@ -19,9 +19,10 @@
 /* A smaller body is a command or a few records, and not worth encoding. */
 #define ENCODE_MIN 128
 
-void batch_reset(Batch *batch, uint64_t position)
+void batch_reset(Batch *batch, unsigned channel, uint64_t position)
 {
-    batch->position = position;
+    batch->channel = channel;
+    batch->place = frame_place(channel, position);
     batch->pages = batch->zero_pages = 0;
     batch->literals = batch->tail = 0;
 }
@@ -62,7 +63,7 @@ bool batch_add_page(Batch *batch, const uint8_t *page)
 static uint32_t checksum(const Batch *batch)
 {
     const uint8_t *literal = batch->literal, *page = batch->body;
-    uint32_t sum = frame_checksum_begin(batch->position);
+    uint32_t sum = frame_checksum_begin(batch->place);
 
     for (unsigned i = 0; i < batch->pages; i++) {
         sum = frame_checksum_add(sum, literal, batch->before[i]);
@@ -113,6 +114,7 @@ size_t batch_pack(Batch *batch, const CodecWorker *worker, uint8_t *to)
 {
     FrameHead head = {
         .type = RELAY_DATA,
+        .channel = (uint8_t)batch->channel,
         .pages = (uint16_t)batch->pages,
         .bytes = (uint32_t)batch_bytes(batch),
         .checksum = checksum(batch),
@@ -194,7 +196,7 @@ const char *batch_unpack(const Unpack *u, const CodecWorker *worker)
 {
     const FrameHead *head = u->head;
     const uint8_t *body = u->packed;
-    uint32_t sum = frame_checksum_begin(u->position);
+    uint32_t sum = frame_checksum_begin(u->place);
     const char *fault;
     Body parts;
 

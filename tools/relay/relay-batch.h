@@ -17,7 +17,8 @@
 /* The scanning thread fills it, then a worker packs it; the pool hands it
  * over. */
 typedef struct Batch {
-    uint64_t position; /* bytes of the stream before it */
+    unsigned channel;
+    uint64_t place;    /* of its frame: frame_place() */
     unsigned pages;
     unsigned zero_pages;          /* set by batch_pack() */
     uint16_t before[RELAY_PAGES]; /* literal bytes before each page */
@@ -28,8 +29,8 @@ typedef struct Batch {
     _Alignas(8) uint8_t body[RELAY_BODY_MAX(RELAY_PAGES)];
 } Batch;
 
-/* Make the batch empty. */
-void batch_reset(Batch *batch, uint64_t position);
+/* Make the batch empty.  position: bytes of the channel before it. */
+void batch_reset(Batch *batch, unsigned channel, uint64_t position);
 
 /* How many bytes of the stream the batch holds. */
 static inline size_t batch_bytes(const Batch *batch)
@@ -55,7 +56,7 @@ size_t batch_pack(Batch *batch, const CodecWorker *worker, uint8_t *to);
 /* How to unpack a DATA frame. */
 typedef struct Unpack {
     const FrameHead *head; /* checked */
-    uint64_t position;     /* bytes of the stream before it */
+    uint64_t place;        /* frame_place() */
     const uint8_t *packed; /* [head->packed] */
     uint8_t *out;          /* [head->bytes] */
 } Unpack;

@@ -334,7 +334,7 @@ static bool on_idle(void *opaque, bool waits, size_t held, GError **errp)
     }
     held = MIN(held, WIRE_RECORD_HEAD_MAX);
     if ((convert->filling && !submit(convert, held, errp)) ||
-        !pump_flush_idle(convert->pump, convert->config.from, errp)) {
+        !pump_flush_idle(convert->pump, convert->config.from, NULL, errp)) {
         return false;
     }
     convert->idle_since = clock_now(&clock_monotonic);
@@ -435,7 +435,11 @@ RelayConvert *relay_convert_new(const RelayConvertConfig *config,
         .worker_free = codec_worker_free,
         .run = convert_run_job,
     };
-    PumpOutput output = { config->to, config->stats, RELAY_WAIT_QEMU };
+    PumpOutput output = {
+        .channel = config->to,
+        .stats = config->stats,
+        .wait = RELAY_WAIT_QEMU,
+    };
 
     convert->config = *config;
     progress_init(&convert->progress, config->stats, &clock_monotonic);

@@ -30,12 +30,12 @@ static uint32_t checksum(const void *buf, size_t size)
     return frame_checksum_add(0, buf, size);
 }
 
-uint32_t frame_checksum_begin(uint64_t position)
+uint32_t frame_checksum_begin(uint64_t place)
 {
-    uint8_t place[sizeof(position)];
+    uint8_t bytes[sizeof(place)];
 
-    store_be64(place, position);
-    return checksum(place, sizeof(place));
+    store_be64(bytes, place);
+    return checksum(bytes, sizeof(bytes));
 }
 
 /* HELLO and ANSWER */
@@ -118,7 +118,7 @@ bool hello_read(Stream *s, Hello *hello, GError **errp)
 void frame_put_head(uint8_t to[RELAY_HEAD_SIZE], const FrameHead *head)
 {
     to[0] = head->type;
-    to[1] = 0;
+    to[1] = head->channel;
     store_be16(to + 2, head->pages);
     store_be32(to + 4, head->bytes);
     store_be32(to + 8, head->body);
@@ -147,6 +147,12 @@ static bool pack_is_legal(const FrameHead *h, unsigned max_pages)
            h->body <= PACK_SIZE_MAX && h->window <= PACK_WINDOW_MAX;
 }
 
+/* Of a frame that stands for no bytes. */
+static bool is_plain(const FrameHead *h)
+{
+    return !h->pages && !h->bytes && h->packed == h->body;
+}
+
 static bool is_legal(const FrameHead *h, unsigned max_pages)
 {
     switch (h->type) {
@@ -156,14 +162,17 @@ static bool is_legal(const FrameHead *h, unsigned max_pages)
         return pack_is_legal(h, max_pages);
     case RELAY_END:
     case RELAY_DELIVERED:
-        return !h->pages && !h->bytes && h->packed == h->body &&
-               h->body == RELAY_TOTAL_SIZE;
+    case RELAY_CREDIT:
+        return is_plain(h) && h->body == RELAY_TOTAL_SIZE;
     case RELAY_VERDICT:
-        return !h->pages && !h->bytes && h->packed == h->body &&
-               h->body >= 1 && h->body <= 1 + RELAY_REASON_MAX;
+        return is_plain(h) && !h->channel && h->body >= 1 &&
+               h->body <= 1 + RELAY_REASON_MAX;
     case RELAY_ABORT:
-        return !h->pages && !h->bytes && h->packed == h->body &&
-               h->body <= RELAY_REASON_MAX;
+        return is_plain(h) && !h->channel && h->body <= RELAY_REASON_MAX;
+    case RELAY_OPEN:
+        return is_plain(h) && h->channel && !h->body;
+    case RELAY_RESET:
+        return is_plain(h) && h->channel && h->body <= RELAY_REASON_MAX;
     default:
         return false;
     }
@@ -176,21 +185,22 @@ const char *frame_get_head(const uint8_t from[RELAY_HEAD_SIZE],
         return "the head of a frame is damaged";
     }
     head->type = from[0];
+    head->channel = from[1];
     head->pages = load_be16(from + 2);
     head->bytes = load_be32(from + 4);
     head->body = load_be32(from + 8);
     head->packed = load_be32(from + 12);
     head->checksum = load_be32(from + 16);
-    if (from[1] || !is_legal(head, max_pages)) {
+    if (!is_legal(head, max_pages)) {
         return "a frame that is not allowed";
     }
     return NULL;
 }
 
-FrameHead frame_plain_head(unsigned type, uint64_t position, const void *body,
+FrameHead frame_plain_head(unsigned type, uint64_t place, const void *body,
                            size_t size)
 {
-    uint32_t sum = frame_checksum_begin(position);
+    uint32_t sum = frame_checksum_begin(place);
 
     return (FrameHead){
         .type = (uint8_t)type,

@@ -57,6 +57,7 @@ typedef struct FrameHead {
         uint32_t checksum;
         uint32_t window; /* PACK: the sender's; the pack has a checksum */
     };
+    uint8_t channel;
 } FrameHead;
 
 void frame_put_head(uint8_t to[RELAY_HEAD_SIZE], const FrameHead *head);
@@ -65,13 +66,20 @@ void frame_put_head(uint8_t to[RELAY_HEAD_SIZE], const FrameHead *head);
 const char *frame_get_head(const uint8_t from[RELAY_HEAD_SIZE],
                            unsigned max_pages, FrameHead *head);
 
-/* A frame's checksum begins with its place in the stream... */
-uint32_t frame_checksum_begin(uint64_t position);
+/* Where in a direction of the link a frame of a channel stands, if so many
+ * bytes of that channel came before it. */
+static inline uint64_t frame_place(unsigned channel, uint64_t position)
+{
+    return (uint64_t)channel << 56 | position;
+}
+
+/* A frame's checksum begins with its place... */
+uint32_t frame_checksum_begin(uint64_t place);
 /* ... and goes on with the bytes that it stands for. */
 uint32_t frame_checksum_add(uint32_t checksum, const void *buf, size_t size);
 
-/* A frame without pages whose body is sent as it is. */
-FrameHead frame_plain_head(unsigned type, uint64_t position, const void *body,
+/* A frame of channel 0 without pages, whose body is sent as it is. */
+FrameHead frame_plain_head(unsigned type, uint64_t place, const void *body,
                            size_t size);
 
 #endif

@@ -8,31 +8,71 @@
 
 #define WENT_AWAY " went away: "
 
-static bool write_frame(LinkWriter *link, unsigned type, const void *body,
-                        size_t size, GError **errp)
+void link_writer_init(LinkWriter *link, IoChannel *to)
 {
-    FrameHead head = frame_plain_head(type, link->position, body, size);
+    *link = (LinkWriter){ .channel = to };
+    pthread_mutex_init(&link->lock, NULL);
+}
+
+void link_writer_destroy(LinkWriter *link)
+{
+    pthread_mutex_destroy(&link->lock);
+}
+
+static bool write_locked(LinkWriter *link, unsigned channel, uint64_t bytes,
+                         GOutputVector *frame, size_t count, GError **errp)
+{
+    link->position[channel] += bytes;
+    return io_channel_writev(link->channel, frame, count, errp);
+}
+
+bool link_write_made(LinkWriter *link, unsigned channel, uint64_t bytes,
+                     GOutputVector *frame, size_t count, GError **errp)
+{
+    bool ok;
+
+    pthread_mutex_lock(&link->lock);
+    ok = write_locked(link, channel, bytes, frame, count, errp);
+    pthread_mutex_unlock(&link->lock);
+    return ok;
+}
+
+static bool write_plain(LinkWriter *link, unsigned channel, unsigned type,
+                        const void *body, size_t size, GError **errp)
+{
     uint8_t bytes[RELAY_HEAD_SIZE];
     GOutputVector vectors[] = { { bytes, sizeof(bytes) }, { body, size } };
+    FrameHead head;
+    bool ok;
 
+    pthread_mutex_lock(&link->lock);
+    head = frame_plain_head(type, frame_place(channel, link->position[channel]),
+                            body, size);
+    head.channel = (uint8_t)channel;
     frame_put_head(bytes, &head);
-    link->position += head.bytes;
-    return io_channel_writev(link->channel, vectors, 2, errp);
+    ok = write_locked(link, channel, head.bytes, vectors, size ? 2 : 1, errp);
+    pthread_mutex_unlock(&link->lock);
+    return ok;
 }
 
-bool link_write_data(LinkWriter *link, const void *buf, size_t size,
-                     GError **errp)
+bool link_write_data(LinkWriter *link, unsigned channel, const void *buf,
+                     size_t size, GError **errp)
 {
-    return write_frame(link, RELAY_DATA, buf, size, errp);
+    return write_plain(link, channel, RELAY_DATA, buf, size, errp);
 }
 
-bool link_write_total(LinkWriter *link, unsigned type, uint64_t total,
-                      GError **errp)
+bool link_write_total(LinkWriter *link, unsigned channel, unsigned type,
+                      uint64_t total, GError **errp)
 {
     uint8_t body[RELAY_TOTAL_SIZE];
 
     store_be64(body, total);
-    return write_frame(link, type, body, sizeof(body), errp);
+    return write_plain(link, channel, type, body, sizeof(body), errp);
+}
+
+bool link_write_open(LinkWriter *link, unsigned channel, GError **errp)
+{
+    return write_plain(link, channel, RELAY_OPEN, "", 0, errp);
 }
 
 bool link_write_verdict(LinkWriter *link, StreamEnd end, const char *reason,
@@ -44,13 +84,24 @@ bool link_write_verdict(LinkWriter *link, StreamEnd end, const char *reason,
     if (size) {
         memcpy(body + 1, reason, size);
     }
-    return write_frame(link, RELAY_VERDICT, body, 1 + size, errp);
+    return write_plain(link, 0, RELAY_VERDICT, body, 1 + size, errp);
+}
+
+static void write_reason(LinkWriter *link, unsigned channel, unsigned type,
+                         const char *reason)
+{
+    write_plain(link, channel, type, reason,
+                MIN(strlen(reason), RELAY_REASON_MAX), NULL);
+}
+
+void link_write_reset(LinkWriter *link, unsigned channel, const char *reason)
+{
+    write_reason(link, channel, RELAY_RESET, reason);
 }
 
 void link_write_abort(LinkWriter *link, const char *reason)
 {
-    write_frame(link, RELAY_ABORT, reason,
-                MIN(strlen(reason), RELAY_REASON_MAX), NULL);
+    write_reason(link, 0, RELAY_ABORT, reason);
 }
 
 void link_blame(GError **errp, const char *who)
@@ -100,7 +151,8 @@ bool link_read_head(LinkReader *link, FrameHead *head, GError **errp)
 bool link_read_plain(LinkReader *link, const FrameHead *head, uint8_t *body,
                      GError **errp)
 {
-    uint32_t sum = frame_checksum_begin(link->position);
+    uint64_t *position = &link->position[head->channel];
+    uint32_t sum = frame_checksum_begin(frame_place(head->channel, *position));
 
     if (head->pages || head->packed != head->body) {
         g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
@@ -115,7 +167,7 @@ bool link_read_plain(LinkReader *link, const FrameHead *head, uint8_t *body,
                     "a frame's checksum is wrong");
         return false;
     }
-    link->position += head->bytes;
+    *position += head->bytes;
     return true;
 }
 
@@ -128,6 +180,22 @@ bool link_read_total(LinkReader *link, const FrameHead *head, uint64_t *total,
         return false;
     }
     *total = load_be64(body);
+    return true;
+}
+
+bool link_read_end(LinkReader *link, const FrameHead *head, GError **errp)
+{
+    uint64_t total, came = link->position[head->channel];
+
+    if (!link_read_total(link, head, &total, errp)) {
+        return false;
+    }
+    if (total != came) {
+        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                    "the other relay sent %" G_GUINT64_FORMAT " bytes and %"
+                    G_GUINT64_FORMAT " have come", total, came);
+        return false;
+    }
     return true;
 }
 
@@ -150,13 +218,19 @@ bool link_read_verdict(LinkReader *link, const FrameHead *head,
     return true;
 }
 
-void link_read_abort(LinkReader *link, const FrameHead *head, GError **errp)
+char *link_read_reason(LinkReader *link, const FrameHead *head, GError **errp)
 {
     char body[RELAY_REASON_MAX + 1] = "";
-    g_autofree char *text = NULL;
 
-    if (link_read_plain(link, head, (uint8_t *)body, errp)) {
-        text = text_printable(body);
+    return link_read_plain(link, head, (uint8_t *)body, errp)
+               ? text_printable(body) : NULL;
+}
+
+void link_read_abort(LinkReader *link, const FrameHead *head, GError **errp)
+{
+    g_autofree char *text = link_read_reason(link, head, errp);
+
+    if (text) {
         g_set_error(errp, G_IO_ERROR, G_IO_ERROR_FAILED,
                     "the other relay says: %s", text);
     }

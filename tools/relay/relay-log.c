@@ -64,7 +64,12 @@ void relay_log(const RelayFindings *findings, const char *format, ...)
     va_start(args, format);
     text = g_strdup_vprintf(format, args);
     va_end(args);
-    relay_say("migration %u: %s", findings->number, text);
+    if (findings->channel) {
+        relay_say("migration %u, connection %u: %s", findings->number,
+                  findings->channel, text);
+    } else {
+        relay_say("migration %u: %s", findings->number, text);
+    }
 }
 
 void relay_found_ram(RelayFindings *findings, bool has_return_path)
@@ -99,7 +104,9 @@ void relay_found_lost(RelayFindings *findings, const char *reason, bool packs)
 void relay_found_advice(RelayFindings *findings, const char *text)
 {
     note_passed_on(findings, text);
-    relay_log(findings, "%s", text);
+    if (findings->channel <= 1) {
+        relay_log(findings, "%s", text);
+    }
 }
 
 void relay_found_end(RelayFindings *findings, const ScanEnd *end)

@@ -14,6 +14,7 @@
  * main thread reads them once it has joined it. */
 typedef struct RelayFindings {
     unsigned number;   /* of the migration, in front of every message */
+    unsigned channel;  /* of its connection; 0: the first */
     bool has_ram;
     atomic_bool return_path; /* if has_ram; any thread reads */
     Ending ending;     /* receive: what the other relay said */
@@ -24,7 +25,8 @@ typedef struct RelayFindings {
 /* "ferry-relay: ...\n", in one write. */
 void relay_say(const char *format, ...) G_GNUC_PRINTF(1, 2);
 
-/* "ferry-relay: migration 3: ...\n", in one write. */
+/* "ferry-relay: migration 3: ...\n", in one write; of a connection that is not
+ * the first, "migration 3, connection 1: ...\n". */
 void relay_log(const RelayFindings *findings, const char *format, ...)
     G_GNUC_PRINTF(2, 3);
 
@@ -39,6 +41,7 @@ bool relay_has_live_line(void); /* is standard error a terminal? */
 void relay_found_ram(RelayFindings *findings, bool has_return_path);
 /* packs: what is not understood is packed all the same. */
 void relay_found_lost(RelayFindings *findings, const char *reason, bool packs);
+/* Connections with higher numbers than 1 give the same advice. */
 void relay_found_advice(RelayFindings *findings, const char *text);
 void relay_found_end(RelayFindings *findings, const ScanEnd *end);
 

@@ -28,6 +28,7 @@ size_t relay_pack_write(Batch *batch, PackJob *job, unsigned window,
 {
     FrameHead head = {
         .type = RELAY_PACK,
+        .channel = (uint8_t)batch->channel,
         .pages = (uint16_t)batch->pages,
         .bytes = (uint32_t)batch_bytes(batch),
         .window = window,
@@ -45,12 +46,12 @@ size_t relay_pack_write(Batch *batch, PackJob *job, unsigned window,
 /* Unpacking */
 
 void relay_pack_begin(Unpacker *unpacker, UnpackJob *job,
-                      const FrameHead *head, uint64_t position)
+                      const FrameHead *head, uint64_t place)
 {
     uint64_t key[PACK_PAGES];
 
     for (unsigned i = 0; i < head->pages; i++) {
-        key[i] = position;
+        key[i] = place;
     }
     unpacker_begin(unpacker, job, key, head->pages);
 }

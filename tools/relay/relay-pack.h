@@ -5,7 +5,7 @@
  * Its extra bytes are the literals and a table of where they stand.
  *
  * The receiver does not parse the stream, and knows no page's address.  So the
- * key of each page is the frame's place in the stream.
+ * key of each page is the frame's place.
  */
 #ifndef RELAY_PACK_H
 #define RELAY_PACK_H
@@ -32,9 +32,9 @@ unsigned relay_pack_window(const MigOptions *options);
 size_t relay_pack_write(Batch *batch, PackJob *job, unsigned window,
                         const CodecWorker *worker, uint8_t *to);
 
-/* Begin to unpack a frame, whose place in the stream is position. */
+/* Begin to unpack a frame, whose frame_place() this is. */
 void relay_pack_begin(Unpacker *unpacker, UnpackJob *job,
-                      const FrameHead *head, uint64_t position);
+                      const FrameHead *head, uint64_t place);
 
 /* After unpack_finish(): add to `out` the bytes that the frame stands for, from
  * where job has them.  NULL, or what is wrong. */

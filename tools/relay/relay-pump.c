@@ -10,7 +10,7 @@ struct Pump {
     Pipeline *pipeline;
     PumpOutput output;
     int64_t counted; /* the part of pipeline_waited() in the statistics */
-    bool write_failed;
+    atomic_bool write_failed; /* any thread may read */
     uint8_t first[GREETING_MAX];
     size_t first_size;
 };
@@ -40,7 +40,7 @@ unsigned pump_ready(const Pump *pump)
 
 bool pump_write_failed(const Pump *pump)
 {
-    return pump->write_failed;
+    return atomic_load(&pump->write_failed);
 }
 
 const uint8_t *pump_first(const Pump *pump, size_t *size)
@@ -86,6 +86,7 @@ static bool write_job(void *opaque, void *opaque_pump, GError **errp)
     const PumpOutput *to = &pump->output;
     int64_t since;
     size_t size;
+    bool ok;
 
     count_waited(pump);
     if (to->finish) {
@@ -103,10 +104,12 @@ static bool write_job(void *opaque, void *opaque_pump, GError **errp)
     if (to->budget) {
         budget_pace(to->budget, size);
     }
-    pump->write_failed = !io_channel_writev(to->channel, job->piece,
-                                            job->pieces, errp);
+    ok = to->channel ? io_channel_writev(to->channel, job->piece, job->pieces,
+                                         errp)
+                     : to->write(job, to->opaque, errp);
     relay_stats_waited(to->stats, to->wait, since);
-    if (pump->write_failed) {
+    if (!ok) {
+        atomic_store(&pump->write_failed, true);
         return false;
     }
     relay_stats_add(&to->stats->bytes_out, size);
@@ -153,11 +156,13 @@ bool pump_finish_oldest(Pump *pump, GError **errp)
     return ok;
 }
 
-bool pump_flush_idle(Pump *pump, const Stream *from, GError **errp)
+bool pump_flush_idle(Pump *pump, const Stream *from, const atomic_uint *wanted,
+                     GError **errp)
 {
     bool any = true;
 
-    while (any && !stream_has_input(from)) {
+    while (any && !(from && stream_has_input(from)) &&
+           !(wanted && atomic_load(wanted))) {
         if (!pipeline_finish_oldest(pump->pipeline, &any, errp)) {
             return false;
         }

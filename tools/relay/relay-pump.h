@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A pipeline whose sink is a channel.  It counts what its time is spent on.
+ * A pipeline whose sink is a channel, or several.  It counts what its time is
+ * spent on.
  *
  * QEMU believes that bytes in the queue have arrived, so the time that they
  * need is downtime.  Therefore a slow channel has no more queued than it can
@@ -52,7 +53,8 @@ static inline void pump_job_set(PumpJob *job, const void *buf, size_t size)
 typedef struct Pump Pump;
 
 typedef struct PumpOutput {
-    IoChannel *channel; /* borrowed */
+    IoChannel *channel; /* borrowed; NULL: write() writes */
+    bool (*write)(void *job, void *opaque, GError **errp);
     RelayStats *stats;
     RelayWait wait;     /* what a write to the channel counts as */
     BudgetUser *budget; /* or NULL: whose rate to keep */
@@ -82,9 +84,11 @@ bool pump_finish_oldest(Pump *pump, GError **errp);
 bool pump_flush(Pump *pump, GError **errp);
 
 /* Write jobs as pump_flush() does, but stop as soon as from has something to be
- * read.  The jobs that are left are written later: by pump_submit(), or by the
- * next call of this function. */
-bool pump_flush_idle(Pump *pump, const Stream *from, GError **errp);
+ * read, or somebody else wants the pump.  Either may be NULL.  The jobs that
+ * are left are written later: by pump_submit(), or by the next call of this
+ * function. */
+bool pump_flush_idle(Pump *pump, const Stream *from, const atomic_uint *wanted,
+                     GError **errp);
 
 /* How long it has lately taken to write a job, in ns.  It is next to nothing as
  * long as the channel is faster than the jobs come. */
@@ -95,7 +99,7 @@ int64_t pump_write_time(const Pump *pump);
 unsigned pump_pending(const Pump *pump);
 unsigned pump_ready(const Pump *pump);
 
-/* Did the channel fail? */
+/* Did the channel fail?  From any thread. */
 bool pump_write_failed(const Pump *pump);
 
 /* The first bytes that were written, up to GREETING_MAX. */

@@ -9,6 +9,9 @@
  * just before the pack is written, in the order of the stream, and the pages
  * are written from where the history has them.  The packs that one has its
  * dictionary of are written before a worker gets it.
+ *
+ * Where there is more than one channel, "written" means put into the channel's
+ * outlet, so that this thread never waits for a QEMU.
  */
 #include "tools/relay/relay-receive.h"
 
@@ -22,7 +25,7 @@
 typedef struct ReceiveJob {
     PumpJob pump;
     FrameHead head;
-    uint64_t position; /* bytes of the stream before it */
+    uint64_t place;    /* frame_place() */
     UnpackJob pack;    /* of a PACK frame */
     uint8_t *packed;   /* in buffer, behind the output: the frame's body */
     uint8_t buffer[];  /* output: [output_max(pages)], then packed:
@@ -39,6 +42,7 @@ struct RelayReceive {
     Pump *pump;
     Unpacker *unpacker; /* NULL: no PACK has come */
     unsigned window;    /* the unpacker's, and the sender's */
+    uint64_t total;     /* bytes that the frames so far stood for */
     int64_t idle_since;
 };
 
@@ -87,7 +91,7 @@ static void unpack_data(ReceiveJob *job, const CodecWorker *worker)
 {
     Unpack unpack = {
         .head = &job->head,
-        .position = job->position,
+        .place = job->place,
         .packed = job->packed,
         .out = job->buffer,
     };
@@ -101,7 +105,7 @@ static void receive_run_job(void *opaque, void *opaque_worker)
     ReceiveJob *job = opaque;
     const ReceiveWorker *worker = opaque_worker;
 
-    job->pump.fault_at = job->position;
+    job->pump.fault_at = job->place & (UINT64_MAX >> 8);
     job->pump.pages = job->head.pages;
     if (job->head.type == RELAY_PACK) {
         unpack_decode(&job->pack, worker->pack);
@@ -126,6 +130,16 @@ static void finish_job(void *opaque, void *opaque_receive)
     }
 }
 
+static bool put_job(void *opaque, void *opaque_receive, GError **errp)
+{
+    ReceiveJob *job = opaque;
+    RelayReceive *receive = opaque_receive;
+    const ReceiveSink *sink = receive->config.sink;
+
+    return sink->put(sink->opaque, job->head.channel, job->pump.piece,
+                     job->pump.pieces, errp);
+}
+
 /* Frames */
 
 static bool on_idle(void *opaque, bool waits, GError **errp)
@@ -137,7 +151,7 @@ static bool on_idle(void *opaque, bool waits, GError **errp)
                            receive->idle_since);
         return true;
     }
-    if (!pump_flush_idle(receive->pump, receive->config.from, errp)) {
+    if (!pump_flush_idle(receive->pump, receive->config.from, NULL, errp)) {
         link_blame(errp, "the destination"); /* the link has not failed */
         return false;
     }
@@ -181,7 +195,7 @@ static bool check_window(RelayReceive *receive, const FrameHead *head,
 
 static bool begin_pack(RelayReceive *receive, ReceiveJob *job, GError **errp)
 {
-    relay_pack_begin(receive->unpacker, &job->pack, &job->head, job->position);
+    relay_pack_begin(receive->unpacker, &job->pack, &job->head, job->place);
     job->pack.in = job->packed;
     job->pack.size = job->head.packed;
     job->pack.body = job->buffer;
@@ -211,75 +225,138 @@ static bool take_bytes(RelayReceive *receive, LinkReader *link,
         return false;
     }
     job->head = *head;
-    job->position = link->position;
+    job->place = frame_place(head->channel, link->position[head->channel]);
     if (head->type == RELAY_PACK && !begin_pack(receive, job, errp)) {
         return false;
     }
-    link->position += head->bytes;
+    link->position[head->channel] += head->bytes;
+    receive->total += head->bytes;
     relay_stats_add(&receive->config.stats->bytes_in,
                     RELAY_HEAD_SIZE + head->packed);
     return pump_submit(receive->pump, errp);
 }
 
-static bool take_end(LinkReader *link, const FrameHead *head, GError **errp)
+/* The bytes before an END, RESET or ABORT are written first. */
+static bool take_end(RelayReceive *receive, LinkReader *link,
+                     const FrameHead *head, GError **errp)
 {
-    uint64_t total;
+    const ReceiveSink *sink = receive->config.sink;
 
-    if (!link_read_total(link, head, &total, errp)) {
-        return false;
-    }
-    if (total != link->position) {
-        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                    "the other relay sent %" G_GUINT64_FORMAT " bytes and %"
-                    G_GUINT64_FORMAT " have come", total, link->position);
-        return false;
-    }
-    return true;
+    return link_read_end(link, head, errp) &&
+           pump_flush(receive->pump, errp) &&
+           (!sink || sink->end(sink->opaque, head->channel,
+                               link->position[head->channel], errp));
 }
 
-/* Take END, VERDICT or ABORT.  The bytes before it are written first. */
-static bool take_last(RelayReceive *receive, LinkReader *link,
+static bool take_reset(RelayReceive *receive, LinkReader *link,
+                       const FrameHead *head, GError **errp)
+{
+    const ReceiveSink *sink = receive->config.sink;
+    g_autofree char *reason = link_read_reason(link, head, errp);
+
+    return reason && pump_flush(receive->pump, errp) &&
+           sink->reset(sink->opaque, head->channel, reason, errp);
+}
+
+static bool take_credit(RelayReceive *receive, LinkReader *link,
+                        const FrameHead *head, GError **errp)
+{
+    const ReceiveSink *sink = receive->config.sink;
+    uint64_t limit;
+
+    return link_read_total(link, head, &limit, errp) &&
+           sink->credit(sink->opaque, head->channel, limit, errp);
+}
+
+static bool take_open(RelayReceive *receive, LinkReader *link,
                       const FrameHead *head, GError **errp)
 {
-    if (head->type == RELAY_END && take_end(link, head, errp)) {
-        return pump_flush(receive->pump, errp);
-    }
-    if (head->type == RELAY_ABORT && pump_flush(receive->pump, errp)) {
+    const ReceiveSink *sink = receive->config.sink;
+    uint8_t nothing[1];
+
+    return link_read_plain(link, head, nothing, errp) &&
+           sink->open(sink->opaque, head->channel, errp);
+}
+
+static bool take_abort(RelayReceive *receive, LinkReader *link,
+                       const FrameHead *head, GError **errp)
+{
+    if (pump_flush(receive->pump, errp)) {
         link_read_abort(link, head, errp);
     }
-    if (head->type == RELAY_DELIVERED) {
-        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                    "a frame that is not allowed here");
-    }
     return false;
+}
+
+static bool take_frame(RelayReceive *receive, LinkReader *link,
+                       const FrameHead *head, GError **errp)
+{
+    bool has_channels = receive->config.sink != NULL;
+
+    if (has_channels || !head->channel) {
+        switch (head->type) {
+        case RELAY_DATA:
+        case RELAY_PACK:
+            return take_bytes(receive, link, head, errp);
+        case RELAY_VERDICT:
+            return link_read_verdict(link, head, receive->config.ending, errp);
+        case RELAY_END:
+            return take_end(receive, link, head, errp);
+        case RELAY_ABORT:
+            return take_abort(receive, link, head, errp);
+        default:
+            break;
+        }
+    }
+    if (has_channels) {
+        switch (head->type) {
+        case RELAY_OPEN:
+            return take_open(receive, link, head, errp);
+        case RELAY_RESET:
+            return take_reset(receive, link, head, errp);
+        case RELAY_CREDIT:
+            return take_credit(receive, link, head, errp);
+        default:
+            break;
+        }
+    }
+    g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                "a frame that is not allowed here");
+    return false;
+}
+
+/* Where there are several channels, the link's end is the end. */
+static bool has_ended(RelayReceive *receive, bool *ended, GError **errp)
+{
+    const ReceiveSink *sink = receive->config.sink;
+    size_t size;
+
+    if (sink) {
+        if (!stream_peek_some(receive->config.from, 1, &size, errp)) {
+            link_blame(errp, "the other relay");
+            return false;
+        }
+        *ended = size == 0 && sink->is_over(sink->opaque);
+    }
+    return true;
 }
 
 static bool receive_frames(RelayReceive *receive, LinkReader *link,
                            GError **errp)
 {
-    FrameHead head;
+    FrameHead head = { .type = 0 };
+    bool ended = false;
 
-    for (;;) {
-        if (!link_read_head(link, &head, errp)) {
+    while (!ended) {
+        if (!has_ended(receive, &ended, errp)) {
             return false;
         }
-        switch (head.type) {
-        case RELAY_DATA:
-        case RELAY_PACK:
-            if (!take_bytes(receive, link, &head, errp)) {
-                return false;
-            }
-            break;
-        case RELAY_VERDICT:
-            if (!link_read_verdict(link, &head, receive->config.ending,
-                                   errp)) {
-                return false;
-            }
-            break;
-        default:
-            return take_last(receive, link, &head, errp);
+        if (!ended && (!link_read_head(link, &head, errp) ||
+                       !take_frame(receive, link, &head, errp))) {
+            return false;
         }
+        ended |= !receive->config.sink && head.type == RELAY_END;
     }
+    return true;
 }
 
 /* The whole */
@@ -303,7 +380,8 @@ RelayReceive *relay_receive_new(const RelayReceiveConfig *config,
         .run = receive_run_job,
     };
     PumpOutput output = {
-        .channel = config->to,
+        .channel = config->sink ? NULL : config->to,
+        .write = put_job,
         .stats = config->stats,
         .wait = RELAY_WAIT_QEMU,
         .finish = finish_job,
@@ -353,7 +431,7 @@ bool relay_receive_run(RelayReceive *receive, uint64_t *total, GError **errp)
     stream_set_tap(link.stream, &receive_tap, receive);
     ok = receive_frames(receive, &link, &err);
     stream_set_tap(link.stream, NULL, NULL);
-    *total = link.position;
+    *total = receive->total;
     if (g_error_matches(err, G_IO_ERROR, G_IO_ERROR_INVALID_DATA)) {
         g_prefix_error(&err, "the link is damaged: ");
     }

@@ -99,6 +99,7 @@ char *relay_report(const RelayReport *r)
         add_string(json, r->outcome == RELAY_FAILED ? "error" : "reason",
                    r->why);
     }
+    add_int(json, "connections", r->connections);
     add_numbers(json, r);
     add_encoding(json, r->stats);
     if (r->findings->has_ram) {

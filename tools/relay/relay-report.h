@@ -18,6 +18,7 @@ typedef struct RelayReport {
     const char *why; /* unless RELAY_COMPLETED */
     int64_t time;      /* ns */
     RelayStats *stats;
+    unsigned connections; /* of QEMU's, at each end */
     LineCounts line;
     const RelayFindings *findings;
 } RelayReport;

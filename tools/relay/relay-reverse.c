@@ -13,16 +13,29 @@ static bool read_some(IoChannel *from, uint8_t *buf, size_t *n, GError **errp)
     return true;
 }
 
-static void see(const ReverseWatch *watch, const uint8_t *buf, size_t size)
+void reverse_see(const ReverseWatch *watch, const uint8_t *buf, size_t size)
 {
     relay_stats_add(&watch->stats->reverse_bytes, size);
-    return_watch_feed(watch->back, buf, size);
+    if (watch->back) {
+        return_watch_feed(watch->back, buf, size);
+    }
 }
 
-bool reverse_to_link(IoChannel *qemu, LinkWriter *link,
-                     const ReverseWatch *watch, GError **errp)
+static bool wait_for_credit(Credit *credit, uint64_t position, GError **errp)
+{
+    if (credit && !credit_wait(credit, position)) {
+        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_CANCELLED,
+                    "the link has ended");
+        return false;
+    }
+    return true;
+}
+
+bool reverse_to_link(IoChannel *qemu, LinkWriter *link, unsigned channel,
+                     Credit *credit, const ReverseWatch *watch, GError **errp)
 {
     g_autofree uint8_t *buf = g_malloc(RELAY_LITERAL_MAX);
+    uint64_t total = 0;
     size_t n;
 
     for (;;) {
@@ -30,10 +43,12 @@ bool reverse_to_link(IoChannel *qemu, LinkWriter *link,
             return false;
         }
         if (n == 0) {
-            return link_write_total(link, RELAY_END, link->position, errp);
+            return link_write_total(link, channel, RELAY_END, total, errp);
         }
-        see(watch, buf, n);
-        if (!link_write_data(link, buf, n, errp)) {
+        reverse_see(watch, buf, n);
+        total += n;
+        if (!wait_for_credit(credit, total, errp) ||
+            !link_write_data(link, channel, buf, n, errp)) {
             return false;
         }
     }
@@ -66,23 +81,10 @@ static Sink sink_to(IoChannel *channel)
     return (Sink){ io_channel_is_two_way(channel) ? channel : NULL };
 }
 
-static bool take_end(LinkReader *link, const FrameHead *head, Sink *sink,
-                     GError **errp)
+static bool is_reverse(unsigned type)
 {
-    uint64_t total;
-
-    if (!link_read_total(link, head, &total, errp)) {
-        return false;
-    }
-    if (total != link->position) {
-        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                    "the other relay sent back %" G_GUINT64_FORMAT
-                    " bytes and %" G_GUINT64_FORMAT " arrived", total,
-                    link->position);
-        return false;
-    }
-    sink_finish(sink);
-    return true;
+    return type == RELAY_DATA || type == RELAY_END || type == RELAY_DELIVERED ||
+           type == RELAY_ABORT;
 }
 
 bool reverse_from_link(LinkReader *link, IoChannel *qemu,
@@ -98,7 +100,7 @@ bool reverse_from_link(LinkReader *link, IoChannel *qemu,
         if (!link_read_head(link, &head, errp)) {
             return false;
         }
-        if (head.type == RELAY_VERDICT ||
+        if (head.channel || !is_reverse(head.type) ||
             (head.type != RELAY_ABORT &&
              ended != (head.type == RELAY_DELIVERED))) {
             g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
@@ -110,13 +112,14 @@ bool reverse_from_link(LinkReader *link, IoChannel *qemu,
             if (!link_read_plain(link, &head, buf, errp)) {
                 return false;
             }
-            see(watch, buf, head.bytes);
+            reverse_see(watch, buf, head.bytes);
             sink_write(&sink, buf, head.bytes);
             break;
         case RELAY_END:
-            if (!take_end(link, &head, &sink, errp)) {
+            if (!link_read_end(link, &head, errp)) {
                 return false;
             }
+            sink_finish(&sink);
             ended = true;
             break;
         case RELAY_DELIVERED:
@@ -143,7 +146,7 @@ bool reverse_copy(IoChannel *from, IoChannel *to, const ReverseWatch *watch,
             sink_finish(&sink);
             return true;
         }
-        see(watch, buf, n);
+        reverse_see(watch, buf, n);
         sink_write(&sink, buf, n);
     }
 }

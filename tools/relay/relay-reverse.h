@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "ferry/channel.h"
+#include "tools/relay/relay-credit.h"
 #include "tools/relay/relay-link.h"
 #include "tools/relay/relay-return.h"
 #include "tools/relay/relay-stats.h"
@@ -17,15 +18,19 @@
 /* The observers.  Each sees QEMU's bytes before they are passed on. */
 typedef struct ReverseWatch {
     RelayStats *stats;
-    ReturnWatch *back;
+    ReturnWatch *back; /* or NULL: no return path */
 } ReverseWatch;
 
-/* QEMU's bytes become frames, and its half-close becomes END. */
-bool reverse_to_link(IoChannel *qemu, LinkWriter *link,
-                     const ReverseWatch *watch, GError **errp);
+void reverse_see(const ReverseWatch *watch, const uint8_t *buf, size_t size);
+
+/* QEMU's bytes become frames of a channel, and its half-close becomes END.
+ * credit is the channel's; NULL: no limit. */
+bool reverse_to_link(IoChannel *qemu, LinkWriter *link, unsigned channel,
+                     Credit *credit, const ReverseWatch *watch, GError **errp);
 
 /*
- * Frames become bytes again, and END becomes a half-close.  Returns at
+ * Frames of the only channel become bytes again, and END becomes a half-close.
+ * Returns at
  * DELIVERED, with its number of bytes in *delivered.  A QEMU that reads no more
  * is no failure: the other direction shows how the migration ends.
  */

@@ -21,7 +21,7 @@ static bool scan_strange(ScanOut *out, const char *what, GError **errp)
 /* Does it begin with a page that names its block?  So does what only QEMU's
  * connection for postcopy-preempt has: the pages that were asked for.  QEMU may
  * have written no more than a part of the first one's head so far. */
-static bool begins_with_page(const uint8_t *begins, size_t size)
+bool scan_begins_with_page(const uint8_t *begins, size_t size)
 {
     uint64_t flags;
 
@@ -38,7 +38,7 @@ static bool scan_header(ScanOut *out, const uint8_t *begins, size_t size,
 {
     GError *err = NULL;
 
-    if (begins_with_page(begins, size)) {
+    if (scan_begins_with_page(begins, size)) {
         return scan_strange(out, "pages of postcopy-preempt", errp);
     }
     if (!section_check_header(begins, size, &err)) {

@@ -99,4 +99,8 @@ typedef struct ScanSink {
  * the sink failed. */
 bool scan_run(Stream *s, const ScanSink *sink, void *opaque, GError **errp);
 
+/* Does a connection begin as QEMU's one for postcopy-preempt does, as far as
+ * these bytes (one at least) tell? */
+bool scan_begins_with_page(const uint8_t *begins, size_t size);
+
 #endif

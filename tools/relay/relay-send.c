@@ -2,10 +2,11 @@
 /*
  * Theory of operation
  *
- * One thread scans the stream and fills batches; a pool packs them; the same
- * thread writes the frames.  After each batch that it submits, it writes the
- * frames that are done.  When the ring is full, it waits for the oldest batch
- * and for the link, and reads no more meanwhile.  That is the back-pressure.
+ * One thread for each connection scans its stream and fills batches; the
+ * trunk's pool packs them; the threads write the frames.  After each batch that
+ * it submits, a thread writes the frames that are done.  When the ring is full,
+ * it waits for the oldest batch and for the link, and reads no more meanwhile.
+ * That is the back-pressure.
  *
  * When QEMU has nothing more to say, the thread submits the batch that it has,
  * and writes all frames before it waits for QEMU.  But a socket holds less than
@@ -14,157 +15,129 @@
  *
  * QEMU believes that all bytes that are read here have been sent.  So the link
  * must never need long for them: batches become smaller while the link takes
- * longer than BATCH_NS for each, and no more than a batch is read ahead.
+ * longer than some time for each, and no more than a batch is read ahead.
  *
  * With compress-method auto, the workers have a lower priority: a guest has the
  * CPUs first.
  *
  * In postcopy the destination waits for each page that it has asked for, behind
- * all that is on its way.  So batches are as small as they may be.
+ * all that is on its way.  So batches are as small as they may be.  With
+ * postcopy-preempt such pages have a connection of their own, whose thread
+ * encodes them and writes them to the link by itself, without a history: they
+ * wait for no batch.
  *
- * To a receiver that has PACK, a batch with pages is a pack: this thread copies
+ * To a receiver that has PACK, a batch with pages is a pack: the thread copies
  * its pages to the history, and looks them up there.  A batch of literals only,
  * and all batches for an older receiver, are DATA.
  */
 #include "tools/relay/relay-send.h"
 
-#include "migration/pack/choose.h"
-#include "tools/relay/relay-batch.h"
-#include "tools/relay/relay-link.h"
-#include "tools/relay/relay-pack.h"
 #include "tools/relay/relay-progress.h"
-#include "tools/relay/relay-pump.h"
 #include "tools/relay/relay-scan.h"
 #include "util/clock.h"
 
-#define BATCH_NS    (10 * NS_PER_MS)
-#define LEAST_PAGES 16u /* with fewer, pages compress worse */
-
-typedef struct SendJob {
-    PumpJob pump;
-    Batch batch;
-    PackJob pack;    /* of the batch's pages; without a slot: it is DATA */
-    unsigned window; /* of pack */
-    Rung rung;       /* how the batch is encoded */
-    uint8_t frame[RELAY_HEAD_SIZE + MAX(RELAY_BODY_MAX(RELAY_PAGES),
-                                        PACK_SIZE_MAX)];
-} SendJob;
+/* The most bytes of a batch, which must fit the credit. */
+#define BATCH_MAX RELAY_BYTES_MAX(RELAY_PAGES)
 
 struct RelaySend {
     RelaySendConfig config;
-    Pump *pump;
-    Packer *packer;     /* NULL: no pages have come, or they are DATA */
-    SendJob *filling;   /* or NULL */
-    unsigned most_pages; /* in a batch; adapted to the link */
+    Trunk *trunk;
+    TrunkJob *filling;  /* or NULL; of the trunk, which then is ours, unless */
+    TrunkJob *own;      /* this is not NULL: the batches of an urgent
+                         * connection */
+    CodecWorker *worker; /* encodes those */
     uint64_t position;  /* bytes in the batches that were submitted */
-    Rung data_rung;     /* of DATA frames */
-    Choice choice;      /* how the next pack is encoded, */
-    ChooseLook seen;    /* and by what that is chosen */
-    int64_t began;
     bool postcopy;      /* the guest is handed over, and its pages follow */
+    bool asleep;        /* this waits for QEMU */
     bool link_failed;
-    int64_t idle_since;
     RelayProgress progress;
 };
 
-/* Workers */
+/* Batches */
 
-static void send_run_job(void *opaque, void *opaque_worker)
+/* Write a batch before all that waits in the trunk. */
+static bool write_now(RelaySend *send, GError **errp)
 {
-    SendJob *job = opaque;
-    const CodecWorker *worker = ladder_worker_at(opaque_worker, &job->rung);
-    size_t size = job->pack.slot
-                      ? relay_pack_write(&job->batch, &job->pack, job->window,
-                                         worker, job->frame)
-                      : batch_pack(&job->batch, worker, job->frame);
+    TrunkJob *job = send->own;
+    size_t size = batch_pack(&job->batch, send->worker, job->frame);
+    GOutputVector frame = { job->frame, size };
+    RelayStats *stats = trunk_config(send->trunk)->stats;
 
-    pump_job_set(&job->pump, job->frame, size);
-    job->pump.pages = job->batch.pages;
-}
-
-/* The sink */
-
-static const Rung *chosen_rung(const RelaySend *send)
-{
-    return &send->config.ladder.rung[send->choice.rung];
-}
-
-static void tell_choice(const RelaySend *send)
-{
-    const Rung *rung = chosen_rung(send);
-
-    relay_stats_encoding(send->config.stats, rung_name(rung), rung->level,
-                         choose_reason(send->choice.reason));
-}
-
-/* Which rung is the next pack's?  On the lowest one, too, its pages are copied
- * and looked up: that is cheaper than what the relay does besides. */
-static void choose_rung(RelaySend *send)
-{
-    ChooseLook *look = &send->seen;
-    RelayStats *stats = send->config.stats;
-    uint64_t pages = relay_stats_get(&stats->pages);
-
-    if (pages == look->pages || !look->pending) {
-        return;
-    }
-    look->now = clock_now(&clock_monotonic);
-    look->bytes = relay_stats_get(&stats->bytes_out);
-    look->pages = pages;
-    look->sent = relay_stats_time(stats, RELAY_WAIT_LINK);
-    look->waited = relay_stats_time(stats, RELAY_WAIT_CPU);
-    look->filled = look->now - send->began - look->sent - look->waited -
-                   relay_stats_time(stats, RELAY_WAIT_QEMU);
-    if (choose_look(&send->choice, &send->config.ladder, look)) {
-        tell_choice(send);
-    }
-}
-
-/* How many jobs wait for the link, before those that are done are written.  The
- * new one counts as done: if there is no other, the workers were fast
- * enough. */
-static void note_jobs(RelaySend *send)
-{
-    send->seen.ready = pump_ready(send->pump) + 1;
-    send->seen.pending = pump_pending(send->pump) + 1;
+    relay_stats_add(&stats->bytes_out, size);
+    relay_stats_add(&stats->pages, job->batch.pages);
+    send->link_failed = !link_write_made(trunk_config(send->trunk)->link,
+                                         send->config.channel,
+                                         batch_bytes(&job->batch), &frame, 1,
+                                         errp);
+    return !send->link_failed;
 }
 
 static bool submit(RelaySend *send, GError **errp)
 {
-    note_jobs(send);
+    bool ok;
+
     send->position += batch_bytes(&send->filling->batch);
     send->filling = NULL;
-    return pump_submit(send->pump, errp);
+    if (send->own) {
+        return write_now(send, errp);
+    }
+    ok = trunk_submit(send->trunk, errp);
+    trunk_give(send->trunk);
+    return ok;
 }
 
-/* Halve or double the pages of a batch, by the time that batches take. */
-static void adapt_to_link(RelaySend *send)
+/* Wait until the other relay takes a batch more.  What is in the trunk goes out
+ * before. */
+static bool wait_for_credit(RelaySend *send, GError **errp)
 {
-    int64_t time = pump_write_time(send->pump);
+    Credit *credit = send->config.credit;
+    uint64_t wanted = send->position + BATCH_MAX;
+    bool ok = true;
+    int64_t since;
 
-    if (time > BATCH_NS || send->postcopy) {
-        send->most_pages = MAX(send->most_pages / 2, LEAST_PAGES);
-    } else if (time < BATCH_NS / 4) {
-        send->most_pages = MIN(send->most_pages * 2, RELAY_PAGES);
+    if (!credit || credit_allows(credit, wanted)) {
+        return true;
     }
-    stream_set_ahead(send->config.from,
-                     (size_t)send->most_pages * MIG_PAGE_SIZE);
+    if (!send->own) {
+        trunk_take(send->trunk);
+        ok = trunk_flush_idle(send->trunk, NULL, errp);
+        trunk_give(send->trunk);
+    }
+    since = clock_now(&clock_monotonic);
+    if (ok && !credit_wait(credit, wanted)) {
+        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_CANCELLED,
+                    "the link has ended");
+        ok = false;
+    }
+    relay_stats_waited(trunk_config(send->trunk)->stats, RELAY_WAIT_LINK,
+                       since);
+    return ok;
 }
 
 static Batch *filling_batch(RelaySend *send, GError **errp)
 {
+    if (send->filling) {
+        return &send->filling->batch;
+    }
+    if (!wait_for_credit(send, errp)) {
+        return NULL;
+    }
+    if (send->own) {
+        send->filling = send->own;
+        batch_reset(&send->own->batch, send->config.channel, send->position);
+        return &send->own->batch;
+    }
+    trunk_take(send->trunk);
+    send->filling = trunk_next(send->trunk, send->config.channel,
+                               send->position, send->config.from, errp);
     if (!send->filling) {
-        send->filling = pump_next(send->pump, errp);
-        if (!send->filling) {
-            return NULL;
-        }
-        adapt_to_link(send);
-        batch_reset(&send->filling->batch, send->position);
-        send->filling->pack.slot = NULL;
-        send->filling->rung = send->data_rung;
+        trunk_give(send->trunk);
+        return NULL;
     }
     return &send->filling->batch;
 }
+
+/* The sink */
 
 static bool on_literal(void *opaque, const void *buf, size_t size,
                        GError **errp)
@@ -172,7 +145,7 @@ static bool on_literal(void *opaque, const void *buf, size_t size,
     RelaySend *send = opaque;
     const uint8_t *from = buf;
 
-    relay_stats_add(&send->config.stats->bytes_in, size);
+    relay_stats_add(&trunk_config(send->trunk)->stats->bytes_in, size);
     while (size) {
         Batch *batch = filling_batch(send, errp);
         size_t part;
@@ -190,58 +163,31 @@ static bool on_literal(void *opaque, const void *buf, size_t size,
     return true;
 }
 
-/* Pages have come, and may travel in packs. */
-static bool need_packer(RelaySend *send, GError **errp)
-{
-    const RelaySendConfig *config = &send->config;
-
-    if (send->packer || config->version < RELAY_PACK_FROM) {
-        return true;
-    }
-    send->packer = packer_new(config->window, pipeline_jobs(config->threads),
-                              errp);
-    if (!send->packer) {
-        return false;
-    }
-    relay_stats_add(&config->stats->history,
-                    (uint64_t)config->window * PACK_SLOT_BYTES);
-    return true;
-}
-
 /* False when the batch that is being filled is full. */
 static bool add_page(RelaySend *send, uint64_t address, const uint8_t *data)
 {
-    SendJob *job = send->filling;
+    return send->own ? batch_add_page(&send->filling->batch, data)
+                     : trunk_add_page(send->trunk, send->filling, address,
+                                      data);
+}
 
-    if (job->batch.pages >= send->most_pages) {
-        return false;
-    }
-    if (!send->packer) {
-        return batch_add_page(&job->batch, data);
-    }
-    if (!job->pack.slot) {
-        if (send->config.ladder.rungs > 1) {
-            choose_rung(send);
-        }
-        job->rung = *chosen_rung(send);
-        packer_begin(send->packer, &job->pack,
-                     rung_wants_dictionary(&job->rung));
-        job->window = send->config.window;
-    }
-    packer_add(send->packer, job->batch.position, address, data);
-    return batch_add_place(&job->batch);
+static bool begin_page(RelaySend *send, GError **errp)
+{
+    return filling_batch(send, errp) &&
+           (send->own || trunk_need_history(send->trunk, errp));
 }
 
 static bool take_page(RelaySend *send, uint64_t address, const uint8_t *data,
                       GError **errp)
 {
-    relay_stats_add(&send->config.stats->bytes_in, MIG_PAGE_SIZE);
-    if (!need_packer(send, errp) || !filling_batch(send, errp)) {
+    relay_stats_add(&trunk_config(send->trunk)->stats->bytes_in,
+                    MIG_PAGE_SIZE);
+    if (!begin_page(send, errp)) {
         return false;
     }
     if (!add_page(send, address, data)) {
         /* The page's head stays in the full batch, and goes ahead. */
-        return submit(send, errp) && filling_batch(send, errp) &&
+        return submit(send, errp) && begin_page(send, errp) &&
                add_page(send, address, data);
     }
     return true;
@@ -265,7 +211,36 @@ static bool on_block(void *opaque, const uint8_t *block, GError **errp)
     uint64_t place = send->position +
                      (send->filling ? batch_bytes(&send->filling->batch) : 0);
 
-    return take_page(send, ~place, block, errp);
+    return take_page(send, ~frame_place(send->config.channel, place), block,
+                     errp);
+}
+
+/* Nothing of this connection is left here.  What others have in the trunk goes
+ * out, too, unless one of them is about to use it. */
+static bool settle(RelaySend *send, GError **errp)
+{
+    bool ok;
+
+    if (send->filling && !submit(send, errp)) {
+        return false;
+    }
+    if (send->own) {
+        return true;
+    }
+    trunk_take(send->trunk);
+    ok = trunk_flush_idle(send->trunk, send->config.from, errp);
+    trunk_give(send->trunk);
+    return ok;
+}
+
+static void note_sleep(RelaySend *send, bool asleep)
+{
+    if (asleep && !send->asleep) {
+        trunk_sleeps(send->trunk);
+    } else if (!asleep && send->asleep) {
+        trunk_wakes(send->trunk);
+    }
+    send->asleep = asleep;
 }
 
 /* `held` does not matter here: literals may be cut anywhere. */
@@ -273,16 +248,10 @@ static bool on_idle(void *opaque, bool waits, size_t held, GError **errp)
 {
     RelaySend *send = opaque;
 
-    if (!waits) {
-        relay_stats_waited(send->config.stats, RELAY_WAIT_QEMU,
-                           send->idle_since);
-        return true;
-    }
-    if ((send->filling && !submit(send, errp)) ||
-        !pump_flush_idle(send->pump, send->config.from, errp)) {
+    if (waits && !settle(send, errp)) {
         return false;
     }
-    send->idle_since = clock_now(&clock_monotonic);
+    note_sleep(send, waits);
     return true;
 }
 
@@ -322,6 +291,7 @@ static void on_reached(void *opaque, ScanPlace place)
     progress_reached(&send->progress, place);
     if (place == SCAN_POSTCOPY) {
         send->postcopy = true; /* a broken link can be mended by people, too */
+        trunk_hurry(send->trunk);
         tell_place(send, SEND_RUNS);
     } else if (!send->postcopy) {
         tell_place(send, places[place]);
@@ -360,52 +330,24 @@ static const ScanSink send_sink = {
 
 /* The whole */
 
-RelaySend *relay_send_new(const RelaySendConfig *config, GError **errp)
+RelaySend *relay_send_new(const RelaySendConfig *config)
 {
     RelaySend *send = g_new0(RelaySend, 1);
-    bool chooses = config->ladder.rungs > 1;
-    LadderWorkerConfig worker = {
-        .ladder = &config->ladder,
-        .besides = &send->data_rung,
-        .scratch_size = PACK_SCRATCH_SIZE,
-    };
-    PoolConfig pool = {
-        .name = "relay/pack",
-        .workers = config->threads,
-        .job_size = sizeof(SendJob),
-        .nice = chooses ? CHOOSE_NICE : 0,
-        .worker_new = ladder_worker_new,
-        .worker_config = &worker,
-        .worker_free = ladder_worker_free,
-        .run = send_run_job,
-    };
-    PumpOutput output = {
-        .channel = config->to,
-        .stats = config->stats,
-        .wait = RELAY_WAIT_LINK,
-        .budget = config->budget,
-    };
 
     send->config = *config;
-    progress_init(&send->progress, config->stats, &clock_monotonic);
-    send->data_rung = (Rung){ config->codec, config->level, 1 };
-    send->most_pages = RELAY_PAGES;
-    send->pump = pump_new(&pool, &output, errp);
-    if (!send->pump) {
-        relay_send_free(send);
-        return NULL;
-    }
-    send->began = clock_now(&clock_monotonic);
-    choose_begin(&send->choice, &config->ladder);
-    tell_choice(send);
+    send->trunk = config->trunk;
+    progress_init(&send->progress, trunk_config(send->trunk)->stats,
+                  &clock_monotonic);
     return send;
 }
 
 void relay_send_free(RelaySend *send)
 {
     if (send) {
-        pump_free(send->pump);
-        packer_free(send->packer);
+        if (send->worker) {
+            codec_worker_free(send->worker);
+        }
+        g_free(send->own);
         progress_clear(&send->progress);
         g_free(send);
     }
@@ -416,30 +358,87 @@ bool relay_send_link_failed(const RelaySend *send)
     return send->link_failed;
 }
 
+/* Write all that this connection has said. */
 static bool flush(RelaySend *send, GError **errp)
 {
-    return (!send->filling || submit(send, errp)) &&
-           pump_flush(send->pump, errp);
+    bool ok = !send->filling || submit(send, errp);
+
+    if (ok && !send->own) {
+        trunk_take(send->trunk);
+        ok = trunk_flush(send->trunk, errp);
+        trunk_give(send->trunk);
+    }
+    return ok;
 }
 
 void relay_send_abort(RelaySend *send, const char *reason)
 {
-    LinkWriter link = { send->config.to };
+    LinkWriter *link = trunk_config(send->trunk)->link;
 
-    if (flush(send, NULL)) {
-        link.position = send->position;
-        link_write_abort(&link, reason);
+    if (!flush(send, NULL)) {
+        return;
+    }
+    if (send->config.channel) {
+        link_write_reset(link, send->config.channel, reason);
+    } else {
+        link_write_abort(link, reason);
     }
 }
 
-bool relay_send_run(RelaySend *send, GError **errp)
+/* Are these the pages that a destination waits for? */
+static bool make_urgent(RelaySend *send, GError **errp)
 {
+    const TrunkConfig *trunk = trunk_config(send->trunk);
+    const CodecWorkerConfig worker = {
+        .codec = trunk->codec,
+        .level = trunk->level,
+    };
+    const uint8_t *begins;
+    size_t size;
+
+    if (!send->config.may_be_urgent) {
+        return true;
+    }
+    note_sleep(send, true);
+    begins = stream_peek_some(send->config.from, 1, &size, errp);
+    note_sleep(send, false);
+    if (!begins || !size || !scan_begins_with_page(begins, size)) {
+        return begins != NULL;
+    }
+    send->own = g_new0(TrunkJob, 1);
+    send->worker = codec_worker_new_encoder(&worker, errp);
+    return send->worker != NULL;
+}
+
+/* What is behind the stream, whose end has come. */
+static bool write_end(RelaySend *send, GError **errp)
+{
+    const TrunkConfig *trunk = trunk_config(send->trunk);
     const Ending *ending = &send->config.findings->ending;
-    LinkWriter link = { send->config.to };
+    unsigned channel = send->config.channel;
+
+    if (trunk->version < RELAY_VERDICT_FROM) {
+        if (ending->end == END_CUT) { /* a receiver of version 1: ABORT */
+            send->link_failed = false;
+            g_set_error_literal(errp, G_IO_ERROR, G_IO_ERROR_PARTIAL_INPUT,
+                                ending->reason);
+            return false;
+        }
+    } else if (!channel && !link_write_verdict(trunk->link, ending->end,
+                                               ending->reason, errp)) {
+        return false;
+    }
+    return link_write_total(trunk->link, channel, RELAY_END, send->position,
+                            errp);
+}
+
+static bool run(RelaySend *send, GError **errp)
+{
     GError *err = NULL;
 
-    if (!scan_run(send->config.from, &send_sink, send, &err)) {
-        send->link_failed = pump_write_failed(send->pump);
+    if (!make_urgent(send, &err) ||
+        !scan_run(send->config.from, &send_sink, send, &err)) {
+        send->link_failed |= trunk_link_failed(send->trunk);
         if (!send->link_failed) {
             link_blame(&err, "the source");
         }
@@ -447,23 +446,36 @@ bool relay_send_run(RelaySend *send, GError **errp)
         return false;
     }
     send->link_failed = true;
-    if (!flush(send, errp)) {
-        return false;
-    }
-    link.position = send->position;
-    if (send->config.version < RELAY_VERDICT_FROM) {
-        if (ending->end == END_CUT) { /* a receiver of version 1: ABORT */
-            send->link_failed = false;
-            g_set_error_literal(errp, G_IO_ERROR, G_IO_ERROR_PARTIAL_INPUT,
-                                ending->reason);
-            return false;
-        }
-    } else if (!link_write_verdict(&link, ending->end, ending->reason, errp)) {
-        return false;
-    }
-    if (!link_write_total(&link, RELAY_END, send->position, errp)) {
+    if (!flush(send, errp) || !write_end(send, errp)) {
         return false;
     }
     send->link_failed = false;
     return true;
+}
+
+/* After a failure: others want the trunk, if only to see that it has failed. */
+static void let_go(RelaySend *send)
+{
+    if (!send->link_failed && batch_bytes(&send->filling->batch)) {
+        submit(send, NULL);
+        return;
+    }
+    send->filling = NULL;
+    if (!send->own) {
+        trunk_give(send->trunk);
+    }
+}
+
+bool relay_send_run(RelaySend *send, GError **errp)
+{
+    bool ok;
+
+    send->asleep = true;
+    note_sleep(send, false);
+    ok = run(send, errp);
+    if (send->filling) {
+        let_go(send);
+    }
+    note_sleep(send, true);
+    return ok;
 }

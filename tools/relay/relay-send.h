@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Forward, at the source: QEMU's stream becomes frames on the link. */
+/* Forward, at the source: the stream of one of QEMU's connections becomes
+ * frames on the link. */
 #ifndef RELAY_SEND_H
 #define RELAY_SEND_H
 
 #include <glib.h>
 #include <stdbool.h>
 
-#include "ferry/channel.h"
-#include "migration/pack/ladder.h"
 #include "migration/wire/stream.h"
-#include "tools/relay/relay-budget.h"
+#include "tools/relay/relay-credit.h"
 #include "tools/relay/relay-log.h"
-#include "tools/relay/relay-stats.h"
+#include "tools/relay/relay-trunk.h"
 
 /* What the stream has come to, as far as a link that breaks is concerned. */
 typedef enum {
@@ -24,23 +23,19 @@ typedef enum {
 
 typedef struct RelaySendConfig {
     Stream *from;     /* QEMU */
-    IoChannel *to;    /* the link, after ANSWER */
-    unsigned version; /* that ANSWER agreed to */
-    unsigned window;  /* packs of history, if the version has PACK */
-    const Codec *codec; /* of DATA frames */
-    unsigned level, threads;
-    Ladder ladder; /* of packs */
-    RelayStats *stats;
-    BudgetUser *budget; /* or NULL */
+    Trunk *trunk;     /* borrowed */
+    unsigned channel;
+    Credit *credit;   /* borrowed; NULL: no limit */
+    bool may_be_urgent; /* QEMU's connection for postcopy-preempt, perhaps */
     RelayFindings *findings; /* filled in while the stream is scanned */
-    const ReturnWatch *back; /* the reverse thread's */
+    const ReturnWatch *back; /* the reverse thread's; of channel 0 */
     void (*reached)(void *opaque, SendPlace place); /* optional */
     void *opaque;
 } RelaySendConfig;
 
 typedef struct RelaySend RelaySend;
 
-RelaySend *relay_send_new(const RelaySendConfig *config, GError **errp);
+RelaySend *relay_send_new(const RelaySendConfig *config);
 void relay_send_free(RelaySend *send); /* NULL is fine */
 
 /*
@@ -51,7 +46,8 @@ void relay_send_free(RelaySend *send); /* NULL is fine */
 bool relay_send_run(RelaySend *send, GError **errp);
 
 /* After relay_send_run() has failed, but not at the link: send the rest of the
- * source's bytes, and tell the other relay why no more come. */
+ * source's bytes, and tell the other relay why no more come: by ABORT, or by
+ * RESET of a channel that is not the first. */
 void relay_send_abort(RelaySend *send, const char *reason);
 
 /* After relay_send_run() has failed: was it the link that failed? */

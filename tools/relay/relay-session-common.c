@@ -39,7 +39,10 @@ bool session_failed(Session *s)
 
 void session_abort_both(Session *s)
 {
+    const SessionRole *does;
+
     pthread_mutex_lock(&s->lock);
+    does = s->does;
     if (s->line) {
         line_leave(s->line); /* or the other relay would wait for us */
     }
@@ -50,6 +53,9 @@ void session_abort_both(Session *s)
         io_channel_abort(s->far);
     }
     pthread_mutex_unlock(&s->lock);
+    if (does && does->abort) {
+        does->abort(s);
+    }
 }
 
 void session_will_abort(Session *s)
@@ -131,8 +137,8 @@ static void *reverse_main(void *opaque)
         /* An error that is not the first one comes from what the forward
          * thread does about its own. */
         if (session_fail(s, err)) {
-            if (s->back.channel) {
-                link_write_abort(&s->back, text);
+            if (s->role == RELAY_ROLE_RECEIVE) {
+                link_write_abort(&s->link, text);
             }
             session_abort_both(s);
         }
@@ -177,10 +183,16 @@ bool session_wait_destination(Session *s)
 
 /* Connecting */
 
-/* From here on this is a migration, and not just a peer that has connected. */
-static bool begin(Session *s, GError **errp)
+void session_wait_turn(Session *s)
 {
+    /* From here on this is a migration, and not just a peer that has
+     * connected. */
     session_set_flag(s, &s->began);
+    turns_wait(s->turns, s->number);
+}
+
+static bool claim(Session *s, GError **errp)
+{
     s->claimed = turns_claim(s->turns);
     s->refused = !s->claimed;
     if (s->refused && s->args->one_place) {
@@ -196,27 +208,32 @@ static bool begin(Session *s, GError **errp)
     return s->claimed;
 }
 
-bool session_connect_far(Session *s, GError **errp)
+IoChannel *session_connect_qemu(const Session *s, GCancellable *cancel,
+                                GError **errp)
 {
     const IoUri *to = s->route && s->role == RELAY_ROLE_RECEIVE
                           ? s->route->uri : s->args->connect;
-    IoChannel *far;
 
-    if (!begin(s, errp)) {
-        return false;
-    }
     if (!to && !s->args->stdio) {
         g_set_error(errp, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
                     "this relay has named routes only, and the other one names "
                     "none");
+        return NULL;
+    }
+    return to ? io_channel_connect_two_way(to, cancel, errp)
+              : relay_stdio_channel(errp);
+}
+
+bool session_connect_far(Session *s, GError **errp)
+{
+    IoChannel *far;
+
+    session_set_flag(s, &s->began);
+    if (!claim(s, errp)) {
         return false;
     }
-    turns_wait(s->turns, s->findings.number);
-    if (to) {
-        far = io_channel_connect_two_way(to, s->stopped, errp);
-    } else {
-        far = relay_stdio_channel(errp);
-    }
+    session_wait_turn(s);
+    far = session_connect_qemu(s, s->stopped, errp);
     if (!far) {
         return false;
     }
@@ -291,7 +308,7 @@ bool session_make_line(Session *s, IoChannel **channel, Stream **in,
 
 void session_went_on(Session *s)
 {
-    turns_leave(s->turns, s->findings.number);
+    turns_leave(s->turns, s->number);
     s->led_on = true;
     s->live = !s->silent;
     if (s->live) {

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "migration/wire/wire.h"
 #include "tools/relay/relay-greeting.h"
 
 static bool encrypt_receiving(Session *s, GError **errp)
@@ -122,6 +123,23 @@ static bool take_greeting(Session *s, GError **errp)
     return true;
 }
 
+/* Does the peer begin as QEMU does on its main connection? */
+static bool begins_as_main(Session *s)
+{
+    const uint8_t *bytes = stream_peek(s->near_in, 1, NULL);
+
+    return bytes && bytes[0] == WIRE_MAGIC >> 24;
+}
+
+static bool choose_by_greeting(Session *s, GError **errp)
+{
+    bool ok = s->role == RELAY_ROLE_SEND ? take_anybody(s, errp)
+                                         : take_greeting(s, errp);
+
+    s->is_main = ok && begins_as_main(s);
+    return ok;
+}
+
 bool session_choose_role(Session *s, GError **errp)
 {
     s->role = s->args->role;
@@ -130,8 +148,7 @@ bool session_choose_role(Session *s, GError **errp)
     }
     s->silent = !s->resumes_only && stays_silent(s);
     if (!s->silent) {
-        return s->role == RELAY_ROLE_SEND ? take_anybody(s, errp)
-                                          : take_greeting(s, errp);
+        return choose_by_greeting(s, errp);
     }
     if (s->role == RELAY_ROLE_AUTO) {
         s->role = RELAY_ROLE_SEND;

@@ -5,6 +5,7 @@
 #include "tools/relay/relay-pack.h"
 #include "tools/relay/relay-receive.h"
 #include "tools/relay/relay-routes.h"
+#include "tools/relay/relay-session-far.h"
 #include "util/text.h"
 #include "util/thread.h"
 
@@ -12,7 +13,7 @@ static bool reverse(Session *s, GError **errp)
 {
     const ReverseWatch watch = { &s->stats, &s->watch };
 
-    return reverse_to_link(s->far, &s->back, &watch, errp);
+    return reverse_to_link(s->far, &s->link, 0, NULL, &watch, errp);
 }
 
 static bool check_hello(const Hello *hello, GError **errp)
@@ -74,7 +75,7 @@ static bool connect_qemu(Session *s, GError **errp)
     bool ok = session_connect_far(s, errp);
 
     if (ok) {
-        turns_leave(s->turns, s->findings.number);
+        turns_leave(s->turns, s->number);
     }
     return ok;
 }
@@ -191,6 +192,7 @@ static bool receive_stream(Session *s, const Hello *hello, bool *qemu_failed,
     RelayReceiveConfig config = {
         .from = s->near_in,
         .to = s->far,
+        .sink = s->far_channels ? far_sink(s->far_channels) : NULL,
         .version = hello->version,
         .window = s->window,
         .codec = codec_find(hello->method),
@@ -208,31 +210,29 @@ static bool receive_stream(Session *s, const Hello *hello, bool *qemu_failed,
     }
     ok = relay_receive_run(receive, &s->total, errp);
     *qemu_failed = relay_receive_qemu_failed(receive);
-    s->second = relay_receive_is_second(receive) || (ok && s->total == 0);
+    s->second = !s->far_channels && (relay_receive_is_second(receive) ||
+                                     (ok && s->total == 0));
     relay_receive_free(receive);
-    if (ok && !io_channel_finish(s->far, errp)) {
+    if (ok && !s->far_channels && !io_channel_finish(s->far, errp)) {
         *qemu_failed = true;
         return false;
     }
     return ok;
 }
 
+/* Up to version 3 */
+
 static void receive_ended(Session *s)
 {
     GError *err = NULL;
 
-    if (s->line) {
-        /* All is here: the sender only wants to hear of it. */
-        line_set_patience(s->line, s->args->patience);
-    }
     session_wait_reverse(s, true);
     session_join_reverse(s);
     if (!session_failed(s) && !session_wait_destination(s)) {
-        link_write_abort(&s->back, s->error->message);
+        link_write_abort(&s->link, s->error->message);
     }
     if (!session_failed(s) &&
-        (!link_write_total(&s->back, RELAY_DELIVERED, s->total, &err) ||
-         (s->line && !io_channel_finish(s->line, &err)))) {
+        !link_write_total(&s->link, 0, RELAY_DELIVERED, s->total, &err)) {
         session_fail(s, err);
     }
 }
@@ -252,13 +252,65 @@ static void receive_failed(Session *s, bool qemu_failed, GError *err)
     }
     session_join_reverse(s);
     if (first) {
-        link_write_abort(&s->back, text);
+        link_write_abort(&s->link, text);
     }
-    if (s->line) {
-        /* A sender that does not hear of it may wait for ever. */
-        line_set_patience(s->line, s->args->patience_stopped);
-        io_channel_finish(s->line, NULL);
+}
+
+static void receive_one(Session *s, const Hello *hello)
+{
+    bool qemu_failed = false;
+    GError *err = NULL;
+
+    if (session_start_reverse(s, &err) &&
+        receive_stream(s, hello, &qemu_failed, &err)) {
+        receive_ended(s);
+        return;
     }
+    if (qemu_failed) {
+        link_blame(&err, "the destination");
+    }
+    receive_failed(s, qemu_failed, err);
+}
+
+/* From version 4 on */
+
+/* Takes err. */
+static void link_failed(Session *s, Far *far, GError *err)
+{
+    g_autofree char *text = g_strdup(err->message);
+    bool first = session_fail(s, err);
+
+    far_drain(far);
+    far_abort(far);
+    if (!far_is_quiet(far)) {
+        io_channel_abort(s->near);
+    } else if (first) {
+        link_write_abort(&s->link, text);
+    }
+    /* A sender that does not hear of it may wait for ever. */
+    line_set_patience(s->line, s->args->patience_stopped);
+}
+
+static void receive_several(Session *s, const Hello *hello)
+{
+    GError *err = NULL;
+    Far *far = far_new(s, &s->link, &err);
+    bool unused;
+
+    if (!far) {
+        link_write_abort(&s->link, err->message);
+        session_fail(s, err);
+        return;
+    }
+    pthread_mutex_lock(&s->lock);
+    s->far_channels = far;
+    pthread_mutex_unlock(&s->lock);
+    if (!receive_stream(s, hello, &unused, &err)) {
+        link_failed(s, far, err);
+    }
+    session_set_flag(s, &s->link_ended);
+    far_join(far);
+    io_channel_finish(s->line, NULL);
 }
 
 static bool greet(Session *s, Hello *hello, GError **errp)
@@ -266,26 +318,21 @@ static bool greet(Session *s, Hello *hello, GError **errp)
     bool ok = hello_read(s->near_in, hello, errp) &&
               check_hello(hello, errp) && answer(s, hello, errp);
 
-    s->back.channel = s->near;
+    s->link.channel = s->near;
     return ok;
 }
 
 static void take_migration(Session *s)
 {
-    bool qemu_failed = false;
     GError *err = NULL;
     Hello hello;
 
     if (!greet(s, &hello, &err)) {
         session_fail(s, err);
-    } else if (session_start_reverse(s, &err) &&
-               receive_stream(s, &hello, &qemu_failed, &err)) {
-        receive_ended(s);
+    } else if (hello.version >= RELAY_LINE_FROM) {
+        receive_several(s, &hello);
     } else {
-        if (qemu_failed) {
-            link_blame(&err, "the destination");
-        }
-        receive_failed(s, qemu_failed, err);
+        receive_one(s, &hello);
     }
     if (s->line) {
         lines_remove(s->lines, s->line);
@@ -293,6 +340,23 @@ static void take_migration(Session *s)
     pthread_mutex_lock(&s->lock);
     s->may_resume = false;
     pthread_mutex_unlock(&s->lock);
+}
+
+static void abort_far(Session *s)
+{
+    Far *far;
+
+    pthread_mutex_lock(&s->lock);
+    far = s->far_channels;
+    pthread_mutex_unlock(&s->lock);
+    if (far) {
+        far_abort(far);
+    }
+}
+
+static void free_far(Session *s)
+{
+    far_free(s->far_channels);
 }
 
 static void run(Session *s)
@@ -310,4 +374,6 @@ static void run(Session *s)
 const SessionRole session_role_receive = {
     .run = run,
     .reverse = reverse,
+    .abort = abort_far,
+    .free = free_far,
 };

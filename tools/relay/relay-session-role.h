@@ -9,10 +9,12 @@
 
 #include <stdatomic.h>
 
+#include "tools/relay/relay-credit.h"
 #include "tools/relay/relay-frame.h"
 #include "tools/relay/relay-line.h"
 #include "tools/relay/relay-link.h"
 #include "tools/relay/relay-log.h"
+#include "tools/relay/relay-outlet.h"
 #include "tools/relay/relay-reverse.h"
 #include "tools/relay/relay-session.h"
 
@@ -24,6 +26,10 @@ typedef struct SessionRole {
     void (*run)(Session *s);
     /* In the reverse thread, which session_start_reverse() starts. */
     bool (*reverse)(Session *s, GError **errp);
+    /* Optional.  End the waits of the role's own threads; from any thread. */
+    void (*abort)(Session *s);
+    /* Optional.  Free what is the role's own. */
+    void (*free)(Session *s);
 } SessionRole;
 
 /*
@@ -33,13 +39,18 @@ typedef struct SessionRole {
  */
 struct Session {
     const RelayArgs *args; /* constant */
-    Turns *turns;          /* this and lines: each has its own lock */
+    Turns *turns;          /* this, lines and shares: each has its own lock */
     Lines *lines;
+    Shares *shares;
     BudgetUser *budget;    /* the budget has a lock */
     const RelayRoute *route; /* or NULL; receive: set when SESSION has come */
     RelayRoute own_route;  /* receive: if it is in a folder of routes */
-    RelayRole role;        /* this and does: set before the reverse thread */
-    const SessionRole *does; /* starts, then constant */
+    RelayRole role;        /* set before the reverse thread starts */
+    const SessionRole *does; /* the same; set under lock */
+    struct Share *share;     /* send: of this migration's link, which it leads,
+                              * or has joined; set under lock */
+    struct Far *far_channels; /* receive: from version 4 on; set under lock */
+    unsigned number;         /* of the connection */
     RelayFindings findings;
     RelayStats stats;    /* atomic; any thread reads */
     ReturnWatch watch;   /* the reverse thread's until that has ended */
@@ -58,11 +69,12 @@ struct Session {
                           * this one's line is one that others go on with */
     Stream *near_in;
     Stream *far_in;      /* send: the link; the reverse thread's once started */
-    LinkWriter back;     /* receive: the reverse thread's until that has ended;
-                          * in other roles it has no channel */
+    LinkWriter link;     /* what this relay writes to the other one */
     pthread_t reverse;
     bool reverse_started;
     bool silent;         /* the peer has said nothing, and need not */
+    bool is_main;        /* the peer begins as a migration stream does */
+    bool joined;         /* it is one more connection of another session's */
     bool claimed;        /* has one of turns' places */
     bool led_on;         /* the far end has taken the migration */
     bool live;           /* turns counts it as live */
@@ -72,7 +84,8 @@ struct Session {
     char *why;            /* NULL if RELAY_COMPLETED */
     char *command;        /* how the command at the far end failed, or NULL */
     int64_t started, ended;
-    uint64_t total;      /* bytes of QEMU's stream */
+    uint64_t total;      /* bytes of QEMU's streams */
+    unsigned connections; /* of QEMU's, at each end */
 
     GCancellable *stopped; /* session_abort() cancels, from any thread; ends
                             * waits that are not for bytes */
@@ -87,6 +100,9 @@ struct Session {
     Hello answer;        /* send: the reverse thread sets, before answered;
                           * the forward thread reads after it */
     bool reverse_ended;  /* lock; the reverse thread sets */
+    bool prepared;       /* lock; send: the forward thread sets, when it has the
+                          * answer, and share what it needs */
+    bool link_ended;     /* lock; receive: the forward thread reads no more */
     uint64_t delivered;  /* send: set before and read after reverse_ended */
 };
 
@@ -123,8 +139,14 @@ unsigned session_window(Session *s, unsigned most);
  * otherwise. */
 bool session_wait_destination(Session *s);
 
+/* The peer has said what it wants: wait until those before it are connected
+ * onward. */
+void session_wait_turn(Session *s);
 /* Claim a place, wait for this session's turn, and connect s->far. */
 bool session_connect_far(Session *s, GError **errp);
+/* One more connection to where s->far leads. */
+IoChannel *session_connect_qemu(const Session *s, GCancellable *cancel,
+                                GError **errp);
 /* The far end has taken the migration: the source may connect once more. */
 void session_went_on(Session *s);
 

@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A session at the sender: QEMU to link. */
+/*
+ * A session at the sender: QEMU to link.
+ *
+ * The first of a migration's sessions makes the link and leads.  From version 4
+ * on the others join it (relay-session-share.h).  An older receiver knows one
+ * connection for each link, and each session has its own.
+ */
 #include "tools/relay/relay-session-role.h"
 
 #include "io/channel-kind.h"
-#include "tools/relay/relay-pack.h"
 #include "tools/relay/relay-reverse.h"
 #include "tools/relay/relay-send.h"
+#include "tools/relay/relay-session-share.h"
 #include "util/clock.h"
 #include "util/text.h"
 #include "util/thread.h"
@@ -86,7 +92,9 @@ static bool encrypt_sending(const Session *s, IoChannel *link, GError **errp)
 
 /* The line */
 
-static void abort_channel(GCancellable *cancel, void *channel)
+/* GLib calls it under a lock, which g_cancellable_connect() and _disconnect()
+ * take, too. */
+static void abort_dialed(GCancellable *cancel, void *channel)
 {
     io_channel_abort(channel);
 }
@@ -104,7 +112,7 @@ static IoChannel *dial(void *opaque, uint64_t received, uint64_t *arrived,
     if (!link) {
         return NULL;
     }
-    handler = g_cancellable_connect(cancel, G_CALLBACK(abort_channel), link,
+    handler = g_cancellable_connect(cancel, G_CALLBACK(abort_dialed), link,
                                     NULL);
     ok = encrypt_sending(s, link, errp) &&
          resume_ask(link, &s->key, received, arrived, errp);
@@ -197,21 +205,29 @@ static void hold_source(Session *s, const GError *err)
     }
 }
 
+static bool read_link(Session *s, GError **errp)
+{
+    const ReverseWatch watch = { &s->stats, &s->watch };
+    LinkReader link = { .stream = s->far_in };
+
+    return s->answer.version >= RELAY_LINE_FROM
+               ? share_read_link(s->share, s->far_in, errp)
+               : reverse_from_link(&link, s->near, &watch, &s->delivered, errp);
+}
+
 /* This thread shakes hands as well, so that the forward thread can give up
  * waiting. */
 static bool reverse(Session *s, GError **errp)
 {
-    const ReverseWatch watch = { &s->stats, &s->watch };
-    LinkReader link = { .max_pages = 0 };
     GError *err = NULL;
 
     if (!encrypt_sending(s, s->far, errp) || !exchange_hello(s, errp) ||
         (s->answer.version >= RELAY_LINE_FROM && !open_line(s, errp))) {
         return false;
     }
-    link.stream = s->far_in;
     session_set_flag(s, &s->answered);
-    if (!reverse_from_link(&link, s->near, &watch, &s->delivered, &err)) {
+    session_wait_flag(s, &s->prepared, true, 0);
+    if (!session_failed(s) && !read_link(s, &err)) {
         hold_source(s, err);
         g_propagate_error(errp, err);
         return false;
@@ -266,7 +282,6 @@ static void link_failed(Session *s, GError *err)
     session_wait_reverse(s, false);
     session_fail(s, err);
     session_abort_both(s);
-    session_join_reverse(s);
 }
 
 /* Takes err.  Notes it before telling the other relay, because that one repeats
@@ -283,20 +298,56 @@ static void source_failed(Session *s, RelaySend *send, GError *err)
     session_join_reverse(s);
 }
 
-static void send_ended(Session *s)
+static void check_delivered(Session *s, uint64_t sent, uint64_t delivered)
 {
-    session_wait_reverse(s, true);
-    session_join_reverse(s);
-    if (!session_failed(s) && s->delivered != s->total) {
+    if (delivered != sent) {
         session_fail(s, g_error_new(G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
                                     "%" G_GUINT64_FORMAT " bytes were sent "
                                     "and %" G_GUINT64_FORMAT " delivered",
-                                    s->total, s->delivered));
+                                    sent, delivered));
     }
 }
 
+/* All is delivered.  The receiver says goodbye, too, if it still can. */
+static void finish_link(Session *s)
+{
+    if (!session_failed(s)) {
+        io_channel_finish(s->far, NULL);
+    }
+    if (!session_wait_reverse(s, false)) {
+        session_abort_both(s);
+    }
+    session_join_reverse(s);
+}
+
+/* The link's only connection. */
+static void send_ended_alone(Session *s)
+{
+    session_wait_reverse(s, true);
+    session_join_reverse(s);
+    if (!session_failed(s)) {
+        check_delivered(s, s->total, s->delivered);
+    }
+}
+
+static void send_ended(Session *s, ShareChannel *c)
+{
+    if (!c) {
+        send_ended_alone(s);
+        return;
+    }
+    if (share_wait_over(c)) {
+        check_delivered(s, s->total, c->delivered);
+    }
+    if (session_failed(s)) {
+        session_abort_both(s);
+    }
+    share_wait_alone(s->share);
+    finish_link(s);
+}
+
 /* What packs may be encoded by. */
-static Ladder ladder_for(const Session *s, const RelaySendConfig *config)
+static Ladder ladder_for(const Session *s, const TrunkConfig *config)
 {
     Ladder all = ladder_of_all(offer_features(s->answer.offer));
     bool chooses =
@@ -334,11 +385,10 @@ static void reached(void *opaque, SendPlace place)
     }
 }
 
-static RelaySend *new_send(Session *s, GError **errp)
+static Trunk *new_trunk(Session *s, GError **errp)
 {
-    RelaySendConfig config = {
-        .from = s->near_in,
-        .to = s->far,
+    TrunkConfig config = {
+        .link = &s->link,
         .codec = agreed_codec(s, errp),
         .version = s->answer.version,
         .window = session_window(s, offer_window(s->answer.offer)),
@@ -347,54 +397,192 @@ static RelaySend *new_send(Session *s, GError **errp)
         .threads =
             thread_count(s->args->options.value[MIG_OPT_COMPRESS_THREADS]),
         .stats = &s->stats,
-        .findings = &s->findings,
-        .back = &s->watch,
-        .reached = reached,
-        .opaque = s,
     };
 
     if (!config.codec) {
         return NULL;
     }
     config.ladder = ladder_for(s, &config);
-    return relay_send_new(&config, errp);
+    s->link.channel = s->far;
+    return trunk_new(&config, errp);
 }
 
-static void send_stream(Session *s, RelaySend *send)
+static void send_stream(Session *s, Trunk *trunk, ShareChannel *c)
 {
+    const RelaySendConfig config = {
+        .from = s->near_in,
+        .trunk = trunk,
+        .credit = c ? &c->credit : NULL,
+        .findings = &s->findings,
+        .back = &s->watch,
+        .reached = reached,
+        .opaque = s,
+    };
+    RelaySend *send = relay_send_new(&config);
     GError *err = NULL;
     bool ok = relay_send_run(send, &err);
 
     s->total = stream_position(s->near_in);
+    share_close(s->share);
     if (ok) {
-        send_ended(s);
+        send_ended(s, c);
     } else if (relay_send_link_failed(send)) {
         link_failed(s, err);
+        session_join_reverse(s);
     } else {
         source_failed(s, send, err);
     }
+    relay_send_free(send);
+}
+
+/* What the link and its sessions share is there. */
+static bool open_share(Session *s, Trunk *trunk, ShareChannel **c,
+                       GError **errp)
+{
+    *c = NULL;
+    if (s->answer.version < RELAY_LINE_FROM) {
+        share_close(s->share);
+        return true;
+    }
+    *c = share_open(s->share, &s->link, trunk, errp);
+    return *c != NULL;
+}
+
+static void run_leader(Session *s)
+{
+    ShareChannel *c = NULL;
+    Trunk *trunk = NULL;
+    GError *err = NULL;
+
+    if (session_connect_far(s, &err) && greet(s, &err)) {
+        trunk = new_trunk(s, &err);
+    }
+    if (trunk && open_share(s, trunk, &c, &err)) {
+        session_set_flag(s, &s->prepared);
+        session_went_on(s);
+        send_stream(s, trunk, c);
+    } else {
+        share_close(s->share);
+        session_fail(s, err);
+        session_set_flag(s, &s->prepared);
+        session_abort_both(s);
+        session_join_reverse(s);
+    }
+    share_wait_alone(s->share);
+    share_leave(s->share, s);
+    trunk_free(trunk);
+}
+
+/* One more connection of a migration's */
+
+/* The pages that a destination waits for have a connection of their own. */
+static bool may_be_urgent(const Session *leader)
+{
+    return leader->is_main;
+}
+
+/* Takes err.  The link's failure is the migration's. */
+static void joined_failed(Session *s, RelaySend *send, ShareChannel *c,
+                          GError *err)
+{
+    Session *leader = share_leader(s->share);
+    g_autofree char *text = g_strdup(err->message);
+
+    if (relay_send_link_failed(send)) {
+        link_failed(leader, g_error_copy(err));
+    } else if (share_give_up(c)) {
+        relay_log(&s->findings, "%s", text);
+        relay_send_abort(send, text);
+    }
+    session_fail(s, err);
+}
+
+static void send_joined(Session *s, ShareChannel *c)
+{
+    Session *leader = share_leader(s->share);
+    const RelaySendConfig config = {
+        .from = s->near_in,
+        .trunk = share_trunk(s->share),
+        .channel = c->number,
+        .credit = &c->credit,
+        .may_be_urgent = may_be_urgent(leader),
+        .findings = &s->findings,
+        .back = &s->watch,
+    };
+    RelaySend *send = relay_send_new(&config);
+    GError *err = NULL;
+
+    if (!relay_send_run(send, &err)) {
+        joined_failed(s, send, c, err);
+    } else if (share_wait_over(c)) {
+        check_delivered(leader, stream_position(s->near_in), c->delivered);
+    }
+    relay_send_free(send);
+}
+
+static void run_joined(Session *s)
+{
+    Session *leader = share_leader(s->share);
+    ShareChannel *c;
+    GError *err = NULL;
+
+    s->findings.number = leader->findings.number;
+    c = share_join(s->share, s, &err);
+    turns_leave(s->turns, s->number);
+    if (c) {
+        s->findings.channel = c->number;
+        send_joined(s, c);
+    } else {
+        session_fail(s, err);
+    }
+    share_leave(s->share, s);
 }
 
 static void run(Session *s)
 {
-    RelaySend *send = NULL;
     GError *err = NULL;
+    Share *share;
 
-    if (session_connect_far(s, &err) && greet(s, &err)) {
-        send = new_send(s, &err);
-    }
-    if (send) {
-        session_went_on(s);
-        send_stream(s, send);
-        relay_send_free(send);
-    } else {
+    session_wait_turn(s);
+    share = share_find(s, &err);
+    if (!share) {
+        s->refused = true;
         session_fail(s, err);
-        session_abort_both(s);
-        session_join_reverse(s);
+        return;
+    }
+    s->joined = !share_is_led_by(share, s);
+    pthread_mutex_lock(&s->lock);
+    s->share = share;
+    pthread_mutex_unlock(&s->lock);
+    if (s->joined) {
+        run_joined(s);
+    } else {
+        run_leader(s);
+    }
+}
+
+static void abort_share(Session *s)
+{
+    Share *share;
+
+    pthread_mutex_lock(&s->lock);
+    share = s->joined ? NULL : s->share;
+    pthread_mutex_unlock(&s->lock);
+    if (share) {
+        share_break(share);
+    }
+}
+
+static void free_share(Session *s)
+{
+    if (!s->joined) {
+        share_free(s->share);
     }
 }
 
 const SessionRole session_role_send = {
     .run = run,
     .reverse = reverse,
+    .abort = abort_share,
+    .free = free_share,
 };

@@ -43,11 +43,15 @@ Session *session_new(const SessionShared *shared, unsigned number,
     s->args = shared->args;
     s->turns = shared->turns;
     s->lines = shared->lines;
+    s->shares = shared->shares;
     s->budget = budget_join(shared->budget);
     s->route = route;
     turns_enter(s->turns, number);
+    s->number = number;
+    s->connections = 1;
     s->findings.number = number;
     s->near = near;
+    link_writer_init(&s->link, NULL);
     s->near_in = stream_new(near);
     s->stopped = g_cancellable_new();
     pthread_mutex_init(&s->lock, NULL);
@@ -65,6 +69,10 @@ void session_free(Session *s)
     if (!s) {
         return;
     }
+    if (s->does && s->does->free) {
+        s->does->free(s);
+    }
+    link_writer_destroy(&s->link);
     stream_free(s->near_in);
     stream_free(s->far_in);
     io_channel_free(s->near);
@@ -195,14 +203,16 @@ RelayOutcome session_run(Session *s)
 
     s->started = clock_now(&clock_monotonic);
     if (session_choose_role(s, &err)) {
+        pthread_mutex_lock(&s->lock);
         s->does = roles[s->role];
+        pthread_mutex_unlock(&s->lock);
         s->does->run(s);
     } else {
         /* A stranger has touched the port. */
         s->refused = !s->args->one_peer;
         session_fail(s, err);
     }
-    turns_leave(s->turns, s->findings.number);
+    turns_leave(s->turns, s->number);
     if (s->live) {
         turns_end_live(s->turns);
     }
@@ -212,7 +222,8 @@ RelayOutcome session_run(Session *s)
     }
     s->ended = clock_now(&clock_monotonic);
     judge(s);
-    if (!has_just_left(s) && (!s->resumes || s->outcome == RELAY_FAILED)) {
+    if (!has_just_left(s) && !s->joined &&
+        (!s->resumes || s->outcome == RELAY_FAILED)) {
         log_outcome(s);
     }
     return s->outcome;
@@ -224,7 +235,7 @@ bool session_was_migration(const Session *s)
                   (has_just_left(s) || g_error_matches(s->error, G_IO_ERROR,
                                                        G_IO_ERROR_CANCELLED));
 
-    return !silent && !s->refused && !s->resumes;
+    return !silent && !s->refused && !s->resumes && !s->joined;
 }
 
 /* Counters of the role and of the link are known once `began` is set. */
@@ -232,7 +243,7 @@ bool session_sample(Session *s, RelaySample *sample)
 {
     LineCounts line;
 
-    if (!session_has_begun(s)) {
+    if (!session_has_begun(s) || s->joined) {
         return false;
     }
     pthread_mutex_lock(&s->lock);
@@ -258,6 +269,7 @@ char *session_report(Session *s)
         .why = s->why,
         .time = s->ended - s->started,
         .stats = &s->stats,
+        .connections = s->connections,
         .line = s->line_counts,
         .findings = &s->findings,
     };

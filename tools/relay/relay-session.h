@@ -16,11 +16,18 @@
 
 typedef struct Session Session;
 
+/* Migrations that a source's further connections can join. */
+typedef struct Shares Shares;
+
+Shares *shares_new(void);
+void shares_free(Shares *shares); /* NULL is fine */
+
 /* What the sessions of a relay share. */
 typedef struct SessionShared {
     const RelayArgs *args; /* constant */
     Turns *turns;          /* this and those below: each has its own lock */
     Lines *lines;
+    Shares *shares;
     Budget *budget;
 } SessionShared;
 
@@ -53,7 +60,8 @@ void session_abort(Session *session, const char *reason);
 bool session_has_begun(Session *session);
 
 /* Was the session about a migration?  Not if the peer has said nothing, or was
- * refused.  After session_run(). */
+ * refused, or was one more connection of a migration's.  After
+ * session_run(). */
 bool session_was_migration(const Session *session);
 
 /* Was it a source's second connection, on which nothing was ever said?  Its

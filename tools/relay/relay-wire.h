@@ -18,7 +18,8 @@
 #define RELAY_VERSION      4u
 #define RELAY_VERDICT_FROM 2u /* the version that has VERDICT */
 #define RELAY_PACK_FROM    3u /* the version that has PACK */
-#define RELAY_LINE_FROM    4u /* the version that has SESSION, and lines */
+#define RELAY_LINE_FROM    4u /* the version that has SESSION, lines, and more
+                              * than one channel */
 #define RELAY_METHOD_SIZE  8
 #define RELAY_HELLO_SIZE   32 /* up to the reason and the checksum */
 #define RELAY_REASON_MAX   1024u
@@ -44,6 +45,17 @@
 #define RELAY_DELIVERED 4u
 #define RELAY_VERDICT   5u
 #define RELAY_PACK      6u
+#define RELAY_OPEN      7u
+#define RELAY_CREDIT    8u
+#define RELAY_RESET     9u
+
+/* Connections of QEMU's in one link.  Number 0 is there from the beginning. */
+#define RELAY_CHANNELS 256u
+
+/* Bytes of a channel that may be on their way in one direction, with those that
+ * QEMU has not yet taken: of number 0, and of each other. */
+#define RELAY_WINDOW_MAIN ((size_t)64 << 20)
+#define RELAY_WINDOW_SIDE ((size_t)16 << 20)
 
 /* Records of a line: u8 type, u24 bytes that follow. */
 #define LINE_BYTES    1u
@@ -68,7 +80,7 @@ typedef enum {
 } StreamEnd;
 
 #define RELAY_HEAD_SIZE  24
-#define RELAY_TOTAL_SIZE 8 /* the body of END and of DELIVERED */
+#define RELAY_TOTAL_SIZE 8 /* the body of END, of DELIVERED, and of CREDIT */
 
 /* How long, once one direction has failed, the other may take to end by
  * itself; and how long a receiver may take to answer. */
