@@ -86,8 +86,8 @@ bool mig_inspect_number(const MigInspectField *field, size_t element,
 
 /*
  * Copy physical memory.  False where there is none, or where it is not known
- * where the machine has it: boards other than pc, q35 and isapc, and memory
- * that is not of the block pc.ram alone.
+ * where the machine has it: boards other than pc, q35, isapc and microvm, and
+ * memory that is of several blocks.
  */
 bool mig_inspect_read(const MigInspect *inspect, uint64_t address, void *buf,
                       size_t size, GError **errp);

@@ -58,21 +58,55 @@ class MemoryTest(InspectTest):
 
 class Layout(MemoryTest):
     def test_low(self):
-        for machine in "pc-i440fx-2.4", "pc-q35-11.1", "isapc":
+        for machine in "pc-i440fx-2.4", "pc-q35-11.1", "":
             self.assertEqual(
-                self.parts(made([("pc.ram", 16 * MIB)], machine=machine)),
+                self.parts(made([("pc.ram", 16 * MIB)], machine=machine)
+                           if machine else self.old(16 * MIB)),
                 [(0, 16 * MIB)])
+
+    def old(self, size):
+        """A machine type before 2.4."""
+        return head()[:8] + made([("pc.ram", size)],
+                                 machine="x")[len(head("x")):]
+
+    def test_old(self):
+        self.assertIn("before 2.4 has more than 3 GiB",
+                      self.refused(self.old(3 * GIB + PAGE)))
 
     def test_split(self):
         for machine, least, low in (("pc-q35-8.0", 2816, 2048),
                                     ("pc-i440fx-8.0", 3584, 3072),
-                                    ("isapc", 3585, 3584)):
+                                    ("isapc", 3585, 3584),
+                                    ("microvm", 3073, 3072)):
             for mib in least - 1, least, least + 1000:
                 with self.subTest(machine=machine, mib=mib):
-                    wanted = [(0, mib * MIB)] if mib < least else \
-                        [(0, low * MIB), (4 * GIB, (mib - low) * MIB)]
+                    first = mib if mib < least else low
+                    wanted = self.low(machine, first * MIB)
+                    if mib > first:
+                        wanted.append((4 * GIB, (mib - first) * MIB))
+                    block = "microvm.ram" if machine == "microvm" else "pc.ram"
                     self.assertEqual(self.parts(made(
-                        [("pc.ram", mib * MIB)], machine=machine)), wanted)
+                        [(block, mib * MIB)], machine=machine)), wanted)
+
+    @staticmethod
+    def low(machine, end):
+        """What is below 4 GiB, without firmware."""
+        gap = {"isapc": 0xc0000, "microvm": 0xf0000}.get(machine)
+        return [(0, gap), (MIB, end - MIB)] if gap else [(0, end)]
+
+    def test_rom(self):
+        """An isapc has it below 1 MiB, too."""
+        core = self.core(made(
+            [("pc.ram", 2 * MIB), ("pc.bios", 256 << 10),
+             ("pc.rom", 128 << 10)],
+            [("pc.bios", 63, 9), ("pc.bios", 32, 8), ("pc.rom", 0, 7),
+             ("pc.ram", 0xc0, 1)], machine="isapc"))
+        self.assertEqual([(p.address, p.size) for p in core.loads], [
+            (0, 0xc0000), (0xc0000, 0x20000), (0xe0000, 0x20000),
+            (MIB, MIB), (4 * GIB - (256 << 10), 256 << 10)])
+        self.assertEqual([core.read(at, PAGE) for at in (0xc0000, 0xe0000,
+                                                         0xff000)],
+                         [content(7), content(8), content(9)])
 
     def test_split_content(self):
         """Above 4 GiB the block goes on."""

@@ -23,6 +23,14 @@ class Q35(qemu_vm.QemuVm):
     MACHINE = "q35"
 
 
+class Isa(qemu_vm.QemuVm):
+    MACHINE = "isapc"
+
+
+class Micro(qemu_vm.QemuVm):
+    MACHINE = "microvm"
+
+
 class DumpTest(interop_kit.InteropTest):
     def start(self, qemu, *args, kind=Pc, mem=f"size={SIZE}B"):
         vm = kind(qemu, *args, mem=mem)
@@ -73,10 +81,12 @@ class DumpTest(interop_kit.InteropTest):
 
 class Layout(DumpTest):
     def test_boards(self):
-        for kind in Pc, Q35:
+        qemu = interop_kit.need_qemu()
+        for kind in Pc, Q35, Isa, Micro:
             with self.subTest(kind.MACHINE):
-                self.check(self.stress(interop_kit.need_qemu(), "-smp", "2",
-                                       kind=kind))
+                self.check(self.stress(qemu, "-smp", "2", kind=kind)
+                           if kind in (Pc, Q35) else
+                           self.start(qemu, kind=kind))
                 for name in "ours", "theirs", "raw", "saved":
                     os.unlink(self.path(name))
 

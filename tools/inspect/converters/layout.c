@@ -5,8 +5,10 @@
  * A stream has RAM blocks, and does not say where they are.  The boards of a PC
  * put them to fixed places: memory begins at 0 and, where it would meet the
  * space of PCI, goes on from 4 GiB on.  With a VGA card 128 KiB below 768 KiB
- * are the card's.  Firmware ends at 4 GiB.  All this was read from `info mtree`
- * of QEMUs with each board, with memory below and above the limits.
+ * are the card's.  Firmware ends at 4 GiB.  On boards that cannot put memory
+ * in its place (a pc and a q35 can, and their firmware does), its end is also
+ * below 1 MiB.  All this was read from `info mtree` of QEMUs with each board,
+ * with memory below and above the limits.
  *
  * The memory of a board may be of several blocks (NUMA).  Their order, and the
  * places of memory that was plugged in, are not in the stream, and the user has
@@ -28,15 +30,29 @@
 #define ADDRESSES  (UINT64_C(1) << 52) /* that an x86 can have */
 #define WRITE_MAX  (1u << 20)
 
-/* Where memory is split; all of it is below 4 GiB if there is less of it. */
-static const struct {
+typedef struct BoardType {
     const char *machine; /* the beginning of its name */
+    const char *ram;     /* the block that is its memory, if that is one */
     uint64_t least;      /* if there is so much, */
-    uint64_t low;        /* then so much is below 4 GiB */
-} boards[] = {
-    { "pc-q35-", MIB(2816), GIB(2) },
-    { "pc-i440fx-", MIB(3584), GIB(3) },
-    { "isapc", MIB(3584), MIB(3584) },
+    uint64_t low;        /* then so much is below 4 GiB, and else all of it */
+    uint64_t rom;        /* from here to 1 MiB is no memory; 0: it is */
+    uint64_t firmware;   /* so many bytes below 1 MiB are firmware */
+} BoardType;
+
+#define LOW_END MIB(1)
+#define PC_ROM  0xc0000u /* where the block pc.rom is, if it is in ROM */
+
+static const BoardType boards[] = {
+    { "pc-q35-", "pc.ram", MIB(2816), GIB(2), 0, 0 },
+    { "pc-i440fx-", "pc.ram", MIB(3584), GIB(3), 0, 0 },
+    { "isapc", "pc.ram", MIB(3584), MIB(3584), PC_ROM, 128 << 10 },
+    { "microvm", "microvm.ram", GIB(3), GIB(3), 0xf0000, 64 << 10 },
+};
+
+/* Types before 2.4 do not tell their name.  They are no newer boards, and where
+ * they split memory changed. */
+static const BoardType old_board = {
+    "", "pc.ram", GIB(3) + 1, GIB(3), 0, 0,
 };
 
 static bool fail(GError **errp, const char *format, ...) G_GNUC_PRINTF(2, 3);
@@ -82,11 +98,15 @@ static void add_part(GArray *parts, unsigned block, uint64_t offset,
 
 /* The board's memory */
 
+typedef struct Gap {
+    uint64_t begin, end;
+} Gap;
+
 typedef struct Board {
     GArray *parts;
     uint64_t low;  /* so much is below 4 GiB */
     uint64_t used; /* so much has its place */
-    bool has_vga;
+    Gap gap[2];    /* where no memory is, ascending; empty ones are none */
 } Board;
 
 /* A card's own memory tells that there is one. */
@@ -104,21 +124,21 @@ static bool has_vga(const InspectReport *report)
 static void add_memory(const Board *b, unsigned block, uint64_t offset,
                        uint64_t address, uint64_t size)
 {
-    uint64_t end = address + size;
+    uint64_t at = address, end = address + size;
 
-    if (!b->has_vga || end <= VGA_BEGIN || address >= VGA_END) {
-        add_part(b->parts, block, offset, address, size, false);
-        return;
-    }
-    if (address < VGA_BEGIN) {
-        add_part(b->parts, block, offset, address, VGA_BEGIN - address, false);
-    }
-    if (end > VGA_END) {
-        uint64_t from = MAX(address, VGA_END);
+    for (unsigned i = 0; i < G_N_ELEMENTS(b->gap); i++) {
+        const Gap *gap = &b->gap[i];
 
-        add_part(b->parts, block, offset + from - address, from, end - from,
-                 false);
+        if (gap->end <= at || gap->begin >= end) {
+            continue;
+        }
+        if (gap->begin > at) {
+            add_part(b->parts, block, offset + at - address, at,
+                     gap->begin - at, false);
+        }
+        at = MIN(gap->end, end);
     }
+    add_part(b->parts, block, offset + at - address, at, end - at, false);
 }
 
 static void add_block(Board *b, unsigned block, uint64_t size)
@@ -155,35 +175,41 @@ static GArray *find_ram(const InspectReport *report, const char *names,
     return blocks;
 }
 
-static bool find_low(const char *machine, uint64_t total, uint64_t *low,
-                     GError **errp)
+static const BoardType *find_board(const char *machine, GError **errp)
 {
-    /* Types before 2.4 do not tell their name.  They are no newer boards, and
-     * where they split memory changed. */
-    if (!machine[0] && total <= GIB(3)) {
-        *low = total;
-        return true;
-    }
     for (unsigned i = 0; i < G_N_ELEMENTS(boards); i++) {
         if (g_str_has_prefix(machine, boards[i].machine)) {
-            *low = total < boards[i].least ? total : boards[i].low;
-            return true;
+            return &boards[i];
         }
     }
-    return fail(errp, "where machine '%s' has its memory is not known: say so "
-                "by --place", machine);
+    if (!machine[0]) {
+        return &old_board;
+    }
+    fail(errp, "where machine '%s' has its memory is not known: say so by "
+         "--place", machine);
+    return NULL;
 }
 
 static bool add_board(GArray *parts, const InspectReport *report,
-                      const LayoutConfig *config, GError **errp)
+                      const BoardType *type, const char *names, GError **errp)
 {
-    Board b = { .parts = parts, .has_vga = has_vga(report) };
+    Board b = { .parts = parts };
     uint64_t total;
-    g_autoptr(GArray) blocks =
-        find_ram(report, config->ram ? config->ram : "pc.ram", &total, errp);
+    g_autoptr(GArray) blocks = find_ram(report, names, &total, errp);
 
-    if (!blocks || !find_low(report->preamble.machine, total, &b.low, errp)) {
+    if (!blocks) {
         return false;
+    }
+    if (type == &old_board && total > GIB(3)) {
+        return fail(errp, "where a machine type before 2.4 has more than 3 GiB "
+                    "is not known: say so by --place");
+    }
+    b.low = total < type->least ? total : type->low;
+    if (has_vga(report)) {
+        b.gap[0] = (Gap){ VGA_BEGIN, VGA_END };
+    }
+    if (type->rom) {
+        b.gap[1] = (Gap){ type->rom, LOW_END };
     }
     for (unsigned i = 0; i < blocks->len; i++) {
         unsigned block = g_array_index(blocks, unsigned, i);
@@ -193,14 +219,29 @@ static bool add_board(GArray *parts, const InspectReport *report,
     return true;
 }
 
-static void add_firmware(GArray *parts, const InspectReport *report)
+static uint64_t find_rom(const InspectReport *report, const char *name,
+                         unsigned *block)
 {
-    unsigned block = find_block(report, "pc.bios", strlen("pc.bios"));
-    uint64_t size = block < report->list->count
-                        ? report->list->entry[block].length : 0;
+    *block = find_block(report, name, strlen(name));
+    return *block < report->list->count ? report->list->entry[*block].length
+                                        : 0;
+}
+
+/* Below 4 GiB, and perhaps below 1 MiB, where other ROM may be, too. */
+static void add_firmware(GArray *parts, const InspectReport *report,
+                         const BoardType *type)
+{
+    unsigned block;
+    uint64_t size = find_rom(report, "pc.bios", &block);
+    uint64_t low = MIN(size, type ? type->firmware : 0);
 
     if (size && size <= MIB(16)) {
         add_part(parts, block, 0, HIGH - size, size, true);
+        add_part(parts, block, size - low, LOW_END - low, low, false);
+    }
+    size = find_rom(report, "pc.rom", &block);
+    if (type && type->rom == PC_ROM && size <= LOW_END - low - PC_ROM) {
+        add_part(parts, block, 0, PC_ROM, size, false);
     }
 }
 
@@ -282,21 +323,38 @@ static void warn_unplaced(const GArray *parts, const InspectReport *report)
     }
 }
 
+/* Is every place said, and the board need not be known? */
+static bool is_told(const InspectReport *report, const LayoutConfig *config)
+{
+    return config->place->len && !config->ram &&
+           find_block(report, "pc.ram", strlen("pc.ram")) ==
+               report->list->count;
+}
+
+static bool add_all(GArray *parts, const InspectReport *report,
+                    const LayoutConfig *config, GError **errp)
+{
+    const BoardType *type = NULL;
+
+    if (!is_told(report, config)) {
+        type = find_board(report->preamble.machine, errp);
+        if (!type || !add_board(parts, report, type,
+                                config->ram ? config->ram : type->ram,
+                                errp)) {
+            return false;
+        }
+    }
+    add_firmware(parts, report, type);
+    return add_places(parts, report, config->place, errp);
+}
+
 GArray *layout_new(const InspectReport *report, const LayoutConfig *config,
                    GError **errp)
 {
     GArray *parts = g_array_new(FALSE, FALSE, sizeof(LayoutPart));
-    bool is_told = config->place->len && !config->ram &&
-                   find_block(report, "pc.ram", strlen("pc.ram")) ==
-                       report->list->count;
 
-    if ((!is_told && !add_board(parts, report, config, errp)) ||
-        !add_places(parts, report, config->place, errp)) {
-        g_array_unref(parts);
-        return NULL;
-    }
-    add_firmware(parts, report);
-    if (!check_parts(parts, report, errp)) {
+    if (!add_all(parts, report, config, errp) ||
+        !check_parts(parts, report, errp)) {
         g_array_unref(parts);
         return NULL;
     }

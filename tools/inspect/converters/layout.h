@@ -12,7 +12,7 @@ typedef struct LayoutPlace {
 } LayoutPlace;
 
 typedef struct LayoutConfig {
-    const char *ram;     /* names with commas between; NULL: "pc.ram" */
+    const char *ram;     /* names with commas between; NULL: the board's own */
     const GArray *place; /* of LayoutPlace */
 } LayoutConfig;
 
@@ -21,7 +21,7 @@ typedef struct LayoutPart {
     uint64_t address, size;
     unsigned block;
     uint64_t offset; /* in the block */
-    bool is_rom;
+    bool is_rom; /* firmware below 4 GiB */
 } LayoutPart;
 
 /* By address, none over another; of LayoutPart, to be freed by g_array_unref().
