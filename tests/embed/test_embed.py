@@ -60,7 +60,7 @@ class Embed(InspectTest):
     def test_no_layout(self):
         """Not every machine's is known; all else is there."""
         found = self.look(self.write(golden("plain")))
-        self.assertIn("no RAM block 'pc.ram'", found[-1])
+        self.assertIn("has its memory is not known", found[-1])
 
     def test_damaged(self):
         self.assertIn("the vmdescription", self.look(

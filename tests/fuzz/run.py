@@ -20,7 +20,7 @@ CORPUS = os.path.join(ROOT, "tests", "fuzz", "corpus")
 GOLDEN = os.path.join(ROOT, "tests", "wire", "golden")
 READS_GOLDEN = ("inspect", "relay-convert", "relay-scan")
 BUILD = os.environ.get("FUZZ_BUILD", os.path.join(ROOT, "build-fuzz"))
-MAX_BYTES = {"container": 20000, "device-fields": 20000, "load": 20000, "mapped-ram": 20000, "multifd": 20000, "ram": 20000, "qcow2": 40000, "qmp": 4096, "elf": 8192,
+MAX_BYTES = {"container": 20000, "convert": 20000, "device-fields": 20000, "load": 20000, "mapped-ram": 20000, "multifd": 20000, "ram": 20000, "qcow2": 40000, "qmp": 4096, "elf": 8192,
              "inspect": 20000, "relay-convert": 20000, "relay-receive": 20000,
              "relay-scan": 20000, "return-path": 4096,
              "unpack": 20000}
