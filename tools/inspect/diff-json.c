@@ -24,10 +24,12 @@ static void machine(void *opaque, const char *a, const char *b)
 
 static void block(void *opaque, const RamListEntry *a, const RamListEntry *b)
 {
+    const RamListEntry *one = a ? a : b;
     Out *o = opaque;
 
+    g_assert(one);
     out_begin(o, NULL, '{');
-    out_text(o, "name", a ? a->name : b->name);
+    out_text(o, "name", one->name);
     if (a) {
         out_unsigned(o, "first-length", a->length);
     }
@@ -67,11 +69,13 @@ static void devices(void *opaque)
 static void device(void *opaque, const InspectDevice *a,
                    const InspectDevice *b)
 {
+    const InspectDevice *one = a ? a : b;
     Out *o = opaque;
 
+    g_assert(one);
     out_begin(o, NULL, '{');
-    out_text(o, "name", a ? a->name : b->name);
-    out_unsigned(o, "instance", a ? a->instance : b->instance);
+    out_text(o, "name", one->name);
+    out_unsigned(o, "instance", one->instance);
     if (a) {
         out_unsigned(o, "first-version", a->version);
     }
@@ -84,11 +88,13 @@ static void device(void *opaque, const InspectDevice *a,
 static void field(void *opaque, const char *path, const Field *a,
                   const Field *b)
 {
+    const Field *one = a ? a : b;
     Out *o = opaque;
 
+    g_assert(one);
     out_begin(o, NULL, '{');
     out_text(o, "path", path);
-    out_text(o, "type", a ? a->type : b->type);
+    out_text(o, "type", one->type);
     if (a) {
         field_print_json(o, "first", a);
     }

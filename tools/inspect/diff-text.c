@@ -29,9 +29,12 @@ static void machine(void *opaque, const char *a, const char *b)
 /* In the text's printer depth counts the ranges of a block. */
 static void block(void *opaque, const RamListEntry *a, const RamListEntry *b)
 {
+    const RamListEntry *any = a ? a : b;
+    g_autofree char *name = NULL;
     Out *o = opaque;
-    g_autofree char *name = g_strescape(a ? a->name : b->name, NULL);
 
+    g_assert(any);
+    name = g_strescape(any->name, NULL);
     o->depth = 0;
     printf("\nRAM block %s", name);
     if (!a || !b) {
@@ -76,8 +79,10 @@ static void device(void *opaque, const InspectDevice *a,
                    const InspectDevice *b)
 {
     const InspectDevice *one = a ? a : b;
-    g_autofree char *name = g_strescape(one->name, NULL);
+    g_autofree char *name = NULL;
 
+    g_assert(one);
+    name = g_strescape(one->name, NULL);
     printf("\n%s (instance %u)", name, one->instance);
     if (!a || !b) {
         printf(": only in the %s guest", a ? "first" : "second");

@@ -168,9 +168,9 @@ static void free_known(gpointer opaque)
     g_free(known);
 }
 
-static void list_init(FieldList *list)
+static FieldList new_list(void)
 {
-    *list = (FieldList){
+    return (FieldList){
         .known = g_ptr_array_new_with_free_func(free_known),
         .by_path = g_hash_table_new(g_str_hash, g_str_equal),
         .times = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
@@ -249,12 +249,13 @@ static void list_value(void *opaque, const Field *field)
     g_hash_table_insert(list->by_path, known->path, known);
 }
 
-static void list_fields(FieldList *list, const InspectDevice *device)
+static FieldList list_fields(const InspectDevice *device)
 {
-    const FieldsVisitor visitor = { list_enter, list_leave, list_value, list };
+    FieldList list = new_list();
+    const FieldsVisitor visitor = { list_enter, list_leave, list_value, &list };
 
-    list_init(list);
     g_free(fields_walk(device, &visitor));
+    return list;
 }
 
 /* Devices */
@@ -320,8 +321,8 @@ static void diff_device(Diff *d, const InspectDevice *a,
         return;
     }
     d->told = false;
-    list_fields(&in_a, a);
-    list_fields(&in_b, b);
+    in_a = list_fields(a);
+    in_b = list_fields(b);
     tell_device(d, a, b);
     if (!in_a.too_many && !in_b.too_many) {
         diff_lists(d, a, b, &in_a, &in_b);
