@@ -6,6 +6,7 @@ damage; `source` and `destination` are the sockets of two pretended QEMUs:
 
     source -- relay --- link --- relay -- destination
 """
+import collections
 import functools
 import json
 import os
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import threading
 import unittest
+import zlib
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
@@ -223,6 +225,53 @@ class RelayTest(unittest.TestCase):
         sock = connect_unix(self.path(name), relay.process)
         self.addCleanup(sock.close)
         return sock
+
+
+class BookTest(RelayTest):
+    """A sender written from docs/relay.md, at a receiver."""
+
+    KEY = bytes(range(16)), bytes(range(100, 132))
+    ARGS = ()
+
+    def setUp(self):
+        super().setUp()
+        self.listener = self.listen("vm")
+        self.receiver = self.start(
+            "--role", "receive", "--listen", "unix:" + self.path("link"),
+            "--connect", "unix:" + self.path("vm"), *self.ARGS, resumes=True)
+        self.receiver.wait_listening()
+        self.link = self.connect("link", self.receiver)
+        self.link.sendall(self.summed(
+            b"\xfeFRELAY\n" + struct.pack(">HHI8sQ", 4, 64, 0, b"zlib", 1)))
+        receive(self.link, 36)
+        self.link.sendall(self.summed(
+            b"".join(self.KEY) + struct.pack(">I32s", 60000, b"")))
+        self.destination = self.accept(self.listener)
+        self.assertEqual(receive(self.link, 8), self.summed(bytes(4)))
+        self.forward = 0    # bytes of the line,
+        self.streams = collections.Counter()  # and of QEMU's streams
+
+    @staticmethod
+    def summed(data):
+        return data + struct.pack(">I", zlib.crc32(data))
+
+    @staticmethod
+    def record(kind, body):
+        return struct.pack(">I", kind << 24 | len(body)) + body
+
+    def frame(self, kind, body=b"", channel=0):
+        """As a record; of DATA, or of a kind that stands for no bytes."""
+        place = struct.pack(">Q", channel << 56 | self.streams[channel])
+        size = len(body) if kind == 1 else 0
+        frame = self.summed(struct.pack(
+            ">BBHIIII", kind, channel, 0, size, len(body), len(body),
+            zlib.crc32(place + body))) + body
+        self.streams[channel] += size
+        self.forward += len(frame)
+        return self.record(1, frame)
+
+    def data(self, words):
+        return self.frame(1, words)
 
 
 class Chain:

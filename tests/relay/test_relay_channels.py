@@ -6,15 +6,17 @@ A pretended source has a main connection and others besides (multifd's,
 postcopy-preempt's); the relays carry all of them over one link, and connect to
 the destination as often.
 """
+import contextlib
 import os
 import random
+import re
 import socket
 import struct
 import threading
 import time
 import unittest
 
-from relay_kit import (PAGE, PART, SHUT, Chain, RelayTest, multifd_first,
+from relay_kit import (BookTest, PAGE, PART, SHUT, Chain, RelayTest, multifd_first,
                        multifd_packet, plain, preamble, receive, receive_all,
                        receive_all_or_reset, sample_stream)
 import tap
@@ -390,6 +392,81 @@ class Connections(RelayTest):
                 receive_all_or_reset(end)
             self.doCleanups()
             self.setUp()
+
+
+DATA, LAST, ABORT, DELIVERED, VERDICT, PACK, OPEN, CREDIT, RESET = range(1, 10)
+
+
+def total(size):
+    return struct.pack(">Q", size)
+
+
+class Hostile(BookTest):
+    """A sender that keeps no rules."""
+
+    ARGS = "--resume-timeout-stopped", "0"
+
+    def check(self, *frames, words="the link is damaged"):
+        """The last one is too much."""
+        record = b"".join(self.frame(*frame) for frame in frames)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.link.sendall(record)
+            self.link.shutdown(socket.SHUT_WR)
+        self.receiver.wait_says("failed: " + words)
+        receive_all_or_reset(self.link)
+        receive_all_or_reset(self.destination)
+        self.receiver.process.terminate()
+        self.assertEqual(self.receiver.wait(), 1, self.receiver.stderr())
+
+    def test_frames(self):
+        one = (OPEN, b"", 1)
+        for frames in (
+                [(DATA, b"x", 1)], [(LAST, total(0), 1)], [(RESET, b"", 1)],
+                [(CREDIT, total(1), 1)], [(OPEN, b"", 2)], [one, one],
+                [(OPEN, b"", 0)], [(RESET, b"why", 0)],
+                [(OPEN, b"x", 1)], [one, (VERDICT, b"\1", 1)],
+                [one, (ABORT, b"why", 1)], [(DELIVERED, total(0))],
+                [(LAST, total(0)), (LAST, total(0))],
+                [(LAST, total(0)), (DATA, b"x")],
+                [(LAST, total(1))], [(DATA, b"x"), (LAST, total(0))],
+                [one, (LAST, total(0), 1), (DATA, b"x", 1)],
+                [(CREDIT, b"")], [(10, b"")]):
+            with self.subTest(frames=frames):
+                self.check(*frames)
+            self.doCleanups()
+            self.setUp()
+
+    def test_too_much(self):
+        """More than there is credit for, at a destination that takes
+        nothing."""
+        some = (DATA, bytes(32767), 1)
+        self.check((OPEN, b"", 1), *[some] * (2 * SIDE_WINDOW // 32767))
+
+    def test_many(self):
+        """256 connections, and no more; memory is taken as they use it."""
+        self.listener.listen(256)
+        self.link.sendall(b"".join(self.frame(OPEN, b"", i)
+                                   for i in range(1, 256)))
+        ends = [self.accept(self.listener) for _ in range(1, 256)]
+        self.link.sendall(self.frame(DATA, b"last", 255))
+        self.assertEqual(receive(ends[-1], 4), b"last")
+        with open(f"/proc/{self.receiver.process.pid}/status",
+                  encoding="ascii") as f:
+            resident = int(re.search(r"VmRSS:\s+(\d+)", f.read())[1])
+        self.assertLess(resident, 256 << 10)
+        self.check((OPEN, b"", 0))
+
+    def test_allowed(self):
+        """What comes of a channel that was reset, and credit that gets
+        less."""
+        self.link.sendall(b"".join(self.frame(*frame) for frame in (
+            (OPEN, b"", 1), (CREDIT, total(1 << 30)), (CREDIT, total(5)),
+            (DATA, b"some", 1), (RESET, b"why", 1), (DATA, b"more", 1),
+            (DATA, b"words"))))
+        end = self.accept(self.listener)
+        self.assertEqual(receive(end, 4), b"some")
+        self.assertEqual(receive_all_or_reset(end), b"")
+        self.assertEqual(receive(self.destination, 5), b"words")
 
 
 if __name__ == "__main__":

@@ -11,11 +11,10 @@ import sys
 import threading
 import time
 import unittest
-import zlib
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from breaking_link import WAYS, BreakingChain  # noqa: E402
-from relay_kit import (END, EOS, FOOTER, PART, SHUT,  # noqa: E402
+from relay_kit import (BookTest, END, EOS, FOOTER, PART, SHUT,  # noqa: E402
                        RelayTest, plain, preamble, receive, receive_all,
                        receive_all_or_reset, sample_stream)
 import tap  # noqa: E402
@@ -566,46 +565,7 @@ class ManyAtOnce(RelayTest):
         end.close()
 
 
-class ByTheBook(RelayTest):
-    """A sender written from docs/relay.md, at a receiver."""
-
-    KEY = bytes(range(16)), bytes(range(100, 132))
-
-    def setUp(self):
-        super().setUp()
-        listener = self.listen("vm")
-        self.receiver = self.start(
-            "--role", "receive", "--listen", "unix:" + self.path("link"),
-            "--connect", "unix:" + self.path("vm"), resumes=True)
-        self.receiver.wait_listening()
-        self.link = self.connect("link", self.receiver)
-        self.link.sendall(self.summed(
-            b"\xfeFRELAY\n" + struct.pack(">HHI8sQ", 4, 64, 0, b"zlib", 1)))
-        receive(self.link, 36)
-        self.link.sendall(self.summed(
-            b"".join(self.KEY) + struct.pack(">I32s", 60000, b"")))
-        self.destination = self.accept(listener)
-        self.assertEqual(receive(self.link, 8), self.summed(bytes(4)))
-        self.forward = 0    # bytes of the line, of QEMU's stream
-        self.stream = 0
-
-    @staticmethod
-    def summed(data):
-        return data + struct.pack(">I", zlib.crc32(data))
-
-    @staticmethod
-    def record(kind, body):
-        return struct.pack(">I", kind << 24 | len(body)) + body
-
-    def data(self, words):
-        """A frame, as a record."""
-        check = zlib.crc32(struct.pack(">Q", self.stream) + words)
-        frame = self.summed(struct.pack(">BBHIIII", 1, 0, 0, *3 * [len(words)],
-                                        check)) + words
-        self.stream += len(words)
-        self.forward += len(frame)
-        return self.record(1, frame)
-
+class ByTheBook(BookTest):
     def say(self, words):
         self.link.sendall(self.data(words))
         self.assertEqual(receive(self.destination, len(words)), words)
@@ -620,7 +580,7 @@ class ByTheBook(RelayTest):
             frame += body if head >> 24 == 1 else b""
         self.assertEqual(frame[24:], words)
 
-    def resume(self, arrived, secret=KEY[1]):
+    def resume(self, arrived, secret=BookTest.KEY[1]):
         """Ask, and prove; returns the connection and its GRANT's place."""
         def prove(who, got):
             return hmac.digest(secret, key_id + nonce + challenge[4:] + who +

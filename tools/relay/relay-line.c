@@ -816,13 +816,23 @@ static bool look_for_bytes(Line *line, IoChannel *connection, GError **errp)
     return true;
 }
 
+static bool is_over_now(Line *line)
+{
+    bool over;
+
+    pthread_mutex_lock(&line->lock);
+    over = line->state == LINE_OVER || line->goodbye;
+    pthread_mutex_unlock(&line->lock);
+    return over;
+}
+
 /* The reader calls it. */
 static bool line_has_input(IoChannel *channel)
 {
     Line *line = line_of(channel);
     IoChannel *connection = NULL;
     GError *err = NULL;
-    bool has;
+    bool has, broke = false;
 
     pthread_mutex_lock(&line->lock);
     has = line->state == LINE_OVER || line->goodbye || has_ahead(line);
@@ -832,7 +842,11 @@ static bool line_has_input(IoChannel *channel)
     pthread_mutex_unlock(&line->lock);
     if (connection) {
         has = look_for_bytes(line, connection, &err);
+        broke = err != NULL;
         end_reading(line, 0, err);
+    }
+    if (broke) {
+        has = is_over_now(line); /* else a read waits for a connection */
     }
     return has;
 }

@@ -210,7 +210,8 @@ static bool receive_stream(Session *s, const Hello *hello, bool *qemu_failed,
     }
     ok = relay_receive_run(receive, &s->total, errp);
     *qemu_failed = relay_receive_qemu_failed(receive);
-    s->second = relay_receive_is_second(receive) || (ok && s->total == 0);
+    s->second = (!s->far_channels && relay_receive_is_second(receive)) ||
+                (ok && s->total == 0);
     relay_receive_free(receive);
     if (ok && !s->far_channels && !io_channel_finish(s->far, errp)) {
         *qemu_failed = true;
