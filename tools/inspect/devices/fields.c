@@ -301,9 +301,11 @@ static bool is_described(JsonObject *device)
 
 char *fields_walk(const InspectDevice *device, const FieldsVisitor *visitor)
 {
+    static const uint8_t nothing[1]; /* no bytes have a place, too */
+    const uint8_t *content = inspect_device_content(device);
     FieldsWalk w = {
         .visitor = visitor,
-        .content = inspect_device_content(device),
+        .content = content ? content : nothing,
         .size = device->kept_size,
         .empty = EMPTY_MAX + (uint64_t)device->kept_size * EMPTY_PER_BYTE,
     };
