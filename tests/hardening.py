@@ -48,9 +48,10 @@ class Hardening(unittest.TestCase):
                    flag="-fstack-protector-strong")
 
     def test_fortified(self):
-        """The programs: the library calls nothing that has such a form."""
+        """The programs: libraries may call nothing that has such a form."""
         self.check(r" __(?!stack)\w+_chk\b", "--dyn-syms",
-                   flag="-D_FORTIFY_SOURCE=2", files=FILES[:-1])
+                   flag="-D_FORTIFY_SOURCE=2",
+                   files=[file for file in FILES if ".so" not in file])
 
 
 if __name__ == "__main__":
