@@ -49,7 +49,7 @@ static GSocketConnectable *connect_target(const IoUri *uri, GError **errp)
                         : g_network_address_new_loopback(uri->port);
 }
 
-/* Wait a little; false when that is over, by `cancel` or the time. */
+/* Wait a little, or until `cancel`.  False when it was long enough. */
 static bool wait_for_room(GCancellable *cancel, int64_t until)
 {
     GPollFD fd;
@@ -59,8 +59,7 @@ static bool wait_for_room(GCancellable *cancel, int64_t until)
     if (has_fd) {
         g_cancellable_release_fd(cancel);
     }
-    return !g_cancellable_is_cancelled(cancel) &&
-           clock_now(&clock_monotonic) < until;
+    return clock_now(&clock_monotonic) < until;
 }
 
 /* A unix socket whose queue is full refuses who would not wait, as GIO does
@@ -81,12 +80,16 @@ static GSocketConnection *connect_patiently(GSocketClient *client,
         if (connection) {
             return connection;
         }
-        if (!g_error_matches(err, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK) ||
+        if (!G_IS_UNIX_SOCKET_ADDRESS(target) ||
+            !g_error_matches(err, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK) ||
             !wait_for_room(cancel, until)) {
             g_propagate_error(errp, err);
             return NULL;
         }
         g_error_free(err);
+        if (g_cancellable_set_error_if_cancelled(cancel, errp)) {
+            return NULL;
+        }
     }
 }
 

@@ -81,6 +81,32 @@ static void test_silent(void)
     turns_free(turns);
 }
 
+/* Those that are known to come are waited for as long as it takes, but only on
+ * the same way. */
+static void test_begun(void)
+{
+    static const char here, there;
+    Turns *turns = turns_new(2);
+    GAsyncQueue *went_on = g_async_queue_new();
+    Waiter waiter = { turns, 2, .went_on = went_on };
+
+    for (unsigned i = 0; i < 4; i++) {
+        turns_enter(turns, i);
+        turns_begin(turns, i, i == 1 ? &there : &here);
+    }
+    pass(turns, 1); /* not after 0 */
+    g_assert_true(thread_start(&waiter.thread, "test/waiter", waiter_main,
+                               &waiter, NULL));
+    g_assert_null(g_async_queue_timeout_pop(
+        went_on, (RELAY_TURN_NS + NS_PER_S / 2) / 1000));
+    turns_leave(turns, 0);
+    g_assert_cmpuint(next(went_on), ==, 2);
+    thread_join(waiter.thread);
+    pass(turns, 3);
+    g_async_queue_unref(went_on);
+    turns_free(turns);
+}
+
 /* The only place is never free again. */
 static void test_places(void)
 {
@@ -128,6 +154,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/relay/turns/order", test_order);
     g_test_add_func("/relay/turns/silent", test_silent);
+    g_test_add_func("/relay/turns/begun", test_begun);
     g_test_add_func("/relay/turns/places", test_places);
     g_test_add_func("/relay/turns/live", test_live);
     return g_test_run();

@@ -106,7 +106,8 @@ static unsigned count_migrations(const Relay *relay)
     for (unsigned i = 0; i < relay->runs->len; i++) {
         const Run *run = relay->runs->pdata[i];
 
-        count += session_has_begun(run->session);
+        count += session_has_begun(run->session) &&
+                 !session_has_joined(run->session);
     }
     return count;
 }
@@ -358,8 +359,8 @@ static void free_run(Relay *relay, Run *run)
 }
 
 /* The last outcome that is known counts.  Of a migration with several
- * connections (multifd, postcopy-preempt) only the first one shows how it
- * ended.  With --once all connections belong to one migration. */
+ * connections, where each is a session (version 3), only the first one shows
+ * how it ended.  With --once all connections belong to one migration. */
 static void note_outcome(Relay *relay, RelayOutcome outcome)
 {
     bool stays = relay->judged &&
@@ -450,7 +451,8 @@ static bool wait_for_room(const Acceptor *acceptor)
     bool ok;
 
     pthread_mutex_lock(&relay->lock);
-    while (relay->sessions >= RELAY_CONNECTIONS_MAX + RELAY_GOING_MAX &&
+    while (relay->sessions >= RELAY_CONNECTIONS_MAX + RELAY_GOING_MAX +
+                                  RELAY_JOINED_MAX &&
            !acceptor->stopping) {
         pthread_cond_wait(&relay->changed, &relay->lock);
     }
@@ -699,7 +701,7 @@ static unsigned count_staying(const Relay *relay)
     for (unsigned i = 0; i < relay->runs->len; i++) {
         const Run *run = relay->runs->pdata[i];
 
-        count += !run->goes;
+        count += !run->goes && !session_has_joined(run->session);
     }
     return count;
 }

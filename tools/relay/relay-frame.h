@@ -78,7 +78,8 @@ uint32_t frame_checksum_begin(uint64_t place);
 /* ... and goes on with the bytes that it stands for. */
 uint32_t frame_checksum_add(uint32_t checksum, const void *buf, size_t size);
 
-/* A frame of channel 0 without pages, whose body is sent as it is. */
+/* A frame without pages, whose body is sent as it is; its channel is not set
+ * yet. */
 FrameHead frame_plain_head(unsigned type, uint64_t place, const void *body,
                            size_t size);
 

@@ -328,15 +328,20 @@ static bool take_frame(RelayReceive *receive, LinkReader *link,
 static bool has_ended(RelayReceive *receive, bool *ended, GError **errp)
 {
     const ReceiveSink *sink = receive->config.sink;
-    size_t size;
+    GError *err = NULL;
+    size_t size = 0;
 
-    if (sink) {
-        if (!stream_peek_some(receive->config.from, 1, &size, errp)) {
-            link_blame(errp, "the other relay");
-            return false;
-        }
-        *ended = size == 0 && sink->is_over(sink->opaque);
+    if (!sink) {
+        return true;
     }
+    stream_peek_some(receive->config.from, 1, &size, &err);
+    *ended = size == 0 && sink->is_over(sink->opaque);
+    if (err && !*ended) {
+        link_blame(&err, "the other relay");
+        g_propagate_error(errp, err);
+        return false;
+    }
+    g_clear_error(&err);
     return true;
 }
 

@@ -86,6 +86,16 @@ static bool submit(RelaySend *send, GError **errp)
     return ok;
 }
 
+static void note_sleep(RelaySend *send, bool asleep)
+{
+    if (asleep && !send->asleep) {
+        trunk_sleeps(send->trunk);
+    } else if (!asleep && send->asleep) {
+        trunk_wakes(send->trunk);
+    }
+    send->asleep = asleep;
+}
+
 /* Wait until the other relay takes a batch more.  What is in the trunk goes out
  * before. */
 static bool wait_for_credit(RelaySend *send, GError **errp)
@@ -93,7 +103,6 @@ static bool wait_for_credit(RelaySend *send, GError **errp)
     Credit *credit = send->config.credit;
     uint64_t wanted = send->position + BATCH_MAX;
     bool ok = true;
-    int64_t since;
 
     if (!credit || credit_allows(credit, wanted)) {
         return true;
@@ -103,14 +112,13 @@ static bool wait_for_credit(RelaySend *send, GError **errp)
         ok = trunk_flush_idle(send->trunk, NULL, errp);
         trunk_give(send->trunk);
     }
-    since = clock_now(&clock_monotonic);
+    note_sleep(send, true); /* the other QEMU is waited for */
     if (ok && !credit_wait(credit, wanted)) {
         g_set_error(errp, G_IO_ERROR, G_IO_ERROR_CANCELLED,
                     "the link has ended");
         ok = false;
     }
-    relay_stats_waited(trunk_config(send->trunk)->stats, RELAY_WAIT_LINK,
-                       since);
+    note_sleep(send, false);
     return ok;
 }
 
@@ -118,6 +126,9 @@ static Batch *filling_batch(RelaySend *send, GError **errp)
 {
     if (send->filling) {
         return &send->filling->batch;
+    }
+    if (send->config.spoke) {
+        atomic_store(send->config.spoke, true);
     }
     if (!wait_for_credit(send, errp)) {
         return NULL;
@@ -233,16 +244,6 @@ static bool settle(RelaySend *send, GError **errp)
     return ok;
 }
 
-static void note_sleep(RelaySend *send, bool asleep)
-{
-    if (asleep && !send->asleep) {
-        trunk_sleeps(send->trunk);
-    } else if (!asleep && send->asleep) {
-        trunk_wakes(send->trunk);
-    }
-    send->asleep = asleep;
-}
-
 /* `held` does not matter here: literals may be cut anywhere. */
 static bool on_idle(void *opaque, bool waits, size_t held, GError **errp)
 {
@@ -261,6 +262,9 @@ static void on_ram_begins(void *opaque, const RamBlocks *blocks,
     RelaySend *send = opaque;
 
     progress_begin(&send->progress, blocks);
+    if (send->config.is_main) {
+        atomic_store(send->config.is_main, true);
+    }
     relay_found_ram(send->config.findings, has_return_path);
 }
 
@@ -453,16 +457,19 @@ static bool run(RelaySend *send, GError **errp)
     return true;
 }
 
-/* After a failure: others want the trunk, if only to see that it has failed. */
+/* After a failure: others want the trunk, if only to see that it has failed.
+ * What they have left in it, because this connection wanted it, goes out. */
 static void let_go(RelaySend *send)
 {
-    if (!send->link_failed && batch_bytes(&send->filling->batch)) {
-        submit(send, NULL);
-        return;
+    if (send->filling &&
+        (send->link_failed || !batch_bytes(&send->filling->batch))) {
+        send->filling = NULL;
+        if (!send->own) {
+            trunk_give(send->trunk);
+        }
     }
-    send->filling = NULL;
-    if (!send->own) {
-        trunk_give(send->trunk);
+    if (!send->link_failed) {
+        flush(send, NULL);
     }
 }
 
@@ -473,7 +480,7 @@ bool relay_send_run(RelaySend *send, GError **errp)
     send->asleep = true;
     note_sleep(send, false);
     ok = run(send, errp);
-    if (send->filling) {
+    if (!ok) {
         let_go(send);
     }
     note_sleep(send, true);

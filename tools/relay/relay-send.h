@@ -26,6 +26,8 @@ typedef struct RelaySendConfig {
     Trunk *trunk;     /* borrowed */
     unsigned channel;
     Credit *credit;   /* borrowed; NULL: no limit */
+    atomic_bool *spoke;   /* optional; set when QEMU says something, */
+    atomic_bool *is_main; /* and when that is a migration stream with RAM */
     bool may_be_urgent; /* QEMU's connection for postcopy-preempt, perhaps */
     RelayFindings *findings; /* filled in while the stream is scanned */
     const ReturnWatch *back; /* the reverse thread's; of channel 0 */

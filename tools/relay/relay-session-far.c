@@ -25,7 +25,7 @@ typedef struct FarChannel {
     Outlet *outlet;
     Credit credit;     /* for what QEMU says */
     pthread_t thread;  /* connects, and moves bytes back */
-    bool ended;        /* forward thread: END or RESET has come */
+    bool ended;        /* forward thread: END has come */
     uint64_t total;    /* if ended; set before the outlet learns of that */
     /* All these under far's lock. */
     IoChannel *qemu;   /* NULL: not connected */
@@ -113,26 +113,35 @@ static void fail_session(Far *far, GError *err)
     }
 }
 
-/* Takes err. */
-static void fail_channel(FarChannel *c, GError *err)
+/* The channel is over now, and its connection breaks.  False when it was over
+ * before. */
+static bool break_channel(FarChannel *c)
 {
     bool was_over;
 
+    pthread_mutex_lock(&c->far->lock);
+    was_over = c->over || c->far->aborted;
+    c->over = true;
+    if (c->qemu) {
+        io_channel_abort(c->qemu);
+    }
+    pthread_cond_broadcast(&c->far->changed);
+    pthread_mutex_unlock(&c->far->lock);
+    credit_end(&c->credit);
+    return !was_over;
+}
+
+/* Takes err. */
+static void fail_channel(FarChannel *c, GError *err)
+{
     if (c->number == 0) {
         fail_session(c->far, err);
         return;
     }
-    pthread_mutex_lock(&c->far->lock);
-    was_over = c->over || c->far->aborted;
-    if (c->qemu) {
-        io_channel_abort(c->qemu);
-    }
-    pthread_mutex_unlock(&c->far->lock);
-    if (!was_over) {
+    if (break_channel(c)) {
         relay_log(&c->far->s->findings, "connection %u: %s", c->number,
                   err->message);
         link_write_reset(c->far->link, c->number, err->message);
-        end_channel(c);
     }
     g_error_free(err);
 }
@@ -201,6 +210,7 @@ static bool wait_turn(FarChannel *c)
     return ok;
 }
 
+/* It was tried, at least: qemu may be NULL. */
 static void set_connected(FarChannel *c, IoChannel *qemu)
 {
     Far *far = c->far;
@@ -209,14 +219,13 @@ static void set_connected(FarChannel *c, IoChannel *qemu)
     c->qemu = qemu;
     far->connected = c->number + 1;
     pthread_cond_broadcast(&far->changed);
-    if (far->aborted) {
+    if (qemu && (far->aborted || c->over)) {
         io_channel_abort(qemu);
     }
     pthread_mutex_unlock(&far->lock);
     outlet_connect(c->outlet, qemu);
 }
 
-/* Without one of its connections a QEMU waits for ever. */
 static bool connect_qemu(FarChannel *c)
 {
     Session *s = c->far->s;
@@ -231,12 +240,11 @@ static bool connect_qemu(FarChannel *c)
         return false;
     }
     qemu = session_connect_qemu(s, c->far->stop, &err);
-    if (!qemu) {
-        fail_session(c->far, err);
-        return false;
-    }
     set_connected(c, qemu);
-    return true;
+    if (!qemu) {
+        fail_channel(c, err);
+    }
+    return qemu != NULL;
 }
 
 static void move_back(FarChannel *c)
@@ -404,13 +412,7 @@ static bool on_reset(void *opaque, unsigned number, const char *reason,
     }
     relay_log(&c->far->s->findings, "connection %u: the other relay says: %s",
               number, reason);
-    outlet_drain(c->outlet, RELAY_LINGER_NS);
-    end_channel(c);
-    pthread_mutex_lock(&c->far->lock);
-    if (c->qemu) {
-        io_channel_abort(c->qemu);
-    }
-    pthread_mutex_unlock(&c->far->lock);
+    break_channel(c);
     return true;
 }
 

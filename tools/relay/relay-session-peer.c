@@ -136,7 +136,7 @@ static bool choose_by_greeting(Session *s, GError **errp)
     bool ok = s->role == RELAY_ROLE_SEND ? take_anybody(s, errp)
                                          : take_greeting(s, errp);
 
-    s->is_main = ok && begins_as_main(s);
+    atomic_store(&s->is_main, ok && begins_as_main(s));
     return ok;
 }
 

@@ -280,6 +280,8 @@ static void link_failed(Session *s, Far *far, GError *err)
     g_autofree char *text = g_strdup(err->message);
     bool first = session_fail(s, err);
 
+    /* The sender is to hear of it, but is not waited for long. */
+    line_set_patience(s->line, s->args->patience_stopped);
     far_drain(far);
     far_abort(far);
     if (!far_is_quiet(far)) {
@@ -287,8 +289,6 @@ static void link_failed(Session *s, Far *far, GError *err)
     } else if (first) {
         link_write_abort(&s->link, text);
     }
-    /* A sender that does not hear of it may wait for ever. */
-    line_set_patience(s->line, s->args->patience_stopped);
 }
 
 static void receive_several(Session *s, const Hello *hello)

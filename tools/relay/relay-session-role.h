@@ -73,8 +73,10 @@ struct Session {
     pthread_t reverse;
     bool reverse_started;
     bool silent;         /* the peer has said nothing, and need not */
-    bool is_main;        /* the peer begins as a migration stream does */
-    bool joined;         /* it is one more connection of another session's */
+    atomic_bool is_main; /* the peer begins as a migration stream does */
+    bool joined;         /* it is one more connection of another session's; set
+                          * under lock */
+    atomic_bool spoke;   /* joined: the peer has said something */
     bool claimed;        /* has one of turns' places */
     bool led_on;         /* the far end has taken the migration */
     bool live;           /* turns counts it as live */
@@ -116,6 +118,9 @@ void session_set_flag(Session *s, bool *flag);
 /* Wait for a flag, forever or for time ns.  Was it set? */
 bool session_wait_flag(Session *s, const bool *flag, bool forever,
                        int64_t time);
+
+/* Close s->near, if it is not closed yet. */
+void session_close_near(Session *s);
 
 /* The reverse thread.  Without forever the wait is RELAY_LINGER_NS long; it
  * returns whether the thread has ended. */

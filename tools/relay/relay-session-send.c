@@ -342,6 +342,9 @@ static void send_ended(Session *s, ShareChannel *c)
     if (session_failed(s)) {
         session_abort_both(s);
     }
+    /* QEMU is to see the end now, whatever its other connections do. */
+    share_leave(s->share, s);
+    session_close_near(s);
     share_wait_alone(s->share);
     finish_link(s);
 }
@@ -415,6 +418,7 @@ static void send_stream(Session *s, Trunk *trunk, ShareChannel *c)
         .credit = c ? &c->credit : NULL,
         .findings = &s->findings,
         .back = &s->watch,
+        .is_main = &s->is_main,
         .reached = reached,
         .opaque = s,
     };
@@ -478,19 +482,16 @@ static void run_leader(Session *s)
 /* The pages that a destination waits for have a connection of their own. */
 static bool may_be_urgent(const Session *leader)
 {
-    return leader->is_main;
+    return atomic_load(&leader->is_main);
 }
 
-/* Takes err.  The link's failure is the migration's. */
+/* Takes err.  Where the link has failed, its reader sees that, too. */
 static void joined_failed(Session *s, RelaySend *send, ShareChannel *c,
                           GError *err)
 {
-    Session *leader = share_leader(s->share);
     g_autofree char *text = g_strdup(err->message);
 
-    if (relay_send_link_failed(send)) {
-        link_failed(leader, g_error_copy(err));
-    } else if (share_give_up(c)) {
+    if (!relay_send_link_failed(send) && share_give_up(c)) {
         relay_log(&s->findings, "%s", text);
         relay_send_abort(send, text);
     }
@@ -506,6 +507,7 @@ static void send_joined(Session *s, ShareChannel *c)
         .channel = c->number,
         .credit = &c->credit,
         .may_be_urgent = may_be_urgent(leader),
+        .spoke = &s->spoke,
         .findings = &s->findings,
         .back = &s->watch,
     };
@@ -516,6 +518,9 @@ static void send_joined(Session *s, ShareChannel *c)
         joined_failed(s, send, c, err);
     } else if (share_wait_over(c)) {
         check_delivered(leader, stream_position(s->near_in), c->delivered);
+        if (session_failed(leader)) {
+            session_abort_both(leader);
+        }
     }
     relay_send_free(send);
 }
@@ -533,6 +538,7 @@ static void run_joined(Session *s)
         s->findings.channel = c->number;
         send_joined(s, c);
     } else {
+        relay_log(&s->findings, "one more connection: %s", err->message);
         session_fail(s, err);
     }
     share_leave(s->share, s);
@@ -543,6 +549,7 @@ static void run(Session *s)
     GError *err = NULL;
     Share *share;
 
+    turns_begin(s->turns, s->number, s->route);
     session_wait_turn(s);
     share = share_find(s, &err);
     if (!share) {
@@ -550,8 +557,8 @@ static void run(Session *s)
         session_fail(s, err);
         return;
     }
-    s->joined = !share_is_led_by(share, s);
     pthread_mutex_lock(&s->lock);
+    s->joined = !share_is_led_by(share, s);
     s->share = share;
     pthread_mutex_unlock(&s->lock);
     if (s->joined) {

@@ -111,9 +111,10 @@ Trunk *share_trunk(const Share *share)
     return share->trunk;
 }
 
+/* The last one: a migration may have one before it whose peer was silent. */
 static Share *find_locked(const Shares *shares, const RelayRoute *route)
 {
-    for (unsigned i = 0; i < shares->all->len; i++) {
+    for (unsigned i = shares->all->len; i-- > 0; ) {
         Share *share = shares->all->pdata[i];
 
         if (share->route == route) {
@@ -138,23 +139,21 @@ static Share *settle_locked(Shares *shares, Session *s)
 
 static bool is_another_locked(const Session *s, const Share *share)
 {
-    return share && s->is_main && share->leader->is_main;
+    return share && atomic_load(&s->is_main) &&
+           atomic_load(&share->leader->is_main);
 }
 
 /* The one before may just be about to end. */
 static Share *wait_for_end_locked(Shares *shares, Session *s)
 {
     int64_t until = clock_now(&clock_monotonic) + LOOK_NS;
-    Share *share;
+    Share *share = settle_locked(shares, s);
 
-    do {
+    while (is_another_locked(s, share) && clock_now(&clock_monotonic) < until) {
+        clock_monotonic.wait(&clock_monotonic, &shares->changed, &shares->lock,
+                             until);
         share = settle_locked(shares, s);
-        if (is_another_locked(s, share)) {
-            clock_monotonic.wait(&clock_monotonic, &shares->changed,
-                                 &shares->lock, until);
-        }
-    } while (is_another_locked(s, share) &&
-             clock_now(&clock_monotonic) < until);
+    }
     return share;
 }
 
@@ -165,7 +164,8 @@ Share *share_find(Session *s, GError **errp)
 
     pthread_mutex_lock(&shares->lock);
     share = wait_for_end_locked(shares, s);
-    if (!share) {
+    if (!share || (atomic_load(&s->is_main) &&
+                   !atomic_load(&share->leader->is_main))) {
         share = share_new(s);
         g_ptr_array_add(shares->all, share);
     } else if (session_failed(s) || is_another_locked(s, share)) {
@@ -193,14 +193,56 @@ void share_close(Share *share)
     pthread_mutex_unlock(&shares->lock);
 }
 
+/* End the connections of those who have joined: all, or those on which nothing
+ * was said. */
+static void end_members(Share *share, bool all)
+{
+    pthread_mutex_lock(&share->lock);
+    for (unsigned i = 0; i < share->count; i++) {
+        Session *s = share->channel[i]->session;
+
+        if (s && s != share->leader && (all || !atomic_load(&s->spoke))) {
+            io_channel_abort(s->near);
+        }
+    }
+    pthread_mutex_unlock(&share->lock);
+}
+
+/* Wait for them, forever or for RELAY_LINGER_NS. */
+static bool wait_for_members(Share *share, bool forever)
+{
+    Shares *shares = share->shares;
+    int64_t until = clock_now(&clock_monotonic) + RELAY_LINGER_NS;
+    bool alone;
+
+    pthread_mutex_lock(&shares->lock);
+    while (share->members > 0 &&
+           (forever || clock_now(&clock_monotonic) < until)) {
+        if (forever) {
+            pthread_cond_wait(&shares->changed, &shares->lock);
+        } else {
+            clock_monotonic.wait(&clock_monotonic, &shares->changed,
+                                 &shares->lock, until);
+        }
+    }
+    alone = share->members == 0;
+    pthread_mutex_unlock(&shares->lock);
+    return alone;
+}
+
 void share_wait_alone(Share *share)
 {
     Shares *shares = share->shares;
+    bool is_main = atomic_load(&share->leader->is_main);
 
-    pthread_mutex_lock(&shares->lock);
-    while (share->members > 0) {
-        pthread_cond_wait(&shares->changed, &shares->lock);
+    if (is_main) {
+        end_members(share, false);
     }
+    if (!wait_for_members(share, !is_main)) {
+        end_members(share, true);
+        wait_for_members(share, true);
+    }
+    pthread_mutex_lock(&shares->lock);
     if (!share->leader->findings.passed_on) {
         share->leader->findings.passed_on = g_steal_pointer(&share->passed_on);
     }
@@ -331,14 +373,22 @@ void share_leave(Share *share, Session *s)
     pthread_mutex_unlock(&shares->lock);
 }
 
+/* Nothing more can come of the link. */
+static void end_all_locked(Share *share)
+{
+    share->broken = true;
+    for (unsigned i = 0; i < share->count; i++) {
+        end_channel_locked(share->channel[i]);
+    }
+}
+
 void share_break(Share *share)
 {
     pthread_mutex_lock(&share->lock);
-    share->broken = true;
+    end_all_locked(share);
     for (unsigned i = 0; i < share->count; i++) {
         ShareChannel *c = share->channel[i];
 
-        end_channel_locked(c);
         if (c->session) {
             io_channel_abort(c->session->near);
         }
@@ -352,10 +402,10 @@ bool share_wait_over(ShareChannel *c)
     bool ok;
 
     pthread_mutex_lock(&share->lock);
-    while (!c->over || !(c->answered || c->reset || share->broken)) {
+    while (!c->over || (c->is_delivered && !c->answered)) {
         pthread_cond_wait(&share->changed, &share->lock);
     }
-    ok = !c->reset && !share->broken;
+    ok = c->is_delivered;
     pthread_mutex_unlock(&share->lock);
     return ok;
 }
@@ -366,7 +416,6 @@ bool share_give_up(ShareChannel *c)
 
     pthread_mutex_lock(&c->share->lock);
     was_over = c->over;
-    c->reset |= !was_over;
     end_channel_locked(c);
     pthread_mutex_unlock(&c->share->lock);
     return !was_over;
@@ -422,6 +471,10 @@ static bool take_end(ShareChannel *c, LinkReader *link, const FrameHead *head,
     if (!link_read_end(link, head, errp)) {
         return false;
     }
+    if (c->ended) {
+        return bad_frame(errp);
+    }
+    c->ended = true;
     pthread_mutex_lock(&c->share->lock);
     if (c->outlet) {
         outlet_end(c->outlet);
@@ -438,7 +491,11 @@ static bool take_delivered(ShareChannel *c, LinkReader *link,
     if (!link_read_total(link, head, &total, errp)) {
         return false;
     }
+    if (!c->ended) {
+        return bad_frame(errp);
+    }
     pthread_mutex_lock(&c->share->lock);
+    c->is_delivered = !c->over;
     c->delivered = total;
     end_channel_locked(c);
     pthread_mutex_unlock(&c->share->lock);
@@ -468,7 +525,6 @@ static bool take_reset(ShareChannel *c, LinkReader *link,
     relay_log(&c->share->leader->findings, "connection %u: the other relay "
               "says: %s", c->number, reason);
     pthread_mutex_lock(&c->share->lock);
-    c->reset = true;
     end_channel_locked(c);
     if (c->session) {
         io_channel_abort(c->session->near);
@@ -504,32 +560,27 @@ static bool take_frame(Share *share, LinkReader *link, const FrameHead *head,
     }
 }
 
-static bool is_over(Share *share)
-{
-    bool over = true;
-
-    pthread_mutex_lock(&share->lock);
-    for (unsigned i = 0; i < share->count; i++) {
-        over = over && share->channel[i]->over;
-    }
-    pthread_mutex_unlock(&share->lock);
-    return over;
-}
-
 bool share_read_link(Share *share, Stream *from, GError **errp)
 {
     LinkReader link = { .stream = from };
     GError *err = NULL;
     FrameHead head;
+    bool done = true;
 
     while (link_read_head(&link, &head, &err) &&
            take_frame(share, &link, &head, &err)) {
         continue;
     }
-    if (is_over(share)) {
-        g_error_free(err); /* the link has done its work */
-        return true;
+    pthread_mutex_lock(&share->lock);
+    for (unsigned i = 0; i < share->count; i++) {
+        done = done && share->channel[i]->over;
     }
-    g_propagate_error(errp, err);
-    return false;
+    end_all_locked(share);
+    pthread_mutex_unlock(&share->lock);
+    if (done) {
+        g_error_free(err); /* the link has done its work */
+    } else {
+        g_propagate_error(errp, err);
+    }
+    return done;
 }

@@ -21,12 +21,13 @@ typedef struct ShareChannel {
     unsigned number;
     Credit credit;
     Share *share;
+    bool ended;       /* the link's reader: END has come back */
     Session *session; /* the share's lock; NULL: has left */
     Outlet *outlet;   /* the same */
     bool over;        /* the share's lock: DELIVERED or RESET has come, or the
-                       * link is over */
-    bool reset;       /* the same: RESET it was */
-    uint64_t delivered; /* the same: what DELIVERED said */
+                       * link is over, or this end has given it up */
+    bool is_delivered;  /* the same: it was DELIVERED, and */
+    uint64_t delivered; /* the same: what that said */
     bool answered;    /* the same: QEMU has all that came back */
 } ShareChannel;
 
@@ -43,8 +44,10 @@ ShareChannel *share_open(Share *share, LinkWriter *link, Trunk *trunk,
                          GError **errp);
 /* No session can join any more.  May be repeated. */
 void share_close(Share *share);
-/* Wait until all that have joined have left; share_close() comes before.  The
- * leader's findings are then those of all. */
+/* Wait until all that have joined have left; share_close() comes before.  If
+ * the leader's was a migration stream, which has ended, the others are not
+ * waited for long, and those on which nothing was said, which may be anybody's,
+ * not at all.  The leader's findings are then those of all. */
 void share_wait_alone(Share *share);
 /* The link is over: end everybody's waits and connections.  From any thread. */
 void share_break(Share *share);
@@ -61,7 +64,7 @@ Trunk *share_trunk(const Share *share);
 Session *share_leader(const Share *share);
 
 /* Wait until the channel is over, and QEMU has all that came back.  False when
- * it was not delivered, but reset, or the link has ended. */
+ * it was not delivered. */
 bool share_wait_over(ShareChannel *c);
 /* This end gives the channel up.  False when it was over already. */
 bool share_give_up(ShareChannel *c);

@@ -104,6 +104,11 @@ static void close_channel(Session *s, IoChannel **channel)
     io_channel_free(closed);
 }
 
+void session_close_near(Session *s)
+{
+    close_channel(s, &s->near);
+}
+
 /* QEMU is to see the end now, not when the session is freed.  A command that
  * does not end in time is killed. */
 static void end_channels(Session *s)
@@ -239,11 +244,32 @@ bool session_was_migration(const Session *s)
 }
 
 /* Counters of the role and of the link are known once `began` is set. */
+/* Not, or not yet: one more connection of another session's. */
+static bool is_migration(Session *s)
+{
+    bool ok;
+
+    pthread_mutex_lock(&s->lock);
+    ok = s->does != &session_role_send || (s->share && !s->joined);
+    pthread_mutex_unlock(&s->lock);
+    return ok;
+}
+
+bool session_has_joined(Session *s)
+{
+    bool joined;
+
+    pthread_mutex_lock(&s->lock);
+    joined = s->joined;
+    pthread_mutex_unlock(&s->lock);
+    return joined;
+}
+
 bool session_sample(Session *s, RelaySample *sample)
 {
     LineCounts line;
 
-    if (!session_has_begun(s) || s->joined) {
+    if (!session_has_begun(s) || !is_migration(s)) {
         return false;
     }
     pthread_mutex_lock(&s->lock);

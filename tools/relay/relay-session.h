@@ -59,6 +59,9 @@ void session_abort(Session *session, const char *reason);
 /* Has the peer said what it wants?  From any thread. */
 bool session_has_begun(Session *session);
 
+/* Is it one more connection of a migration's?  From any thread. */
+bool session_has_joined(Session *session);
+
 /* Was the session about a migration?  Not if the peer has said nothing, or was
  * refused, or was one more connection of a migration's.  After
  * session_run(). */

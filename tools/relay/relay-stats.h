@@ -2,7 +2,7 @@
 /*
  * What one migration has moved, and what its relay has waited for.
  *
- * Each counter is written by one thread and read by any.  Counters order
+ * Any thread may add to a counter, and read it.  Counters order
  * nothing else, so all accesses are relaxed.
  */
 #ifndef RELAY_STATS_H

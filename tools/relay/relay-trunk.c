@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tools/relay/relay-trunk.h"
 
+#include "ferry/error.h"
 #include "migration/pack/choose.h"
 #include "util/thread.h"
 
@@ -22,6 +23,7 @@ struct Trunk {
 
     /* Of whoever has the trunk. */
     Pump *pump;
+    TrunkJob *filling;   /* NULL: not yet, or submitted */
     Packer *packer;      /* NULL: no pages have come, or they are DATA */
     unsigned most_pages; /* in a batch; adapted to the link */
     Choice choice;       /* how the next pack is encoded, */
@@ -163,8 +165,17 @@ void trunk_sleeps(Trunk *trunk)
 TrunkJob *trunk_next(Trunk *trunk, unsigned channel, uint64_t position,
                      Stream *from, GError **errp)
 {
-    TrunkJob *job = pump_next(trunk->pump, errp);
+    TrunkJob *job;
 
+    if (trunk_link_failed(trunk)) {
+        g_set_error_literal(errp, MIG_ERROR, MIG_ERROR_EOF,
+                            "the link has ended");
+        return NULL;
+    }
+    if (!trunk->filling) { /* else somebody gave it up */
+        trunk->filling = pump_next(trunk->pump, errp);
+    }
+    job = trunk->filling;
     if (job) {
         adapt_to_link(trunk, from);
         batch_reset(&job->batch, channel, position);
@@ -216,6 +227,7 @@ bool trunk_add_page(Trunk *trunk, TrunkJob *job, uint64_t address,
 bool trunk_submit(Trunk *trunk, GError **errp)
 {
     note_jobs(trunk);
+    trunk->filling = NULL;
     return pump_submit(trunk->pump, errp);
 }
 

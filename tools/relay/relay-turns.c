@@ -5,10 +5,16 @@
 #include "util/clock.h"
 #include "util/thread.h"
 
+typedef struct Inside {
+    unsigned number;
+    bool begun;      /* turns_begin() */
+    const void *way; /* if begun */
+} Inside;
+
 struct Turns {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* inside has lost a number */
-    GArray *inside; /* lock; of unsigned, ascending: sessions not yet onward */
+    GArray *inside; /* lock; of Inside, by number: sessions not yet onward */
     unsigned places; /* constant */
     unsigned taken;  /* lock; of places */
     unsigned live;   /* lock; how many sessions are live */
@@ -23,7 +29,7 @@ Turns *turns_new(unsigned places)
     thread_cond_init(&turns->changed);
     turns->places = places;
     turns->is_live = g_cancellable_new();
-    turns->inside = g_array_new(FALSE, FALSE, sizeof(unsigned));
+    turns->inside = g_array_new(FALSE, FALSE, sizeof(Inside));
     return turns;
 }
 
@@ -40,15 +46,56 @@ void turns_free(Turns *turns)
 
 void turns_enter(Turns *turns, unsigned number)
 {
+    const Inside inside = { .number = number };
+
     pthread_mutex_lock(&turns->lock);
-    g_array_append_val(turns->inside, number);
+    g_array_append_val(turns->inside, inside);
     pthread_mutex_unlock(&turns->lock);
+}
+
+static Inside *at(const Turns *turns, unsigned i)
+{
+    return &g_array_index(turns->inside, Inside, i);
+}
+
+/* NULL: it has left. */
+static Inside *find_locked(const Turns *turns, unsigned number)
+{
+    for (unsigned i = 0; i < turns->inside->len; i++) {
+        if (at(turns, i)->number == number) {
+            return at(turns, i);
+        }
+    }
+    return NULL;
+}
+
+static bool is_waited_for(const Inside *before, const Inside *mine)
+{
+    return !before->begun ||
+           (mine && mine->begun && before->way == mine->way);
 }
 
 static bool is_first_locked(const Turns *turns, unsigned number)
 {
-    return !turns->inside->len ||
-           g_array_index(turns->inside, unsigned, 0) >= number;
+    const Inside *mine = find_locked(turns, number);
+
+    for (unsigned i = 0; i < turns->inside->len; i++) {
+        if (at(turns, i)->number < number &&
+            is_waited_for(at(turns, i), mine)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Those who may never say anything are not waited for any more. */
+static void drop_silent_locked(Turns *turns, unsigned number)
+{
+    for (unsigned i = turns->inside->len; i-- > 0; ) {
+        if (at(turns, i)->number < number && !at(turns, i)->begun) {
+            g_array_remove_index(turns->inside, i);
+        }
+    }
 }
 
 void turns_wait(Turns *turns, unsigned number)
@@ -56,13 +103,30 @@ void turns_wait(Turns *turns, unsigned number)
     int64_t deadline = clock_now(&clock_monotonic) + RELAY_TURN_NS;
 
     pthread_mutex_lock(&turns->lock);
-    while (!is_first_locked(turns, number) &&
-           clock_now(&clock_monotonic) < deadline) {
-        clock_monotonic.wait(&clock_monotonic, &turns->changed, &turns->lock,
-                             deadline);
-    }
     while (!is_first_locked(turns, number)) {
-        g_array_remove_index(turns->inside, 0);
+        if (clock_now(&clock_monotonic) < deadline) {
+            clock_monotonic.wait(&clock_monotonic, &turns->changed,
+                                 &turns->lock, deadline);
+            continue;
+        }
+        drop_silent_locked(turns, number);
+        if (!is_first_locked(turns, number)) {
+            pthread_cond_wait(&turns->changed, &turns->lock);
+        }
+    }
+    pthread_mutex_unlock(&turns->lock);
+}
+
+void turns_begin(Turns *turns, unsigned number, const void *way)
+{
+    Inside *mine;
+
+    pthread_mutex_lock(&turns->lock);
+    mine = find_locked(turns, number);
+    if (mine) {
+        mine->begun = true;
+        mine->way = way;
+        pthread_cond_broadcast(&turns->changed);
     }
     pthread_mutex_unlock(&turns->lock);
 }
@@ -91,7 +155,7 @@ void turns_leave(Turns *turns, unsigned number)
 {
     pthread_mutex_lock(&turns->lock);
     for (unsigned i = 0; i < turns->inside->len; i++) {
-        if (g_array_index(turns->inside, unsigned, i) == number) {
+        if (at(turns, i)->number == number) {
             g_array_remove_index(turns->inside, i);
             pthread_cond_broadcast(&turns->changed);
             break;

@@ -29,8 +29,13 @@ void turns_free(Turns *turns); /* NULL is fine */
 /* A session begins.  Its number is higher than any before. */
 void turns_enter(Turns *turns, unsigned number);
 /* Wait until no session with a lower number is left.  After RELAY_TURN_NS this
- * session and all later ones stop waiting for those. */
+ * session and all later ones stop waiting for those, unless it is known that
+ * they are about to connect onward: turns_begin(). */
 void turns_wait(Turns *turns, unsigned number);
+/* The session is about to connect onward, by this way: any pointer.  It waits
+ * for others of the same way as long as it takes, and not for those of other
+ * ways. */
+void turns_begin(Turns *turns, unsigned number, const void *way);
 /* Take a place.  False when all are taken. */
 bool turns_claim(Turns *turns);
 /* A session that had a place has ended. */

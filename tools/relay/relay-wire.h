@@ -105,13 +105,15 @@ typedef enum {
 #define RELAY_SILENCE_MS 100
 
 /* How many migrations are served at once.  How many connections there are: with
- * those whose peers have not said what they want, or are being refused; and how
- * many more while the oldest of the silent ones go.  How long the acceptor
+ * those whose peers have not said what they want, or are being refused; how
+ * many more while the oldest of the silent ones go; and how many more that are
+ * further connections of migrations.  How long the acceptor
  * pauses when accepting has failed: if descriptors have run out, some come
  * back. */
 #define RELAY_MIGRATIONS_MAX  64u
 #define RELAY_CONNECTIONS_MAX (2 * RELAY_MIGRATIONS_MAX)
 #define RELAY_GOING_MAX       32u
+#define RELAY_JOINED_MAX      1024u
 #define RELAY_RETRY_NS (INT64_C(1) * 1000 * 1000 * 1000)
 
 /* How long a connection waits for those that came before it. */
