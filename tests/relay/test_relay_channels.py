@@ -91,7 +91,7 @@ class Exact(RelayTest):
             pairs[i][1].close()
         readers = [threading.Thread(target=read, args=(i,))
                    for i in range(len(pairs))]
-        for thread in readers:
+        for thread in reversed(readers):  # the first waits for the others
             thread.start()
         for thread in readers + writers:
             thread.join(TIMEOUT)
@@ -243,7 +243,7 @@ class Flow(RelayTest):
                              for i in range(len(pairs))]
                             for run in (write, read))
         threads = readers + writers
-        for thread in threads:
+        for thread in reversed(threads):  # as above
             thread.start()
         for thread in threads:
             thread.join(TIMEOUT)
