@@ -267,6 +267,22 @@ class Connections(RelayTest):
         listener = self.listen("qemu")
         return sender, listener
 
+    def begin(self, seed):
+        """A chain, and the stream of which the beginning has passed."""
+        chain = Channels(self)
+        stream = sample_stream(random.Random(seed))
+        chain.say(stream[:SAID])
+        chain.hear(SAID)
+        return chain, stream
+
+    @staticmethod
+    def end(chain, stream):
+        """The rest passes, and the migration has succeeded."""
+        chain.source.sendall(stream[SAID:])
+        size = len(stream) - SAID
+        chain.test.assertEqual(chain.hear(size), stream[SAID:])
+        chain.finish("completed")
+
     def test_order(self):
         """The destination is connected to in the order of the source, also
         where nothing is said."""
@@ -327,10 +343,7 @@ class Connections(RelayTest):
     def test_source_breaks_one(self):
         """A connection that breaks breaks at the other end, and nothing else
         does."""
-        chain = Channels(self)
-        stream = sample_stream(random.Random(8))
-        chain.say(stream[:SAID])
-        chain.hear(SAID)
+        chain, stream = self.begin(8)
         source, end = chain.more(multifd_first(0))
         receive(end, 64)
         source.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
@@ -339,17 +352,12 @@ class Connections(RelayTest):
         end.sendall(b"unread")
         time.sleep(0.2)
         source.close()
-        chain.source.sendall(stream[SAID:])
-        self.assertEqual(chain.hear(len(stream) - SAID), stream[SAID:])
         receive_all_or_reset(end)
         end.close()
-        chain.finish("completed")
+        self.end(chain, stream)
 
     def test_destination_breaks_one(self):
-        chain = Channels(self)
-        stream = sample_stream(random.Random(9))
-        chain.say(stream[:SAID])
-        chain.hear(SAID)
+        chain, stream = self.begin(9)
         source, end = chain.more(multifd_first(0))
         receive(end, 64)
         end.close()
@@ -357,27 +365,20 @@ class Connections(RelayTest):
             for _ in range(1000):
                 source.sendall(bytes(PAGE))
                 time.sleep(0.01)
-        chain.source.sendall(stream[SAID:])
-        self.assertEqual(chain.hear(len(stream) - SAID), stream[SAID:])
         source.close()
-        chain.finish("completed")
+        self.end(chain, stream)
 
     def test_destination_is_gone(self):
         """It takes no further connection.  Somebody who only looks at the port
         must not end a migration, so QEMU has to see that it lacks one."""
-        chain = Channels(self)
-        stream = sample_stream(random.Random(10))
-        chain.say(stream[:SAID])
-        chain.hear(SAID)
+        chain, stream = self.begin(10)
         chain.listener.close()
         source = self.connect("relay", chain.sender)
         source.sendall(multifd_first(0))
         self.assertEqual(receive_all_or_reset(source), b"")
         silent = self.connect("relay", chain.sender)
         self.assertEqual(receive_all_or_reset(silent), b"")
-        chain.source.sendall(stream[SAID:])
-        self.assertEqual(chain.hear(len(stream) - SAID), stream[SAID:])
-        chain.finish("completed")
+        self.end(chain, stream)
 
     def test_others_stay(self):
         """When a migration has ended, connections that do not end by

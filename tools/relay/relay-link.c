@@ -132,6 +132,13 @@ bool link_get_bytes(LinkReader *link, void *buf, size_t size, GError **errp)
     return true;
 }
 
+bool link_bad_frame(GError **errp)
+{
+    g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                "a frame that is not allowed here");
+    return false;
+}
+
 bool link_read_head(LinkReader *link, FrameHead *head, GError **errp)
 {
     uint8_t bytes[RELAY_HEAD_SIZE];
@@ -155,9 +162,7 @@ bool link_read_plain(LinkReader *link, const FrameHead *head, uint8_t *body,
     uint32_t sum = frame_checksum_begin(frame_place(head->channel, *position));
 
     if (head->pages || head->packed != head->body) {
-        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                    "a frame that is not allowed here");
-        return false;
+        return link_bad_frame(errp);
     }
     if (!link_get_bytes(link, body, head->body, errp)) {
         return false;

@@ -61,6 +61,9 @@ void link_blame(GError **errp, const char *who);
 /* Read from the link.  An error says that the other relay went away. */
 bool link_get_bytes(LinkReader *link, void *buf, size_t size, GError **errp);
 
+/* The frame that was read should not stand there.  Returns false. */
+bool link_bad_frame(GError **errp);
+
 /* Read a frame's head.  G_IO_ERROR_INVALID_DATA when it is damaged. */
 bool link_read_head(LinkReader *link, FrameHead *head, GError **errp);
 

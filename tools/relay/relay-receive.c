@@ -319,9 +319,7 @@ static bool take_frame(RelayReceive *receive, LinkReader *link,
             break;
         }
     }
-    g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                "a frame that is not allowed here");
-    return false;
+    return link_bad_frame(errp);
 }
 
 /* Where there are several channels, the link's end is the end. */

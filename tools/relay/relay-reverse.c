@@ -103,9 +103,7 @@ bool reverse_from_link(LinkReader *link, IoChannel *qemu,
         if (head.channel || !is_reverse(head.type) ||
             (head.type != RELAY_ABORT &&
              ended != (head.type == RELAY_DELIVERED))) {
-            g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                        "a frame that is not allowed here");
-            return false;
+            return link_bad_frame(errp);
         }
         switch (head.type) {
         case RELAY_DATA:

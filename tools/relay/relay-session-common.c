@@ -95,6 +95,20 @@ bool session_may_resume(Session *s)
     return look_at_flag(s, &s->may_resume);
 }
 
+void session_close(Session *s, IoChannel **channel)
+{
+    IoChannel *closed;
+
+    pthread_mutex_lock(&s->lock);
+    closed = g_steal_pointer(channel);
+    if (s->line && closed == s->line) {
+        s->line_counts = line_counts(s->line);
+        s->line = NULL;
+    }
+    pthread_mutex_unlock(&s->lock);
+    io_channel_free(closed);
+}
+
 /* The reverse thread */
 
 void session_set_flag(Session *s, bool *flag)

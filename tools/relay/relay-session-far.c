@@ -332,19 +332,12 @@ static bool add_channel(Far *far, GError **errp)
 
 /* The sink: in the forward thread */
 
-static bool bad_frame(GError **errp)
-{
-    g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                "a frame that is not allowed here");
-    return false;
-}
-
 static FarChannel *find_channel(const Far *far, unsigned number, GError **errp)
 {
     if (number < far->count) {
         return far->channel[number];
     }
-    bad_frame(errp);
+    link_bad_frame(errp);
     return NULL;
 }
 
@@ -363,7 +356,7 @@ static bool on_open(void *opaque, unsigned number, GError **errp)
     Far *far = opaque;
 
     if (number != far->count || number == RELAY_CHANNELS) {
-        return bad_frame(errp);
+        return link_bad_frame(errp);
     }
     far->s->connections++;
     return add_channel(far, errp);
@@ -394,7 +387,7 @@ static bool on_end(void *opaque, unsigned number, uint64_t total,
         return false;
     }
     if (c->ended) {
-        return bad_frame(errp);
+        return link_bad_frame(errp);
     }
     c->ended = true;
     c->total = total;

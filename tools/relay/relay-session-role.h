@@ -119,8 +119,8 @@ void session_set_flag(Session *s, bool *flag);
 bool session_wait_flag(Session *s, const bool *flag, bool forever,
                        int64_t time);
 
-/* Close s->near, if it is not closed yet. */
-void session_close_near(Session *s);
+/* Close s->near or s->far, if it is not closed yet. */
+void session_close(Session *s, IoChannel **channel);
 
 /* The reverse thread.  Without forever the wait is RELAY_LINGER_NS long; it
  * returns whether the thread has ended. */

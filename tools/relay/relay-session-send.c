@@ -344,7 +344,7 @@ static void send_ended(Session *s, ShareChannel *c)
     }
     /* QEMU is to see the end now, whatever its other connections do. */
     share_leave(s->share, s);
-    session_close_near(s);
+    session_close(s, &s->near);
     share_wait_alone(s->share);
     finish_link(s);
 }

@@ -423,13 +423,6 @@ bool share_give_up(ShareChannel *c)
 
 /* The link's reader */
 
-static bool bad_frame(GError **errp)
-{
-    g_set_error(errp, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                "a frame that is not allowed here");
-    return false;
-}
-
 static ShareChannel *find_channel(Share *share, unsigned number, GError **errp)
 {
     ShareChannel *c = NULL;
@@ -440,7 +433,7 @@ static ShareChannel *find_channel(Share *share, unsigned number, GError **errp)
     }
     pthread_mutex_unlock(&share->lock);
     if (!c) {
-        bad_frame(errp);
+        link_bad_frame(errp);
     }
     return c;
 }
@@ -462,7 +455,7 @@ static bool take_data(ShareChannel *c, LinkReader *link, const FrameHead *head,
     pthread_mutex_lock(&c->share->lock);
     ok = c->over || !c->outlet || outlet_put(c->outlet, &bytes, 1);
     pthread_mutex_unlock(&c->share->lock);
-    return ok || bad_frame(errp);
+    return ok || link_bad_frame(errp);
 }
 
 static bool take_end(ShareChannel *c, LinkReader *link, const FrameHead *head,
@@ -472,7 +465,7 @@ static bool take_end(ShareChannel *c, LinkReader *link, const FrameHead *head,
         return false;
     }
     if (c->ended) {
-        return bad_frame(errp);
+        return link_bad_frame(errp);
     }
     c->ended = true;
     pthread_mutex_lock(&c->share->lock);
@@ -492,7 +485,7 @@ static bool take_delivered(ShareChannel *c, LinkReader *link,
         return false;
     }
     if (!c->ended) {
-        return bad_frame(errp);
+        return link_bad_frame(errp);
     }
     pthread_mutex_lock(&c->share->lock);
     c->is_delivered = !c->over;
@@ -556,7 +549,7 @@ static bool take_frame(Share *share, LinkReader *link, const FrameHead *head,
         link_read_abort(link, head, errp);
         return false;
     default:
-        return bad_frame(errp);
+        return link_bad_frame(errp);
     }
 }
 

@@ -90,32 +90,13 @@ void session_free(Session *s)
     g_free(s);
 }
 
-static void close_channel(Session *s, IoChannel **channel)
-{
-    IoChannel *closed;
-
-    pthread_mutex_lock(&s->lock);
-    closed = g_steal_pointer(channel);
-    if (s->line && closed == s->line) {
-        s->line_counts = line_counts(s->line);
-        s->line = NULL;
-    }
-    pthread_mutex_unlock(&s->lock);
-    io_channel_free(closed);
-}
-
-void session_close_near(Session *s)
-{
-    close_channel(s, &s->near);
-}
-
 /* QEMU is to see the end now, not when the session is freed.  A command that
  * does not end in time is killed. */
 static void end_channels(Session *s)
 {
     GError *err = NULL;
 
-    close_channel(s, &s->near);
+    session_close(s, &s->near);
     if (s->far) {
         io_channel_finish(s->far, NULL);
         if (!io_channel_wait_command(s->far, RELAY_COMMAND_MS, s->stopped,
@@ -125,7 +106,7 @@ static void end_channels(Session *s)
         }
         g_clear_error(&err);
     }
-    close_channel(s, &s->far);
+    session_close(s, &s->far);
 }
 
 /* The peer came, said nothing, and went. */
