@@ -47,7 +47,7 @@ typedef struct Mender {
 } Mender;
 
 static void mend_pack(Mender *mender, uint8_t *data, size_t packed,
-                      uint64_t position)
+                      uint64_t place)
 {
     FrameHead head = { .pages = MIN(load_be16(data + 2), PACK_PAGES) };
     const char *fault;
@@ -56,7 +56,7 @@ static void mend_pack(Mender *mender, uint8_t *data, size_t packed,
     if (packed < PACK_HEAD_SIZE || packed > PACK_SIZE_MAX || !head.pages) {
         return;
     }
-    relay_pack_begin(mender->unpacker, &job, &head, position);
+    relay_pack_begin(mender->unpacker, &job, &head, place);
     job.in = data + RELAY_HEAD_SIZE;
     job.size = packed;
     job.body = mender->body;
@@ -71,21 +71,22 @@ static void mend_pack(Mender *mender, uint8_t *data, size_t packed,
 /* The body's checksum, too, where it is of the bytes that are there. */
 static void mend_frames(Mender *mender, uint8_t *data, size_t size)
 {
-    uint64_t position = 0;
+    uint64_t position[RELAY_CHANNELS] = { 0 };
 
     while (size >= RELAY_HEAD_SIZE) {
-        uint32_t bytes = load_be32(data + 4);
+        uint64_t *at = &position[data[1]];
+        uint64_t place = frame_place(data[1], *at);
         size_t packed = MIN(load_be32(data + 12), size - RELAY_HEAD_SIZE);
 
         if (data[0] == RELAY_PACK) {
-            mend_pack(mender, data, packed, position);
+            mend_pack(mender, data, packed, place);
         } else if (load_be32(data + 8) == packed) {
             store_be32(data + 16,
-                       frame_checksum_add(frame_checksum_begin(position),
+                       frame_checksum_add(frame_checksum_begin(place),
                                           data + RELAY_HEAD_SIZE, packed));
         }
         store_be32(data + 20, checksum(data, 20));
-        position += bytes;
+        *at += load_be32(data + 4);
         data += RELAY_HEAD_SIZE + packed;
         size -= RELAY_HEAD_SIZE + packed;
     }
@@ -108,14 +109,81 @@ static void mend(uint8_t *data, size_t size)
     g_free(mender.body);
 }
 
+/* A destination with several connections.  It keeps count, and no rules. */
+typedef struct Destination {
+    uint64_t put[RELAY_CHANNELS];
+    bool ended[RELAY_CHANNELS];
+    uint64_t total;
+} Destination;
+
+static bool on_open(void *opaque, unsigned channel, GError **errp)
+{
+    g_assert_cmpuint(channel, <, RELAY_CHANNELS);
+    return channel > 0 || link_bad_frame(errp);
+}
+
+static bool on_put(void *opaque, unsigned channel, const GOutputVector *bytes,
+                   size_t count, GError **errp)
+{
+    Destination *d = opaque;
+
+    for (size_t i = 0; i < count; i++) {
+        d->put[channel] += bytes[i].size;
+        d->total += bytes[i].size;
+    }
+    return true;
+}
+
+static bool on_end(void *opaque, unsigned channel, uint64_t total,
+                   GError **errp)
+{
+    Destination *d = opaque;
+
+    g_assert_cmpuint(total, ==, d->put[channel]);
+    d->ended[channel] = true;
+    return true;
+}
+
+static bool on_reset(void *opaque, unsigned channel, const char *reason,
+                     GError **errp)
+{
+    g_assert_cmpuint(channel, >, 0);
+    g_assert_true(g_utf8_validate(reason, -1, NULL));
+    return true;
+}
+
+static bool on_credit(void *opaque, unsigned channel, uint64_t limit,
+                      GError **errp)
+{
+    return true;
+}
+
+static bool on_is_over(void *opaque)
+{
+    const Destination *d = opaque;
+
+    return d->ended[0];
+}
+
 static void forward(MemReader *r, const Hello *hello)
 {
+    Destination destination = { .total = 0 };
+    const ReceiveSink sink = {
+        .open = on_open,
+        .put = on_put,
+        .end = on_end,
+        .reset = on_reset,
+        .credit = on_credit,
+        .is_over = on_is_over,
+        .opaque = &destination,
+    };
     MemWriter *w = mem_writer_new();
     RelayStats stats = { 0 };
     Ending ending = { .end = END_UNTOLD };
     RelayReceiveConfig config = {
         .from = r->stream,
         .to = w->channel,
+        .sink = hello->version >= RELAY_LINE_FROM ? &sink : NULL,
         .version = hello->version,
         .window = WINDOW,
         .codec = codec_find(hello->method),
@@ -134,6 +202,7 @@ static void forward(MemReader *r, const Hello *hello)
     g_assert_nonnull(receive);
     if (relay_receive_run(receive, &total, NULL)) {
         g_assert_cmpuint(total, ==, relay_stats_get(&stats.bytes_out));
+        g_assert_true(!config.sink || total == destination.total);
     }
     relay_receive_free(receive);
     ending_clear(&ending);
