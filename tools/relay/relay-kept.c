@@ -2,22 +2,32 @@
 #include "tools/relay/relay-kept.h"
 
 #include <gio/gio.h>
+#include <sys/mman.h>
 
+/* From the system, which gives memory where it is touched: malloc() may hand
+ * out, or fill, what it has used before. */
 bool kept_init(Kept *kept, size_t size, GError **errp)
 {
-    *kept = (Kept){ .bytes = g_try_malloc(size), .size = size };
-    if (!kept->bytes) {
+    void *bytes = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    *kept = (Kept){ .size = size };
+    if (bytes == MAP_FAILED) {
         g_set_error(errp, G_IO_ERROR, G_IO_ERROR_NO_SPACE,
                     "there is no memory for %zu MiB of the link's bytes",
                     size >> 20);
         return false;
     }
+    kept->bytes = bytes;
     return true;
 }
 
 void kept_destroy(Kept *kept)
 {
-    g_clear_pointer(&kept->bytes, g_free);
+    if (kept->bytes) {
+        munmap(kept->bytes, kept->size);
+        kept->bytes = NULL;
+    }
 }
 
 /* Of the bytes from position to end, those that are in one piece. */
