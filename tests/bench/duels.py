@@ -189,6 +189,9 @@ def by_relays(bench, build, name, program):
         yield from both.duel(
             f"{name} by relays, auto / its multifd zstd, {mbit} Mbit/s", 1.0,
             relay.Relayed(name, program, "auto"), multifd, mbit)
+    yield from both.duel(
+        f"{name} multifd none by relays, auto / its multifd zstd, 1000 Mbit/s",
+        1.1, relay.Relayed(name, program, "auto", multifd=2), multifd, 1000)
 
 
 def by_threads(bench, build):

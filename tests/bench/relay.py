@@ -20,12 +20,19 @@ RETURN_PATH = ["return-path"]
 
 
 class Relayed(vms.Contestant):
-    """A QEMU that migrates through two relays."""
+    """A QEMU that migrates through two relays, by one connection or by so many
+    of multifd's besides."""
 
     compresses = True
 
-    def __init__(self, name, program, method):
-        super().__init__(f"{name} relay {method}", program, RETURN_PATH)
+    def __init__(self, name, program, method, multifd=0):
+        capabilities, both = RETURN_PATH, {}
+        if multifd:
+            name += " multifd"
+            capabilities = [*RETURN_PATH, "multifd"]
+            both = {"multifd-channels": multifd}
+        super().__init__(f"{name} relay {method}", program, capabilities, both,
+                         both)
         self.method = method
 
 
