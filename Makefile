@@ -37,6 +37,8 @@ soak: all
 	    tests/program/test_stress_moves.py
 	FERRY_BUILD=$(abspath $(BUILD)) FERRY_BREAKS=200 FERRY_AWAY=60 \
 	    tests/relay/test_relay_qemu.py link_breaks
+	FERRY_BUILD=$(abspath $(BUILD)) FERRY_STALLS=1000 \
+	    tests/relay/test_relay_qemu.py test_stalls
 
 lint: all
 	scripts/setup lint

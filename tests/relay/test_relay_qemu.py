@@ -18,6 +18,7 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from breaking_link import WAYS, BreakingLink  # noqa: E402
 from relay_kit import BUILD, RELAY, ROOT, STATUS, RelayTest  # noqa: E402
+from stalls import Stalls  # noqa: E402
 sys.path.insert(0, os.path.join(ROOT, "tests", "program"))
 from program_kit import ALPHABET, letters_of  # noqa: E402
 import tap  # noqa: E402
@@ -255,6 +256,35 @@ class RelayQemu(RelayTest):
             self.assertNotIn("passed-on", report)
             self.doCleanups()
             self.setUp()
+
+    def check_stalls(self, channels, seed):
+        """multifd, all of whose connections stand still at times."""
+        for name, target in ("stalls-out", "relay"), ("stalls-in", "vm"):
+            proxy = Stalls(self.path(name), self.path(target), seed)
+            self.addCleanup(proxy.close)
+        src = self.source()
+        dst = self.incoming(self.uri("vm"), multifd=True)
+        for qemu in src, dst:
+            qemu.qmp("migrate-set-parameters", multifd_channels=channels)
+        relays = [self.start("--listen", self.uri(here), "--connect",
+                             self.uri(there), "--once", resumes=True)
+                  for here, there in (("link", "stalls-in"),
+                                      ("relay", "link"))]
+        for relay in relays:
+            relay.wait_listening()
+        self.move(src, dst, self.uri("stalls-out"), multifd=True)
+        self.check_moved(src, dst)
+        for relay in relays:
+            self.assertEqual(relay.wait(), 0, relay.stderr())
+
+    def test_stalls(self):
+        """No connection waits for another one for good."""
+        rand = random.Random(int(os.environ.get("FERRY_SEED", "1")))
+        for number in range(int(os.environ.get("FERRY_STALLS", "5"))):
+            with self.subTest(number=number):
+                self.setUp()
+                self.check_stalls(rand.choice((2, 8)), rand.random())
+                self.doCleanups()
 
     def test_multifd_apart(self):
         """With an older protocol each of its connections is packed by a session
