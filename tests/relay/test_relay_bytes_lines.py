@@ -6,7 +6,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import test_relay_bytes  # noqa: E402
-from relay_kit import RelayTest  # noqa: E402
+from relay_kit import RelayTest, receive_all_or_reset  # noqa: E402
 import tap  # noqa: E402
 
 # These speak an older version, or to no other relay.
@@ -43,6 +43,17 @@ class Silent(Silent):  # noqa: F821
             super().check_sides()
         else:
             self.assertEqual(self.sender.reports(), [])
+
+    def test_once(self):
+        """A connection on which nothing was said ends with the others."""
+        self.pair(sender=["--once"], receiver=["--once"])
+        main = self.main()
+        side = self.connect("relay", self.sender)
+        there = self.accept(self.target)
+        self.end_main(*main)
+        self.assertEqual(receive_all_or_reset(side), b"")
+        self.assertEqual(receive_all_or_reset(there), b"")
+        self.check_statuses(0)
 
 
 if __name__ == "__main__":
