@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tools/relay/relay-credit.h"
 
+#include <gio/gio.h>
+
 #include "util/thread.h"
 
 void credit_init(Credit *credit, uint64_t limit)
@@ -44,7 +46,7 @@ bool credit_allows(Credit *credit, uint64_t position)
     return ok;
 }
 
-bool credit_wait(Credit *credit, uint64_t position)
+bool credit_wait(Credit *credit, uint64_t position, GError **errp)
 {
     bool ok;
 
@@ -54,5 +56,9 @@ bool credit_wait(Credit *credit, uint64_t position)
     }
     ok = !credit->over;
     pthread_mutex_unlock(&credit->lock);
+    if (!ok) {
+        g_set_error_literal(errp, G_IO_ERROR, G_IO_ERROR_CANCELLED,
+                            "the link has ended");
+    }
     return ok;
 }

@@ -9,6 +9,7 @@
 #ifndef RELAY_CREDIT_H
 #define RELAY_CREDIT_H
 
+#include <glib.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -29,7 +30,7 @@ void credit_end(Credit *credit);
 
 /* May bytes up to this one be sent, now? */
 bool credit_allows(Credit *credit, uint64_t position);
-/* Wait until they may.  False: never. */
-bool credit_wait(Credit *credit, uint64_t position);
+/* Wait until they may.  False, and G_IO_ERROR_CANCELLED: never. */
+bool credit_wait(Credit *credit, uint64_t position, GError **errp);
 
 #endif

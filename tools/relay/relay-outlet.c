@@ -39,10 +39,10 @@ static uint64_t room_locked(const Outlet *o)
     uint64_t soon;
 
     if (!o->full || o->byte_ps == 0) {
-        return o->config.window;
+        return o->queue.size;
     }
     soon = (uint64_t)(OUTLET_QUEUE_NS * 1000 / o->byte_ps);
-    return CLAMP(soon, MIN(OUTLET_LEAST, o->config.window), o->config.window);
+    return CLAMP(soon, OUTLET_LEAST, o->queue.size);
 }
 
 /* Grant more, if it is worth saying.  Returns what to say, or 0. */
@@ -110,7 +110,8 @@ static void pass_piece_locked(Outlet *o)
     granted = grant_locked(o);
     if (granted) {
         pthread_mutex_unlock(&o->lock);
-        o->config.granted(o->config.opaque, granted);
+        link_write_total(o->config.link, o->config.channel, RELAY_CREDIT,
+                         granted, NULL);
         pthread_mutex_lock(&o->lock);
     }
 }
@@ -155,10 +156,10 @@ Outlet *outlet_new(const OutletConfig *config, GError **errp)
     Outlet *o = g_new0(Outlet, 1);
 
     o->config = *config;
-    o->granted = config->window;
+    o->granted = relay_window(config->channel);
     pthread_mutex_init(&o->lock, NULL);
     thread_cond_init(&o->changed);
-    if (!kept_init(&o->queue, config->window, errp) ||
+    if (!kept_init(&o->queue, o->granted, errp) ||
         !thread_start(&o->thread, "relay/outlet", outlet_main, o, errp)) {
         outlet_free(o);
         return NULL;

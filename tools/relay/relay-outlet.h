@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "ferry/channel.h"
+#include "tools/relay/relay-link.h"
 #include "tools/relay/relay-stats.h"
 #include "util/clock.h"
 
@@ -30,14 +31,13 @@
 #define OUTLET_LEAST    ((size_t)1 << 20)
 
 typedef struct OutletConfig {
-    size_t window; /* bytes; granted from the beginning */
+    unsigned channel; /* its relay_window() is granted from the beginning; */
+    LinkWriter *link; /* CREDIT, which is written here, grants more */
     RelayStats *stats; /* or NULL: counts the time that writing takes */
 
-    /* Called by the outlet's thread.  granted: so many bytes may now be put in
-     * all.  ended: err (owned) is why QEMU takes no more; NULL: it was given
-     * all, up to outlet_end(), and its connection is half-closed.  Called
-     * once, or never if the outlet is freed before. */
-    void (*granted)(void *opaque, uint64_t bytes);
+    /* Called by the outlet's thread, once, or never if the outlet is freed
+     * before.  err (owned) is why QEMU takes no more; NULL: it was given all,
+     * up to outlet_end(), and its connection is half-closed. */
     void (*ended)(void *opaque, GError *err);
     void *opaque;
 } OutletConfig;

@@ -21,16 +21,6 @@ void reverse_see(const ReverseWatch *watch, const uint8_t *buf, size_t size)
     }
 }
 
-static bool wait_for_credit(Credit *credit, uint64_t position, GError **errp)
-{
-    if (credit && !credit_wait(credit, position)) {
-        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_CANCELLED,
-                    "the link has ended");
-        return false;
-    }
-    return true;
-}
-
 bool reverse_to_link(IoChannel *qemu, LinkWriter *link, unsigned channel,
                      Credit *credit, const ReverseWatch *watch, GError **errp)
 {
@@ -47,7 +37,7 @@ bool reverse_to_link(IoChannel *qemu, LinkWriter *link, unsigned channel,
         }
         reverse_see(watch, buf, n);
         total += n;
-        if (!wait_for_credit(credit, total, errp) ||
+        if ((credit && !credit_wait(credit, total, errp)) ||
             !link_write_data(link, channel, buf, n, errp)) {
             return false;
         }

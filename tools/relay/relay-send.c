@@ -74,16 +74,12 @@ static bool write_now(RelaySend *send, GError **errp)
 
 static bool submit(RelaySend *send, GError **errp)
 {
-    bool ok;
-
     send->position += batch_bytes(&send->filling->batch);
     send->filling = NULL;
     if (send->own) {
         return write_now(send, errp);
     }
-    ok = trunk_submit(send->trunk, errp);
-    trunk_give(send->trunk);
-    return ok;
+    return trunk_submit(send->trunk, errp);
 }
 
 static void note_sleep(RelaySend *send, bool asleep)
@@ -102,22 +98,16 @@ static bool wait_for_credit(RelaySend *send, GError **errp)
 {
     Credit *credit = send->config.credit;
     uint64_t wanted = send->position + BATCH_MAX;
-    bool ok = true;
+    bool ok;
 
     if (!credit || credit_allows(credit, wanted)) {
         return true;
     }
-    if (!send->own) {
-        trunk_take(send->trunk);
-        ok = trunk_flush_idle(send->trunk, NULL, errp);
-        trunk_give(send->trunk);
+    if (!send->own && !trunk_flush_idle(send->trunk, NULL, errp)) {
+        return false;
     }
     note_sleep(send, true); /* the other QEMU is waited for */
-    if (ok && !credit_wait(credit, wanted)) {
-        g_set_error(errp, G_IO_ERROR, G_IO_ERROR_CANCELLED,
-                    "the link has ended");
-        ok = false;
-    }
+    ok = credit_wait(credit, wanted, errp);
     note_sleep(send, false);
     return ok;
 }
@@ -136,16 +126,11 @@ static Batch *filling_batch(RelaySend *send, GError **errp)
     if (send->own) {
         send->filling = send->own;
         batch_reset(&send->own->batch, send->config.channel, send->position);
-        return &send->own->batch;
+    } else {
+        send->filling = trunk_next(send->trunk, send->config.channel,
+                                   send->position, send->config.from, errp);
     }
-    trunk_take(send->trunk);
-    send->filling = trunk_next(send->trunk, send->config.channel,
-                               send->position, send->config.from, errp);
-    if (!send->filling) {
-        trunk_give(send->trunk);
-        return NULL;
-    }
-    return &send->filling->batch;
+    return send->filling ? &send->filling->batch : NULL;
 }
 
 /* The sink */
@@ -230,18 +215,9 @@ static bool on_block(void *opaque, const uint8_t *block, GError **errp)
  * out, too, unless one of them is about to use it. */
 static bool settle(RelaySend *send, GError **errp)
 {
-    bool ok;
-
-    if (send->filling && !submit(send, errp)) {
-        return false;
-    }
-    if (send->own) {
-        return true;
-    }
-    trunk_take(send->trunk);
-    ok = trunk_flush_idle(send->trunk, send->config.from, errp);
-    trunk_give(send->trunk);
-    return ok;
+    return (!send->filling || submit(send, errp)) &&
+           (send->own ||
+            trunk_flush_idle(send->trunk, send->config.from, errp));
 }
 
 /* `held` does not matter here: literals may be cut anywhere. */
@@ -365,14 +341,8 @@ bool relay_send_link_failed(const RelaySend *send)
 /* Write all that this connection has said. */
 static bool flush(RelaySend *send, GError **errp)
 {
-    bool ok = !send->filling || submit(send, errp);
-
-    if (ok && !send->own) {
-        trunk_take(send->trunk);
-        ok = trunk_flush(send->trunk, errp);
-        trunk_give(send->trunk);
-    }
-    return ok;
+    return (!send->filling || submit(send, errp)) &&
+           (send->own || trunk_flush(send->trunk, errp));
 }
 
 void relay_send_abort(RelaySend *send, const char *reason)
@@ -465,7 +435,7 @@ static void let_go(RelaySend *send)
         (send->link_failed || !batch_bytes(&send->filling->batch))) {
         send->filling = NULL;
         if (!send->own) {
-            trunk_give(send->trunk);
+            trunk_drop(send->trunk);
         }
     }
     if (!send->link_failed) {

@@ -169,13 +169,6 @@ static void deliver(FarChannel *c)
 
 /* From the link to QEMU */
 
-static void on_granted(void *opaque, uint64_t bytes)
-{
-    FarChannel *c = opaque;
-
-    link_write_total(c->far->link, c->number, RELAY_CREDIT, bytes, NULL);
-}
-
 /* The outlet's thread.  What a destination says last says why it takes no
  * more. */
 static void on_outlet_ended(void *opaque, GError *err)
@@ -303,18 +296,17 @@ static void channel_free(FarChannel *c)
 static bool add_channel(Far *far, GError **errp)
 {
     FarChannel *c = g_new0(FarChannel, 1);
-    size_t window = far->count ? RELAY_WINDOW_SIDE : RELAY_WINDOW_MAIN;
     const OutletConfig outlet = {
-        .window = window,
+        .channel = far->count,
+        .link = far->link,
         .stats = &far->s->stats,
-        .granted = on_granted,
         .ended = on_outlet_ended,
         .opaque = c,
     };
 
     c->far = far;
     c->number = far->count;
-    credit_init(&c->credit, window);
+    credit_init(&c->credit, relay_window(c->number));
     c->outlet = outlet_new(&outlet, errp);
     if (!c->outlet || !thread_start(&c->thread, "relay/channel",
                                     channel_main, c, errp)) {

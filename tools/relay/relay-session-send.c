@@ -282,6 +282,7 @@ static void link_failed(Session *s, GError *err)
     session_wait_reverse(s, false);
     session_fail(s, err);
     session_abort_both(s);
+    session_join_reverse(s);
 }
 
 /* Takes err.  Notes it before telling the other relay, because that one repeats
@@ -432,7 +433,6 @@ static void send_stream(Session *s, Trunk *trunk, ShareChannel *c)
         send_ended(s, c);
     } else if (relay_send_link_failed(send)) {
         link_failed(s, err);
-        session_join_reverse(s);
     } else {
         source_failed(s, send, err);
     }
@@ -479,12 +479,6 @@ static void run_leader(Session *s)
 
 /* One more connection of a migration's */
 
-/* The pages that a destination waits for have a connection of their own. */
-static bool may_be_urgent(const Session *leader)
-{
-    return atomic_load(&leader->is_main);
-}
-
 /* Takes err.  Where the link has failed, its reader sees that, too. */
 static void joined_failed(Session *s, RelaySend *send, ShareChannel *c,
                           GError *err)
@@ -506,7 +500,7 @@ static void send_joined(Session *s, ShareChannel *c)
         .trunk = share_trunk(s->share),
         .channel = c->number,
         .credit = &c->credit,
-        .may_be_urgent = may_be_urgent(leader),
+        .may_be_urgent = atomic_load(&leader->is_main),
         .spoke = &s->spoke,
         .findings = &s->findings,
         .back = &s->watch,
@@ -558,7 +552,7 @@ static void run(Session *s)
         return;
     }
     pthread_mutex_lock(&s->lock);
-    s->joined = !share_is_led_by(share, s);
+    s->joined = share_leader(share) != s;
     s->share = share;
     pthread_mutex_unlock(&s->lock);
     if (s->joined) {

@@ -24,7 +24,6 @@ struct Share {
     Session *leader;
     const RelayRoute *route; /* or NULL */
     bool opened;      /* shares' lock: link and trunk are there */
-    bool closed;      /* shares' lock */
     unsigned members; /* shares' lock; without the leader */
     char *passed_on;  /* shares' lock: why not all that members have sent was
                        * packed as it might have been; or NULL */
@@ -94,11 +93,6 @@ void share_free(Share *share)
         g_free(share->passed_on);
         g_free(share);
     }
-}
-
-bool share_is_led_by(const Share *share, const Session *s)
-{
-    return share->leader == s;
 }
 
 Session *share_leader(const Share *share)
@@ -185,26 +179,30 @@ void share_close(Share *share)
     Shares *shares = share->shares;
 
     pthread_mutex_lock(&shares->lock);
-    if (!share->closed) {
-        share->closed = true;
-        g_ptr_array_remove(shares->all, share);
+    if (g_ptr_array_remove(shares->all, share)) {
         pthread_cond_broadcast(&shares->changed);
     }
     pthread_mutex_unlock(&shares->lock);
 }
 
-/* End the connections of those who have joined: all, or those on which nothing
- * was said. */
-static void end_members(Share *share, bool all)
+/* End the connections of those who have not left: all, or those on which
+ * nothing was said. */
+static void end_connections_locked(Share *share, bool all)
 {
-    pthread_mutex_lock(&share->lock);
     for (unsigned i = 0; i < share->count; i++) {
         Session *s = share->channel[i]->session;
 
-        if (s && s != share->leader && (all || !atomic_load(&s->spoke))) {
+        if (s && (all || !atomic_load(&s->spoke))) {
             io_channel_abort(s->near);
         }
     }
+}
+
+/* The leader has left, or its connection has failed. */
+static void end_members(Share *share, bool all)
+{
+    pthread_mutex_lock(&share->lock);
+    end_connections_locked(share, all);
     pthread_mutex_unlock(&share->lock);
 }
 
@@ -252,13 +250,6 @@ void share_wait_alone(Share *share)
 
 /* Channels */
 
-static void on_granted(void *opaque, uint64_t bytes)
-{
-    ShareChannel *c = opaque;
-
-    link_write_total(c->share->link, c->number, RELAY_CREDIT, bytes, NULL);
-}
-
 /* A QEMU that reads no more is no failure: the other direction shows how the
  * migration ends. */
 static void on_ended(void *opaque, GError *err)
@@ -272,21 +263,28 @@ static void on_ended(void *opaque, GError *err)
     pthread_mutex_unlock(&c->share->lock);
 }
 
+static void end_channel_locked(ShareChannel *c)
+{
+    c->over = true;
+    credit_end(&c->credit);
+    pthread_cond_broadcast(&c->share->changed);
+}
+
 /* Add a channel.  The lock `opening` is held, and so the number is the next. */
 static ShareChannel *add_channel(Share *share, Session *s, GError **errp)
 {
     ShareChannel *c = g_new0(ShareChannel, 1);
-    size_t window = share->count ? RELAY_WINDOW_SIDE : RELAY_WINDOW_MAIN;
     const OutletConfig outlet = {
-        .window = window,
-        .granted = on_granted,
+        .channel = share->count,
+        .link = share->link,
         .ended = on_ended,
         .opaque = c,
     };
 
     c->share = share;
     c->session = s;
-    credit_init(&c->credit, window);
+    c->number = share->count;
+    credit_init(&c->credit, relay_window(c->number));
     c->outlet = outlet_new(&outlet, errp);
     if (!c->outlet) {
         channel_free(c);
@@ -294,11 +292,9 @@ static ShareChannel *add_channel(Share *share, Session *s, GError **errp)
     }
     outlet_connect(c->outlet, io_channel_is_two_way(s->near) ? s->near : NULL);
     pthread_mutex_lock(&share->lock);
-    c->number = share->count;
     share->channel[share->count++] = c;
     if (share->broken) {
-        c->over = true;
-        credit_end(&c->credit);
+        end_channel_locked(c);
     }
     pthread_mutex_unlock(&share->lock);
     return c;
@@ -341,13 +337,6 @@ ShareChannel *share_join(Share *share, Session *s, GError **errp)
     return c;
 }
 
-static void end_channel_locked(ShareChannel *c)
-{
-    c->over = true;
-    credit_end(&c->credit);
-    pthread_cond_broadcast(&c->share->changed);
-}
-
 void share_leave(Share *share, Session *s)
 {
     Shares *shares = share->shares;
@@ -386,13 +375,7 @@ void share_break(Share *share)
 {
     pthread_mutex_lock(&share->lock);
     end_all_locked(share);
-    for (unsigned i = 0; i < share->count; i++) {
-        ShareChannel *c = share->channel[i];
-
-        if (c->session) {
-            io_channel_abort(c->session->near);
-        }
-    }
+    end_connections_locked(share, true);
     pthread_mutex_unlock(&share->lock);
 }
 

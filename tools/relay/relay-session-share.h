@@ -36,7 +36,6 @@ typedef struct ShareChannel {
  * an error, when another migration is on its way there.  Waits. */
 Share *share_find(Session *s, GError **errp);
 void share_free(Share *share); /* its leader's; NULL is fine */
-bool share_is_led_by(const Share *share, const Session *s);
 
 /* The leader's: the link takes more than one channel.  It, and the trunk, are
  * borrowed.  The leader's connection is channel 0. */

@@ -119,7 +119,7 @@ static void adapt_to_link(Trunk *trunk, Stream *from)
 
 /* Whose turn it is */
 
-void trunk_take(Trunk *trunk)
+static void take(Trunk *trunk)
 {
     unsigned number;
 
@@ -133,7 +133,7 @@ void trunk_take(Trunk *trunk)
     pthread_mutex_unlock(&trunk->lock);
 }
 
-void trunk_give(Trunk *trunk)
+static void give(Trunk *trunk)
 {
     pthread_mutex_lock(&trunk->lock);
     trunk->called++;
@@ -162,11 +162,8 @@ void trunk_sleeps(Trunk *trunk)
 
 /* Batches */
 
-TrunkJob *trunk_next(Trunk *trunk, unsigned channel, uint64_t position,
-                     Stream *from, GError **errp)
+static TrunkJob *next_job(Trunk *trunk, GError **errp)
 {
-    TrunkJob *job;
-
     if (trunk_link_failed(trunk)) {
         g_set_error_literal(errp, MIG_ERROR, MIG_ERROR_EOF,
                             "the link has ended");
@@ -175,14 +172,30 @@ TrunkJob *trunk_next(Trunk *trunk, unsigned channel, uint64_t position,
     if (!trunk->filling) { /* else somebody gave it up */
         trunk->filling = pump_next(trunk->pump, errp);
     }
-    job = trunk->filling;
-    if (job) {
-        adapt_to_link(trunk, from);
-        batch_reset(&job->batch, channel, position);
-        job->pack.slot = NULL;
-        job->rung = trunk->data_rung;
+    return trunk->filling;
+}
+
+TrunkJob *trunk_next(Trunk *trunk, unsigned channel, uint64_t position,
+                     Stream *from, GError **errp)
+{
+    TrunkJob *job;
+
+    take(trunk);
+    job = next_job(trunk, errp);
+    if (!job) {
+        give(trunk);
+        return NULL;
     }
+    adapt_to_link(trunk, from);
+    batch_reset(&job->batch, channel, position);
+    job->pack.slot = NULL;
+    job->rung = trunk->data_rung;
     return job;
+}
+
+void trunk_drop(Trunk *trunk)
+{
+    give(trunk);
 }
 
 bool trunk_need_history(Trunk *trunk, GError **errp)
@@ -226,19 +239,33 @@ bool trunk_add_page(Trunk *trunk, TrunkJob *job, uint64_t address,
 
 bool trunk_submit(Trunk *trunk, GError **errp)
 {
+    bool ok;
+
     note_jobs(trunk);
     trunk->filling = NULL;
-    return pump_submit(trunk->pump, errp);
+    ok = pump_submit(trunk->pump, errp);
+    give(trunk);
+    return ok;
 }
 
 bool trunk_flush(Trunk *trunk, GError **errp)
 {
-    return pump_flush(trunk->pump, errp);
+    bool ok;
+
+    take(trunk);
+    ok = pump_flush(trunk->pump, errp);
+    give(trunk);
+    return ok;
 }
 
 bool trunk_flush_idle(Trunk *trunk, const Stream *from, GError **errp)
 {
-    return pump_flush_idle(trunk->pump, from, &trunk->wanted, errp);
+    bool ok;
+
+    take(trunk);
+    ok = pump_flush_idle(trunk->pump, from, &trunk->wanted, errp);
+    give(trunk);
+    return ok;
 }
 
 void trunk_hurry(Trunk *trunk)

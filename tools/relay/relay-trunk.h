@@ -6,14 +6,12 @@
  * Whoever fills a batch has the trunk for itself meanwhile: packs are filled
  * one after the other, in the order of the link.
  *
- *     trunk_take(t)          wait until nobody else has it
- *     job = trunk_next(t)    the batch to fill
+ *     job = trunk_next(t)    wait until nobody else has it; the batch to fill
  *     trunk_add_page(t)
  *     trunk_submit(t)        hand it to the workers, and write what is done
- *     trunk_give(t)
  *
- * A connection gives it back before it waits for its QEMU, or for credit, and
- * leaves no batch behind that was submitted and not written: it flushes, until
+ * A connection submits before it waits for its QEMU, or for credit, and leaves
+ * no batch behind that was submitted and not written: it flushes, until
  * somebody else wants the trunk, who will do that.
  */
 #ifndef RELAY_TRUNK_H
@@ -58,15 +56,11 @@ Trunk *trunk_new(const TrunkConfig *config, GError **errp);
 void trunk_free(Trunk *trunk); /* NULL is fine */
 const TrunkConfig *trunk_config(const Trunk *trunk);
 
-/* First come, first served. */
-void trunk_take(Trunk *trunk);
-void trunk_give(Trunk *trunk);
+/* A failure is the link's, unless it is one of memory, and is for good. */
 
-/* The functions below are for whoever has the trunk.  A failure is the link's,
- * unless it is one of memory, and is for good. */
-
-/* An empty batch, that of a channel whose bytes in the batches before are
- * `position`.  No more than a batch is read ahead from the stream. */
+/* First come, first served.  An empty batch, that of a channel whose bytes in
+ * the batches before are `position`.  No more than a batch is read ahead from
+ * the stream.  After a failure the trunk is not the caller's. */
 TrunkJob *trunk_next(Trunk *trunk, unsigned channel, uint64_t position,
                      Stream *from, GError **errp);
 /* False when the batch is full.  trunk_need_history() comes before. */
@@ -75,6 +69,12 @@ bool trunk_add_page(Trunk *trunk, TrunkJob *job, uint64_t address,
 /* Pages have come, and may travel in packs. */
 bool trunk_need_history(Trunk *trunk, GError **errp);
 bool trunk_submit(Trunk *trunk, GError **errp);
+/* Give the batch up, instead. */
+void trunk_drop(Trunk *trunk);
+
+/* Those below are for anybody who has no batch. */
+
+/* Wait for all batches that were submitted, and write them. */
 bool trunk_flush(Trunk *trunk, GError **errp);
 /* The same, until from (or NULL) has something to be read, or somebody wants
  * the trunk. */

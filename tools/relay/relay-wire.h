@@ -57,6 +57,11 @@
 #define RELAY_WINDOW_MAIN ((size_t)64 << 20)
 #define RELAY_WINDOW_SIDE ((size_t)16 << 20)
 
+static inline size_t relay_window(unsigned channel)
+{
+    return channel ? RELAY_WINDOW_SIDE : RELAY_WINDOW_MAIN;
+}
+
 /* Records of a line: u8 type, u24 bytes that follow. */
 #define LINE_BYTES    1u
 #define LINE_HAVE     2u
