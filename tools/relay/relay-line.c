@@ -816,16 +816,6 @@ static bool look_for_bytes(Line *line, IoChannel *connection, GError **errp)
     return true;
 }
 
-static bool is_over_now(Line *line)
-{
-    bool over;
-
-    pthread_mutex_lock(&line->lock);
-    over = line->state == LINE_OVER || line->goodbye;
-    pthread_mutex_unlock(&line->lock);
-    return over;
-}
-
 /* The reader calls it. */
 static bool line_has_input(IoChannel *channel)
 {
@@ -845,10 +835,7 @@ static bool line_has_input(IoChannel *channel)
         broke = err != NULL;
         end_reading(line, 0, err);
     }
-    if (broke) {
-        has = is_over_now(line); /* else a read waits for a connection */
-    }
-    return has;
+    return broke ? line_has_input(channel) : has; /* on what there is now */
 }
 
 /* The deputy */
