@@ -245,27 +245,22 @@ class Ways:
         self.assertEqual(said, "")
         self.check(vm, disk, args=("--snapshot", "now"))
 
-    def test_postcopy(self):
+    def check_postcopy(self, capabilities, connections):
         try:
-            vm, files = self.move(["postcopy-ram"], start_postcopy=True)
+            vm, files = self.move(capabilities, start_postcopy=True)
         except AssertionError:
             raise
         except Exception as err:  # the kernel's userfaultfd
             self.skipTest(f"this machine cannot do that: {err}")
-        self.assertEqual(len(files), 1)
+        self.assertEqual(len(files), connections)
         self.assertTrue(self.check(vm, *files)["postcopy"])
+
+    def test_postcopy(self):
+        self.check_postcopy(["postcopy-ram"], 1)
 
     def test_postcopy_preempt(self):
         self.since(7, 1)
-        try:
-            vm, files = self.move(["postcopy-ram", "postcopy-preempt"],
-                                  start_postcopy=True)
-        except AssertionError:
-            raise
-        except Exception as err:  # the kernel's userfaultfd
-            self.skipTest(f"this machine cannot do that: {err}")
-        self.assertEqual(len(files), 2)
-        self.assertTrue(self.check(vm, *files)["postcopy"])
+        self.check_postcopy(["postcopy-ram", "postcopy-preempt"], 2)
 
     def test_multifd(self):
         methods = ["none", "zlib"] + ["zstd"] * (self.version >= (6, 0))
